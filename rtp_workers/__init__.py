@@ -1,0 +1,1 @@
+"""Workers of the real-time data platform: CSV and live transactions -> Kafka -> PostgreSQL."""

@@ -1,0 +1,118 @@
+"""Connections to PostgreSQL, and the translation of its errors by SQLSTATE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+
+from rtp_workers.errors import AttentionError, ConfigError, RecordError, RtpError, TransientError
+from rtp_workers.record.transaction import FIELDS
+
+Connection = psycopg2.extensions.connection
+Cursor = psycopg2.extensions.cursor
+
+# Constraints that mirror the record's rules: the only ones whose violation is the record's fault. Anything else
+# (a user's own NOT NULL, a missing column, a full disk) is the environment's, never a dead letter.
+RECORD_CONSTRAINTS: dict[str, str] = {
+    "transaction_id_length": "transaction_id",
+    "transaction_id_no_controls": "transaction_id",
+    "occurred_at_range": "occurred_at",
+    "amount_range": "amount",
+    "currency_code": "currency",
+    "country_code": "country",
+    "attributes_object": "attributes",
+    "attributes_size": "attributes",
+    **{f"{field.name}_length": field.name for field in FIELDS if field.rule.max_length and not field.rule.pattern},
+}
+CONFLICT = "transactions_pkey"
+
+DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+
+class ConflictError(TransientError):
+    """A transaction_id of the batch is in the table already: take the staging path."""
+
+
+class ConnectionLostError(TransientError):
+    """The connection is gone. If it went during COMMIT, only the ledger knows the outcome: read it again."""
+
+
+def connect(dsn: str, application_name: str, *, autocommit: bool = False, options: str = "") -> Connection:
+    """Opens a connection.
+
+    Args:
+        dsn: libpq connection string or URL; its own parameters win over ours.
+        application_name: shows up in pg_stat_activity.
+        autocommit: True for readers, so that no snapshot stays open.
+        options: server settings for the session, e.g. ``-c statement_timeout=5s``.
+
+    Raises:
+        TransientError: the server is away, starting, or full.
+        ConfigError: the DSN is malformed, or the password or database is wrong.
+    """
+    try:
+        given = psycopg2.extensions.parse_dsn(dsn)
+    except psycopg2.ProgrammingError as error:
+        raise ConfigError("the PostgreSQL DSN is malformed; give postgresql://user:password@host:port/database") from error
+    merged: dict[str, Any] = {**DEFAULTS, "application_name": application_name, **given}
+    if options:
+        merged["options"] = f"{given.get('options', '')} {options}".strip()
+    try:
+        connection = psycopg2.connect(**merged)
+    except psycopg2.Error as error:
+        raise translate(error, f"connect to PostgreSQL at {given.get('host')}:{given.get('port', 5432)}") from error
+    connection.autocommit = autocommit
+    return connection
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turns psycopg2's errors inside the block into the project's own."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        raise translate(error, doing) from error
+
+
+def translate(error: psycopg2.Error, doing: str) -> RtpError:
+    """Returns the project's error for a client's, by SQLSTATE and constraint name, never by text."""
+    state = error.pgcode
+    text = f"{doing}: {_first_line(error)}"
+    if state is None:
+        return ConnectionLostError(f"{text}; is PostgreSQL up? It is tried again")
+    refused = _record_error(error, state)
+    if refused is not None:
+        return refused
+    if state == "23505" and error.diag.constraint_name == CONFLICT:
+        return ConflictError(text)
+    if state in ("28P01", "28000", "3D000"):
+        return ConfigError(f"{text}; check the DSN and its password")
+    if state in ("57P01", "57P02", "57P05", "25P03", "08006", "08003", "08000"):
+        return ConnectionLostError(f"{text}; it is tried again")
+    if state[:2] in ("08", "40", "53", "57", "58") or state == "55P03":
+        return TransientError(f"{text}; it is tried again")
+    return AttentionError(f"{text} (SQLSTATE {state}); mend the database, it is tried again by itself")
+
+
+def _record_error(error: psycopg2.Error, state: str) -> RecordError | None:
+    if state[:2] == "22":
+        return RecordError(f"postgres_{state}", f"PostgreSQL refuses a value: {_first_line(error)}")
+    name = error.diag.constraint_name
+    if state == "23514" and name in RECORD_CONSTRAINTS:
+        return RecordError(name, f"the value breaks the rule {name}", field=RECORD_CONSTRAINTS[name])
+    return None
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    primary = error.diag.message_primary or str(error) or type(error).__name__
+    return primary.strip().splitlines()[0] if primary.strip() else type(error).__name__

@@ -1,0 +1,154 @@
+"""Settings: environment (prefix ``RTP_``), then ``.env``, then files in ``RTP_SECRETS_DIR``; one frozen class per program.
+
+Nothing here is read at import. ``load(ConsumerSettings)`` reads once, at the program's start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rtp_workers.errors import ConfigError
+
+PREFIX = "RTP_"
+
+
+class PlatformSettings(BaseSettings):
+    """What every program shares: where the platform lives and how to reach it.
+
+    A DSN or bootstrap left out means: the embedded platform of ``home``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".rtp"), description="data, logs, secrets and refused rows of the embedded platform")
+    data_dir: Path = Field(Path("data"), description="the folder of CSV files to backfill")
+    sources_file: Path | None = Field(None, description="the mapping file; default: sources.toml in the data folder")
+    secrets_dir: Path | None = Field(None, description="folder with a file per secret, named like its setting")
+    bind_host: str = Field("127.0.0.1", description="address that every server of ours binds to")
+    kafka_port: int = Field(9092, ge=1, le=65535)
+    postgres_port: int = Field(5432, ge=1, le=65535)
+    producer_port: int = Field(8001, ge=1, le=65535)
+    consumer_port: int = Field(8002, ge=1, le=65535)
+    dagster_port: int = Field(3000, ge=1, le=65535)
+    pgadmin_port: int = Field(8080, ge=1, le=65535)
+    kafka_bootstrap: str | None = Field(None, description="own Kafka, host:port[,host:port]; none is started then")
+    kafka_client_config: SecretStr | None = Field(
+        None, description="librdkafka client settings (TLS, SASL): a JSON object, or the path of a file that holds one"
+    )
+    topic: str = "transactions"
+    group_id: str = "rtp-consumer"
+    postgres_dsn: SecretStr | None = Field(None, description="owner; own PostgreSQL, none is started then")
+    postgres_ingest_dsn: SecretStr | None = Field(None, description="role rtp_ingest: all that the workers use")
+    postgres_read_dsn: SecretStr | None = Field(None, description="role rtp_read")
+    dagster_postgres_dsn: SecretStr | None = Field(None, description="Dagster's own database and role")
+    api_token: SecretStr | None = Field(None, description="when set, changing HTTP calls need Authorization: Bearer")
+    allowed_hosts: str = Field("", description="further Host names the APIs answer to, comma-separated")
+    allowed_origins: str = Field("", description="further Origins that may change things, comma-separated")
+    producer_url: str | None = Field(None, description="where the producer's API is, for status and Dagster")
+    consumer_url: str | None = Field(None, description="where the consumer's API is, for status and Dagster")
+    dagster_url: str | None = None
+    pgadmin_url: str | None = None
+    log_level: str = "INFO"
+
+    @field_validator("home", "data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    def kafka_client_options(self) -> dict[str, Any]:
+        """Returns librdkafka settings of the user's own; ``{}`` where none are set.
+
+        Raises:
+            ConfigError: neither a JSON object nor a readable file that holds one.
+        """
+        if self.kafka_client_config is None:
+            return {}
+        text = self.kafka_client_config.get_secret_value().strip()
+        try:
+            options = json.loads(text if text.startswith("{") else Path(text).read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"RTP_KAFKA_CLIENT_CONFIG is neither a JSON object nor a file with one ({type(error).__name__}); "
+                'give e.g. {"security.protocol": "SASL_SSL", ...} or a path'
+            ) from error
+        if not isinstance(options, dict):
+            raise ConfigError("RTP_KAFKA_CLIENT_CONFIG must be a JSON object of librdkafka settings")
+        return options
+
+
+class ConsumerSettings(PlatformSettings):
+    """``rtp consume``: batches, backoff and memory of the Kafka -> PostgreSQL worker."""
+
+    consumer_batch_rows: int = Field(20_000, ge=1, le=1_000_000, description="rows per batch at most")
+    consumer_batch_bytes: int = Field(8_000_000, ge=1_000, description="bytes of record values per batch at most")
+    consumer_batch_age_ms: int = Field(20, ge=1, le=10_000, description="a batch is closed when its first record is this old")
+    consumer_queue_bytes: int = Field(48_000_000, ge=1_000_000, description="librdkafka's fetch queue at most")
+    consumer_session_timeout_s: float = Field(10.0, ge=6, le=300)
+    consumer_max_poll_interval_s: float = Field(60.0, ge=10, le=3600)
+
+
+class ProducerSettings(PlatformSettings):
+    """``rtp produce``: the live generator and its HTTP API."""
+
+    producer_rate_per_s: float = Field(50.0, gt=0, description="records per second at the start")
+    producer_seed: int | None = Field(None, description="same seed, start and speed: same records; none: entropy")
+    producer_queue_bytes: int = Field(256_000_000, ge=1_000_000, description="librdkafka's send queue at most")
+    producer_autostart: bool = True
+
+
+class LoaderSettings(PlatformSettings):
+    """``rtp load`` and the backfill: chunk size and queue bounds."""
+
+    loader_chunk_rows: int = Field(10_000, ge=1, le=1_000_000)
+    loader_queue_bytes: int = Field(64_000_000, ge=1_000_000, description="librdkafka's send queue at most")
+
+
+class ServiceNames(PlatformSettings):
+    """Names that only ``rtp up`` and the tests read."""
+
+    failpoint: str | None = Field(None, description="tests only: where the process stops itself")
+
+
+SETTINGS: tuple[type[PlatformSettings], ...] = (ConsumerSettings, ProducerSettings, LoaderSettings, ServiceNames)
+
+S = TypeVar("S", bound=PlatformSettings)
+
+
+def known_names() -> frozenset[str]:
+    """Returns every environment name that some program of ours reads."""
+    return frozenset(PREFIX + name.upper() for settings in SETTINGS for name in settings.model_fields)
+
+
+def refuse_unknown(names: set[str]) -> None:
+    """Raises ConfigError where a name with our prefix is read by nobody: most often a typo."""
+    unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in known_names())
+    if unknown:
+        raise ConfigError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(known_names()))}")
+
+
+def load(settings: type[S], **overrides: Any) -> S:
+    """Reads the settings of one program from the environment.
+
+    Args:
+        settings: the program's class.
+        **overrides: values that win over the environment (command-line options); None means not given.
+
+    Raises:
+        ConfigError: an unknown ``RTP_*`` name, or a value that does not fit; values are never printed.
+    """
+    names = set(os.environ) | {key.upper() for key in dotenv_values(".env")}
+    refuse_unknown(names)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        secrets_dir = os.environ.get("RTP_SECRETS_DIR")
+        return settings(_secrets_dir=secrets_dir, **given)
+    except ValidationError as error:
+        wrong = "; ".join(f"RTP_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"settings do not fit: {wrong}") from error
