@@ -1,0 +1,92 @@
+"""The ``rtp`` command. Subcommands are imported when used, so that ``rtp --help`` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from importlib.metadata import version
+
+import click
+
+from rtp_workers import logs
+from rtp_workers.errors import ConfigError, RtpError
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+EXIT_INTERRUPTED = 130
+
+# Subcommand -> (module of rtp_workers.cli that exposes `command`, its line in the help).
+SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("up", "Run the whole embedded platform until Ctrl-C."),
+    "demo": ("demo", "Load data/ through Kafka into PostgreSQL, reconcile, exit."),
+    "env": ("env", "Print export lines for other programs."),
+    "doctor": ("doctor", "Check ports, versions, disk, settings and connections."),
+    "load": ("load", "Load CSV files into Kafka."),
+    "map": ("map", "Show or write the mapping of a foreign CSV."),
+    "produce": ("produce", "Run the live generator and its HTTP API."),
+    "consume": ("consume", "Run the Kafka -> PostgreSQL worker and its HTTP API."),
+    "pause": ("pause", "Tell every consumer to stop writing."),
+    "resume": ("resume", "Tell every consumer to go on."),
+    "status": ("status", "Services, rows, lag, rates and dead letters in one table."),
+    "verify": ("verify", "Reconcile Kafka, ledger and tables; non-zero when they disagree."),
+    "dead-letters": ("dead_letters", "List, show or replay what was refused."),
+    "purge": ("purge", "Delete rows and count them in the ledger."),
+    "migrate": ("migrate", "Bring the database schema and roles up to date."),
+    "topics": ("topics", "Create the topic, or report its drift."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its subcommands by name and imports one only when it is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names in the order of `SUBCOMMANDS`."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns the imported subcommand, or None where there is no such name."""
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        module = importlib.import_module(f"rtp_workers.cli.{SUBCOMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the help from the table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in SUBCOMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("real-time-data-platform"), "--version", prog_name="rtp")
+def rtp() -> None:
+    """Trusted ingestion of transactions: CSV files and live feeds -> Kafka -> PostgreSQL, exactly once."""
+    logs.configure("stderr", os.environ.get("RTP_LOG_LEVEL", "INFO"))
+
+
+def run() -> None:
+    """Runs the command line; exit 2 for wrong settings or usage, 1 for any other failure, 130 for Ctrl-C."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Runs one command and returns its exit code; our own errors become one line on stderr."""
+    try:
+        result = rtp.main(args=arguments, prog_name="rtp", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except RtpError as error:
+        click.echo(f"error: {error}", err=True)
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
+    except BrokenPipeError:
+        # The reader (head, less) has left: say nothing, and keep the interpreter from flushing into the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
