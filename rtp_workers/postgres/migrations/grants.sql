@@ -1,0 +1,23 @@
+-- What each role may do, and no more. Applied after every migration, whatever was granted before on these tables.
+
+revoke all on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, csv_loads, alembic_version
+    from public, rtp_ingest, rtp_read;
+revoke create on schema public from public, rtp_ingest, rtp_read;
+grant usage on schema public to rtp_ingest, rtp_read;
+grant select on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, csv_loads, alembic_version
+    to rtp_ingest, rtp_read;
+
+-- The workers: rows and dead letters are only ever added; counters move; nothing is deleted.
+grant insert on transactions, ingest_ledger, dead_letters, log_holes, csv_loads to rtp_ingest;
+grant update (next_offset, inserted, duplicates, dead_lettered, skipped, updated_at) on ingest_ledger to rtp_ingest;
+grant update (replayed_at) on dead_letters to rtp_ingest;
+grant update (paused, paused_reason, changed_at) on ingest_control to rtp_ingest;
+grant update (accepted_at, counted_at) on log_holes to rtp_ingest;
+grant update on csv_loads to rtp_ingest;
+
+do $$
+begin
+    execute format('grant connect on database %I to rtp_ingest, rtp_read', current_database());
+    execute format('grant temporary on database %I to rtp_ingest', current_database());  -- the staging table
+end
+$$;

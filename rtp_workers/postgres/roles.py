@@ -1,0 +1,202 @@
+"""Roles and databases: who may do what, set up idempotently.
+
+``bootstrap`` is for a server that is ours (embedded, or the container's), reached as its superuser. ``ensure_roles`` is
+for somebody's own server, reached as the owner of one database. What each role may do with the tables is
+``migrations/grants.sql``, applied by ``migrate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psycopg2 import extensions, sql
+from pydantic import SecretStr
+
+from rtp_workers.errors import ConfigError
+from rtp_workers.postgres.connection import Connection, Cursor, connect, translated
+
+OWNER, INGEST, READ, DAGSTER = "rtp_owner", "rtp_ingest", "rtp_read", "rtp_dagster"
+DATABASE, DAGSTER_DATABASE = "rtp", "dagster"
+MIN_VERSION = 150_000
+BOOTSTRAP_LOCK = 7_231_001
+
+# A consumer that stands still inside a transaction (SIGSTOP, a frozen machine) must let go of its locks; between two
+# statements of a batch pass milliseconds. A reader is told to stop before it holds back vacuum for long.
+SETTINGS: dict[str, dict[str, str]] = {
+    OWNER: {},
+    INGEST: {"idle_in_transaction_session_timeout": "15s"},
+    READ: {
+        "default_transaction_read_only": "on",
+        "statement_timeout": "60s",
+        "idle_in_transaction_session_timeout": "60s",
+    },
+    DAGSTER: {},
+}
+
+
+def bootstrap(
+    superuser_dsn: str,
+    passwords: Mapping[str, SecretStr],
+    *,
+    database: str = DATABASE,
+    dagster_database: str | None = DAGSTER_DATABASE,
+) -> None:
+    """Makes roles and databases on a server that is ours; safe to run again, and by two at once.
+
+    Args:
+        superuser_dsn: any database of the server, as a superuser.
+        passwords: by role (`OWNER`, `INGEST`, `READ`, and `DAGSTER` with a Dagster database). A role that is there
+            already gets this password, so that the stored secrets are always the true ones.
+        database: the platform's own; made when missing, owned by `OWNER`, closed to everybody else.
+        dagster_database: Dagster's, owned by `DAGSTER`; None for none.
+
+    Raises:
+        ConfigError: no superuser, PostgreSQL older than 15, or a database that is not UTF8.
+        TransientError: the server is away.
+    """
+    roles = (OWNER, INGEST, READ) + ((DAGSTER,) if dagster_database else ())
+    _need_passwords(passwords, roles)
+    connection = connect(superuser_dsn, "rtp-setup", autocommit=True)
+    try:
+        with translated("set up roles and databases"), connection.cursor() as cursor:
+            _check_version(connection)
+            _need_superuser(cursor)
+            cursor.execute("select pg_advisory_lock(%s)", (BOOTSTRAP_LOCK,))
+            cursor.execute("set log_statement = 'none'")
+            for role in roles:
+                _make_role(cursor, role, passwords[role])
+            _make_database(cursor, database, OWNER, (INGEST, READ))
+            if dagster_database:
+                _make_database(cursor, dagster_database, DAGSTER, ())
+    finally:
+        connection.close()
+    _own_public_schema(superuser_dsn, database, OWNER)
+    if dagster_database:
+        _own_public_schema(superuser_dsn, dagster_database, DAGSTER)
+
+
+def ensure_roles(owner_dsn: str, passwords: Mapping[str, SecretStr]) -> list[str]:
+    """Makes the missing ones of `INGEST` and `READ` on somebody's own server; roles that exist are left as they are.
+
+    Args:
+        owner_dsn: the platform's database, as a role that may create tables in it.
+        passwords: by role, for those that are missing.
+
+    Returns:
+        The roles made, in order; empty when nothing was missing.
+
+    Raises:
+        ConfigError: roles are missing and this role may not create roles: the message is the SQL to run.
+        TransientError: the server is away.
+    """
+    connection = connect(owner_dsn, "rtp-setup", autocommit=True)
+    try:
+        with translated("look for the roles"), connection.cursor() as cursor:
+            _check_version(connection)
+            cursor.execute("select rolname from pg_roles where rolname = any(%s)", ([INGEST, READ],))
+            there = {name for (name,) in cursor.fetchall()}
+            missing = [role for role in (INGEST, READ) if role not in there]
+            if not missing:
+                return []
+            cursor.execute("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")
+            if not cursor.fetchall()[0][0]:
+                raise ConfigError(
+                    f"the roles {', '.join(missing)} are missing and {connection.info.user} may not create roles; "
+                    f"have an administrator run:\n{roles_sql(missing)}"
+                )
+            _need_passwords(passwords, missing)
+            for role in missing:
+                _make_role(cursor, role, passwords[role])
+            return missing
+    finally:
+        connection.close()
+
+
+def roles_sql(roles: list[str]) -> str:
+    """Returns the SQL that makes these roles, for a person to run; passwords are left to fill in."""
+    lines = []
+    for role in roles:
+        lines.append(f"create role {role} login password '<choose one>';")
+        lines += [f"alter role {role} set {name} = '{value}';" for name, value in SETTINGS[role].items()]
+    return "\n".join(lines)
+
+
+def with_credentials(dsn: str, role: str, password: SecretStr) -> str:
+    """Returns `dsn` (the same server, database and TLS settings) for another role."""
+    return str(extensions.make_dsn(dsn, user=role, password=password.get_secret_value()))
+
+
+def with_database(dsn: str, database: str) -> str:
+    """Returns `dsn` for another database of the same server."""
+    return str(extensions.make_dsn(dsn, dbname=database))
+
+
+def credentials(dsn: str) -> tuple[str | None, SecretStr | None]:
+    """Returns user and password of a DSN; None for what it leaves out."""
+    parsed = extensions.parse_dsn(dsn)
+    password = parsed.get("password")
+    return parsed.get("user"), None if password is None else SecretStr(str(password))
+
+
+def _need_passwords(passwords: Mapping[str, SecretStr], roles: tuple[str, ...] | list[str]) -> None:
+    lacking = [role for role in roles if role not in passwords or not passwords[role].get_secret_value()]
+    if lacking:
+        raise ConfigError(f"no password for {', '.join(lacking)}; give one for each role that is to be made")
+
+
+def _check_version(connection: Connection) -> None:
+    if connection.server_version < MIN_VERSION:
+        raise ConfigError(
+            f"PostgreSQL {connection.server_version // 10_000} is too old; versions 15 to 18 are supported"
+        )
+
+
+def _need_superuser(cursor: Cursor) -> None:
+    cursor.execute("select rolsuper from pg_roles where rolname = current_user")
+    if not cursor.fetchall()[0][0]:
+        raise ConfigError(
+            "setting the server up needs a superuser; on a server of somebody else set RTP_POSTGRES_DSN to a database "
+            "that you own, and run `rtp migrate`"
+        )
+
+
+def _make_role(cursor: Cursor, role: str, password: SecretStr) -> None:
+    """Creates or resets a role. The password leaves this process only as a SCRAM verifier: no log can hold it."""
+    verifier = extensions.encrypt_password(password.get_secret_value(), role, cursor.connection, "scram-sha-256")
+    cursor.execute("select 1 from pg_roles where rolname = %s", (role,))
+    name = sql.Identifier(role)
+    statement = (
+        sql.SQL("alter role {} login nosuperuser nocreatedb nocreaterole noreplication nobypassrls password {}")
+        if cursor.fetchone()
+        else sql.SQL("create role {} login password {}")
+    )
+    cursor.execute(statement.format(name, sql.Literal(verifier)))
+    for setting, value in SETTINGS[role].items():
+        statement = sql.SQL("alter role {} set {} = {}")
+        cursor.execute(statement.format(name, sql.Identifier(setting), sql.Literal(value)))
+
+
+def _make_database(cursor: Cursor, database: str, owner: str, connecting: tuple[str, ...]) -> None:
+    cursor.execute("select pg_encoding_to_char(encoding) from pg_database where datname = %s", (database,))
+    found = cursor.fetchone()
+    name, owner_name = sql.Identifier(database), sql.Identifier(owner)
+    if found is None:
+        create = sql.SQL("create database {} owner {} encoding 'UTF8' template template0")
+        cursor.execute(create.format(name, owner_name))
+    elif found[0] != "UTF8":
+        raise ConfigError(f"database {database} has the encoding {found[0]}, it must be UTF8; make a new one")
+    cursor.execute(sql.SQL("alter database {} owner to {}").format(name, owner_name))
+    cursor.execute(sql.SQL("revoke all on database {} from public").format(name))
+    for role in connecting:
+        cursor.execute(sql.SQL("grant connect on database {} to {}").format(name, sql.Identifier(role)))
+
+
+def _own_public_schema(superuser_dsn: str, database: str, owner: str) -> None:
+    connection = connect(with_database(superuser_dsn, database), "rtp-setup", autocommit=True)
+    try:
+        with translated(f"set up the schema of {database}"), connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_lock(%s)", (BOOTSTRAP_LOCK,))
+            cursor.execute(sql.SQL("alter schema public owner to {}").format(sql.Identifier(owner)))
+            cursor.execute("revoke all on schema public from public")
+    finally:
+        connection.close()
