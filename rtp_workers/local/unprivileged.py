@@ -1,0 +1,138 @@
+"""Running a server as root: PostgreSQL refuses to, so it runs as an ordinary user that may not reach our folders.
+
+No folder gets a wider mode for that. What the user cannot reach (a home or a virtual environment under /root, say) is
+put where it can: into a folder of our own under the system's state folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtp_workers.errors import ConfigError
+
+# nobody first: it owns nothing else. It needs an entry in the user database, because initdb looks its name up.
+ACCOUNTS = ("nobody", "daemon")
+STATE_ROOTS = (Path("/var/lib"), Path("/var/tmp"))
+OUR_FOLDER = "real-time-data-platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user that a server runs as."""
+
+    uid: int
+    gid: int
+
+
+def server_account() -> Account | None:
+    """Returns the user to drop to, or None where we are an ordinary user already.
+
+    Raises:
+        ConfigError: we are root and the system has none of `ACCOUNTS`.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in ACCOUNTS:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(entry.pw_uid, entry.pw_gid)
+    raise ConfigError(
+        f"PostgreSQL does not run as root, and there is no user {' or '.join(ACCOUNTS)}; run as another user"
+    )
+
+
+def can_run(account: Account | None, program: Path) -> bool:
+    """Returns whether that user can execute `program` and all that it needs."""
+    if account is None:
+        return True
+    return _as(account, [str(program), "--version"])
+
+
+def can_enter(account: Account | None, folder: Path) -> bool:
+    """Returns whether that user can get into `folder`."""
+    return account is None or _as(account, ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)])
+
+
+def private_folder(account: Account, near: Path, name: str) -> Path:
+    """Returns a new folder that only `account` may open, at a place that it can reach.
+
+    Args:
+        account: its owner.
+        near: the preferred parent, made if it is missing; a folder of ours under `STATE_ROOTS` when it is out of reach.
+        name: the folder's name below `near`; elsewhere the beginning of it.
+    """
+    near.mkdir(parents=True, exist_ok=True)
+    folder = (
+        near / name
+        if can_enter(account, near)
+        else Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_state_folder(account)))
+    )
+    folder.mkdir(mode=0o700, exist_ok=True)
+    os.chown(folder, account.uid, account.gid)
+    return folder
+
+
+def reachable_copy(account: Account, folder: Path, program: str) -> Path:
+    """Returns `folder` itself where `account` can run ``folder/program``, else a copy of it that it can reach.
+
+    The copy is made once for a path and its time of change, and shared by all platforms of the machine.
+    """
+    if can_run(account, folder / program):
+        return folder
+    mark = hashlib.sha256(f"{folder} {(folder / program).stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    copy = _state_folder(account) / f"{folder.name}-{mark}"
+    if not copy.exists():
+        draft = Path(tempfile.mkdtemp(prefix=f".{copy.name}-", dir=copy.parent))
+        shutil.copytree(folder, draft / folder.name, symlinks=True)
+        os.chmod(draft / folder.name, 0o755)
+        try:
+            (draft / folder.name).rename(copy)
+        except OSError:
+            if not copy.exists():
+                raise
+        shutil.rmtree(draft)
+    if not can_run(account, copy / program):
+        raise ConfigError(f"uid {account.uid} cannot run {copy / program}; is {copy.parent} mounted noexec?")
+    return copy
+
+
+def _state_folder(account: Account) -> Path:
+    for root in STATE_ROOTS:
+        folder = root / OUR_FOLDER
+        try:
+            folder.mkdir(mode=0o755, exist_ok=True)
+        except OSError:
+            continue
+        if folder.stat().st_uid == os.geteuid() and os.access(folder, os.W_OK) and can_enter(account, folder):
+            return folder
+    raise ConfigError(
+        f"PostgreSQL must run as uid {account.uid}, which cannot reach RTP_HOME, and none of "
+        f"{', '.join(str(root) for root in STATE_ROOTS)} can be used instead; "
+        "set RTP_HOME to a folder that it can reach"
+    )
+
+
+def _as(account: Account, command: list[str]) -> bool:
+    try:
+        done = subprocess.run(
+            command,
+            user=account.uid,
+            group=account.gid,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+    except PermissionError:
+        return False
+    return done.returncode == 0
