@@ -1,0 +1,47 @@
+"""``rtp migrate``: roles, schema and privileges brought up to date; drift reported."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from pydantic import SecretStr
+
+from rtp_workers.endpoints import Endpoints, resolve
+from rtp_workers.postgres import migrate as schema
+from rtp_workers.postgres.roles import INGEST, READ, credentials, ensure_roles
+from rtp_workers.settings import PlatformSettings, load
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing: exit 1 when something is to do.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(check: bool, as_json: bool) -> int:
+    """Bring roles, schema and privileges up to date, and report drift (exit 1)."""
+    endpoints = resolve(load(PlatformSettings))
+    owner_dsn = endpoints.need("postgres_dsn")
+    roles = [] if check else ensure_roles(owner_dsn, _passwords(endpoints))
+    applied = [] if check else schema.migrate(owner_dsn)
+    drift = schema.drift(owner_dsn)
+    report = {"roles": roles, "applied": applied, "revision": schema.current(owner_dsn), "drift": drift}
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        for role in roles:
+            click.echo(f"created role {role}")
+        for revision in applied:
+            click.echo(f"applied {revision}")
+        click.echo(f"schema is at revision {report['revision']}" if report["revision"] else "no schema yet")
+        for sentence in drift:
+            click.echo(f"drift: {sentence}")
+    return 1 if drift else 0
+
+
+def _passwords(endpoints: Endpoints) -> dict[str, SecretStr]:
+    """Returns the passwords that the roles' DSNs carry: a missing role is made with the one its users give."""
+    found = {}
+    for role, dsn in ((INGEST, endpoints.postgres_ingest_dsn), (READ, endpoints.postgres_read_dsn)):
+        user, password = credentials(dsn) if dsn else (None, None)
+        if user == role and password is not None:
+            found[role] = password
+    return found

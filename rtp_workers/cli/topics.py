@@ -1,0 +1,33 @@
+"""``rtp topics``: the topic made, or its drift reported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from rtp_workers.endpoints import resolve
+from rtp_workers.kafka.topics import ensure_topic
+from rtp_workers.settings import PlatformSettings, load
+
+
+@click.command()
+@click.option("--alter", is_flag=True, help="Mend drift; partitions are only ever added.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(alter: bool, as_json: bool) -> int:
+    """Create the topic, or report how it differs from what it should be (exit 1)."""
+    settings = load(PlatformSettings)
+    report = ensure_topic(resolve(settings), settings.topic, alter=alter)
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+        return 1 if report.drift else 0
+    made = "created" if report.created else "exists"
+    click.echo(f"topic {report.topic} {made}: {report.partitions} partitions, id {report.topic_id}")
+    for sentence in report.altered:
+        click.echo(f"changed: {sentence}")
+    for sentence in report.drift:
+        click.echo(f"drift: {sentence}")
+    if report.drift:
+        click.echo("run `rtp topics --alter` to change it, or leave it so on purpose")
+    return 1 if report.drift else 0

@@ -1,0 +1,273 @@
+"""The topic: made as it must be, its drift reported, its identity and offsets read."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.kafka.client import client_options, translate
+
+PARTITIONS = 6
+TIMEOUT_S = 10.0
+CONFIGS: dict[str, str] = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(7 * 24 * 60 * 60 * 1000),
+    # With CreateTime, records of old transactions would be deleted within minutes of their arrival.
+    "message.timestamp.type": "LogAppendTime",
+    "max.message.bytes": str(1024 * 1024),
+}
+
+REFUSED = frozenset(
+    {
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+VISIBLE_POLL_S = 0.05
+CLIENT_GRACE_S = 5.0  # the client ends a request at its own timeout; this is for a client that does not
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """What `ensure_topic` found and did.
+
+    Attributes:
+        created: True when the topic was not there before.
+        partitions: how many it has now.
+        configs: its settings now, those of `CONFIGS` only.
+        drift: one sentence for each way in which it still differs from what was asked for.
+        altered: one sentence for each thing changed on an existing topic.
+    """
+
+    topic: str
+    topic_id: str
+    created: bool
+    partitions: int
+    configs: dict[str, str]
+    drift: list[str] = field(default_factory=list)
+    altered: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic as the broker knows it.
+
+    Attributes:
+        topic_id: 22 characters of base64url, as Kafka's own tools print it.
+        partitions: how many.
+    """
+
+    topic: str
+    topic_id: str
+    partitions: int
+
+
+def ensure_topic(
+    endpoints: Endpoints,
+    topic: str,
+    *,
+    partitions: int = PARTITIONS,
+    configs: dict[str, str] | None = None,
+    alter: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> TopicReport:
+    """Makes the topic where it is missing; safe to run again, and by two at once. The broker chooses the replication.
+
+    Args:
+        endpoints: where Kafka is.
+        topic: its name.
+        partitions: how many at least; more than that is no drift.
+        configs: settings that win over `CONFIGS`.
+        alter: True mends drift of an existing topic; partitions are only ever added. False only reports it.
+        timeout_s: for each request.
+
+    Raises:
+        TransientError: Kafka is away. AttentionError: not allowed. ConfigError: Kafka refuses the name or a setting.
+    """
+    wanted = {**CONFIGS, **(configs or {})}
+    admin = admin_client(endpoints)
+    created = _create(admin, NewTopic(topic, num_partitions=partitions, config=wanted), timeout_s)
+    found, now = _await_described(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
+    drift = _differences(found, now, partitions, wanted)
+    altered = drift if alter else []
+    if altered:
+        settings = {name: value for name, value in wanted.items() if now.get(name) != value}
+        _alter(admin, found, partitions, settings, timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while drift and time.monotonic() < deadline:  # a change reaches the brokers' own view a moment later
+            time.sleep(VISIBLE_POLL_S)
+            found, now = _await_described(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
+            drift = _differences(found, now, partitions, wanted)
+    shown = {name: now[name] for name in wanted if name in now}
+    return TopicReport(topic, found.topic_id, created, found.partitions, shown, drift, altered)
+
+
+def describe(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> TopicDescription | None:
+    """Returns the topic as the broker knows it, or None when it does not exist.
+
+    Raises:
+        TransientError: Kafka is away. AttentionError: not allowed.
+    """
+    return described(admin_client(endpoints), topic, timeout_s)
+
+
+def log_offsets(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:
+    """Returns ``{kafka_partition: (log start, end)}``; end is the offset that the next record gets.
+
+    An open transaction's records count: this is the high watermark, not the last stable offset.
+
+    Raises:
+        TransientError: Kafka is away, or the topic does not exist. AttentionError: not allowed.
+    """
+    admin = admin_client(endpoints)
+    found = described(admin, topic, timeout_s)
+    if found is None:
+        raise TransientError(f"topic {topic} does not exist; run `rtp topics`")
+    spec: Any = OffsetSpec  # its constructors carry no types
+    starts = list_offsets(admin, found, spec.earliest(), timeout_s)
+    ends = list_offsets(admin, found, spec.latest(), timeout_s)
+    return {number: (starts[number], ends[number]) for number in range(found.partitions)}
+
+
+def delete_records(
+    endpoints: Endpoints, topic: str, before: dict[int, int], *, timeout_s: float = TIMEOUT_S
+) -> dict[int, int]:
+    """Deletes the records before an offset, as retention would.
+
+    Args:
+        endpoints: where Kafka is.
+        topic: its name.
+        before: first offset to keep, by kafka_partition; -1 deletes everything in it.
+        timeout_s: for the request.
+
+    Returns:
+        The log start offset afterwards, by kafka_partition.
+    """
+    doing = f"delete records of {topic}"
+    targets = [TopicPartition(topic, number, offset) for number, offset in before.items()]
+    admin = admin_client(endpoints)
+    futures = admin.delete_records(targets, request_timeout=timeout_s, operation_timeout=timeout_s)
+    return {item.partition: _answer(future, doing, timeout_s).low_watermark for item, future in futures.items()}
+
+
+def delete_topic(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    """Deletes the topic; nothing to do where it does not exist."""
+    admin = admin_client(endpoints)
+    futures = admin.delete_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)
+    _answer(futures[topic], f"delete topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
+
+
+def as_text(topic_id: Any) -> str:
+    """Returns a ``confluent_kafka.Uuid`` as Kafka prints it: base64url, no padding (unlike its own str)."""
+    packed = struct.pack(">qq", topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits())
+    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode("ascii")
+
+
+def admin_client(endpoints: Endpoints) -> AdminClient:
+    return AdminClient(client_options(endpoints, "rtp-admin"))
+
+
+def _create(admin: AdminClient, topic: NewTopic, timeout_s: float) -> bool:
+    """Returns True when made now, False when it was there."""
+    future = admin.create_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)[topic.topic]
+    there = {KafkaError.TOPIC_ALREADY_EXISTS: False}
+    return bool(_answer(future, f"create topic {topic.topic}", timeout_s, there, done=True))
+
+
+def described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription | None:
+    future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
+    found = _answer(future, f"describe topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
+    return None if found is None else TopicDescription(topic, as_text(found.topic_id), len(found.partitions))
+
+
+def _await_described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription:
+    """Returns the description; a new topic takes a moment to reach every broker."""
+    deadline = time.monotonic() + timeout_s
+    while (found := described(admin, topic, timeout_s)) is None:
+        if time.monotonic() > deadline:
+            raise TransientError(f"topic {topic} was made but is not visible after {timeout_s:g} s; try again")
+        time.sleep(VISIBLE_POLL_S)
+    return found
+
+
+def _configs(admin: AdminClient, topic: str, timeout_s: float) -> dict[str, str]:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    future = admin.describe_configs([resource], request_timeout=timeout_s)[resource]
+    entries = _answer(future, f"read the settings of topic {topic}", timeout_s)
+    return {name: entry.value for name, entry in entries.items() if entry.value is not None}
+
+
+def _differences(topic: TopicDescription, now: dict[str, str], partitions: int, wanted: dict[str, str]) -> list[str]:
+    sentences = [
+        f"{name} is {now.get(name, 'not set')}, it should be {value}"
+        for name, value in wanted.items()
+        if now.get(name) != value
+    ]
+    if topic.partitions < partitions:
+        sentences.insert(0, f"it has {topic.partitions} partitions, it should have {partitions}")
+    return sentences
+
+
+def _alter(
+    admin: AdminClient, topic: TopicDescription, partitions: int, settings: dict[str, str], timeout_s: float
+) -> None:
+    if topic.partitions < partitions:
+        wanted = [NewPartitions(topic.topic, partitions)]
+        future = admin.create_partitions(wanted, request_timeout=timeout_s, operation_timeout=timeout_s)[topic.topic]
+        _answer(future, f"add partitions to topic {topic.topic}", timeout_s)
+    if settings:
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic.topic, incremental_configs=entries)
+        future = admin.incremental_alter_configs([resource], request_timeout=timeout_s)[resource]
+        _answer(future, f"change the settings of topic {topic.topic}", timeout_s)
+
+
+def list_offsets(admin: AdminClient, topic: TopicDescription, spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
+    request = {TopicPartition(topic.topic, number): spec for number in range(topic.partitions)}
+    futures = admin.list_offsets(request, request_timeout=timeout_s)
+    doing = f"read the offsets of topic {topic.topic}"
+    return {item.partition: _answer(future, doing, timeout_s).offset for item, future in futures.items()}
+
+
+def _answer(
+    future: Future[Any], doing: str, timeout_s: float, instead: dict[int, Any] | None = None, *, done: Any = None
+) -> Any:
+    """Returns the future's result: for an error code of `instead` the value there, for None `done`.
+
+    The AdminClient must be kept in a variable meanwhile: collected as garbage, it never answers.
+    """
+    try:
+        result = future.result(timeout=timeout_s + CLIENT_GRACE_S)
+    except KafkaException as error:
+        code = error.args[0].code()
+        if instead is not None and code in instead:
+            return instead[code]
+        if code in REFUSED:
+            raise ConfigError(f"{doing}: {error.args[0].str()}; check RTP_TOPIC and the broker's policies") from error
+        raise translate(error, doing) from error
+    except TimeoutError as error:
+        raise TransientError(f"{doing}: no answer in {timeout_s:g} s; is Kafka up? It is tried again") from error
+    return done if result is None else result
