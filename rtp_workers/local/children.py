@@ -169,8 +169,12 @@ def remembered(pid_file: Path) -> psutil.Process | None:
     return process if same else None
 
 
-def end_orphan(program: Program, grace_s: float) -> None:
-    """Ends what an earlier, killed platform of this home left running. Call it with the home's lock held."""
+def end_orphan(program: Program, grace_s: float) -> bool:
+    """Ends what an earlier, killed platform of this home left running. Call it with the home's lock held.
+
+    Returns whether the last run ended without its own clean-up, so that its sockets may linger for a moment.
+    """
+    unclean = program.pid_file.exists()
     orphan = remembered(program.pid_file)
     if orphan is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -180,3 +184,4 @@ def end_orphan(program: Program, grace_s: float) -> None:
                 process.kill()
             psutil.wait_procs(alive, timeout=grace_s)
     program.pid_file.unlink(missing_ok=True)
+    return unclean

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 
 from rtp_workers.errors import ConfigError, FatalError
 
 LOOPBACK = "127.0.0.1"
 # Below Linux's usual range for outgoing connections (32768-60999), so that no client of ours takes one in between.
 FREE_RANGE = range(15_000, 32_000)
+AFTER_KILL_S = 5.0
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -25,15 +27,19 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
         return True
 
 
-def require_free(port: int, setting: str, what: str, host: str = LOOPBACK) -> None:
+def require_free(port: int, setting: str, what: str, wait_s: float = 0, host: str = LOOPBACK) -> None:
     """Raises ConfigError where the port is taken; names the setting that moves it.
 
     Args:
         port: what is needed.
         setting: e.g. ``RTP_KAFKA_PORT``.
         what: who needs it, e.g. ``Kafka``.
+        wait_s: for how long it may still be taken, by a process of ours that is just ending.
         host: the address to listen on.
     """
+    deadline = time.monotonic() + wait_s
+    while not is_free(port, host) and time.monotonic() < deadline:
+        time.sleep(0.05)
     if not is_free(port, host):
         raise ConfigError(
             f"port {port}, which {what} needs, is taken on {host}; "

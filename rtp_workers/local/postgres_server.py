@@ -92,8 +92,8 @@ class PostgresServer:
             FatalError: initdb failed; its output is in the message.
         """
         location = self._location()
-        self._end_leftovers(location / "data")
-        ports.require_free(self.port, "RTP_POSTGRES_PORT", "PostgreSQL")
+        unclean = self._end_leftovers(location / "data")
+        ports.require_free(self.port, "RTP_POSTGRES_PORT", "PostgreSQL", ports.AFTER_KILL_S if unclean else 0)
         self.binaries = self._usable_binaries()
         if not (location / "data").exists():
             self._initialise(location)
@@ -244,17 +244,21 @@ class PostgresServer:
             return False
         return len(lines) > 7 and lines[0] == str(self._running_child().pid) and lines[7].strip() == "ready"
 
-    def _end_leftovers(self, data: Path) -> None:
-        """Ends the server of a killed platform, and backends that outlived it: they would hold the shared memory."""
-        end_orphan(self._program("postgres"), STOP_FAST_S)
+    def _end_leftovers(self, data: Path) -> bool:
+        """Ends the server of a killed platform, and backends that outlived it: they would hold the shared memory.
+
+        Returns whether the last run ended uncleanly.
+        """
+        unclean = end_orphan(self._program("postgres"), STOP_FAST_S)
         deadline = time.monotonic() + STOP_IMMEDIATE_S
         while left := list(_running_in(data)):
             if time.monotonic() > deadline:
                 for process in left:
                     process.kill()
                 psutil.wait_procs(left, timeout=STOP_IMMEDIATE_S)
-                return
+                break
             time.sleep(0.05)
+        return unclean
 
 
 def password_name(role: str) -> str:

