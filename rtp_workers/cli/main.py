@@ -34,6 +34,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "purge": ("purge", "Delete rows and count them in the ledger."),
     "migrate": ("migrate", "Bring the database schema and roles up to date."),
     "topics": ("topics", "Create the topic, or report its drift."),
+    "setup": ("setup", "Make secrets, roles, schema and topic for the containers."),
 }
 
 
@@ -90,3 +91,7 @@ def run_command(arguments: list[str]) -> int:
         # The reader (head, less) has left: say nothing, and keep the interpreter from flushing into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,93 @@
+"""Kafka and PostgreSQL of one home together: started at the same time, and described as `Endpoints`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import ConfigError
+from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.local.postgres_server import PostgresServer
+from rtp_workers.postgres import roles
+
+
+@dataclass
+class EmbeddedServers:
+    """The embedded servers of one home; a None is somebody else's server, which we leave alone. Not thread-safe."""
+
+    kafka: KafkaServer | None
+    postgres: PostgresServer | None
+
+    def start(self) -> None:
+        """Starts both and waits until they serve; roles and databases are there then. Stops both when one fails.
+
+        Call it from a thread that lives as long as the servers should.
+
+        Raises:
+            ConfigError: a port is taken, or the home is not ours. FatalError, TransientError: a server does not start.
+        """
+        try:
+            together([server.prepare for server in self._servers()])
+            for server in self._servers():
+                server.start()
+            together([server.wait_ready for server in self._servers()])
+            if self.postgres is not None:
+                self.postgres.bootstrap()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops both; safe to repeat."""
+        together([server.stop for server in self._servers()])
+
+    def endpoints(self) -> Endpoints:
+        """Returns how to reach the servers that are ours."""
+        postgres = self.postgres
+        return Endpoints(
+            kafka_bootstrap=self.kafka.bootstrap if self.kafka else None,
+            kafka_options=self.kafka.client_options if self.kafka else {},
+            postgres_dsn=postgres.dsn(roles.OWNER, roles.DATABASE) if postgres else None,
+            postgres_ingest_dsn=postgres.dsn(roles.INGEST, roles.DATABASE) if postgres else None,
+            postgres_read_dsn=postgres.dsn(roles.READ, roles.DATABASE) if postgres else None,
+            dagster_postgres_dsn=postgres.dsn(roles.DAGSTER, roles.DAGSTER_DATABASE) if postgres else None,
+        )
+
+    def _servers(self) -> list[KafkaServer | PostgresServer]:
+        return [server for server in (self.kafka, self.postgres) if server is not None]
+
+
+def together(steps: list[Callable[[], None]]) -> None:
+    """Runs the steps at the same time and waits for all; raises the first error, in the steps' order."""
+    with ThreadPoolExecutor(max(len(steps), 1)) as pool:
+        futures = [pool.submit(step) for step in steps]
+    for future in futures:
+        future.result()
+
+
+@contextmanager
+def home_locked(home: Path) -> Iterator[None]:
+    """Holds the home for this process: one platform per home. The kernel lets go of it when we die.
+
+    Raises:
+        ConfigError: another platform runs in it.
+    """
+    path = home / "run" / "platform.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"a platform runs in {home} already; stop it, or set RTP_HOME and the ports for a second one"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

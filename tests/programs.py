@@ -1,0 +1,86 @@
+"""Running the ``rtp`` command as a user does: as a process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+RTP = (sys.executable, "-m", "rtp_workers.cli.main")
+
+
+def clean_env(**settings: str) -> dict[str, str]:
+    """Returns our environment without any ``RTP_*`` name of the developer's, and with `settings` added."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("RTP_")}, **settings}
+
+
+def run_rtp(
+    *arguments: str, env: Mapping[str, str], timeout_s: float = 120.0, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs ``rtp arguments`` to its end, in RTP_HOME, and returns it with its output as text."""
+    return subprocess.run(
+        [*RTP, *arguments],
+        env=dict(env),
+        cwd=env["RTP_HOME"],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@dataclass
+class RunningProgram:
+    """A started ``rtp`` command; stdout and stderr go to `log`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Process id, and id of its process group."""
+        return self.process.pid
+
+    def output(self) -> str:
+        """Returns what it has written so far."""
+        return self.log.read_text(errors="replace")
+
+    def running(self) -> bool:
+        """Returns whether it is still there."""
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the process alone."""
+        self.process.send_signal(number)
+
+    def wait(self, timeout_s: float = 60.0) -> int:
+        """Waits for its end and returns the exit code."""
+        return self.process.wait(timeout_s)
+
+    def kill(self) -> None:
+        """SIGKILL to its whole process group, and waits."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def start_program(*arguments: str, env: Mapping[str, str], log: Path) -> RunningProgram:
+    """Starts ``rtp arguments`` in a process group of its own, in RTP_HOME; the caller stops it."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [*RTP, *arguments],
+            env=dict(env),
+            cwd=env["RTP_HOME"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return RunningProgram(process, log)
