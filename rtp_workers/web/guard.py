@@ -1,0 +1,242 @@
+"""Who may call, and how much they may send: checked before any handler sees a request.
+
+A page on another site can reach a service on loopback through the visitor's browser; it cannot forge ``Host`` (so DNS
+rebinding ends here) and cannot hide its ``Origin`` when it changes something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rtp_workers.settings import PlatformSettings
+from rtp_workers.web.problems import Problem, problem_response
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # listened on, but nobody's name
+MAX_BODY_BYTES = 1_000_000
+# A refused body is read to its end up to here, since most clients only look for the answer after they sent it all.
+DRAIN_BYTES = 16_000_000
+BODY_TIMEOUT_S = 10.0
+ALL_BODIES_BYTES = 32_000_000  # in memory at once; beyond it callers are asked to come back
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        b"font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRules:
+    """What the guard lets through.
+
+    Attributes:
+        hosts: names that ``Host`` may carry, lower case, without port.
+        origins: further ``scheme://host[:port]`` that may change things; the service's own page always may.
+        token: when set, changing calls need it as bearer token.
+        max_body_bytes: largest body.
+        body_timeout_s: a body not complete by then is refused.
+    """
+
+    hosts: frozenset[str] = LOOPBACK
+    origins: frozenset[str] = frozenset()
+    token: str | None = field(default=None, repr=False)
+    max_body_bytes: int = MAX_BODY_BYTES
+    body_timeout_s: float = BODY_TIMEOUT_S
+
+
+def rules_of(settings: PlatformSettings) -> GuardRules:
+    """Returns the rules that the settings ask for: loopback names, the bind host, and what the user adds."""
+    own = set() if settings.bind_host in ANY_ADDRESS else {settings.bind_host.lower()}
+    token = settings.api_token.get_secret_value() if settings.api_token is not None else None
+    return GuardRules(
+        hosts=LOOPBACK | own | {host_name(name) for name in _listed(settings.allowed_hosts)},
+        origins=frozenset(name.rstrip("/").lower() for name in _listed(settings.allowed_origins)),
+        token=token or None,
+    )
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def host_name(host: str) -> str:
+    """Returns the name in a ``Host`` value: lower case, without port, brackets and trailing dot; "" for nonsense."""
+    try:
+        name = urlsplit(f"//{host.strip()}").hostname
+    except ValueError:
+        return ""
+    return (name or "").rstrip(".")
+
+
+class Guard:
+    """ASGI middleware that enforces `GuardRules` and adds the security headers. One per application."""
+
+    def __init__(self, app: ASGIApp, rules: GuardRules) -> None:
+        self._app = app
+        self._rules = rules
+        self._held_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers with a problem, or passes the request on with its body complete."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        guarded = _with_security_headers(send)
+        body = _Body(scope, receive, self._rules)
+        self._held_bytes += body.reserved
+        try:
+            await self._serve(scope, body, guarded)
+        except Problem as problem:
+            # The connection may be in the middle of a body: it cannot carry another request.
+            problem.headers["Connection"] = "close"
+            await body.drain()
+            await problem_response(problem)(scope, receive, guarded)
+        finally:
+            self._held_bytes -= body.reserved
+
+    async def _serve(self, scope: Scope, body: _Body, send: Send) -> None:
+        self._check_caller(scope)
+        if self._held_bytes > ALL_BODIES_BYTES and body.reserved:
+            raise Problem(503, "too many large requests at once; nothing was done, send it again a little later")
+        await body.read()
+        if not body.gone:
+            await self._app(scope, body.replay, send)
+
+    def _check_caller(self, scope: Scope) -> None:
+        rules, headers = self._rules, _headers(scope)
+        host = _single(headers, b"host", 400, "the Host header is missing or repeated; send exactly one")
+        if host_name(host) not in rules.hosts:
+            raise Problem(
+                421,
+                f"no service here has the name {host[:100]!r}; add it to RTP_ALLOWED_HOSTS if it should",
+            )
+        if scope["method"] in READING:
+            return
+        origins = headers.get(b"origin", [])
+        if origins and not self._origin_allowed(origins, host):
+            raise Problem(
+                403,
+                f"a page at {origins[0][:100]!r} may change nothing here; add it to RTP_ALLOWED_ORIGINS if it should",
+            )
+        if rules.token is not None:
+            given = headers.get(b"authorization", [""])[0]
+            scheme, _, token = given.partition(" ")
+            matches = hmac.compare_digest(token.strip().encode(), rules.token.encode())
+            if scheme.lower() != "bearer" or not matches:
+                raise Problem(401, "this call needs the header Authorization: Bearer with the value of RTP_API_TOKEN")
+
+    def _origin_allowed(self, origins: list[str], host: str) -> bool:
+        origin = origins[0].lower()
+        own = {f"http://{host.lower()}", f"https://{host.lower()}"}
+        return len(origins) == 1 and (origin in own or origin in self._rules.origins)
+
+
+class _Body:
+    """A request's body, read whole within limits, then handed on as one message."""
+
+    def __init__(self, scope: Scope, receive: Receive, rules: GuardRules) -> None:
+        headers = _headers(scope)
+        self._receive = receive
+        self._rules = rules
+        self._chunks: list[bytes] = []
+        self._waits_to_send = b"expect" in headers
+        self._complete = self._handed_on = False
+        self.gone = False
+        self.size = 0
+        self.declared = int(headers.get(b"content-length", ["0"])[0])
+        unknown = b"transfer-encoding" in headers
+        self.reserved = rules.max_body_bytes if unknown else min(self.declared, rules.max_body_bytes)
+
+    async def read(self) -> None:
+        """Reads to the end.
+
+        Raises:
+            Problem: 413 too large, 408 too slow.
+        """
+        limit = self._rules.max_body_bytes
+        if self.declared > limit:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(self._rules.body_timeout_s):
+                while not self._complete and not self.gone:
+                    self._chunks.append(await self._next())
+                    self.size += len(self._chunks[-1])
+                    if self.size > limit:
+                        self._chunks.clear()
+                        raise self._too_large()
+        except TimeoutError as error:
+            self._complete = True
+            raise Problem(408, f"the body did not arrive within {self._rules.body_timeout_s:g} s") from error
+
+    async def drain(self) -> None:
+        """Reads the rest of a refused body and drops it, within limits, so that the client sees the answer."""
+        if self._waits_to_send or self.declared > DRAIN_BYTES:
+            return
+        dropped = self.size
+        try:
+            async with asyncio.timeout(self._rules.body_timeout_s):
+                while not self._complete and not self.gone and dropped <= DRAIN_BYTES:
+                    dropped += len(await self._next())
+        except TimeoutError:
+            return
+
+    async def replay(self) -> Message:
+        """Is the `receive` of the application: the body in one message, then the client's leaving."""
+        if self._handed_on:
+            return await self._receive()
+        self._handed_on = True
+        return {"type": "http.request", "body": b"".join(self._chunks), "more_body": False}
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        self.gone = message["type"] == "http.disconnect"
+        self._complete = not message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        return chunk
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"the body is larger than {self._rules.max_body_bytes:,} bytes; send it in parts")
+
+
+def _headers(scope: Scope) -> dict[bytes, list[str]]:
+    headers: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name, []).append(value.decode("latin-1"))
+    return headers
+
+
+def _single(headers: dict[bytes, list[str]], name: bytes, status: int, detail: str) -> str:
+    values = headers.get(name, [])
+    if len(values) != 1:
+        raise Problem(status, detail)
+    return values[0]
+
+
+def _with_security_headers(send: Send) -> Send:
+    async def guarded(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            given: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
+            names = {name.lower() for name, _ in given}
+            added = [pair for pair in SECURITY_HEADERS if pair[0] not in names]
+            if b"cache-control" not in names:
+                added.append((b"cache-control", b"no-store"))
+            message["headers"] = [*given, *added]
+        await send(message)
+
+    return guarded
