@@ -112,6 +112,23 @@ def ensure_roles(owner_dsn: str, passwords: Mapping[str, SecretStr]) -> list[str
         connection.close()
 
 
+def set_password(dsn: str, role: str, password: SecretStr) -> None:
+    """Sets the password of a role that exists; it leaves this process only as a SCRAM verifier.
+
+    Args:
+        dsn: as a superuser, or as the role itself.
+        role: whose password.
+        password: the new one.
+    """
+    connection = connect(dsn, "rtp-setup", autocommit=True)
+    try:
+        with translated(f"set the password of {role}"), connection.cursor() as cursor:
+            verifier = extensions.encrypt_password(password.get_secret_value(), role, connection, "scram-sha-256")
+            cursor.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier)))
+    finally:
+        connection.close()
+
+
 def roles_sql(roles: list[str]) -> str:
     """Returns the SQL that makes these roles, for a person to run; passwords are left to fill in."""
     lines = []

@@ -1,0 +1,113 @@
+"""``rtp setup``: what has to be there before the containers can work. The one-shot service of docker-compose.yml.
+
+Secrets first (PostgreSQL waits for its superuser's password), then, once both servers answer: roles and databases,
+migrations, the topic. Every step is idempotent, so it runs again at each ``up`` and after any crash.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from rtp_workers import endpoints as endpoints_module
+from rtp_workers import logs
+from rtp_workers.backoff import Backoff
+from rtp_workers.cli.setup_secrets import DAGSTER, INGEST, OWNER, READ, SUPERUSER, SecretStore
+from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.kafka.topics import ensure_topic
+from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.migrate import migrate
+from rtp_workers.postgres.roles import DATABASE, bootstrap, set_password, with_credentials, with_database
+from rtp_workers.settings import PlatformSettings, load
+
+log = logs.get("rtp.setup")
+T = TypeVar("T")
+
+
+@click.command("setup")
+@click.option("--secrets-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path("/secrets"))
+@click.option("--postgres", "superuser_dsn", default="postgresql://postgres@postgres:5432/postgres", show_default=True)
+@click.option("--timeout", "timeout_s", type=float, default=300.0, show_default=True, help="seconds to wait for each server")
+@click.option("--rotate", is_flag=True, help="generate every password anew")
+def command(secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: bool) -> None:
+    """Make secrets, roles, schema and topic for the containers."""
+    settings = load(PlatformSettings)
+    logs.configure("stdout", settings.log_level)
+    store = SecretStore(secrets_dir)
+    store.ensure()
+    address = urlsplit(superuser_dsn)
+    postgres_address = f"{address.hostname}:{address.port or 5432}"
+    store.publish(postgres_address)
+    log.info("secrets_ready", folder=str(secrets_dir))
+    if rotate:
+        store.stage()
+    owner_dsn = set_up_roles(store, superuser_dsn, timeout_s)
+    store.commit()
+    store.publish(postgres_address)
+    log.info("roles_ready", rotated=rotate)
+    applied = migrate(owner_dsn)
+    log.info("schema_ready", applied=applied)
+    endpoints = replace(endpoints_module.resolve(settings), postgres_dsn=owner_dsn)
+    report = until(timeout_s, "Kafka", lambda: ensure_topic(endpoints, settings.topic))
+    log.info("topic_ready", topic=report.topic, created=report.created, partitions=report.partitions, drift=report.drift)
+
+
+def set_up_roles(store: SecretStore, superuser_dsn: str, timeout_s: float) -> str:
+    """Makes roles and databases with the wanted passwords, the superuser's own last.
+
+    Returns:
+        The owner's DSN.
+
+    Raises:
+        ConfigError: no password that we hold is the superuser's.
+        TransientError: PostgreSQL did not answer in `timeout_s`.
+    """
+    dsn = until(timeout_s, "PostgreSQL", lambda: superuser(store, superuser_dsn))
+    passwords = {role: store.wanted(role) for role in (OWNER, INGEST, READ, DAGSTER)}
+    bootstrap(dsn, passwords)
+    set_password(dsn, SUPERUSER, store.wanted(SUPERUSER))
+    return with_credentials(with_database(dsn, DATABASE), OWNER, passwords[OWNER])
+
+
+def superuser(store: SecretStore, superuser_dsn: str) -> str:
+    """Returns the superuser's DSN with the password that works: the current one, or a staged one that was set already.
+
+    Raises:
+        ConfigError: neither works.
+        TransientError: PostgreSQL is away.
+    """
+    for password in (store.current(SUPERUSER), store.wanted(SUPERUSER)):
+        dsn = with_credentials(superuser_dsn, SUPERUSER, password)
+        try:
+            connect(dsn, "rtp-setup").close()
+        except ConfigError:
+            continue
+        return dsn
+    raise ConfigError(
+        "PostgreSQL refuses the superuser's password: its data is older than the secrets. Set the password in the "
+        "volume `secrets` (docs/operations.md, 'Rotate secrets'), or remove the volume of PostgreSQL to start empty"
+    )
+
+
+def until(timeout_s: float, what: str, attempt: Callable[[], T]) -> T:
+    """Returns what `attempt` returns, tried again while it raises TransientError.
+
+    Raises:
+        TransientError: the last one, after `timeout_s` seconds.
+    """
+    deadline, backoff = time.monotonic() + timeout_s, Backoff(first_s=0.2, longest_s=2.0)
+    while True:
+        try:
+            return attempt()
+        except TransientError as error:
+            if time.monotonic() > deadline:
+                raise
+            if backoff.tries % 10 == 0:
+                log.info("waiting", what=what, reason=str(error))
+            time.sleep(backoff.next_s(error.retry_after_s))

@@ -1,0 +1,147 @@
+"""The secrets of the containers: generated once, and handed to each service as files that only its own user can read.
+
+Each service mounts one folder (a volume of its own), so that it holds what it needs and nothing else:
+
+    master/    every password; only `setup` mounts it (with it, the owner's credentials)
+    postgres/  superuser-password
+    pgadmin/   password, pgpass (rtp_read)
+    consumer/  pgpass (rtp_ingest, rtp_read)
+    batch/     pgpass (rtp_ingest, rtp_read, rtp_dagster)
+    dagster/   pgpass (rtp_dagster)
+
+A ``pgpass`` file is libpq's own way (``PGPASSFILE``): connection strings in the environment then hold no password, and
+a rotated password is picked up by the next connection without a restart.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from rtp_workers.errors import ConfigError
+from rtp_workers.postgres.roles import DAGSTER, INGEST, OWNER, READ
+
+SUPERUSER = "postgres"
+PGADMIN = "pgadmin"
+KAFKA_ADMIN = "kafka-admin"
+PASSWORDS = (SUPERUSER, OWNER, INGEST, READ, DAGSTER, PGADMIN, KAFKA_ADMIN)
+PASSWORD_BYTES = 24
+NEXT = ".next"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One service's folder of secrets.
+
+    Attributes:
+        folder: below the secrets directory.
+        uid: the user that the service runs as.
+        roles: whose passwords its ``pgpass`` holds, in order; empty for no such file.
+        files: file name -> name of the password it holds.
+    """
+
+    folder: str
+    uid: int
+    roles: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+OURS_UID = 10001
+HOLDERS = (
+    Holder("postgres", 999, files={"superuser-password": SUPERUSER}),
+    Holder("pgadmin", 5050, (READ,), {"password": PGADMIN}),
+    Holder("consumer", OURS_UID, (INGEST, READ)),
+    Holder("batch", OURS_UID, (INGEST, READ, DAGSTER)),
+    Holder("dagster", OURS_UID, (DAGSTER,)),
+)
+
+
+class SecretStore:
+    """The ``master`` folder: a file per password. Not safe for two writers at once; only `setup` writes."""
+
+    def __init__(self, secrets_dir: Path) -> None:
+        self._root = secrets_dir
+        self._master = secrets_dir / "master"
+
+    def ensure(self) -> None:
+        """Generates the passwords that are missing.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        for name in PASSWORDS:
+            if not (self._master / name).exists():
+                write_secret(self._master / name, secrets.token_urlsafe(PASSWORD_BYTES))
+
+    def stage(self) -> None:
+        """Generates the next password of each name; it counts from `commit` on. A staged one is kept as it is."""
+        for name in PASSWORDS:
+            if not (self._master / f"{name}{NEXT}").exists():
+                write_secret(self._master / f"{name}{NEXT}", secrets.token_urlsafe(PASSWORD_BYTES))
+
+    def current(self, name: str) -> SecretStr:
+        """Returns the password in use."""
+        return SecretStr((self._master / name).read_text())
+
+    def wanted(self, name: str) -> SecretStr:
+        """Returns the staged password where there is one (a rotation asked for, or cut short), else the current."""
+        staged = self._master / f"{name}{NEXT}"
+        return SecretStr(staged.read_text()) if staged.exists() else self.current(name)
+
+    def commit(self) -> None:
+        """Makes the staged passwords the current ones."""
+        for name in PASSWORDS:
+            staged = self._master / f"{name}{NEXT}"
+            if staged.exists():
+                staged.replace(self._master / name)
+
+    def publish(self, postgres_address: str) -> None:
+        """Writes every holder's files from the current passwords, each in one step, mode 0400, owned by its user.
+
+        Args:
+            postgres_address: ``host:port`` as the services reach it.
+
+        Raises:
+            ConfigError: a folder is missing or cannot be written.
+        """
+        for holder in HOLDERS:
+            folder = self._root / holder.folder
+            for file_name, name in holder.files.items():
+                write_secret(folder / file_name, self.current(name).get_secret_value(), holder.uid)
+            if holder.roles:
+                lines = [f"{postgres_address}:*:{role}:{self.current(role).get_secret_value()}" for role in holder.roles]
+                write_secret(folder / "pgpass", "\n".join(lines) + "\n", holder.uid)
+
+
+def write_secret(path: Path, text: str, uid: int | None = None) -> None:
+    """Writes a file of mode 0400 in one step: a reader sees the old one or the new one, never a part.
+
+    Args:
+        path: in a folder that exists.
+        text: what it holds.
+        uid: its owner; None for the user of this process.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if uid is not None and uid != os.getuid():
+            os.chown(draft, uid, uid)
+        draft.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"the secret {path} cannot be written ({error.strerror}); `rtp setup` is for the compose service `setup`, "
+            "which mounts a folder for each service and may chown"
+        ) from error
