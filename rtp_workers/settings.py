@@ -56,6 +56,7 @@ class PlatformSettings(BaseSettings):
     dagster_url: str | None = None
     pgadmin_url: str | None = None
     log_level: str = "INFO"
+    failpoint: str | None = Field(None, description="tests only: where the process stops itself")
 
     @field_validator("home", "data_dir")
     @classmethod
@@ -110,13 +111,7 @@ class LoaderSettings(PlatformSettings):
     loader_queue_bytes: int = Field(64_000_000, ge=1_000_000, description="librdkafka's send queue at most")
 
 
-class ServiceNames(PlatformSettings):
-    """Names that only ``rtp up`` and the tests read."""
-
-    failpoint: str | None = Field(None, description="tests only: where the process stops itself")
-
-
-SETTINGS: tuple[type[PlatformSettings], ...] = (ConsumerSettings, ProducerSettings, LoaderSettings, ServiceNames)
+SETTINGS: tuple[type[PlatformSettings], ...] = (ConsumerSettings, ProducerSettings, LoaderSettings)
 
 S = TypeVar("S", bound=PlatformSettings)
 
@@ -148,7 +143,8 @@ def load(settings: type[S], **overrides: Any) -> S:
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
         secrets_dir = os.environ.get("RTP_SECRETS_DIR")
-        return settings(_secrets_dir=secrets_dir, **given)
+        source: dict[str, Any] = {"_secrets_dir": secrets_dir}
+        return settings(**source, **given)
     except ValidationError as error:
         wrong = "; ".join(f"RTP_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
         raise ConfigError(f"settings do not fit: {wrong}") from error

@@ -63,12 +63,14 @@ def connect(dsn: str, application_name: str, *, autocommit: bool = False, option
     try:
         given = psycopg2.extensions.parse_dsn(dsn)
     except psycopg2.ProgrammingError as error:
-        raise ConfigError("the PostgreSQL DSN is malformed; give postgresql://user:password@host:port/database") from error
+        raise ConfigError(
+            "the PostgreSQL DSN is malformed; give postgresql://user:password@host:port/database"
+        ) from error
     merged: dict[str, Any] = {**DEFAULTS, "application_name": application_name, **given}
     if options:
         merged["options"] = f"{given.get('options', '')} {options}".strip()
     try:
-        connection = psycopg2.connect(**merged)
+        connection: Connection = psycopg2.connect(**merged)
     except psycopg2.Error as error:
         raise translate(error, f"connect to PostgreSQL at {given.get('host')}:{given.get('port', 5432)}") from error
     connection.autocommit = autocommit

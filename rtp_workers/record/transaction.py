@@ -41,7 +41,6 @@ Instant = Annotated[str, Rule("timestamptz", "when it happened: RFC 3339 with of
 Decimal = Annotated[str, Rule("numeric", "exact signed amount, at most 20 digits before and 12 after the point")]
 
 
-
 class Transaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One transaction, as it goes over the wire: a UTF-8 JSON object, absent fields left out.
 

@@ -1,0 +1,52 @@
+"""`rtp consume`: Kafka -> PostgreSQL until stopped."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+import click
+
+from rtp_workers import endpoints, logs, settings
+from rtp_workers.cli.durations import DURATION_S
+from rtp_workers.consumer.loop import ConsumerLoop
+from rtp_workers.consumer.state import ConsumerState
+
+
+@click.command("consume")
+@click.option(
+    "--until-idle", type=DURATION_S, metavar="DURATION", help="end when nothing has come for that long, e.g. 5s"
+)
+@click.option("--no-api", is_flag=True, help="take no port")
+@click.option("--port", type=click.IntRange(1, 65535), help="port of the HTTP API (RTP_CONSUMER_PORT)")
+def command(until_idle: float | None, no_api: bool, port: int | None) -> None:
+    """Move records from Kafka into PostgreSQL, exactly once, until stopped (SIGTERM, Ctrl-C)."""
+    given = settings.load(settings.ConsumerSettings, consumer_port=port)
+    logs.configure("stdout", given.log_level)
+    state = ConsumerState()
+    found = endpoints.resolve(given)
+    loop = ConsumerLoop(given, found, state)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.stop())
+    if no_api:
+        loop.run(_idle_for(until_idle))
+        return
+    from rtp_workers.consumer.service import serving
+
+    with serving(given, found, state):
+        loop.run(_idle_for(until_idle))
+
+
+def _idle_for(seconds: float | None) -> Callable[[ConsumerState], bool]:
+    """Returns the condition for ending; never, for None."""
+    started = time.monotonic()
+
+    def idle(state: ConsumerState) -> bool:
+        if seconds is None or state.problems or not state.topic_id:
+            return False
+        waiting = any(lag > 0 for lag in state.lag().values())
+        since = max(state.last_record_at, started)
+        return not waiting and time.monotonic() - since > seconds
+
+    return idle

@@ -1,0 +1,33 @@
+"""`rtp resume`: ends a pause, and accepts holes in the log when told to."""
+
+from __future__ import annotations
+
+import click
+
+from rtp_workers import endpoints, settings
+from rtp_workers.postgres import control
+from rtp_workers.postgres.connection import connect
+
+
+@click.command("resume")
+@click.option(
+    "--accept-holes", is_flag=True, help="go on without records that retention deleted before they were stored"
+)
+def command(accept_holes: bool) -> None:
+    """Resume ingestion platform-wide."""
+    found = endpoints.resolve(settings.load(settings.PlatformSettings))
+    connection = connect(found.need("postgres_ingest_dsn"), "rtp-resume", autocommit=True)
+    try:
+        control.set_pause(connection, paused=False)
+        accepted = control.accept_holes(connection) if accept_holes else []
+        waiting = control.open_holes(connection)
+    finally:
+        connection.close()
+    for hole in accepted:
+        click.echo(
+            f"partition {hole.kafka_partition}: {hole.to_offset - hole.from_offset:,} offsets counted as skipped"
+        )
+    for hole in waiting:
+        size = hole.to_offset - hole.from_offset
+        click.echo(f"partition {hole.kafka_partition} still waits: {size:,} records are gone; --accept-holes goes on")
+    click.echo("resumed")

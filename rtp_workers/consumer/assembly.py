@@ -1,0 +1,142 @@
+"""Kafka records -> a batch: the place where a record becomes a COPY line or a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rtp_workers.consumer.assignment import Assignment
+from rtp_workers.postgres.batch import Batch, DeadLetter, KafkaRecord, Span
+from rtp_workers.record.copy_text import UNKNOWN_SOURCE, BatchDecoder, source_text
+
+SOURCES_REMEMBERED = 10_000
+
+
+class Assembler:
+    """Collects polls into the batch that is written next. Not thread-safe.
+
+    Args:
+        topic: its name.
+        topic_id: Kafka's id of it.
+        assignment: positions are read from it and moved along.
+
+    Attributes:
+        bytes: size of the record values in the open batch.
+        unknown_fields: seen since the start.
+        careful: records that needed the careful way, since the start.
+    """
+
+    def __init__(self, topic: str, topic_id: str, assignment: Assignment) -> None:
+        self.topic = topic
+        self.topic_id = topic_id
+        self._assignment = assignment
+        self._decoder = BatchDecoder()
+        self._sources: dict[bytes | None, str] = {}
+        self._batch = Batch(topic, topic_id)
+        self.bytes = 0
+        self.unknown_fields = 0
+        self.careful = 0
+
+    @property
+    def rows(self) -> int:
+        """Records in the open batch, refused ones included."""
+        return len(self._batch.lines) + len(self._batch.dead_letters)
+
+    @property
+    def has_work(self) -> bool:
+        """True when the open batch would move the ledger."""
+        return bool(self._batch)
+
+    def add(self, records: Sequence[KafkaRecord], ends: Mapping[int, int]) -> None:
+        """Adds a poll's records, and the ends of partitions that it reached, to the open batch.
+
+        A record of a partition that is not open, or before its position, is dropped: it is not ours, or stored.
+        """
+        taken, values, tails = self._take(records)
+        decoded = self._decoder.lines(values)
+        self.unknown_fields += decoded.unknown_fields
+        self.careful += decoded.careful
+        batch = self._batch
+        if not decoded.refusals:
+            batch.lines += [line + tail for line, tail in zip(decoded.lines, tails, strict=True)]  # type: ignore[operator]  # None only where refused
+            batch.records += taken
+        else:
+            self._add_some(decoded.lines, tails, taken)
+            batch.dead_letters += [
+                DeadLetter(taken[refusal.index], refusal.error.reason, refusal.error.detail)
+                for refusal in decoded.refusals
+            ]
+        for partition, end in ends.items():
+            if self._assignment.positions.get(partition, end) < end:
+                self._reach(partition, end)
+
+    def take(self) -> Batch:
+        """Returns the open batch and opens another."""
+        batch, self._batch = self._batch, Batch(self.topic, self.topic_id)
+        self.bytes = 0
+        return batch
+
+    def drop(self) -> None:
+        """Throws the open batch away; positions are the caller's to reset."""
+        self.take()
+
+    def _take(self, records: Sequence[KafkaRecord]) -> tuple[list[KafkaRecord], list[bytes | None], list[str]]:
+        positions, sources, spans = self._assignment.positions, self._sources, self._batch.spans
+        taken: list[KafkaRecord] = []
+        values: list[bytes | None] = []
+        tails: list[str] = []
+        size = 0
+        for record in records:
+            partition, offset = record.partition(), record.offset()
+            if (positions.get(partition) != offset or partition not in spans) and not self._reach(partition, offset):
+                continue
+            positions[partition] = offset + 1
+            value = record.value()
+            headers = record.headers()
+            if headers and headers[0][0] == "source" and headers[0][1] in sources:
+                source = sources[headers[0][1]]
+            else:
+                source = self._source(headers)
+            taken.append(record)
+            values.append(value)
+            tails.append(f"\t{source}\t{partition}\t{offset}")
+            size += len(value) if value else 0
+        self.bytes += size
+        if taken:
+            self._batch.appended_ms.append(taken[0].timestamp()[1])
+        for partition, span in spans.items():
+            span.next_offset = positions.get(partition, span.next_offset)
+        return taken, values, tails
+
+    def _reach(self, partition: int, offset: int) -> bool:
+        """Opens the partition's span and counts offsets without a record up to `offset`.
+
+        Returns:
+            False where the partition is not open, or is further on already.
+        """
+        position = self._assignment.positions.get(partition)
+        if position is None or offset < position:
+            return False
+        spans = self._batch.spans
+        if partition not in spans:
+            spans[partition] = Span(position, position, self._assignment.epochs[partition])
+        if offset > position:
+            spans[partition].skipped += offset - position
+            spans[partition].next_offset = offset
+            self._assignment.positions[partition] = offset
+        return True
+
+    def _source(self, headers: Sequence[tuple[str, bytes | None]] | None) -> str:
+        if not headers:
+            return UNKNOWN_SOURCE
+        text = source_text(headers)
+        if len(self._sources) >= SOURCES_REMEMBERED:
+            self._sources.clear()
+        if headers[0][0] == "source":
+            self._sources[headers[0][1]] = text
+        return text
+
+    def _add_some(self, lines: Sequence[str | None], tails: Sequence[str], taken: Sequence[KafkaRecord]) -> None:
+        for line, tail, record in zip(lines, tails, taken, strict=True):
+            if line is not None:
+                self._batch.lines.append(line + tail)
+                self._batch.records.append(record)

@@ -1,0 +1,57 @@
+"""Which partitions are ours, from where, and by which assignment: plain bookkeeping, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Assignment:
+    """The partitions of one consumer.
+
+    An *open* partition delivers records; a *pending* one is ours, but its offset is not known yet. Whatever changes
+    who owns a partition, or where it goes on, raises its epoch: a batch of an older epoch must not be written.
+
+    Attributes:
+        positions: next expected offset of every open partition.
+        pending: ours, waiting for the ledger.
+        epochs: by kafka_partition; only ever grows.
+    """
+
+    positions: dict[int, int] = field(default_factory=dict)
+    pending: set[int] = field(default_factory=set)
+    epochs: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def owned(self) -> set[int]:
+        """Every partition that is ours."""
+        return self.pending | set(self.positions)
+
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """Takes partitions over; they wait for their offsets."""
+        for partition in partitions:
+            self.positions.pop(partition, None)
+            self.pending.add(partition)
+            self.epochs[partition] = self.epochs.get(partition, 0) + 1
+
+    def opened(self, offsets: dict[int, int]) -> None:
+        """Notes where pending partitions start."""
+        for partition, offset in offsets.items():
+            self.pending.discard(partition)
+            self.positions[partition] = offset
+
+    def reset(self) -> None:
+        """Makes every partition wait for the ledger again."""
+        self.assigned(self.owned)
+
+    def given_up(self, partitions: Iterable[int]) -> None:
+        """Forgets partitions that are no longer ours."""
+        for partition in partitions:
+            self.positions.pop(partition, None)
+            self.pending.discard(partition)
+            self.epochs[partition] = self.epochs.get(partition, 0) + 1
+
+    def is_current(self, partition: int, epoch: int) -> bool:
+        """Tells whether a batch of that epoch may still be written."""
+        return self.epochs.get(partition) == epoch and partition in self.positions

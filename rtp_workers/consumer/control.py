@@ -1,0 +1,175 @@
+"""The control thread: everything slow or remote that the main thread must not wait for.
+
+It looks at the topic (its id, its ends), reads the platform-wide pause, finds from the ledger where a partition goes
+on, and ends an ingest session that blocks our writer. The main thread reads `view` and `take_offsets`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+
+from rtp_workers import logs
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka.topic_watch import TopicView, TopicWatch
+from rtp_workers.postgres import blocking, control, ledger
+from rtp_workers.postgres.connection import Connection, connect
+from rtp_workers.postgres.ledger import WrongGroupError
+
+LOOK_EVERY_S = 0.5
+STATEMENT_TIMEOUT = "-c statement_timeout=5s -c lock_timeout=5s"
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the control thread saw last.
+
+    Attributes:
+        topic: the topic, None while it does not exist or was never seen.
+        seen: whether Kafka has answered at all yet.
+        paused: platform-wide pause, with its reason.
+        problems: by where: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``.
+    """
+
+    topic: TopicView | None = None
+    seen: bool = False
+    paused: bool = False
+    paused_reason: str | None = None
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+class ControlThread:
+    """Looks every `LOOK_EVERY_S`, and at once when asked for offsets.
+
+    Attributes:
+        view: replaced as a whole, never changed in place.
+        failure: an error that ends the process (a ConfigError, or one of ours), or None.
+    """
+
+    def __init__(self, endpoints: Endpoints, topic: str, group_id: str, dsn: str) -> None:
+        self._watch = TopicWatch(endpoints, topic)
+        self._topic, self._group_id, self._dsn = topic, group_id, dsn
+        self._connection: Connection | None = None
+        self._wanted: dict[int, int] = {}
+        self._found: dict[int, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._writer_pid: int | None = None
+        self.view = View()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+        self._thread.start()
+
+    def want_offsets(self, epochs: dict[int, int]) -> None:
+        """Asks where these partitions go on; `epochs` comes back with each answer. Replaces an earlier question."""
+        with self._lock:
+            if self._wanted == epochs:
+                return
+            self._wanted = dict(epochs)
+        self._wake.set()
+
+    def take_offsets(self) -> dict[int, tuple[int, int]]:
+        """Returns the answers since the last call: kafka_partition -> (epoch asked for, next offset)."""
+        if not self._found:
+            return {}
+        with self._lock:
+            found, self._found = self._found, {}
+        return found
+
+    def writer_is_stuck(self, backend_pid: int | None) -> None:
+        """Says that our writer has been in one statement for long (None: it is not): see who blocks it."""
+        self._writer_pid = backend_pid
+
+    def stop(self, timeout_s: float) -> None:
+        """Ends the thread; it is a daemon, so one that hangs in a dead connection does not keep the process."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._look()
+                self._wake.wait(LOOK_EVERY_S)
+                self._wake.clear()
+        except BaseException as error:  # noqa: BLE001 - raised again by the main thread, which owns the process
+            self.failure = error
+        finally:
+            self._disconnect()
+
+    def _look(self) -> None:
+        view = self._look_at_kafka(View(self.view.topic, self.view.seen, self.view.paused, self.view.paused_reason))
+        try:
+            view = self._look_at_postgres(view)
+        except WrongGroupError:
+            raise
+        except RtpError as error:
+            view = self._postgres_away(view, error)
+        self.view = view
+
+    def _postgres_away(self, view: View, error: RtpError) -> View:
+        self._disconnect()
+        return replace(view, problems={**view.problems, "postgres": str(error)})
+
+    def _look_at_kafka(self, view: View) -> View:
+        try:
+            topic = self._watch.look()
+        except RtpError as error:
+            return replace(view, problems={"kafka": str(error)})
+        if topic is None:
+            missing = f"topic {self._topic} does not exist; create it with `rtp topics`"
+            return replace(view, seen=True, topic=None, problems={"topic": missing})
+        return replace(view, seen=True, topic=topic)
+
+    def _look_at_postgres(self, view: View) -> View:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._dsn, blocking.CONTROL_NAME, autocommit=True, options=STATEMENT_TIMEOUT)
+        pause = control.read_pause(self._connection)
+        problems = dict(view.problems)
+        if self._wanted and view.topic is not None and "kafka" not in problems:
+            problems |= self._find_offsets(self._connection, view.topic)
+        if self._writer_pid is not None:
+            ended = blocking.end_blocking_sessions(self._connection, self._writer_pid)
+            if ended:
+                log.warning("blocking_session_ended", backends=ended)
+        return replace(view, paused=pause.paused, paused_reason=pause.reason, problems=problems)
+
+    def _find_offsets(self, connection: Connection, topic: TopicView) -> dict[str, str]:
+        """Answers what is wanted; returns the problems that keep a partition from going on."""
+        with self._lock:
+            wanted = dict(self._wanted)
+        starts = {number: topic.log[number][0] for number in wanted if number in topic.log}
+        belongs = ledger.Topic(self._topic, topic.topic_id, self._group_id)
+        offsets = ledger.open_partitions(connection, belongs, starts)
+        problems: dict[str, str] = {}
+        for number, offset in offsets.items():
+            start, end = topic.log[number]
+            if offset > end:
+                problems[f"hole:{number}"] = (
+                    f"partition {number}: the ledger stands at {offset}, but the log ends at {end}: Kafka has lost "
+                    "records that are stored here; restore the topic, or reset it as docs/operations.md says"
+                )
+                continue
+            if offset < start:
+                hole = control.Hole(topic.topic_id, number, offset, start)
+                if not control.note_hole(connection, hole):
+                    problems[f"hole:{number}"] = (
+                        f"partition {number}: {start - offset:,} records ({offset} to {start - 1}) were deleted by "
+                        "retention before they were stored; go on without them with `rtp resume --accept-holes`"
+                    )
+                    continue
+                control.count_hole(connection, hole)
+                offset = start
+            with self._lock:
+                if self._wanted.get(number) == wanted[number]:
+                    self._found[number] = (wanted[number], offset)
+                    del self._wanted[number]
+        return problems
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,112 @@
+"""What the consumer knows of itself, for the API, the metrics and the logs. Written by the loop, read by anyone."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rtp_workers.postgres.batch import Counts
+
+RATE_WINDOW_S = 10.0
+LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts by upper bound, in the form Prometheus wants. ``counts`` has one more for what is above every bound."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = field(default_factory=list)
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float, times: int = 1) -> None:
+        """Adds `value`, `times` over."""
+        place = sum(1 for bound in self.bounds if value > bound)
+        self.counts[place] += times
+        self.total += value * times
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One committed batch. ``counts`` is None where only the ledger knows (a COMMIT without an answer)."""
+
+    spans: Mapping[int, tuple[int, int]]
+    counts: Mapping[int, Counts] | None
+    rows: int
+    seconds: float
+    appended_ms: Sequence[int] = ()
+
+
+@dataclass(slots=True)
+class ConsumerState:
+    """Counters since the start of this process, and where it stands.
+
+    Attributes:
+        positions: next offset to store, by kafka_partition, as committed.
+        log: (log start, end) by kafka_partition, as last seen.
+        problems: what keeps records from flowing, by where: ``kafka``, ``postgres``, ``topic``, ``hole:3``, ...
+        rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
+        latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
+    """
+
+    topic_id: str | None = None
+    positions: dict[int, int] = field(default_factory=dict)
+    log: dict[int, tuple[int, int]] = field(default_factory=dict)
+    assigned: set[int] = field(default_factory=set)
+    paused: bool = False
+    paused_reason: str | None = None
+    problems: dict[str, str] = field(default_factory=dict)
+    totals: Counts = field(default_factory=Counts)
+    batches: int = 0
+    retries: int = 0
+    rebalances: int = 0
+    unknown_fields: int = 0
+    careful_records: int = 0
+    rates: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=20_000))
+    batch_rows: Histogram = field(default_factory=lambda: Histogram((1, 10, 100, 1_000, 5_000, 10_000, 20_000)))
+    write_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
+    latency_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
+    last_record_at: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.time)
+
+    def wrote(self, written: Written) -> None:
+        """Notes a committed batch."""
+        now = time.monotonic()
+        for partition, (_, next_offset) in written.spans.items():
+            self.positions[partition] = next_offset
+        for counts in (written.counts or {}).values():
+            self.totals.inserted += counts.inserted
+            self.totals.duplicates += counts.duplicates
+            self.totals.dead_lettered += counts.dead_lettered
+            self.totals.skipped += counts.skipped
+        self.batches += 1
+        self.rates.append((now, written.rows))
+        self.batch_rows.observe(written.rows)
+        self.write_s.observe(written.seconds)
+        now_ms = time.time() * 1000
+        for appended_ms in written.appended_ms:
+            self.latency_s.observe(max(0.0, now_ms - appended_ms) / 1000)
+        self.last_record_at = now
+
+    def records_per_s(self) -> float:
+        """Returns the rate of committed records over the last `RATE_WINDOW_S` seconds."""
+        since = time.monotonic() - RATE_WINDOW_S
+        return sum(rows for at, rows in list(self.rates) if at >= since) / RATE_WINDOW_S
+
+    def lag(self) -> dict[int, int]:
+        """Returns records behind the end of the log, by kafka_partition, for the partitions of this process."""
+        return {
+            partition: max(0, self.log[partition][1] - position)
+            for partition, position in list(self.positions.items())
+            if partition in self.assigned and partition in self.log
+        }
+
+    @property
+    def ready(self) -> bool:
+        """True while nothing keeps records from flowing."""
+        return not self.problems and not self.paused

@@ -1,0 +1,166 @@
+"""The writing thread: batches into PostgreSQL, one after the other, while the main thread decodes the next.
+
+psycopg2 releases the interpreter during COPY, so the two really run side by side.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from rtp_workers import logs
+from rtp_workers.backoff import Backoff
+from rtp_workers.consumer.assignment import Assignment
+from rtp_workers.consumer.state import Written
+from rtp_workers.errors import AttentionError, ConfigError, TransientError
+from rtp_workers.postgres.batch import Batch, Counts
+from rtp_workers.postgres.batch_writer import BatchWriter
+from rtp_workers.postgres.connection import ConnectionLostError
+from rtp_workers.postgres.ledger import LedgerMovedError
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """A batch that was not written, because its partitions are no longer ours or the ledger has moved."""
+
+    batch: Batch
+    why: str
+
+
+class WritingThread:
+    """Writes batches in the order given. One is written while at most one more waits.
+
+    Attributes:
+        outcomes: for the main thread to take: `Written` or `Overtaken`, in order.
+        problem: why the current batch cannot be written yet, or None.
+        retries: tries that failed, since the start.
+        failure: an error of ours that ended the thread, or None.
+    """
+
+    def __init__(self, writer: BatchWriter, assignment: Assignment) -> None:
+        self._writer = writer
+        self._assignment = assignment
+        self._changed = threading.Condition()
+        self._waiting: Batch | None = None
+        self._current: Batch | None = None
+        self._busy_since: float | None = None
+        self._stopping = threading.Event()
+        self.outcomes: deque[Written | Overtaken] = deque()
+        self.problem: str | None = None
+        self.retries = 0
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="writing", daemon=True)
+        self._thread.start()
+
+    @property
+    def free(self) -> bool:
+        """True when `submit` takes a batch without waiting."""
+        return self._waiting is None
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing is written or waits."""
+        return self._waiting is None and self._current is None
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the current try has taken; 0 between tries."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def submit(self, batch: Batch) -> None:
+        """Hands over a batch; only while `free`."""
+        with self._changed:
+            self._waiting = batch
+            self._changed.notify_all()
+
+    def wait_free(self, timeout_s: float) -> bool:
+        """Waits until `free`; False after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.free or self.failure is not None, timeout_s)
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Waits until everything handed over is written or dropped; False after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.idle or self.failure is not None, timeout_s)
+
+    def stop(self, timeout_s: float) -> None:
+        """Finishes the current try and ends; what waits is dropped (it is still in Kafka)."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._writer.abort()
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            while (batch := self._next()) is not None:
+                self._write(batch)
+                with self._changed:
+                    self._current = None
+                    self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - raised again by the main thread, which owns the process
+            self.failure = error
+            with self._changed:
+                self._changed.notify_all()
+        finally:
+            self._writer.close()
+
+    def _next(self) -> Batch | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting is not None or self._stopping.is_set())
+            if self._stopping.is_set():
+                return None
+            self._current, self._waiting = self._waiting, None
+            self._changed.notify_all()
+            return self._current
+
+    def _write(self, batch: Batch) -> None:
+        backoff = Backoff()
+        in_doubt = False
+        while not self._stopping.is_set():
+            if not self._is_current(batch):
+                self.outcomes.append(Overtaken(batch, "its partitions are no longer ours"))
+                break
+            started = time.monotonic()
+            self._busy_since = started
+            try:
+                counts = self._once(batch, in_doubt)
+            except LedgerMovedError as error:
+                self.outcomes.append(Overtaken(batch, str(error)))
+                break
+            except (TransientError, AttentionError, ConfigError) as error:
+                in_doubt = in_doubt or isinstance(error, ConnectionLostError)
+                self._note(error)
+                self._busy_since = None
+                self._stopping.wait(backoff.next_s(getattr(error, "retry_after_s", None)))
+                continue
+            finally:
+                self._busy_since = None
+            spans = {partition: (span.start_offset, span.next_offset) for partition, span in batch.spans.items()}
+            rows = len(batch.lines) + len(batch.dead_letters)
+            self.outcomes.append(Written(spans, counts, rows, time.monotonic() - started, batch.appended_ms))
+            break
+        self.problem = None
+
+    def _once(self, batch: Batch, in_doubt: bool) -> dict[int, Counts] | None:
+        """One try. Where an earlier try lost its connection, the ledger is asked first whether it was committed."""
+        if in_doubt and self._writer.settled(batch):
+            log.info("commit_settled_from_ledger", topic=batch.topic)
+            return None
+        return self._writer.write(batch)
+
+    def _is_current(self, batch: Batch) -> bool:
+        return all(self._assignment.is_current(number, span.epoch) for number, span in batch.spans.items())
+
+    def _note(self, error: Exception) -> None:
+        self.retries += 1
+        if self.problem is None:
+            log.warning("write_failed", reason=str(error))
+        self.problem = str(error)

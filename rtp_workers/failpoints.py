@@ -1,0 +1,48 @@
+"""Named places where a test stops a process for good or for a while; they do nothing unless RTP_FAILPOINT names one.
+
+``RTP_FAILPOINT=after_copy`` kills the process (SIGKILL) the first time it gets there, ``after_copy:3`` the third
+time, ``after_copy=stop`` stops it with SIGSTOP until somebody continues it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from dataclasses import dataclass, field
+
+from rtp_workers.errors import ConfigError
+
+_FORM = re.compile(r"(\w+)(?::(\d+))?(?:=(kill|stop))?")
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+
+
+@dataclass(slots=True)
+class Failpoint:
+    """One armed failpoint, or none. ``reach`` is called at every named place."""
+
+    name: str | None = None
+    countdown: int = 1
+    signal: signal.Signals = field(default=signal.SIGKILL)
+
+    @classmethod
+    def parse(cls, text: str | None) -> Failpoint:
+        """Reads ``name[:times][=kill|stop]``; None arms nothing.
+
+        Raises:
+            ConfigError: the text has another form.
+        """
+        if not text:
+            return cls()
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise ConfigError(f"RTP_FAILPOINT={text!r} is not of the form name[:times][=kill|stop]")
+        return cls(match[1], int(match[2] or 1), _SIGNALS[match[3] or "kill"])
+
+    def reach(self, name: str) -> None:
+        """Sends this process its signal where `name` is the armed place and has been reached often enough."""
+        if name != self.name:
+            return
+        self.countdown -= 1
+        if self.countdown == 0:
+            os.kill(os.getpid(), self.signal)

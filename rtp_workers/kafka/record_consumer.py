@@ -1,0 +1,195 @@
+"""Records from Kafka, from offsets that the ledger knows: Kafka's own committed offset is never where we start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka.client import client_options, translate
+
+
+@dataclass(slots=True)
+class Polled:
+    """What one poll brought.
+
+    Attributes:
+        records: in the order of each partition's offsets.
+        ends: kafka_partition -> the offset after the last one there is for us (markers included).
+        out_of_range: partitions whose offset the log no longer holds.
+        errors: everything else that went wrong; the client recovers by itself unless ``broken``.
+        broken: the client is of no more use: close it and make another.
+    """
+
+    records: list[Any] = field(default_factory=list)
+    ends: dict[int, int] = field(default_factory=dict)
+    out_of_range: list[int] = field(default_factory=list)
+    errors: list[RtpError] = field(default_factory=list)
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalances:
+    """What to do when the group shares the partitions anew. Called inside `poll`, on its thread.
+
+    ``lost`` means that others may own them already: nothing of them may be written any more.
+    """
+
+    assigned: Callable[[list[int]], None]
+    revoked: Callable[[list[int]], None]
+    lost: Callable[[list[int]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerLimits:
+    """How much the client may hold, and how patient the group is."""
+
+    queue_bytes: int
+    session_timeout_s: float
+    max_poll_interval_s: float
+
+
+class RecordConsumer:
+    """A member of the consumer group. An assigned partition delivers nothing until `start` gives it an offset.
+
+    Not thread-safe: one thread polls and calls everything else.
+    """
+
+    def __init__(
+        self, endpoints: Endpoints, topic: str, group_id: str, limits: ConsumerLimits, rebalances: Rebalances
+    ) -> None:
+        self._topic = topic
+        self._rebalances = rebalances
+        self._started: set[int] = set()
+        self._consumer = Consumer(_options(endpoints, group_id, limits))
+        try:
+            self._consumer.subscribe(
+                [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+        except KafkaException as error:
+            raise translate(error, f"subscribe to {topic}") from error
+
+    def poll(self, max_records: int, timeout_s: float) -> Polled:
+        """Waits for records, errors and rebalances, `timeout_s` at most; returns earlier with `max_records`."""
+        polled = Polled()
+        try:
+            messages = self._consumer.consume(max_records, timeout_s)
+        except KafkaException as error:
+            self._sort_error(polled, error.args[0], None)
+            return polled
+        polled.records = [message for message in messages if message.error() is None]
+        if len(polled.records) < len(messages):
+            for message in messages:
+                problem = message.error()
+                if problem is not None:
+                    self._sort_error(polled, problem, message)
+        return polled
+
+    def start(self, offsets: Mapping[int, int]) -> None:
+        """Starts (or starts again) assigned partitions at an offset each."""
+        self.stop(offsets)
+        partitions = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+        self._call("assign partitions", self._consumer.incremental_assign, partitions)
+        self._started.update(offsets)
+
+    def stop(self, partitions: Iterable[int]) -> None:
+        """Stops delivery of these partitions; what the client holds of them is dropped."""
+        running = [TopicPartition(self._topic, partition) for partition in partitions if partition in self._started]
+        if running:
+            self._started.difference_update(partition.partition for partition in running)
+            self._call("unassign partitions", self._consumer.incremental_unassign, running)
+
+    def pause(self) -> None:
+        """Holds delivery of every started partition; `resume` goes on where it stopped."""
+        self._call("pause partitions", self._consumer.pause, self._running())
+
+    def resume(self) -> None:
+        """Ends `pause`."""
+        self._call("resume partitions", self._consumer.resume, self._running())
+
+    def commit(self, offsets: Mapping[int, int], *, wait: bool = False) -> None:
+        """Commits offsets to Kafka, only so that ordinary tools show the lag; a failure is of no consequence.
+
+        Args:
+            offsets: next offset by kafka_partition, as the ledger has it.
+            wait: True waits for the answer (at the end).
+        """
+        partitions = [TopicPartition(self._topic, number, offset) for number, offset in offsets.items()]
+        if partitions:
+            self._call("commit offsets for display", self._commit, partitions, wait)
+
+    def close(self) -> None:
+        """Leaves the group."""
+        self._consumer.close()
+
+    def _running(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in sorted(self._started)]
+
+    def _commit(self, partitions: list[TopicPartition], wait: bool) -> None:
+        if wait:
+            self._consumer.commit(offsets=partitions, asynchronous=False)
+        else:
+            self._consumer.commit(offsets=partitions, asynchronous=True)
+
+    def _call(self, doing: str, function: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            function(*arguments)
+        except KafkaException as error:
+            raise translate(error, f"{doing} of {self._topic}") from error
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Assigning none keeps the client from starting at Kafka's own offset; `start` does it from the ledger.
+        consumer.incremental_assign([])
+        self._rebalances.assigned([partition.partition for partition in partitions])
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._rebalances.revoked([partition.partition for partition in partitions])
+        self._give_up(consumer, partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._rebalances.lost([partition.partition for partition in partitions])
+        self._give_up(consumer, partitions)
+
+    def _give_up(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        running = [partition for partition in partitions if partition.partition in self._started]
+        self._started.difference_update(partition.partition for partition in running)
+        consumer.incremental_unassign([TopicPartition(self._topic, partition.partition) for partition in running])
+
+    def _sort_error(self, polled: Polled, problem: KafkaError, message: Message | None) -> None:
+        code = problem.code()
+        partition = message.partition() if message is not None else None
+        offset = message.offset() if message is not None else None
+        if code == KafkaError._PARTITION_EOF and partition is not None and offset is not None:
+            polled.ends[partition] = offset
+        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and partition is not None:
+            polled.out_of_range.append(partition)
+        else:
+            polled.errors.append(translate(problem, f"consume {self._topic}"))
+            polled.broken = polled.broken or problem.fatal()
+
+
+def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dict[str, Any]:
+    options = client_options(
+        endpoints,
+        "rtp-consumer",
+        group_id=group_id,
+        enable_auto_commit=False,
+        enable_auto_offset_store=False,
+        auto_offset_reset="error",
+        enable_partition_eof=True,
+        isolation_level="read_committed",
+        partition_assignment_strategy="cooperative-sticky",
+        session_timeout_ms=int(limits.session_timeout_s * 1000),
+        heartbeat_interval_ms=int(limits.session_timeout_s * 1000 / 4),
+        max_poll_interval_ms=int(max(limits.max_poll_interval_s, limits.session_timeout_s) * 1000),
+        queued_max_messages_kbytes=limits.queue_bytes // 1024,
+        fetch_message_max_bytes=4 * 1024 * 1024,
+        fetch_wait_max_ms=100,
+        fetch_error_backoff_ms=100,
+    )
+    # These carry the exactly-once promise: no client setting of the user's may change them.
+    return {**options, "enable.auto.commit": False, "auto.offset.reset": "error", "group.id": group_id}

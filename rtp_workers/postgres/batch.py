@@ -1,0 +1,81 @@
+"""A batch on its way from Kafka into one PostgreSQL transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class KafkaRecord(Protocol):
+    """A record as Kafka's client hands it over; what a dead letter keeps of it."""
+
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]] | None: ...
+
+
+@dataclass(slots=True)
+class Span:
+    """The offsets of one partition that a batch stands for: ``next_offset - start_offset`` of them.
+
+    ``skipped`` of them hold no record (markers, aborted, compacted); ``epoch`` tells which assignment they came by.
+    """
+
+    start_offset: int
+    next_offset: int
+    epoch: int
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A refused record with its reason: a short code, and one sentence."""
+
+    record: KafkaRecord
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes.
+
+    Attributes:
+        topic: the topic's name.
+        topic_id: Kafka's own id of the topic.
+        spans: by kafka_partition; every offset in them is a line, a dead letter or skipped.
+        lines: COPY lines (record fields, source, kafka_partition, kafka_offset), no line ends.
+        records: the record behind each line, in the same order.
+        dead_letters: refused before PostgreSQL saw them.
+        appended_ms: when Kafka appended the oldest record of each poll (Unix ms), for the latency.
+    """
+
+    topic: str
+    topic_id: str
+    spans: dict[int, Span] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    records: list[KafkaRecord] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    appended_ms: list[int] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any(span.next_offset > span.start_offset for span in self.spans.values())
+
+
+@dataclass(slots=True)
+class Counts:
+    """How the offsets of one partition ended."""
+
+    inserted: int = 0
+    duplicates: int = 0
+    dead_lettered: int = 0
+    skipped: int = 0
+
+    @property
+    def total(self) -> int:
+        """Offsets accounted for."""
+        return self.inserted + self.duplicates + self.dead_lettered + self.skipped

@@ -1,0 +1,324 @@
+"""A batch becomes rows: one transaction, exactly once.
+
+The fast path is COPY straight into the table. A batch with a repeated id goes through a staging table; one with a
+value that PostgreSQL refuses is halved until the guilty records stand alone. Either way the dead letters and the
+ledger's compare-and-set are in the same transaction.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Protocol
+
+from psycopg2.extras import execute_values
+
+from rtp_workers.errors import RecordError, TransientError
+from rtp_workers.failpoints import Failpoint
+from rtp_workers.postgres import ledger
+from rtp_workers.postgres.batch import Batch, Counts, DeadLetter, KafkaRecord
+from rtp_workers.postgres.blocking import WRITER_NAME
+from rtp_workers.postgres.connection import (
+    ConflictError,
+    Connection,
+    ConnectionLostError,
+    Cursor,
+    connect,
+    translated,
+)
+from rtp_workers.record.transaction import COPY_COLUMNS, FIELD_NAMES
+
+COPY_CHUNK_BYTES = 1 << 18
+# One repeated id spoils a whole COPY, so after one we stay on the staging path until duplicates have ceased.
+CLEAN_BATCHES_BEFORE_FAST = 5
+
+_COLUMNS = ", ".join(COPY_COLUMNS)
+_COPY = f"copy transactions ({_COLUMNS}) from stdin"
+_COPY_STAGING = f"copy pg_temp.incoming ({_COLUMNS}) from stdin"
+_PREPARE_STAGING = f"""
+create temp table if not exists incoming on commit delete rows as select {_COLUMNS} from transactions with no data;
+create temp table if not exists landed (kafka_partition int, kafka_offset bigint) on commit delete rows
+"""  # noqa: S608 - column names of our own declaration
+_INSERT = f"""
+with inserted as (
+    insert into transactions ({_COLUMNS})
+    select {_COLUMNS} from pg_temp.incoming order by transaction_id, kafka_partition, kafka_offset
+    on conflict (transaction_id) do nothing
+    returning kafka_partition, kafka_offset)
+insert into pg_temp.landed select kafka_partition, kafka_offset from inserted
+"""  # noqa: S608 - column names of our own declaration
+_LANDED = "select kafka_partition, count(*) from pg_temp.landed group by kafka_partition"
+_CONTENT = [name for name in FIELD_NAMES if name != "transaction_id"]
+_SAME_CONTENT = " and ".join(f"incoming.{name} is not distinct from stored.{name}" for name in _CONTENT)
+# Repeated ids: with the same content counted by partition (kafka_offset null), with other content listed.
+_REPEATED = f"""
+with repeated as materialized (
+    select incoming.kafka_partition, incoming.kafka_offset, {_SAME_CONTENT} as same
+    from pg_temp.incoming join transactions as stored using (transaction_id)
+    where (incoming.kafka_partition, incoming.kafka_offset)
+        not in (select kafka_partition, kafka_offset from pg_temp.landed))
+select kafka_partition, null::bigint, count(*) from repeated where same group by kafka_partition
+union all
+select kafka_partition, kafka_offset, 1 from repeated where not same
+"""  # noqa: S608 - column names of our own declaration
+_CLEAR = "delete from pg_temp.incoming; delete from pg_temp.landed"
+_DEAD_LETTER = """
+insert into dead_letters (topic_id, kafka_partition, kafka_offset, topic, key, value, headers, reason, detail) values %s
+"""
+
+
+class BatchWriter:
+    """Writes batches over one connection. Not thread-safe, but for `abort`.
+
+    Args:
+        dsn: role rtp_ingest.
+        failpoint: tests only.
+    """
+
+    def __init__(self, dsn: str, failpoint: Failpoint | None = None) -> None:
+        self._dsn = dsn
+        self._failpoint = failpoint or Failpoint()
+        self._connection: Connection | None = None
+        self._clean_batches = CLEAN_BATCHES_BEFORE_FAST
+        self.fast_batches = 0
+        self.staged_batches = 0
+
+    @property
+    def backend_pid(self) -> int | None:
+        """The server process of the connection, or None while there is none."""
+        connection = self._connection
+        return connection.info.backend_pid if connection is not None and not connection.closed else None
+
+    def write(self, batch: Batch) -> dict[int, Counts]:
+        """Writes a batch and moves the ledger past it, or does neither.
+
+        Returns:
+            How its offsets ended, by kafka_partition.
+
+        Raises:
+            LedgerMovedError: overtaken by another consumer; nothing was written.
+            TransientError: nothing was written; try the same batch again. After a connection lost during COMMIT the
+                ledger has been read again: if it had been committed, this returns as usual.
+            AttentionError: the database needs a person; nothing was written.
+        """
+        try:
+            if self._clean_batches >= CLEAN_BATCHES_BEFORE_FAST:
+                try:
+                    return self._in_transaction(batch, self._copy_straight)
+                except (ConflictError, RecordError):
+                    self._clean_batches = 0
+            return self._in_transaction(batch, self._land_staged)
+        except ConnectionLostError:
+            self.close()
+            raise
+
+    def settled(self, batch: Batch) -> bool:
+        """Tells from the ledger whether `batch` has been committed, after a COMMIT without an answer.
+
+        Raises:
+            TransientError: the ledger cannot be read yet.
+            LedgerMovedError: the ledger stands elsewhere: another consumer has written.
+        """
+        connection = self._open()
+        with translated("settle a COMMIT from the ledger"), connection.cursor() as cursor:
+            stored = ledger.next_offsets(cursor, batch.topic_id, list(batch.spans))
+            connection.rollback()
+        if all(stored.get(partition) == span.start_offset for partition, span in batch.spans.items()):
+            return False
+        if all(stored.get(partition) == span.next_offset for partition, span in batch.spans.items()):
+            return True
+        raise ledger.LedgerMovedError(
+            "the ledger stands neither before nor after the batch: another consumer has written"
+        )
+
+    def abort(self) -> None:
+        """Breaks the connection from another thread, so that a write that hangs ends with ConnectionLostError."""
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        with socket.socket(fileno=socket.dup(connection.fileno())) as handle:
+            handle.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Closes the connection; the next write opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            connection = connect(self._dsn, WRITER_NAME, autocommit=True)
+            with translated("prepare the staging table"), connection.cursor() as cursor:
+                cursor.execute(_PREPARE_STAGING)
+            connection.autocommit = False
+            self._connection = connection
+        return self._connection
+
+    def _in_transaction(self, batch: Batch, land: Land) -> dict[int, Counts]:
+        connection = self._open()
+        counts = {partition: Counts(skipped=span.skipped) for partition, span in batch.spans.items()}
+        with _rolled_back_on_error(connection), translated("write a batch"), connection.cursor() as cursor:
+            self._failpoint.reach("before_copy")
+            dead_letters = batch.dead_letters + land(cursor, batch, counts)
+            self._failpoint.reach("after_copy")
+            _insert_dead_letters(cursor, batch, dead_letters, counts)
+            _must_add_up(batch, counts)
+            ledger.move(cursor, batch.topic_id, batch.spans, counts)
+            self._failpoint.reach("before_commit")
+            connection.commit()
+            self._failpoint.reach("after_commit")
+        return counts
+
+    def _copy_straight(self, cursor: Cursor, batch: Batch, counts: dict[int, Counts]) -> list[DeadLetter]:
+        if batch.lines:
+            self._copy(cursor, _COPY, batch.lines)
+        for record in batch.records:
+            counts[record.partition()].inserted += 1
+        self.fast_batches += 1
+        return []
+
+    def _land_staged(self, cursor: Cursor, batch: Batch, counts: dict[int, Counts]) -> list[DeadLetter]:
+        refused: list[DeadLetter] = []
+        if batch.lines:
+            self._land(cursor, batch.lines, batch.records, counts, refused)
+        repeated = len(refused) + sum(count.duplicates for count in counts.values())
+        self._clean_batches = 0 if repeated else self._clean_batches + 1
+        self.staged_batches += 1
+        return refused
+
+    def _land(
+        self,
+        cursor: Cursor,
+        lines: Sequence[str],
+        records: Sequence[KafkaRecord],
+        counts: dict[int, Counts],
+        refused: list[DeadLetter],
+    ) -> None:
+        """Lands a run of lines; halves it where PostgreSQL refuses a value, down to the records at fault."""
+        cursor.execute("savepoint run")
+        try:
+            with translated("write a batch"):
+                self._copy(cursor, _COPY_STAGING, lines)
+                cursor.execute(_INSERT)
+        except RecordError as error:
+            cursor.execute("rollback to savepoint run; release savepoint run")
+            if len(lines) == 1:
+                refused.append(DeadLetter(records[0], error.reason, error.detail))
+                return
+            middle = len(lines) // 2
+            self._land(cursor, lines[:middle], records[:middle], counts, refused)
+            self._land(cursor, lines[middle:], records[middle:], counts, refused)
+            return
+        cursor.execute("release savepoint run")
+        _count_landed(cursor, records, counts, refused)
+        cursor.execute(_CLEAR)
+
+    def _copy(self, cursor: Cursor, statement: str, lines: Sequence[str]) -> None:
+        payload = BytesIO(("\n".join(lines) + "\n").encode())
+        if self._failpoint.name == "in_copy":
+            cursor.copy_expert(statement, _Halting(payload, self._failpoint), size=1024)
+        else:
+            cursor.copy_expert(statement, payload, size=COPY_CHUNK_BYTES)
+
+
+class Land(Protocol):
+    """Puts a batch's lines into the table; returns those that only PostgreSQL found fault with."""
+
+    def __call__(self, cursor: Cursor, batch: Batch, counts: dict[int, Counts], /) -> list[DeadLetter]: ...
+
+
+class _Halting(BytesIO):
+    """A payload that reaches the failpoint ``in_copy`` between two chunks."""
+
+    def __init__(self, payload: BytesIO, failpoint: Failpoint) -> None:
+        super().__init__(payload.getvalue())
+        self._failpoint = failpoint
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = super().read(size)
+        self._failpoint.reach("in_copy")
+        return chunk
+
+
+@contextmanager
+def _rolled_back_on_error(connection: Connection) -> Iterator[None]:
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if not done and not connection.closed:
+            with translated("roll a batch back"):
+                connection.rollback()
+
+
+def _count_landed(
+    cursor: Cursor, records: Sequence[KafkaRecord], counts: dict[int, Counts], refused: list[DeadLetter]
+) -> None:
+    cursor.execute(_LANDED)
+    landed = cursor.fetchall()
+    for partition, number in landed:
+        counts[partition].inserted += number
+    if sum(number for _, number in landed) == len(records):
+        return
+    conflicts = set()
+    cursor.execute(_REPEATED)
+    for partition, offset, number in cursor.fetchall():
+        if offset is None:
+            counts[partition].duplicates += number
+        else:
+            conflicts.add((partition, offset))
+    if conflicts:
+        refused += [
+            DeadLetter(record, "conflicting_duplicate", "the transaction_id is stored already, with other content")
+            for record in records
+            if (record.partition(), record.offset()) in conflicts
+        ]
+
+
+def _insert_dead_letters(
+    cursor: Cursor, batch: Batch, dead_letters: Sequence[DeadLetter], counts: dict[int, Counts]
+) -> None:
+    rows = [
+        (
+            batch.topic_id,
+            letter.record.partition(),
+            letter.record.offset(),
+            batch.topic,
+            letter.record.key(),
+            letter.record.value(),
+            _headers_json(letter.record),
+            letter.reason,
+            letter.detail,
+        )
+        for letter in dead_letters
+    ]
+    if rows:
+        execute_values(cursor, _DEAD_LETTER, rows, page_size=500)
+    for letter in dead_letters:
+        counts[letter.record.partition()].dead_lettered += 1
+
+
+def _headers_json(record: KafkaRecord) -> str:
+    headers = record.headers() or ()
+    return json.dumps(
+        [[_storable(name), None if value is None else base64.b64encode(value).decode()] for name, value in headers]
+    )
+
+
+def _storable(name: str) -> str:
+    """A header's name without what jsonb cannot hold."""
+    return name.encode("utf-8", "replace").decode().replace("\0", "�")
+
+
+def _must_add_up(batch: Batch, counts: dict[int, Counts]) -> None:
+    for partition, span in batch.spans.items():
+        if counts[partition].total != span.next_offset - span.start_offset:
+            raise TransientError(
+                f"partition {partition}: {counts[partition].total} of {span.next_offset - span.start_offset} offsets "
+                "accounted for (a stored row was purged meanwhile?); the batch is tried again"
+            )

@@ -1,0 +1,29 @@
+"""Ending a session that blocks our writer.
+
+No timeout fires in a server process that waits for more COPY data of a client that has been stopped; its row locks
+stay, and the consumer that took over waits for them. Only sessions of our own role, doing ingestion, are ended.
+"""
+
+from __future__ import annotations
+
+from rtp_workers.postgres.connection import Connection, translated
+
+WRITER_NAME = "rtp-consumer"
+CONTROL_NAME = "rtp-consumer-control"
+_END = """
+select blocker.pid, pg_terminate_backend(blocker.pid)
+from unnest(pg_blocking_pids(%s)) as blocking (pid)
+join pg_stat_activity as blocker on blocker.pid = blocking.pid
+where blocker.usename = current_user and blocker.application_name = %s
+"""
+
+
+def end_blocking_sessions(connection: Connection, backend_pid: int) -> list[int]:
+    """Ends other ingest sessions of our role that block `backend_pid`.
+
+    Returns:
+        Process ids of the server processes that were ended.
+    """
+    with translated("end a session that blocks the writer"), connection.cursor() as cursor:
+        cursor.execute(_END, (backend_pid, WRITER_NAME))
+        return [pid for pid, ended in cursor.fetchall() if ended]

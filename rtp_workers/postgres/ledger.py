@@ -1,0 +1,112 @@
+"""The ledger: which offsets are stored, kept in the transaction that stores them.
+
+A batch moves a partition's ``next_offset`` by compare-and-set, as its last statement. Whoever finds another value
+than the one it started at has been overtaken: everything it wrote in that transaction is rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rtp_workers.errors import ConfigError, RtpError
+from rtp_workers.postgres.batch import Counts, Span
+from rtp_workers.postgres.connection import Connection, Cursor, translated
+
+_OPEN = """
+insert into ingest_ledger (topic_id, kafka_partition, topic, group_id, first_offset, next_offset)
+values (%(topic_id)s, %(kafka_partition)s, %(topic)s, %(group_id)s, %(log_start)s, %(log_start)s)
+on conflict (topic_id, kafka_partition) do nothing
+"""
+_READ = """
+select kafka_partition, next_offset, group_id from ingest_ledger
+where topic_id = %s and kafka_partition = any(%s)
+"""
+_MOVE = """
+update ingest_ledger as ledger
+set next_offset = moved.next_offset,
+    inserted = ledger.inserted + moved.inserted,
+    duplicates = ledger.duplicates + moved.duplicates,
+    dead_lettered = ledger.dead_lettered + moved.dead_lettered,
+    skipped = ledger.skipped + moved.skipped,
+    updated_at = clock_timestamp()
+from unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+    as moved (kafka_partition, start_offset, next_offset, inserted, duplicates, dead_lettered, skipped)
+where ledger.topic_id = %s
+  and ledger.kafka_partition = moved.kafka_partition
+  and ledger.next_offset = moved.start_offset
+"""
+_OTHER_GROUP = "select group_id from ingest_ledger where topic_id = %s and group_id <> %s limit 1"
+
+
+class LedgerMovedError(RtpError):
+    """Another consumer has written since: the batch is rolled back; read the ledger again before going on."""
+
+
+class WrongGroupError(ConfigError):
+    """The ledger belongs to another consumer group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a ledger row belongs to."""
+
+    name: str
+    topic_id: str
+    group_id: str
+
+
+def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[int, int]) -> dict[int, int]:
+    """Returns where each partition goes on; makes the ledger row, at the log's start, where there is none.
+
+    Args:
+        connection: in autocommit mode.
+        topic: whose partitions.
+        log_starts: kafka_partition -> the first offset that the log still holds.
+
+    Raises:
+        WrongGroupError: the ledger belongs to another consumer group.
+        TransientError: PostgreSQL is away; the caller keeps the partitions paused and asks again.
+    """
+    with translated("read the ledger"), connection.cursor() as cursor:
+        cursor.execute(_OTHER_GROUP, (topic.topic_id, topic.group_id))
+        other = cursor.fetchone()
+        if other is not None:
+            raise WrongGroupError(
+                f"the ledger of topic {topic.name} belongs to consumer group {other[0]!r}, not {topic.group_id!r}; "
+                f"set RTP_GROUP_ID={other[0]} (one group per ledger)"
+            )
+        for kafka_partition, log_start in log_starts.items():
+            row = {"kafka_partition": kafka_partition, "log_start": log_start, "topic": topic.name}
+            cursor.execute(_OPEN, {**row, "topic_id": topic.topic_id, "group_id": topic.group_id})
+        return next_offsets(cursor, topic.topic_id, list(log_starts))
+
+
+def next_offsets(cursor: Cursor, topic_id: str, kafka_partitions: list[int]) -> dict[int, int]:
+    """Returns ``next_offset`` by kafka_partition; a partition without a ledger row is left out."""
+    cursor.execute(_READ, (topic_id, kafka_partitions))
+    return {kafka_partition: next_offset for kafka_partition, next_offset, _ in cursor.fetchall()}
+
+
+def move(cursor: Cursor, topic_id: str, spans: Mapping[int, Span], counts: Mapping[int, Counts]) -> None:
+    """Moves the ledger past a batch, each partition by compare-and-set; the last statement before COMMIT.
+
+    Raises:
+        LedgerMovedError: a partition was not where the batch started; roll back.
+    """
+    partitions = sorted(spans)
+    columns = [
+        partitions,
+        [spans[partition].start_offset for partition in partitions],
+        [spans[partition].next_offset for partition in partitions],
+        [counts[partition].inserted for partition in partitions],
+        [counts[partition].duplicates for partition in partitions],
+        [counts[partition].dead_lettered for partition in partitions],
+        [counts[partition].skipped for partition in partitions],
+    ]
+    cursor.execute(_MOVE, (*columns, topic_id))
+    if cursor.rowcount != len(partitions):
+        raise LedgerMovedError(
+            f"{len(partitions) - cursor.rowcount} of {len(partitions)} partitions of topic {topic_id} were moved "
+            "by another consumer; this batch is rolled back"
+        )

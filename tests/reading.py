@@ -1,0 +1,71 @@
+"""What tests read back from PostgreSQL, over a connection of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg2.extras import RealDictCursor
+
+from rtp_workers.kafka.topics import log_offsets
+from rtp_workers.postgres.connection import connect
+from tests.conftest import Stack
+from tests.waiting import wait_until
+
+SUMS = ("inserted", "duplicates", "dead_lettered", "skipped")
+
+
+def query(stack: Stack, sql: str, *arguments: Any, dsn: str = "postgres_dsn") -> list[dict[str, Any]]:
+    """Runs one statement as the owner (or another role) and returns its rows."""
+    connection = connect(stack.endpoints.need(dsn), "rtp-test", autocommit=True)
+    try:
+        with connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            cursor.execute(sql, arguments)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+    finally:
+        connection.close()
+
+
+def rows_by_id(stack: Stack) -> dict[str, dict[str, Any]]:
+    """Returns every row of `transactions`."""
+    return {row["transaction_id"]: row for row in query(stack, "select * from transactions")}
+
+
+def dead_letters(stack: Stack) -> list[dict[str, Any]]:
+    """Returns every dead letter, by partition and offset."""
+    return query(stack, "select * from dead_letters order by topic_id, kafka_partition, kafka_offset")
+
+
+def ledger_sums(stack: Stack) -> dict[str, int]:
+    """Returns the ledger's four sums."""
+    columns = ", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in SUMS)
+    return query(stack, f"select {columns} from ingest_ledger")[0]  # noqa: S608 - fixed names
+
+
+def ledger_reached_end(stack: Stack) -> bool:
+    """Tells whether the ledger's offsets are at the end of every partition."""
+    ends = {number: end for number, (_, end) in log_offsets(stack.endpoints, stack.topic).items()}
+    stored = query(stack, "select kafka_partition, max(next_offset) as next from ingest_ledger group by 1")
+    positions = {row["kafka_partition"]: row["next"] for row in stored}
+    return all(positions.get(number, 0) == end for number, end in ends.items())
+
+
+def wait_for_ledger(stack: Stack, timeout_s: float = 60) -> None:
+    """Waits until everything in Kafka is accounted for, and checks that it balances with the tables."""
+    wait_until(lambda: ledger_reached_end(stack), timeout_s=timeout_s, what="the ledger at the end of the topic")
+    assert_balanced(stack)
+
+
+def assert_balanced(stack: Stack) -> None:
+    """Checks the ledger against the tables, in one snapshot."""
+    found = query(
+        stack,
+        """
+        select (select count(*) from transactions) as rows, (select count(*) from dead_letters) as letters,
+               sum(inserted) as inserted, sum(dead_lettered) as dead_lettered,
+               sum(next_offset - first_offset) as offsets, sum(inserted + duplicates + dead_lettered + skipped) as sums
+        from ingest_ledger
+        """,
+    )[0]
+    assert found["rows"] == (found["inserted"] or 0)
+    assert found["letters"] == (found["dead_lettered"] or 0)
+    assert found["offsets"] == found["sums"]

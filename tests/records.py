@@ -1,0 +1,54 @@
+"""Records for tests, produced with the bare client: what foreign producers may send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from confluent_kafka import Producer
+
+from tests.conftest import Stack
+
+Header = tuple[str, bytes | None]
+
+
+def body(transaction_id: str, **fields: Any) -> bytes:
+    """Returns a valid record's JSON; `fields` win, ``...`` leaves one out."""
+    record: dict[str, Any] = {
+        "transaction_id": transaction_id,
+        "occurred_at": "2026-01-31T13:45:00.25+01:00",
+        "amount": "12.50",
+        "customer_id": "C1",
+        **fields,
+    }
+    return json.dumps({name: value for name, value in record.items() if value is not ...}).encode()
+
+
+def producer_of(stack: Stack, **options: Any) -> Producer:
+    """Returns a plain client on the stack's Kafka."""
+    return Producer({"bootstrap.servers": stack.endpoints.need("kafka_bootstrap"), **options})
+
+
+def produce(
+    stack: Stack,
+    values: Iterable[bytes | None],
+    *,
+    kafka_partition: int = 0,
+    headers: Sequence[Header] | None = (("source", b"test"),),
+) -> list[int]:
+    """Sends values to one partition, in order, and returns the offsets that Kafka acknowledged."""
+    producer = producer_of(stack)
+    offsets: list[int] = []
+
+    def delivered(error: object, message: Any) -> None:
+        assert error is None, error
+        offsets.append(message.offset())
+
+    for value in values:
+        producer.produce(
+            stack.topic, value, partition=kafka_partition, headers=list(headers or ()), on_delivery=delivered
+        )
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    return offsets
