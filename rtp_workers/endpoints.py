@@ -49,7 +49,11 @@ class Endpoints:
 
 def resolve(settings: PlatformSettings) -> Endpoints:
     """Returns the endpoints: each from its setting, else from ``<home>/run/endpoints.json``, else None."""
-    found = read_file(settings.home)
+    return overlay(read_file(settings.home), settings)
+
+
+def overlay(found: Endpoints, settings: PlatformSettings) -> Endpoints:
+    """Returns `found` with every endpoint that the settings name in its place."""
     given: dict[str, Any] = {
         name: getattr(settings, name) for name in ("kafka_bootstrap", "producer_url", "consumer_url", "dagster_url")
     }
@@ -82,3 +86,8 @@ def write_file(home: Path, endpoints: Endpoints) -> None:
     with os.fdopen(descriptor, "w") as file:
         json.dump(asdict(endpoints), file, indent=1)
     draft.replace(path)
+
+
+def remove_file(home: Path) -> None:
+    """Takes the endpoints back: the platform of `home` has stopped."""
+    (home / ENDPOINTS_FILE).unlink(missing_ok=True)

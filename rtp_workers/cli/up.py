@@ -1,0 +1,173 @@
+"""``rtp up``: the whole embedded platform until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from rtp_workers import logs
+from rtp_workers.cli.durations import DURATION_S
+from rtp_workers.endpoints import Endpoints, write_file
+from rtp_workers.errors import ConfigError
+from rtp_workers.local.bring_up import servers_for, servers_running
+from rtp_workers.local.dagster_home import write_dagster_home
+from rtp_workers.local.embedded import EmbeddedServers
+from rtp_workers.local.parts import Part, ProgramPart, ServerPart, consumer, dagster, producer
+from rtp_workers.local.supervisor import keep_running, stop_all
+from rtp_workers.settings import PlatformSettings, load
+
+PARTS = ("kafka", "postgres", "producer", "consumer", "dagster")
+LIVE_TIMEOUT_S = 60.0
+
+
+class OnlyParts(click.ParamType[frozenset[str]]):
+    """Turns ``kafka,postgres`` into a set of parts."""
+
+    name = "parts"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        """Returns the parts; fails the command line on a name that is none."""
+        named = frozenset(part.strip() for part in str(value).split(","))
+        unknown = named.difference(PARTS)
+        if unknown:
+            self.fail(f"unknown parts {', '.join(sorted(unknown))}; known are {', '.join(PARTS)}", param, ctx)
+        return named
+
+
+@click.command("up")
+@click.option("--run-for", type=DURATION_S, metavar="DURATION", help="Stop by itself after that long, e.g. 30s.")
+@click.option(
+    "--only",
+    type=OnlyParts(),
+    metavar="PARTS",
+    default=",".join(PARTS),
+    help=f"Some of {','.join(PARTS)} instead of all.",
+)
+def command(run_for: float | None, only: frozenset[str]) -> int:
+    """Run the whole embedded platform until Ctrl-C: Kafka, PostgreSQL, producer, consumer, Dagster.
+
+    A part that dies is started again. With RTP_KAFKA_BOOTSTRAP or RTP_POSTGRES_DSN set, your own servers are used.
+    """
+    settings = load(PlatformSettings)
+    logs.configure("stderr", settings.log_level)
+    with interruptible():
+        run_platform(settings, only, run_for)
+    return 0
+
+
+def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: float | None) -> None:
+    """Boots the parts, shows where they are, and keeps them running until KeyboardInterrupt or `run_for_s`."""
+    console = Console()
+    servers = servers_for(settings, only)
+    workers = [make(settings) for name, make in (("producer", producer), ("consumer", consumer)) if name in only]
+    web = dagster(settings, settings.home / "dagster") if "dagster" in only else []
+    _need_servers(settings, only)
+    parts: list[ProgramPart] = [*workers, *web]
+    for part in parts:
+        part.prepare()
+    console.print(f"starting {', '.join(part for part in PARTS if part in only)} in {settings.home}", highlight=False)
+    with servers_running(settings, servers) as found:
+        try:
+            endpoints = with_urls(found, parts)
+            write_file(settings.home, endpoints)
+            start_in_order(workers)
+            if web:
+                write_dagster_home(settings.home, endpoints)
+                start_in_order(web)
+            console.print(overview(settings, endpoints))
+            ends_at = None if run_for_s is None else time.monotonic() + run_for_s
+            watched: list[Part] = [*server_parts(servers), *parts]
+            keep_running(watched, lambda: ends_at is not None and time.monotonic() >= ends_at)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            console.print("stopping")
+            stop_all(parts)
+
+
+def start_in_order(parts: list[ProgramPart]) -> None:
+    """Starts parts and waits until each answers.
+
+    Raises:
+        FatalError: one ended; the end of its log is in the message. TransientError: one does not answer.
+    """
+    for part in parts:
+        part.start()
+    for part in parts:
+        if part.child is not None:
+            part.child.wait_until(part.live, LIVE_TIMEOUT_S)
+
+
+def with_urls(endpoints: Endpoints, parts: list[ProgramPart]) -> Endpoints:
+    """Returns the endpoints with the URLs of the parts that have one."""
+    urls = {part.name: part.url for part in parts if part.url is not None}
+    return replace(
+        endpoints,
+        producer_url=urls.get("producer", endpoints.producer_url),
+        consumer_url=urls.get("consumer", endpoints.consumer_url),
+        dagster_url=urls.get("dagster-webserver", endpoints.dagster_url),
+    )
+
+
+def server_parts(servers: EmbeddedServers) -> list[Part]:
+    """Returns our servers as parts to watch."""
+    named = (("kafka", servers.kafka), ("postgres", servers.postgres))
+    return [ServerPart(name, server) for name, server in named if server is not None]
+
+
+def overview(settings: PlatformSettings, endpoints: Endpoints) -> Table:
+    """Returns the table of what runs where."""
+    table = Table("part", "where", "what for", box=None, header_style="bold")
+    server = f"127.0.0.1:{settings.postgres_port}"
+    rows = (
+        ("Kafka", endpoints.kafka_bootstrap, f"topic {settings.topic}"),
+        (
+            "PostgreSQL",
+            "your own" if settings.postgres_dsn else server if endpoints.postgres_dsn else None,
+            'eval "$(rtp env)"',
+        ),
+        ("producer", endpoints.producer_url, "live page, rate, chaos; /docs"),
+        ("consumer", endpoints.consumer_url, "live page, dead letters; /docs"),
+        ("Dagster", endpoints.dagster_url, "backfill, sensors, checks"),
+    )
+    for name, where, purpose in rows:
+        if where is not None:
+            table.add_row(name, where, purpose)
+    table.add_row("logs", str(settings.home / "logs"), "Ctrl-C stops everything")
+    return table
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Makes SIGTERM and SIGHUP what Ctrl-C is. A second one ends us at once; the servers then stop by themselves."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _need_servers(settings: PlatformSettings, only: frozenset[str]) -> None:
+    needing = only.intersection(("producer", "consumer", "dagster"))
+    own = {"kafka": settings.kafka_bootstrap, "postgres": settings.postgres_dsn}
+    for server, given in own.items():
+        if needing and server not in only and given is None:
+            raise ConfigError(
+                f"--only leaves {server} out, which {', '.join(sorted(needing))} needs; "
+                f"name it too, or set {'RTP_KAFKA_BOOTSTRAP' if server == 'kafka' else 'RTP_POSTGRES_DSN'}"
+            )

@@ -1,0 +1,94 @@
+"""From settings to servers that are ready to work with: started or somebody's own, migrated, with the topic."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from pydantic import SecretStr
+
+from rtp_workers import logs
+from rtp_workers.endpoints import Endpoints, overlay, remove_file, write_file
+from rtp_workers.kafka.topics import ensure_topic
+from rtp_workers.local import passwords
+from rtp_workers.local.embedded import EmbeddedServers, home_locked, together
+from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.local.postgres_server import PostgresServer, password_name
+from rtp_workers.postgres import roles
+from rtp_workers.postgres.migrate import migrate
+from rtp_workers.settings import PlatformSettings
+
+log = logs.get("rtp.bring_up")
+
+
+def servers_for(settings: PlatformSettings, only: Collection[str]) -> EmbeddedServers:
+    """Returns the servers that we must run, not started: none of those that the settings name as the user's own."""
+    kafka = "kafka" in only and settings.kafka_bootstrap is None
+    postgres = "postgres" in only and settings.postgres_dsn is None
+    return EmbeddedServers(
+        kafka=KafkaServer(settings.home, settings.kafka_port) if kafka else None,
+        postgres=PostgresServer(settings.home, settings.postgres_port) if postgres else None,
+    )
+
+
+@contextmanager
+def servers_running(settings: PlatformSettings, servers: EmbeddedServers) -> Iterator[Endpoints]:
+    """Holds the home, runs the servers and sets them up; inside, other programs find the endpoints in the home.
+
+    Raises:
+        ConfigError: another platform runs in this home, a port is taken, or somebody's own server lacks something.
+        FatalError, TransientError: a server does not start or does not answer.
+    """
+    with home_locked(settings.home):
+        remove_file(settings.home)
+        servers.start()
+        try:
+            endpoints = set_up(settings, overlay(servers.endpoints(), settings))
+            write_file(settings.home, endpoints)
+            yield endpoints
+        finally:
+            remove_file(settings.home)
+            servers.stop()
+
+
+def set_up(settings: PlatformSettings, endpoints: Endpoints) -> Endpoints:
+    """Migrates the database and makes the topic, at the same time; returns the endpoints with every role's DSN."""
+    complete = with_worker_roles(settings, endpoints) if endpoints.postgres_dsn else endpoints
+    steps = []
+    if complete.postgres_dsn:
+        steps.append(lambda: _migrate(complete))
+    if complete.kafka_bootstrap:
+        steps.append(lambda: _make_topic(complete, settings.topic))
+    together(steps)
+    return complete
+
+
+def with_worker_roles(settings: PlatformSettings, endpoints: Endpoints) -> Endpoints:
+    """Makes the workers' roles on somebody's own server where they are missing, and derives DSNs that were not given.
+
+    Raises:
+        ConfigError: roles are missing and the owner may not make any; the message is the SQL to run.
+    """
+    owner = endpoints.need("postgres_dsn")
+    given = {roles.INGEST: endpoints.postgres_ingest_dsn, roles.READ: endpoints.postgres_read_dsn}
+    secrets = {role: _password(settings, role, dsn) for role, dsn in given.items()}
+    roles.ensure_roles(owner, secrets)
+    derived = {role: dsn or roles.with_credentials(owner, role, secrets[role]) for role, dsn in given.items()}
+    return replace(endpoints, postgres_ingest_dsn=derived[roles.INGEST], postgres_read_dsn=derived[roles.READ])
+
+
+def _password(settings: PlatformSettings, role: str, dsn: str | None) -> SecretStr:
+    given = roles.credentials(dsn)[1] if dsn else None
+    return given or SecretStr(passwords.ensure(settings.home, password_name(role)))
+
+
+def _migrate(endpoints: Endpoints) -> None:
+    for revision in migrate(endpoints.need("postgres_dsn")):
+        log.info("migrated", revision=revision)
+
+
+def _make_topic(endpoints: Endpoints, topic: str) -> None:
+    report = ensure_topic(endpoints, topic)
+    for sentence in report.drift:
+        log.warning("topic_differs", topic=topic, difference=sentence, remedy="rtp topics --alter")

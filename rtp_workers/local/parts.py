@@ -1,0 +1,219 @@
+"""The parts of the platform that ``rtp up`` keeps running: how each is started, watched and stopped."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from rtp_workers.errors import ConfigError
+from rtp_workers.local import ports
+from rtp_workers.local.children import Child, Program, end_orphan
+from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.local.postgres_server import PostgresServer
+from rtp_workers.settings import PlatformSettings
+
+WORKER_GRACE_S = 12.0
+DAGSTER_GRACE_S = 8.0
+HEALTH_TIMEOUT_S = 2.0
+
+
+class Part(Protocol):
+    """What the supervisor needs of a part."""
+
+    name: str
+
+    def prepare(self) -> None:
+        """Ends leftovers, checks ports and files; raises ConfigError where a person must act."""
+
+    def start(self) -> None:
+        """Starts it without waiting."""
+
+    def running(self) -> bool:
+        """Returns whether its process is there."""
+
+    def exit_code(self) -> int | None:
+        """Returns the code that it ended with, None while it runs."""
+
+    def stop(self) -> None:
+        """Stops it; safe to repeat."""
+
+
+@dataclass
+class ServerPart:
+    """Kafka or PostgreSQL as a part."""
+
+    name: str
+    server: KafkaServer | PostgresServer
+
+    def prepare(self) -> None:
+        """As the server's."""
+        self.server.prepare()
+
+    def start(self) -> None:
+        """As the server's."""
+        self.server.start()
+
+    def running(self) -> bool:
+        """As the server's."""
+        return self.server.running()
+
+    def exit_code(self) -> int | None:
+        """As the process's."""
+        return self.server.child.process.poll() if self.server.child is not None else None
+
+    def stop(self) -> None:
+        """As the server's."""
+        self.server.stop()
+
+
+@dataclass
+class ProgramPart:
+    """A program of ours, or Dagster's.
+
+    Attributes:
+        name: also of its log, ``<home>/logs/<name>.log``.
+        argv: program and arguments.
+        home: RTP_HOME.
+        env: added to our environment.
+        port: that it listens on; None: none.
+        port_setting: the setting that moves the port.
+        host: the address that it listens on.
+        live_path: answers 2xx on the port once it is up.
+        grace_s: for a clean stop.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    home: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = None
+    port_setting: str = ""
+    host: str = ports.LOOPBACK
+    live_path: str = "/health/live"
+    grace_s: float = WORKER_GRACE_S
+
+    def __post_init__(self) -> None:
+        self.child: Child | None = None
+
+    @property
+    def url(self) -> str | None:
+        """Where it answers, from this machine."""
+        return None if self.port is None else f"http://{ports.LOOPBACK}:{self.port}"
+
+    @property
+    def program(self) -> Program:
+        """What is run. It keeps our folder, where ``.env`` is."""
+        return Program(
+            name=self.name,
+            argv=self.argv,
+            log=self.home / "logs" / f"{self.name}.log",
+            home=self.home,
+            env={**os.environ, "RTP_HOME": str(self.home), "PYTHONUNBUFFERED": "1", **self.env},
+            cwd=Path.cwd(),
+        )
+
+    def prepare(self) -> None:
+        """Ends what a killed platform left; the port must be free then."""
+        unclean = end_orphan(self.program, self.grace_s)
+        if self.port is not None:
+            wait_s = ports.AFTER_KILL_S if unclean else 0
+            ports.require_free(self.port, self.port_setting, self.name, wait_s, self.host)
+
+    def start(self) -> None:
+        """Starts the program."""
+        self.child = Child(self.program)
+
+    def running(self) -> bool:
+        """Returns whether its process is there."""
+        return self.child is not None and self.child.running()
+
+    def exit_code(self) -> int | None:
+        """Returns the code that it ended with, None while it runs."""
+        return None if self.child is None else self.child.process.poll()
+
+    def live(self) -> bool:
+        """Returns whether it answers; where it has no port, whether it runs."""
+        if self.url is None:
+            return self.running()
+        try:
+            with urllib.request.urlopen(self.url + self.live_path, timeout=HEALTH_TIMEOUT_S):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self) -> None:
+        """Asks it to stop, and kills it after its grace."""
+        if self.child is not None:
+            self.child.stop(self.grace_s)
+            self.child = None
+
+
+def producer(settings: PlatformSettings) -> ProgramPart:
+    """Returns the live generator."""
+    port = settings.producer_port
+    return ProgramPart(
+        "producer",
+        rtp("produce"),
+        settings.home,
+        {"RTP_PRODUCER_PORT": str(port)},
+        port,
+        "RTP_PRODUCER_PORT",
+        settings.bind_host,
+    )
+
+
+def consumer(settings: PlatformSettings) -> ProgramPart:
+    """Returns the Kafka -> PostgreSQL worker."""
+    port = settings.consumer_port
+    return ProgramPart(
+        "consumer",
+        rtp("consume"),
+        settings.home,
+        {"RTP_CONSUMER_PORT": str(port)},
+        port,
+        "RTP_CONSUMER_PORT",
+        settings.bind_host,
+    )
+
+
+def dagster(settings: PlatformSettings, dagster_home: Path) -> list[ProgramPart]:
+    """Returns Dagster's webserver and daemon; none where our definitions are not installed."""
+    if importlib.util.find_spec("rtp_dagster.definitions") is None:
+        return []
+    if importlib.util.find_spec("dagster_webserver") is None:
+        raise ConfigError("dagster-webserver is not installed; run `make setup`, or leave dagster out with --only")
+    env = {"DAGSTER_HOME": str(dagster_home)}
+    workspace = ("-w", str(dagster_home / "workspace.yaml"))
+    where = ("-h", settings.bind_host, "-p", str(settings.dagster_port))
+    web, daemon = (script("dagster-webserver"), *where, *workspace), (script("dagster-daemon"), "run", *workspace)
+    return [
+        ProgramPart(
+            "dagster-webserver",
+            web,
+            settings.home,
+            env,
+            settings.dagster_port,
+            "RTP_DAGSTER_PORT",
+            settings.bind_host,
+            "/server_info",
+            DAGSTER_GRACE_S,
+        ),
+        ProgramPart("dagster-daemon", daemon, settings.home, env, grace_s=DAGSTER_GRACE_S),
+    ]
+
+
+def rtp(*arguments: str) -> tuple[str, ...]:
+    """Returns the command line of a subcommand of ours, in this same installation."""
+    return (sys.executable, "-m", "rtp_workers.cli.main", *arguments)
+
+
+def script(name: str) -> str:
+    """Returns the path of a console script of this installation."""
+    return str(Path(sys.executable).parent / name)

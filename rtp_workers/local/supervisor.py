@@ -1,0 +1,88 @@
+"""Keeps parts running: one that died is started again, with backoff, until somebody asks to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rtp_workers import logs
+from rtp_workers.backoff import Backoff
+from rtp_workers.errors import ConfigError, RtpError
+from rtp_workers.local.embedded import together
+from rtp_workers.local.parts import Part
+
+POLL_S = 0.1
+STEADY_S = 60.0
+EXIT_CONFIG = 2
+
+log = logs.get("rtp.supervisor")
+
+
+@dataclass
+class Watch:
+    """One part and its restarts.
+
+    Attributes:
+        retry_at: monotonic time of the next start; None while it runs.
+        started_at: monotonic time of the last start.
+    """
+
+    part: Part
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=0.5, longest_s=30.0))
+    retry_at: float | None = None
+    started_at: float = field(default_factory=time.monotonic)
+
+    def look(self, now: float) -> None:
+        """Starts the part again when it is time.
+
+        Raises:
+            ConfigError: the part ended because its settings are wrong; starting it again cannot help.
+        """
+        if self.part.running():
+            if now - self.started_at > STEADY_S:
+                self.backoff.reset()
+        elif self.retry_at is None:
+            self._died(now)
+        elif now >= self.retry_at:
+            self._start_again(now)
+
+    def _died(self, now: float) -> None:
+        code = self.part.exit_code()
+        if code == EXIT_CONFIG:
+            raise ConfigError(
+                f"{self.part.name} refuses its settings; see the end of its log, logs/{self.part.name}.log"
+            )
+        wait_s = self.backoff.next_s()
+        self.retry_at = now + wait_s
+        log.warning("part_died", part=self.part.name, exit_code=code, starts_again_in_s=round(wait_s, 1))
+
+    def _start_again(self, now: float) -> None:
+        try:
+            self.part.prepare()
+            self.part.start()
+        except RtpError as error:
+            wait_s = self.backoff.next_s()
+            self.retry_at = now + wait_s
+            log.error("part_not_started", part=self.part.name, reason=str(error), starts_again_in_s=round(wait_s, 1))
+            return
+        self.retry_at, self.started_at = None, now
+        log.info("part_started_again", part=self.part.name)
+
+
+def keep_running(parts: Sequence[Part], until: Callable[[], bool]) -> None:
+    """Watches started parts until `until` says so.
+
+    Raises:
+        ConfigError: a part ended because its settings are wrong.
+    """
+    watches = [Watch(part) for part in parts]
+    while not until():
+        for watch in watches:
+            watch.look(time.monotonic())
+        time.sleep(POLL_S)
+
+
+def stop_all(parts: Sequence[Part]) -> None:
+    """Stops parts, all at once."""
+    together([part.stop for part in parts])
