@@ -76,11 +76,13 @@ class TopicDescription:
     Attributes:
         topic_id: 22 characters of base64url, as Kafka's own tools print it.
         partitions: how many.
+        leaderless: how many of them no broker leads at the moment.
     """
 
     topic: str
     topic_id: str
     partitions: int
+    leaderless: int = 0
 
 
 def ensure_topic(
@@ -185,6 +187,7 @@ def as_text(topic_id: Any) -> str:
 
 
 def admin_client(endpoints: Endpoints) -> AdminClient:
+    """Returns an admin client; keep it in a variable until its futures are done, collected it never answers."""
     return AdminClient(client_options(endpoints, "rtp-admin"))
 
 
@@ -196,17 +199,21 @@ def _create(admin: AdminClient, topic: NewTopic, timeout_s: float) -> bool:
 
 
 def described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription | None:
+    """Returns the topic as the broker knows it, or None when it does not exist; errors as in `describe`."""
     future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
     found = _answer(future, f"describe topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
-    return None if found is None else TopicDescription(topic, as_text(found.topic_id), len(found.partitions))
+    if found is None:
+        return None
+    leaderless = sum(item.leader is None for item in found.partitions)
+    return TopicDescription(topic, as_text(found.topic_id), len(found.partitions), leaderless)
 
 
 def _await_described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription:
-    """Returns the description; a new topic takes a moment to reach every broker."""
+    """Returns the description; a new topic takes a moment to be known, and each partition to get a leader."""
     deadline = time.monotonic() + timeout_s
-    while (found := described(admin, topic, timeout_s)) is None:
+    while (found := described(admin, topic, timeout_s)) is None or found.leaderless:
         if time.monotonic() > deadline:
-            raise TransientError(f"topic {topic} was made but is not visible after {timeout_s:g} s; try again")
+            raise TransientError(f"topic {topic} is not ready after {timeout_s:g} s: no leader yet; try again")
         time.sleep(VISIBLE_POLL_S)
     return found
 
@@ -246,6 +253,7 @@ def _alter(
 
 
 def list_offsets(admin: AdminClient, topic: TopicDescription, spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
+    """Returns the offset that `spec` names, by kafka_partition; errors as in `log_offsets`."""
     request = {TopicPartition(topic.topic, number): spec for number in range(topic.partitions)}
     futures = admin.list_offsets(request, request_timeout=timeout_s)
     doing = f"read the offsets of topic {topic.topic}"

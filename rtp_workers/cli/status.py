@@ -1,0 +1,67 @@
+"""``rtp status``: services, rows, lag per partition, rates and dead letters in one table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rtp_workers.endpoints import Endpoints, resolve
+from rtp_workers.reconcile.status import status
+from rtp_workers.settings import PlatformSettings, load
+
+PARTS = ("kafka", "postgres", "producer", "consumer", "dagster")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
+def command(as_json: bool) -> int:
+    """Show services, rows, lag per partition, rates and dead letters; exit 1 when Kafka or PostgreSQL is away."""
+    settings = load(PlatformSettings)
+    report = status(_with_default_urls(resolve(settings), settings), settings.topic)
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        Console().print(_table(report, settings.topic))
+    return 0 if report["kafka"]["up"] and report["postgres"]["up"] else 1
+
+
+def _with_default_urls(endpoints: Endpoints, settings: PlatformSettings) -> Endpoints:
+    """Fills in where our services are by default, for workers that were started one by one."""
+    return replace(
+        endpoints,
+        producer_url=endpoints.producer_url or f"http://127.0.0.1:{settings.producer_port}",
+        consumer_url=endpoints.consumer_url or f"http://127.0.0.1:{settings.consumer_port}",
+        dagster_url=endpoints.dagster_url or f"http://127.0.0.1:{settings.dagster_port}",
+    )
+
+
+def _table(report: dict[str, Any], topic: str) -> Table:
+    table = Table("", "", title=f"rtp: topic {topic}", show_header=False)
+    for part in PARTS:
+        found = report[part]
+        table.add_row(part, Text("up", "green") if found["up"] else Text("down", "red"), Text(found["detail"] or ""))
+    table.add_section()
+    table.add_row("rows", _figure(report["rows"]), _per_s(report["rows_per_s"]))
+    table.add_row(
+        "dead letters", _figure(report["dead_letters"]), "`rtp dead-letters list`" if report["dead_letters"] else ""
+    )
+    paused = f"paused: {report['paused_reason'] or 'no reason given'}" if report["paused"] else ""
+    table.add_row("lag", _figure(report["lag"]), Text(paused, "yellow"))
+    for number, left in (report["lag_by_partition"] or {}).items():
+        table.add_row(f"  partition {number}", _figure(left), "")
+    table.add_row("last write", report["last_write_at"] or "-", "")
+    return table
+
+
+def _figure(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _per_s(value: float | None) -> str:
+    return "" if value is None else f"{value:,.1f}/s"

@@ -1,0 +1,205 @@
+"""What the tables and the ledger say: read only, for reconciliation, status and the pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg2.extras import RealDictCursor
+
+from rtp_workers.postgres.connection import Connection, Cursor, translated
+from rtp_workers.postgres.control import Hole
+from rtp_workers.record.transaction import COPY_COLUMNS
+
+RATE_WINDOW_S = 10
+
+_LEDGER = """
+select topic_id, kafka_partition, topic, group_id, first_offset, next_offset, inserted, duplicates,
+       dead_lettered, skipped
+from ingest_ledger order by topic, topic_id, kafka_partition
+"""
+# One pass over the table. A row is foreign when no ledger row covers the offset it says it came from.
+_ROWS = """
+select kafka_partition, count(*), count(*) filter (where not exists (
+    select from ingest_ledger as ledger
+    where ledger.kafka_partition = stored.kafka_partition
+      and stored.kafka_offset >= ledger.first_offset and stored.kafka_offset < ledger.next_offset))
+from transactions as stored group by kafka_partition
+"""
+_DEAD_LETTERS = "select topic_id, kafka_partition, count(*) from dead_letters group by topic_id, kafka_partition"
+_PURGED = "select coalesce(sum(purged_rows), 0)::bigint, coalesce(sum(purged_dead_letters), 0)::bigint from purges"
+_KEYS = """
+select conrelid::regclass::text, conkey = array(
+    select attnum from pg_attribute join unnest(%(columns)s::text[]) with ordinality as wanted (name, place)
+        on attrelid = conrelid and attname = name order by place) and indisvalid and indisready
+from pg_constraint join pg_index on indexrelid = conindid
+where contype = 'p' and conrelid = to_regclass(%(table)s)
+"""
+_HOLES = """
+select topic_id, kafka_partition, from_offset, to_offset from log_holes where counted_at is null
+order by topic_id, kafka_partition, from_offset
+"""
+_TOTALS = """
+select (select coalesce(sum(inserted), 0) from ingest_ledger)::bigint
+       - (select coalesce(sum(purged_rows), 0) from purges)::bigint,
+       (select coalesce(sum(dead_lettered), 0) from ingest_ledger)::bigint
+       - (select coalesce(sum(purged_dead_letters), 0) from purges)::bigint,
+       (select count(*) from transactions where ingested_at > now() - make_interval(secs => %(window_s)s)),
+       (select max(updated_at) from ingest_ledger),
+       (select paused from ingest_control), (select paused_reason from ingest_control)
+"""
+_LATEST = f"""
+select {", ".join(COPY_COLUMNS)}, ingested_at from transactions
+where ingested_at > (select max(updated_at) from ingest_ledger) - interval '10 minutes'
+order by ingested_at desc, kafka_partition, kafka_offset desc limit %s
+"""  # noqa: S608 - our own column names
+
+PRIMARY_KEYS: dict[str, list[str]] = {
+    "transactions": ["transaction_id"],
+    "ingest_ledger": ["topic_id", "kafka_partition"],
+    "dead_letters": ["topic_id", "kafka_partition", "kafka_offset"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One partition's account, as stored."""
+
+    topic_id: str
+    kafka_partition: int
+    topic: str
+    group_id: str
+    first_offset: int
+    next_offset: int
+    inserted: int
+    duplicates: int
+    dead_lettered: int
+    skipped: int
+
+    @property
+    def accounted(self) -> int:
+        """How many offsets the counters explain."""
+        return self.inserted + self.duplicates + self.dead_lettered + self.skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that reconciliation compares, of one instant.
+
+    Attributes:
+        ledger: every row, history of deleted topics included.
+        rows: stored transactions by kafka_partition, whatever topic they came from.
+        foreign_rows: rows whose provenance no ledger row covers.
+        dead_letters: stored ones by (topic_id, kafka_partition).
+        purged_rows: deleted by `rtp purge` so far.
+        purged_dead_letters: the same of dead letters.
+        broken_keys: tables whose primary key is missing, invalid or on other columns.
+        open_holes: holes in the log that are not counted yet.
+    """
+
+    ledger: list[LedgerRow]
+    rows: dict[int, int]
+    foreign_rows: int
+    dead_letters: dict[tuple[str, int], int]
+    purged_rows: int
+    purged_dead_letters: int
+    broken_keys: list[str]
+    open_holes: list[Hole]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Cheap figures, from the ledger: no table is scanned.
+
+    Attributes:
+        rows: transactions stored.
+        dead_letters: dead letters stored.
+        rows_per_s: arrived lately, averaged over `RATE_WINDOW_S` seconds.
+        last_write_at: when the ledger last moved, ISO 8601 UTC, or None.
+        paused: the platform-wide pause.
+        paused_reason: what was given for it.
+    """
+
+    rows: int
+    dead_letters: int
+    rows_per_s: float
+    last_write_at: str | None
+    paused: bool
+    paused_reason: str | None
+
+
+def snapshot(connection: Connection) -> Snapshot:
+    """Reads the tables and the ledger as of one instant; scans `transactions` once.
+
+    Args:
+        connection: any role that may select; no transaction open. It is left without one.
+
+    Raises:
+        TransientError: the server is away. AttentionError: a table is missing.
+    """
+    connection.rollback()
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
+    try:
+        with translated("read tables and ledger"), connection.cursor() as cursor:
+            cursor.execute("set local statement_timeout = 0")
+            return _read(cursor)
+    finally:
+        if not connection.closed:
+            connection.rollback()
+
+
+def ledger_rows(connection: Connection) -> list[LedgerRow]:
+    """Returns every ledger row, ordered by topic, topic_id and kafka_partition. `connection` is in autocommit mode."""
+    with translated("read the ledger"), connection.cursor() as cursor:
+        return _ledger(cursor)
+
+
+def totals(connection: Connection) -> Totals:
+    """Returns the cheap figures. `connection` is in autocommit mode."""
+    with translated("read the totals"), connection.cursor() as cursor:
+        cursor.execute(_TOTALS, {"window_s": RATE_WINDOW_S})
+        rows, dead_letters, recent, last_write_at, paused, reason = cursor.fetchall()[0]
+    last = None if last_write_at is None else last_write_at.isoformat()
+    return Totals(rows, dead_letters, recent / RATE_WINDOW_S, last, bool(paused), reason)
+
+
+def latest_transactions(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
+    """Returns rows of the ten minutes before the last write, newest first: record fields, provenance, `ingested_at`.
+
+    `connection` is in autocommit mode.
+    """
+    with translated("read the latest rows"), connection.cursor(cursor_factory=RealDictCursor) as cursor:
+        cursor.execute(_LATEST, (limit,))
+        return [dict(row) for row in cursor.fetchall()]
+
+
+def _read(cursor: Cursor) -> Snapshot:
+    ledger = _ledger(cursor)
+    cursor.execute(_ROWS)
+    counted = cursor.fetchall()
+    cursor.execute(_DEAD_LETTERS)
+    dead_letters = {(topic_id, number): count for topic_id, number, count in cursor.fetchall()}
+    cursor.execute(_PURGED)
+    purged_rows, purged_dead_letters = cursor.fetchall()[0]
+    cursor.execute(_HOLES)
+    holes = [Hole(*row) for row in cursor.fetchall()]
+    return Snapshot(
+        ledger=ledger,
+        rows={number: count for number, count, _ in counted},
+        foreign_rows=sum(foreign for _, _, foreign in counted),
+        dead_letters=dead_letters,
+        purged_rows=purged_rows,
+        purged_dead_letters=purged_dead_letters,
+        broken_keys=[table for table, columns in PRIMARY_KEYS.items() if not _key_holds(cursor, table, columns)],
+        open_holes=holes,
+    )
+
+
+def _ledger(cursor: Cursor) -> list[LedgerRow]:
+    cursor.execute(_LEDGER)
+    return [LedgerRow(*row) for row in cursor.fetchall()]
+
+
+def _key_holds(cursor: Cursor, table: str, columns: list[str]) -> bool:
+    cursor.execute(_KEYS, {"table": f"public.{table}", "columns": columns})
+    return [holds for _, holds in cursor.fetchall()] == [True]

@@ -1,0 +1,127 @@
+"""How the platform is, at a glance: every part is asked at once, and none that is away is waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka import topics
+from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, totals
+from rtp_workers.reconcile.verify import Log, lag, reader_dsn
+
+PROBE_S = 2.0
+# What answers as soon as the process is there; Dagster's webserver has no /health/live.
+HTTP_PARTS = {"producer": "/health/live", "consumer": "/health/live", "dagster": "/server_info"}
+
+Probe = Callable[[], Any]
+
+
+def status(endpoints: Endpoints, topic: str) -> dict[str, Any]:
+    """Asks every part, all at once and each for at most `PROBE_S` seconds.
+
+    Args:
+        endpoints: what is known of the platform; a part that is not known is down.
+        topic: whose lag to tell.
+
+    Returns:
+        ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "detail": str | None}, "lag", ...}``:
+        ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and the fields of `Totals`. A
+        figure is None where the part that knows it is away.
+    """
+    urls = {part: getattr(endpoints, f"{part}_url") for part in HTTP_PARTS}
+    probes: dict[str, Probe] = {
+        "kafka": lambda: _kafka(endpoints, topic),
+        "postgres": lambda: _postgres(reader_dsn(endpoints)),
+        **{part: _http_probe(part, url) for part, url in urls.items()},
+    }
+    answers = ask_all(probes, PROBE_S + 0.5)
+    report: dict[str, Any] = {part: _part(answers[part]) for part in probes}
+    by_partition = _lag(answers["kafka"], answers["postgres"])
+    report["lag"] = None if by_partition is None else sum(by_partition.values())
+    report["lag_by_partition"] = by_partition
+    known = None if isinstance(answers["postgres"], RtpError) else answers["postgres"][0]
+    for name in ("rows", "rows_per_s", "dead_letters", "last_write_at", "paused", "paused_reason"):
+        report[name] = None if known is None else getattr(known, name)
+    return report
+
+
+def ask_all(probes: Mapping[str, Probe], timeout_s: float) -> dict[str, Any]:
+    """Runs the probes at once. Returns each one's answer, or the RtpError that stands for it.
+
+    A probe that has not answered in `timeout_s` is left behind; its thread does not keep the process alive.
+    """
+    answers: dict[str, Any] = {}
+
+    def run(name: str, probe: Probe) -> None:
+        try:
+            answer = probe()
+        except RtpError as error:
+            answer = error
+        answers[name] = answer
+
+    threads = [threading.Thread(target=run, args=item, daemon=True) for item in probes.items()]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return {name: answers.get(name, RtpError(f"no answer in {timeout_s:g} s")) for name in probes}
+
+
+def _kafka(endpoints: Endpoints, topic: str) -> tuple[topics.TopicDescription | None, Log]:
+    found = topics.describe(endpoints, topic, timeout_s=PROBE_S)
+    return found, {} if found is None else topics.log_offsets(endpoints, topic, timeout_s=PROBE_S)
+
+
+def _postgres(dsn: str) -> tuple[Totals, list[LedgerRow]]:
+    connection = connect(dsn, "rtp-status", autocommit=True, options=f"-c statement_timeout={int(PROBE_S * 1000)}")
+    try:
+        return totals(connection), ledger_rows(connection)
+    finally:
+        connection.close()
+
+
+def _http_probe(part: str, url: str | None) -> Probe:
+    def ask() -> str | None:
+        if url is None:
+            raise RtpError(f"not known; set RTP_{part.upper()}_URL or start it with `rtp up`")
+        live = _get(url, HTTP_PARTS[part])
+        if live >= 400:
+            raise RtpError(f"answers {live} at {HTTP_PARTS[part]}")
+        if HTTP_PARTS[part] == "/health/live" and _get(url, "/health/ready") >= 400:
+            return "not ready: see /health/ready"
+        return None
+
+    return ask
+
+
+def _get(url: str, path: str) -> int:
+    """Returns the HTTP status; proxies of the environment are not for our own services."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url.rstrip("/") + path, timeout=PROBE_S) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError) as error:
+        raise RtpError(f"no answer at {url}: {getattr(error, 'reason', error)}") from error
+
+
+def _part(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, RtpError):
+        return {"up": False, "detail": str(answer)}
+    return {"up": True, "detail": answer if isinstance(answer, str) else None}
+
+
+def _lag(kafka: Any, postgres: Any) -> dict[int, int] | None:
+    if isinstance(kafka, RtpError) or isinstance(postgres, RtpError) or kafka[0] is None:
+        return None
+    described, log = kafka
+    return lag(postgres[1], described.topic_id, log)

@@ -1,0 +1,209 @@
+"""Kafka, ledger and tables compared: each record is exactly one of row, duplicate, dead letter, skipped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import ConfigError
+from rtp_workers.kafka import topics
+from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.queries import LedgerRow, Snapshot, ledger_rows, snapshot
+
+POLL_S = 0.2
+Log = Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The reconciliation. Counters and `kafka_records` are of the topic as it is now; `rows` is the whole table.
+
+    Attributes:
+        ok: nothing disagrees, and the ledger has reached the end that the topic had at the start.
+        kafka_records: offsets that the topic has handed out since the ledger's `first_offset`.
+        problems: one sentence each, with what to do; empty when `ok`.
+    """
+
+    ok: bool
+    kafka_records: int
+    inserted: int
+    duplicates: int
+    dead_lettered: int
+    skipped: int
+    rows: int
+    problems: list[str] = field(default_factory=list)
+
+
+def reader_dsn(endpoints: Endpoints) -> str:
+    """Returns the DSN of the least role that can read everything.
+
+    Raises:
+        ConfigError: none is known.
+    """
+    known = endpoints.postgres_read_dsn or endpoints.postgres_dsn or endpoints.postgres_ingest_dsn
+    return known if known is not None else endpoints.need("postgres_read_dsn")
+
+
+def verify(
+    endpoints: Endpoints, topic: str, timeout_s: float = 60.0, on_wait: Callable[[int], None] | None = None
+) -> Verification:
+    """Takes the topic's ends, waits until the ledger has reached them, then compares one snapshot of everything.
+
+    Args:
+        endpoints: Kafka, and PostgreSQL as a role that may read.
+        topic: its name.
+        timeout_s: how long the ledger may take; 0 compares at once.
+        on_wait: told, at each look, how many records the ledger is behind.
+
+    Raises:
+        TransientError: Kafka or PostgreSQL is away. AttentionError: a table is missing. ConfigError: an address is not
+            known, or the topic does not exist.
+    """
+    dsn = reader_dsn(endpoints)
+    described = topics.describe(endpoints, topic)
+    if described is None:
+        raise ConfigError(f"topic {topic} does not exist; run `rtp topics`, or set RTP_TOPIC to the right one")
+    log = topics.log_offsets(endpoints, topic)
+    _await_ledger(dsn, described.topic_id, log, timeout_s, on_wait)
+    connection = connect(dsn, "rtp-verify")
+    try:
+        found = snapshot(connection)
+    finally:
+        connection.close()
+    return compare(found, described.topic_id, log, topics.log_offsets(endpoints, topic))
+
+
+def compare(found: Snapshot, topic_id: str, log: Log, log_after: Log) -> Verification:
+    """Compares a snapshot with the log; pure.
+
+    Args:
+        found: tables and ledger.
+        topic_id: the topic as it is now.
+        log: (log start, end) by kafka_partition, taken before the snapshot.
+        log_after: the same, taken after it.
+    """
+    now = {row.kafka_partition: row for row in found.ledger if row.topic_id == topic_id}
+    problems = [
+        *_behind(found.ledger, topic_id, log),
+        *_beyond(now, log_after),
+        *(problem for row in found.ledger for problem in _arithmetic(row)),
+        *_counts(found),
+        *(
+            f"the primary key of {table} is missing, invalid or on other columns: mend it"
+            for table in found.broken_keys
+        ),
+        *_holes(found, topic_id),
+    ]
+    return Verification(
+        ok=not problems,
+        kafka_records=_kafka_records(now, log),
+        inserted=sum(row.inserted for row in now.values()),
+        duplicates=sum(row.duplicates for row in now.values()),
+        dead_lettered=sum(row.dead_lettered for row in now.values()),
+        skipped=sum(row.skipped for row in now.values()),
+        rows=sum(found.rows.values()),
+        problems=problems,
+    )
+
+
+def lag(rows: list[LedgerRow], topic_id: str, log: Log) -> dict[int, int]:
+    """Returns how many offsets of each partition are not in the ledger yet."""
+    stored = {row.kafka_partition: row.next_offset for row in rows if row.topic_id == topic_id}
+    return {number: max(0, end - stored.get(number, start)) for number, (start, end) in log.items()}
+
+
+def _await_ledger(dsn: str, topic_id: str, log: Log, timeout_s: float, on_wait: Callable[[int], None] | None) -> None:
+    deadline = time.monotonic() + timeout_s
+    connection = connect(dsn, "rtp-verify", autocommit=True)
+    try:
+        while left := sum(lag(ledger_rows(connection), topic_id, log).values()):
+            if on_wait is not None:
+                on_wait(left)
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(POLL_S)
+    finally:
+        connection.close()
+
+
+def _kafka_records(now: Mapping[int, LedgerRow], log: Log) -> int:
+    """A stream that runs on puts the ledger past the end that was taken: those records count too."""
+    return sum(
+        max(end, now[number].next_offset) - now[number].first_offset if number in now else end - start
+        for number, (start, end) in log.items()
+    )
+
+
+def _behind(rows: list[LedgerRow], topic_id: str, log: Log) -> list[str]:
+    return [
+        f"partition {number}: {left} records up to offset {log[number][1]} are not in the ledger; "
+        "is the consumer running and not paused? See `rtp status`"
+        for number, left in sorted(lag(rows, topic_id, log).items())
+        if left
+    ]
+
+
+def _beyond(now: Mapping[int, LedgerRow], log_after: Log) -> list[str]:
+    problems = []
+    for number, row in sorted(now.items()):
+        end = log_after.get(number, (0, 0))[1]
+        if row.next_offset > end:
+            problems.append(
+                f"partition {number}: the ledger is at {row.next_offset}, beyond the log's end {end}: "
+                "Kafka has lost records that are stored, or the ledger was edited"
+            )
+    return problems
+
+
+def _arithmetic(row: LedgerRow) -> list[str]:
+    if row.next_offset - row.first_offset == row.accounted:
+        return []
+    return [
+        f"topic {row.topic_id} partition {row.kafka_partition}: {row.next_offset - row.first_offset} offsets, "
+        f"but {row.accounted} accounted for: the ledger was edited"
+    ]
+
+
+def _counts(found: Snapshot) -> list[str]:
+    rows, dead_letters = sum(found.rows.values()), sum(found.dead_letters.values())
+    inserted = sum(row.inserted for row in found.ledger) - found.purged_rows
+    dead_lettered = sum(row.dead_lettered for row in found.ledger) - found.purged_dead_letters
+    problems = []
+    if rows != inserted:
+        problems.append(f"transactions has {rows} rows, the ledger says {inserted}: {_difference(rows, inserted)}")
+    if dead_letters != dead_lettered:
+        difference = _difference(dead_letters, dead_lettered)
+        problems.append(f"dead_letters has {dead_letters} rows, the ledger says {dead_lettered}: {difference}")
+    if found.foreign_rows:
+        problems.append(
+            f"{found.foreign_rows} rows come from offsets that no ledger row covers: something else than the consumer "
+            "wrote them"
+        )
+    inserted_by: dict[int, int] = {}
+    for row in found.ledger:
+        inserted_by[row.kafka_partition] = inserted_by.get(row.kafka_partition, 0) + row.inserted
+    for number, count in sorted(found.rows.items()):
+        if count > inserted_by.get(number, 0):
+            problems.append(f"partition {number}: {count} rows, but only {inserted_by.get(number, 0)} were inserted")
+    dead_lettered_by = {(row.topic_id, row.kafka_partition): row.dead_lettered for row in found.ledger}
+    for (topic_id, number), count in sorted(found.dead_letters.items()):
+        if count > dead_lettered_by.get((topic_id, number), 0):
+            problems.append(f"topic {topic_id} partition {number}: more dead letters ({count}) than the ledger has")
+    return problems
+
+
+def _difference(found: int, expected: int) -> str:
+    if found < expected:
+        return f"{expected - found} were deleted by something else than `rtp purge`"
+    return f"{found - expected} were written by something else than the consumer"
+
+
+def _holes(found: Snapshot, topic_id: str) -> list[str]:
+    return [
+        f"partition {hole.kafka_partition}: Kafka deleted offsets {hole.from_offset} to {hole.to_offset} before they "
+        "were consumed; accept the loss with `rtp resume --accept-holes`"
+        for hole in found.open_holes
+        if hole.topic_id == topic_id
+    ]
