@@ -76,13 +76,11 @@ class TopicDescription:
     Attributes:
         topic_id: 22 characters of base64url, as Kafka's own tools print it.
         partitions: how many.
-        leaderless: how many of them no broker leads at the moment.
     """
 
     topic: str
     topic_id: str
     partitions: int
-    leaderless: int = 0
 
 
 def ensure_topic(
@@ -110,7 +108,7 @@ def ensure_topic(
     wanted = {**CONFIGS, **(configs or {})}
     admin = admin_client(endpoints)
     created = _create(admin, NewTopic(topic, num_partitions=partitions, config=wanted), timeout_s)
-    found, now = _await_described(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
+    found, now = _await_led(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
     drift = _differences(found, now, partitions, wanted)
     altered = drift if alter else []
     if altered:
@@ -119,7 +117,7 @@ def ensure_topic(
         deadline = time.monotonic() + timeout_s
         while drift and time.monotonic() < deadline:  # a change reaches the brokers' own view a moment later
             time.sleep(VISIBLE_POLL_S)
-            found, now = _await_described(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
+            found, now = _await_led(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
             drift = _differences(found, now, partitions, wanted)
     shown = {name: now[name] for name in wanted if name in now}
     return TopicReport(topic, found.topic_id, created, found.partitions, shown, drift, altered)
@@ -202,20 +200,25 @@ def described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescript
     """Returns the topic as the broker knows it, or None when it does not exist; errors as in `describe`."""
     future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
     found = _answer(future, f"describe topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
-    if found is None:
-        return None
-    leaderless = sum(item.leader is None for item in found.partitions)
-    return TopicDescription(topic, as_text(found.topic_id), len(found.partitions), leaderless)
+    return None if found is None else TopicDescription(topic, as_text(found.topic_id), len(found.partitions))
 
 
-def _await_described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription:
-    """Returns the description; a new topic takes a moment to be known, and each partition to get a leader."""
+def _await_led(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription:
+    """Returns the description once each partition's leader answers: after making them that takes a moment."""
     deadline = time.monotonic() + timeout_s
-    while (found := described(admin, topic, timeout_s)) is None or found.leaderless:
+    while True:
+        found = described(admin, topic, timeout_s)
+        try:
+            if found is not None:
+                spec: Any = OffsetSpec  # its constructors carry no types
+                list_offsets(admin, found, spec.latest(), timeout_s)
+                return found
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
         if time.monotonic() > deadline:
-            raise TransientError(f"topic {topic} is not ready after {timeout_s:g} s: no leader yet; try again")
+            raise TransientError(f"topic {topic} is not known to the broker after {timeout_s:g} s; try again")
         time.sleep(VISIBLE_POLL_S)
-    return found
 
 
 def _configs(admin: AdminClient, topic: str, timeout_s: float) -> dict[str, str]:
