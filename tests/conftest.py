@@ -155,6 +155,7 @@ def clone_database(postgres: PostgresServer, database: str) -> None:
         f'create database "{database}" template {TEMPLATE} owner {roles.OWNER}',
         f'revoke all on database "{database}" from public',
         f'grant connect on database "{database}" to {roles.INGEST}, {roles.READ}',
+        f'grant temporary on database "{database}" to {roles.INGEST}',
     )
 
 
