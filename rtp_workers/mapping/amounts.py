@@ -1,0 +1,208 @@
+"""Amounts as people write them -> plain decimals, exactly: never through a float."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+
+from rtp_workers.mapping.words import CRYPTO, CURRENCIES, signs
+
+SPACES = " \u00a0\u202f\u2009\t"
+APOSTROPHES = "'’"
+MINUS = "-−–"
+_SIGN = re.escape("+" + MINUS)
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_SCIENTIFIC = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]{1,2}")
+_PARTS = re.compile(
+    rf"(?P<open>\()?[{SPACES}]*(?P<sign>[{_SIGN}])?[{SPACES}]*(?P<pre>[^0-9.,{_SIGN}()]*?(?:\.(?=[{SPACES}]))?)[{SPACES}]*"
+    rf"(?P<inner>[{_SIGN}])?[{SPACES}]*(?P<number>[0-9][0-9.,{APOSTROPHES}{SPACES}]*|[.,][0-9]+)"
+    rf"(?P<tail>[{_SIGN}])?[{SPACES}]*(?P<post>[^0-9(),{_SIGN}]*?)(?P<last>[{_SIGN}])?[{SPACES}]*(?P<close>\))?"
+)
+_CREDIT_DEBIT = {"cr": 1, "cr.": 1, "dr": -1, "dr.": -1, "c": 1, "d": -1, "s": -1, "h": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The decimal mark (one character) and the thousands marks (any of the characters; "" for none)."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A parsed cell: ``value`` is a plain decimal, ``currency`` what stood beside it (None where nothing did)."""
+
+    value: str
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A cell taken apart, the number still as written; ``negative`` by sign, parentheses or DR."""
+
+    number: str
+    negative: bool
+    currency: str | None
+
+
+@lru_cache(maxsize=100_000)
+def take_apart(cell: str) -> Parts | None:
+    """Returns sign, number and currency of a cell, or None where it is not an amount."""
+    text = cell.strip().strip('"').strip()
+    found = _PARTS.fullmatch(text)
+    if found is None or bool(found["open"]) != bool(found["close"]):
+        return None
+    written = [mark for mark in (found["sign"], found["inner"], found["tail"], found["last"]) if mark]
+    if len(written) > 1 or (written and found["open"]):
+        return None
+    word = found["post"].strip()
+    side = _CREDIT_DEBIT.get(word.lower(), 0)
+    codes = [_currency_of(text) for text in (found["pre"].strip(), "" if side else word) if text]
+    if any(code is None for code in codes) or len({code for code in codes if code}) > 1:
+        return None
+    negative = bool(found["open"]) or (bool(written) and written[0] in MINUS)
+    if side and not negative:
+        negative = side < 0
+    return Parts(found["number"].strip(), negative, next((code for code in codes if code), None))
+
+
+def _currency_of(text: str) -> str | None:
+    """Returns a code, ``""`` for a sign that several currencies share, None where the text is no currency."""
+    if (upper := text.upper()) in CURRENCIES or upper in CRYPTO or upper == "BTC":
+        return upper if len(upper) == 3 else ""
+    for sign, code in signs():
+        if text.lower() == sign.lower():
+            return code
+    return None
+
+
+@lru_cache(maxsize=64)
+def _number(marks: Marks) -> re.Pattern[str]:
+    decimal = re.escape(marks.decimal)
+    if not marks.thousands:
+        return re.compile(rf"([0-9]*)(?:{decimal}([0-9]*))?")
+    group = f"[{re.escape(marks.thousands)}]"
+    return re.compile(rf"([0-9]{{1,3}}(?:{group}[0-9]{{2,3}})*{group}[0-9]{{3}}|[0-9]*)(?:{decimal}([0-9]*))?")
+
+
+def parse(cell: str, marks: Marks) -> Amount | None:
+    """Returns the amount of a cell, or None where it is not one in this format.
+
+    A number whose grouping does not fit (``1,23`` with a decimal point) is refused rather than read as another.
+    """
+    if marks.decimal == "." and _PLAIN.fullmatch(cell) and (cell[0] != "-" or cell.strip("-0.")):
+        return Amount(cell, None)
+    if _SCIENTIFIC.fullmatch(cell.strip()):
+        return Amount(format(Decimal(cell.strip()), "f"), None)
+    parts = take_apart(cell)
+    if parts is None:
+        return None
+    found = _number(marks).fullmatch(parts.number)
+    if found is None:
+        return None
+    whole = "".join(char for char in found[1] if char.isdigit())
+    fraction = found[2] or ""
+    if not whole and not fraction:
+        return None
+    value = f"{whole or '0'}.{fraction}" if fraction else whole
+    if parts.negative and value.strip("0."):
+        value = "-" + value
+    return Amount(value, parts.currency or None)
+
+
+def negated(value: str) -> str:
+    """Returns the plain decimal with the other sign; zero keeps none."""
+    if value.startswith("-"):
+        return value[1:]
+    return "-" + value if value.strip("0.") else value
+
+
+def minor_to_major(value: str) -> str:
+    """Returns cents as a decimal: ``1999`` -> ``19.99``; a fraction of a cent is kept."""
+    return format(Decimal(value).scaleb(-2), "f")
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What a column's cells say about its marks. Counts of cells.
+
+    Attributes:
+        decimal: mark -> cells in which it can only be the decimal mark.
+        thousands: mark -> cells in which it can only be a thousands mark.
+        either: mark -> cells like ``1,234``, which both readings fit.
+        plain: whole numbers without any mark; ``long_plain`` of them have more than three digits.
+    """
+
+    decimal: Counter[str]
+    thousands: Counter[str]
+    either: Counter[str]
+    plain: int = 0
+    long_plain: int = 0
+    cells: int = 0
+
+
+def evidence_of(cells: Iterable[str]) -> Evidence:
+    """Reads cells that are amounts; others are passed over."""
+    seen = Evidence(Counter(), Counter(), Counter())
+    for cell in cells:
+        if _SCIENTIFIC.fullmatch(cell.strip()) or (parts := take_apart(cell)) is None:
+            continue
+        seen.cells += 1
+        _weigh(parts.number, seen)
+    return seen
+
+
+def _weigh(number: str, seen: Evidence) -> None:
+    for mark in {char for char in number if char in SPACES + APOSTROPHES}:
+        seen.thousands[mark] += 1
+    marks = [char for char in number if char in ".,"]
+    kinds = set(marks)
+    if not marks:
+        seen.plain += 1
+        seen.long_plain += len(number) > 3
+    elif len(kinds) == 2:
+        seen.decimal[marks[-1]] += 1
+        seen.thousands[marks[0]] += 1
+    elif len(marks) > 1:
+        seen.thousands[marks[0]] += 1
+    else:
+        whole, _, fraction = number.partition(marks[0])
+        digits = "".join(char for char in whole if char.isdigit())
+        grouped = len(fraction) == 3 and 1 <= len(digits) <= 3 and not digits.startswith("0") and digits == whole
+        (seen.either if grouped else seen.decimal)[marks[0]] += 1
+
+
+def decide_marks(seen: Evidence, *, hint: str | None = None) -> Marks | None:
+    """Returns the marks, or None where cells like ``1,234`` leave it open (or contradict each other).
+
+    Args:
+        hint: the decimal mark that other money columns of the file show, or None.
+    """
+    spaces = "".join(sorted(mark for mark in seen.thousands if mark in SPACES + APOSTROPHES))
+    dot, comma = seen.decimal["."] + seen.thousands[","], seen.decimal[","] + seen.thousands["."]
+    if dot and comma:
+        if min(dot, comma) * 20 > max(dot, comma):
+            return None
+        dot, comma = (dot, 0) if dot > comma else (0, comma)
+    if dot or comma:
+        return Marks(".", "," + spaces) if dot else Marks(",", "." + spaces)
+    if not seen.either:
+        return Marks(hint, ("," if hint == "." else ".") + spaces) if hint else Marks(".", "," + spaces)
+    if hint:
+        return Marks(hint, ("," if hint == "." else ".") + spaces)
+    if spaces and len(seen.either) == 1:
+        return Marks(next(iter(seen.either)), spaces)
+    # "1,234" beside "567" but never "1234": grouping, unless it is a point, which many write with three decimals.
+    if set(seen.either) == {","} and not seen.long_plain and seen.plain + seen.either[","] >= 5 and seen.plain:
+        return Marks(".", ",")
+    return None
+
+
+def is_scientific(cell: str) -> bool:
+    """True for ``1.5e-05``, as programs write small numbers."""
+    return _SCIENTIFIC.fullmatch(cell.strip()) is not None

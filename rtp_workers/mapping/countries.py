@@ -1,0 +1,28 @@
+"""Countries by ISO 3166 code (two or three letters) or name -> two letters."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+
+from rtp_workers.mapping.names import normalise
+
+
+@lru_cache(maxsize=1)
+def _codes() -> dict[str, str]:
+    text = files("rtp_workers.mapping").joinpath("countries.toml").read_text("utf-8")
+    found: dict[str, str] = {}
+    for code, names in tomllib.loads(text).items():
+        for name in (code, *names):
+            found[normalise(name)] = code
+    return found
+
+
+@lru_cache(maxsize=20_000)
+def country_code(cell: str) -> str | None:
+    """Returns the ISO 3166 alpha-2 code, or None where the cell names no country that is known."""
+    text = cell.strip()
+    if len(text) == 2 and not text.isupper():
+        return None  # "is", "no", "de" in lower case are words far more often
+    return _codes().get(normalise(text))

@@ -1,0 +1,224 @@
+"""Dates and times as people write them -> calendar parts, by a day order that was decided once per file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Literal
+
+from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.words import months, zones
+
+Order = Literal["YMD", "DMY", "MDY"]
+ORDERS: tuple[Order, ...] = ("YMD", "DMY", "MDY")
+FIRST_YEAR, LAST_YEAR = 1900, 2100
+PIVOT = 69  # two-digit years from 69 on are 19xx, as strptime has it
+
+_LETTERS = r"[^\W\d_]"
+_TIME = (
+    r"(?P<hour>\d{1,2})(?:[:h.](?P<minute>\d{2}))(?:[:.m](?P<second>\d{2})(?:[.,:](?P<fraction>\d{1,9}))?s?)?"
+    r"[  \s]*(?P<half>[AaPp]\.?\s?[Mm]\.?|上午|下午|午前|午後|오전|오후)?"
+)
+_ZONE = r"(?P<zone>Z|z|(?:UTC|GMT)?\s?[+\-−]\d{1,2}(?::?\d{2})?|[A-Z]{1,5})?(?:\s*\([^)]*\))?"
+_TIME_ONLY = re.compile(rf"{_TIME}\s*{_ZONE}")
+_AFTER_DATE = re.compile(rf"(?:[T ,;:\-]|\s|at|um|às|alle)*{_TIME}\s*{_ZONE}", re.IGNORECASE)
+_YMD = re.compile(r"(?P<y>\d{4})(?P<sep>[-/.\s年])\s?(?P<m>\d{1,2})[-/.\s月]\s?(?P<d>\d{1,2})(?!\d)(?:日|\.)?")
+_NUMERIC = re.compile(r"(?P<a>\d{1,2})\s?(?P<sep>[-/. ])\s?(?P<b>\d{1,2})\s?(?P=sep)\s?'?(?P<c>\d{4}|\d{2})(?!\d)\.?")
+_MONTH_FIRST = re.compile(
+    rf"(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?[-/ .]+(?P<y>\d{{4}}|\d{{2}})(?!\d)"
+)
+_MONTH_SECOND = re.compile(
+    rf"(?P<d>\d{{1,2}})(?:st|nd|rd|th|er|º|\.)?[-/ .]*(?:de |of )?(?P<mon>{_LETTERS}{{3,12}})\.?,?[-/ .]*(?:de )?"
+    r"(?P<y>\d{4}|\d{2})(?!\d)"
+)
+_YEAR_MONTH_NAME = re.compile(rf"(?P<y>\d{{4}})[-/ .]*(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?!\d)\.?")
+_COMPACT = re.compile(r"(?P<date>\d{8})(?:[T ]?(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?)?(?:[.,]0+)?(?!\d)")
+_SHORT = re.compile(r"\d{6}")
+_WEEKDAY = re.compile(rf"{_LETTERS}{{2,12}}\.?,?\s+")
+_EPOCH = re.compile(r"(\d{9,10}|\d{13}|\d{16})(?:\.(\d+))?")
+_CLOCK_DIGITS = re.compile(r"\d{1,6}(?:\.0+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What one cell says.
+
+    Attributes:
+        day: ``YYYY-MM-DD``.
+        clock: ``HH:MM:SS[.fraction]``, or None where the cell has no time.
+        zone: an offset (``+01:00``), a zone's abbreviation, or None.
+    """
+
+    day: str
+    clock: str | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a cell is written: ``ymd``, ``numeric``, ``month``, ``compact``, ``short`` or ``epoch``, and its numbers."""
+
+    kind: str
+    numbers: tuple[str, str, str]
+    separator: str
+    rest: str
+
+    def readings(self) -> frozenset[Order]:
+        """Returns the orders in which the numbers are a calendar date."""
+        return frozenset(order for order in ORDERS if _day(self, order) is not None)
+
+
+@lru_cache(maxsize=200_000)
+def shape_of(cell: str) -> Shape | None:
+    """Returns how a cell is written as a date, or None where it is none."""
+    text = cell.strip().strip('"\'').strip()
+    if not 6 <= len(text) <= 80 or not any(char.isdigit() for char in text):
+        return None
+    if (found := _YMD.match(text)) is not None:
+        return Shape("ymd", (found["y"], found["m"], found["d"]), found["sep"], text[found.end() :])
+    if (found := _NUMERIC.match(text)) is not None:
+        return Shape("numeric", (found["a"], found["b"], found["c"]), found["sep"], text[found.end() :])
+    if (found := _COMPACT.fullmatch(text)) is not None:
+        clock = f" {found['h']}:{found['mi']}:{found['s'] or '00'}" if found["h"] else ""
+        return Shape("compact", (found["date"], "", ""), "", clock)
+    if _SHORT.fullmatch(text):
+        return Shape("short", (text[:2], text[2:4], text[4:]), "", "")
+    return _named_month(text)
+
+
+def _named_month(text: str) -> Shape | None:
+    weekday = _WEEKDAY.match(text)
+    for start in (text, text[weekday.end() :] if weekday else ""):
+        for pattern in (_YEAR_MONTH_NAME, _MONTH_SECOND, _MONTH_FIRST):
+            found = pattern.match(start)
+            month = months().get(normalise(found["mon"])) if found else None
+            if found is not None and month is not None:
+                return Shape("month", (found["y"], str(month), found["d"]), "", start[found.end() :])
+    return _shape_after_weekday(text[weekday.end() :]) if weekday else None
+
+
+def _shape_after_weekday(text: str) -> Shape | None:
+    return shape_of(text) if text[:1].isdigit() else None
+
+
+def _day(shape: Shape, order: Order) -> str | None:
+    first, second, third = shape.numbers
+    if shape.kind in ("ymd", "month"):
+        year, month, day = first, second, third
+    elif shape.kind == "compact":
+        year, month, day = _compact_numbers(first, order)
+    elif order == "YMD":
+        year, month, day = first, second, third
+        if len(year) != 2 or len(day) != 2:
+            return None
+    else:
+        year, (day, month) = third, (first, second) if order == "DMY" else (second, first)
+    try:
+        found = date(_full_year(year), int(month), int(day))
+    except ValueError:
+        return None
+    return found.isoformat() if FIRST_YEAR <= found.year <= LAST_YEAR else None
+
+
+def _compact_numbers(digits: str, order: Order) -> tuple[str, str, str]:
+    if order == "YMD":
+        return digits[:4], digits[4:6], digits[6:]
+    first, second, year = digits[:2], digits[2:4], digits[4:]
+    return (year, second, first) if order == "DMY" else (year, first, second)
+
+
+def _full_year(year: str) -> int:
+    number = int(year)
+    if len(year) > 2:
+        return number
+    return number + (1900 if number >= PIVOT else 2000)
+
+
+def parse(cell: str, order: Order) -> Moment | None:
+    """Returns the moment a cell names in this day order, or None: ``13/02/2024`` is no M/D/Y date."""
+    shape = shape_of(cell)
+    day = _day(shape, order) if shape is not None else None
+    if shape is None or day is None:
+        return None
+    if not shape.rest.strip(" ,;.T"):
+        return Moment(day)
+    found = _AFTER_DATE.fullmatch(shape.rest.strip())
+    clock = _clock(found) if found is not None else None
+    if found is None or clock is None:
+        return None
+    return Moment(day, clock, found["zone"] or None)
+
+
+def _clock(found: re.Match[str]) -> str | None:
+    hour, minute, second = int(found["hour"]), int(found["minute"] or 0), int(found["second"] or 0)
+    half = (found["half"] or "").replace(".", "").replace(" ", "").lower()
+    if half:
+        if not 1 <= hour <= 12 and not (hour <= 23 and half not in ("am", "pm")):
+            return None
+        late = half in ("pm", "下午", "午後", "오후")
+        hour = hour % 12 + (12 if late else 0) if hour <= 12 else hour
+    if hour > 23 or minute > 59 or second > 59:
+        return None
+    fraction = f".{found['fraction']}" if found["fraction"] else ""
+    return f"{hour:02}:{minute:02}:{second:02}{fraction}"
+
+
+@lru_cache(maxsize=200_000)
+def parse_clock(cell: str, digits: str = "HHMMSS") -> tuple[str, str | None] | None:
+    """Returns (``HH:MM:SS``, zone or None) of a cell that holds only a time, or None.
+
+    Args:
+        digits: what a bare number means, ``HHMMSS`` or ``HHMM``; leading zeros may be lost (``14450`` is 01:44:50).
+    """
+    text = cell.strip().strip('"').strip()
+    if _CLOCK_DIGITS.fullmatch(text):
+        padded = text.split(".")[0].zfill(len(digits))
+        if len(padded) > len(digits):
+            return None
+        padded = padded.ljust(6, "0")
+        text = f"{padded[:2]}:{padded[2:4]}:{padded[4:6]}"
+    found = _TIME_ONLY.fullmatch(text)
+    clock = _clock(found) if found is not None else None
+    return (clock, found["zone"] or None) if found is not None and clock is not None else None
+
+
+def offset_minutes(zone: str) -> int | None:
+    """Returns minutes east of UTC of ``Z``, ``+05:30``, ``UTC+2`` or a known abbreviation; None where it is none."""
+    text = zone.strip().upper().replace("−", "-")
+    if text in zones():
+        return zones()[text]
+    found = re.fullmatch(r"(?:UTC|GMT)?\s?([+-])(\d{1,2})(?::?(\d{2}))?", text)
+    if found is None:
+        return None
+    minutes = int(found[2]) * 60 + int(found[3] or 0)
+    return (minutes if found[1] == "+" else -minutes) if minutes < 16 * 60 else None
+
+
+def epoch_unit(cells: Iterable[str]) -> str | None:
+    """Returns ``s``, ``ms`` or ``us`` where every cell is a number of seconds since 1970 between 1980 and 2100."""
+    units = set()
+    for cell in cells:
+        found = _EPOCH.fullmatch(cell.strip())
+        if found is None:
+            return None
+        units.add({13: "ms", 16: "us"}.get(len(found[1]), "s"))
+        seconds = int(found[1]) / {"s": 1, "ms": 1e3, "us": 1e6}[next(iter(units))]
+        if len(units) > 1 or not 315_532_800 <= seconds < 4_102_444_800:
+            return None
+    return units.pop() if units else None
+
+
+def parse_format(cell: str, pattern: str) -> Moment | None:
+    """Returns the moment by a strptime format of the mapping, or None where the cell does not fit it."""
+    try:
+        found = datetime.strptime(cell.strip(), pattern)  # noqa: DTZ007 -- the zone is the mapping's
+    except ValueError:
+        return None
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        return None
+    has_clock = any(code in pattern for code in ("%H", "%I", "%X", "%c", "%T"))
+    clock = found.time().isoformat() if has_clock else None
+    return Moment(found.date().isoformat(), clock, found.strftime("%z") or None)

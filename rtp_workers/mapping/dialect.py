@@ -1,0 +1,259 @@
+"""Encoding, delimiter and header row of a file, from its beginning."""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtp_workers.errors import ConfigError
+from rtp_workers.mapping import amounts, dates
+from rtp_workers.mapping.names import compact, is_cjk
+from rtp_workers.mapping.plan import Dialect
+from rtp_workers.mapping.sample_rows import Row, physical_lines, rows_of
+from rtp_workers.mapping.vocabulary import best_role, is_known
+
+DELIMITERS = (",", ";", "\t", "|")
+LOOKED_AT_ROWS = 400
+PREAMBLE_ROWS = 60
+MAX_NAME_LENGTH = 80
+MULTIBYTE = ("gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
+CENTRAL_EUROPEAN = frozenset({"hu", "pl", "cs", "ro"})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the mapping or the command line says about the dialect; None leaves it to be found.
+
+    Attributes:
+        header_line: 0 says that there is no header.
+        header: names for the columns, in order.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    quotechar: str | None = None
+    header_line: int | None = None
+    header: tuple[str, ...] | None = None
+
+
+def find_encoding(data: bytes) -> str:
+    """Returns the Python codec of a file's beginning (which may end inside a character)."""
+    if data.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = data[0:2000:2].count(0), data[1:2000:2].count(0)
+    if even + odd > len(data[:2000]) // 4:
+        return "utf-16-le" if odd > even else "utf-16-be"
+    if decodes(data, "utf-8"):
+        return "utf-8"
+    return _eight_bit(data)
+
+
+def decodes(data: bytes, encoding: str) -> bool:
+    """True where every whole character of the data is one in this encoding."""
+    try:
+        codecs.getincrementaldecoder(encoding)("strict").decode(data, final=False)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def decode(data: bytes, encoding: str) -> str:
+    """Returns the text; what does not decode becomes a replacement character (the loader refuses such rows).
+
+    Raises:
+        ConfigError: no such encoding.
+    """
+    try:
+        decoder = codecs.getincrementaldecoder(encoding)("replace")
+    except LookupError as error:
+        raise ConfigError(f"unknown encoding {encoding!r}; give a name such as utf-8, cp1252 or gb18030") from error
+    return decoder.decode(data, final=False)
+
+
+def _eight_bit(data: bytes) -> str:
+    """Chooses between the multi-byte encodings of the East and the single-byte ones of the West.
+
+    Multi-byte text has its high bytes in runs; of those that decode, the one whose words are known wins.
+    """
+    high = sum(byte > 127 for byte in data)
+    alone = sum(
+        byte > 127 and (data[at - 1 : at] < b"\x80") and (data[at + 1 : at + 2] < b"\x80") for at, byte in enumerate(data)
+    )
+    if alone < high * 0.3:
+        fitting = [name for name in MULTIBYTE if decodes(data, name)]
+        words = {name: _known_words(decode(data[:20_000], name)) for name in fitting}
+        if fitting and (best := max(fitting, key=lambda name: words[name])) and words[best]:
+            return best
+        if "gb18030" in fitting and is_cjk(decode(data[:2000], "gb18030")):
+            return "gb18030"
+    languages = _languages(decode(data[:20_000], "cp1250"))
+    if languages & CENTRAL_EUROPEAN and len(languages) <= 2:
+        return "cp1250"
+    return "cp1252" if decodes(data, "cp1252") else "latin-1"
+
+
+def _known_words(text: str) -> int:
+    return sum(is_known(cell) for cell in _header_like_cells(text) if not cell.isascii())
+
+
+def _languages(text: str) -> set[str]:
+    found: Counter[str] = Counter()
+    for cell in _header_like_cells(text):
+        role, score = best_role(cell)
+        if role and score.exact and len(score.languages) == 1:
+            found.update(score.languages)
+    return {language for language, count in found.items() if count == max(found.values())} if found else set()
+
+
+def _header_like_cells(text: str) -> list[str]:
+    lines = physical_lines(text)[:PREAMBLE_ROWS]
+    return [cell for mark in DELIMITERS for row in rows_of(lines, mark) for cell in row.cells if 0 < len(cell) < 60]
+
+
+def find_delimiter(lines: list[str], quotechar: str) -> str:
+    """Returns the delimiter under which rows have one width and the header's words are known."""
+    return max(DELIMITERS, key=lambda mark: _delimiter_score(rows_of(lines, mark, quotechar, LOOKED_AT_ROWS)))
+
+
+def _delimiter_score(rows: list[Row]) -> float:
+    filled = [row for row in rows if not row.is_blank]
+    widths = Counter(len(row.cells) for row in filled if len(row.cells) > 1)
+    if not widths:
+        return 0.0
+    width, count = max(widths.items(), key=lambda item: item[1] * math.log2(item[0] + 1))
+    hits = max(_hits(row.cells) for row in filled[:PREAMBLE_ROWS] if len(row.cells) > 1)
+    return (count / len(filled)) * math.log2(width + 1) + 0.6 * hits
+
+
+def _hits(cells: Sequence[str]) -> int:
+    """Returns how many cells are names that the vocabulary knows; 0 for a row of data."""
+    if any(len(cell) > MAX_NAME_LENGTH or looks_typed(cell) for cell in cells[:6]):
+        return 0
+    return sum(is_known(cell) for cell in cells)
+
+
+def looks_typed(cell: str) -> bool:
+    """True where a cell is a date, a time or a number: headers hold none."""
+    text = cell.strip()
+    if not any(char.isdigit() for char in text):
+        return False
+    return (
+        amounts.take_apart(text) is not None or dates.shape_of(text) is not None or dates.parse_clock(text) is not None
+    )
+
+
+def find_header(rows: Sequence[Row]) -> Row | None:
+    """Returns the header row, or None where the file begins with data."""
+    filled = [row for row in rows if not row.is_blank]
+    data_width = _data_width(filled)
+    best: tuple[float, int] | None = None
+    for at, row in enumerate(filled[:PREAMBLE_ROWS]):
+        score = _header_score(row, data_width, filled[at + 1 : at + 30])
+        if score > 0 and (best is None or score > best[0]):
+            best = (score, at)
+    return filled[best[1]] if best is not None else None
+
+
+def _header_score(row: Row, data_width: int, after: Sequence[Row]) -> float:
+    cells = [cell.strip() for cell in row.cells]
+    named = [cell for cell in cells if cell]
+    if len(named) < 2 or sum(looks_typed(cell) for cell in named) > len(named) * 0.2:
+        return 0.0
+    if any(len(cell) > MAX_NAME_LENGTH for cell in named) or (len(set(named)) < len(named) * 0.6):
+        return 0.0
+    hits = _hits(named)
+    fits = abs(len(cells) - data_width) <= 1
+    if hits >= 2 or (hits == 1 and fits and len(named) <= 4):
+        return hits + (5 if fits else 0) + hits / len(named)
+    # Unknown words in every column, over data that has dates or numbers.
+    below = [cell for other in after for cell in other.cells]
+    typed = sum(looks_typed(cell) for cell in below)
+    return 0.5 if fits and len(named) >= len(cells) - 2 and typed > len(below) * 0.2 else 0.0
+
+
+def _data_width(rows: Sequence[Row]) -> int:
+    widths = Counter(len(row.cells) for row in rows if sum(looks_typed(cell) for cell in row.cells) >= 2)
+    return widths.most_common(1)[0][0] if widths else max((len(row.cells) for row in rows), default=0)
+
+
+def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, list[Row]]:
+    """Returns the dialect and the sample's data rows (blank and ragged ones among them).
+
+    Raises:
+        ConfigError: nothing in the file, or a header line that is not there.
+    """
+    encoding = given.encoding or find_encoding(data)
+    text = decode(data, encoding)
+    if not text.strip():
+        raise ConfigError(f"{file_name}: the file is empty; a CSV with a header and rows is needed")
+    quotechar = given.quotechar or '"'
+    lines = physical_lines(text.removeprefix("\ufeff"))
+    if len(lines) > 1 and not lines[-1].endswith(("\n", "\r")) and len(data) > 1_000_000:
+        lines.pop()  # the sample's end cuts a line
+    delimiter = given.delimiter or find_delimiter(lines[:2000], quotechar)
+    rows = rows_of(lines, delimiter, quotechar)
+    header = _chosen_header(rows, given, file_name)
+    body = [row for row in rows if header is None or row.line > header.line]
+    first_line = body[0].line if body else len(lines) + 1
+    columns = _columns(header, body, given)
+    dialect = Dialect(
+        encoding=encoding,
+        delimiter=delimiter,
+        quotechar=quotechar,
+        header_line=header.line if header else 0,
+        first_data_line=first_line,
+        columns=columns,
+        header_cells=tuple(header.cells) if header else (),
+    )
+    return dialect, body
+
+
+def _chosen_header(rows: list[Row], given: Given, file_name: str) -> Row | None:
+    if given.header_line is None:
+        return None if given.header is not None and not _repeats(rows, given.header) else find_header(rows)
+    if given.header_line == 0:
+        return None
+    found = next((row for row in rows if row.line == given.header_line), None)
+    if found is None:
+        raise ConfigError(f"{file_name}: no row starts on line {given.header_line}; correct header_line")
+    return found
+
+
+def _repeats(rows: list[Row], header: tuple[str, ...]) -> bool:
+    wanted = [compact(name) for name in header]
+    return any([compact(cell) for cell in row.cells] == wanted for row in rows[:PREAMBLE_ROWS])
+
+
+def _columns(header: Row | None, body: list[Row], given: Given) -> tuple[str, ...]:
+    widths = Counter(len(row.cells) for row in body if not row.is_blank)
+    if header is None:
+        width = widths.most_common(1)[0][0] if widths else 0
+        return unique_names(list(given.header or [])[:width] + [""] * (width - len(given.header or ())))
+    names = [cell.strip() for cell in header.cells]
+    total = sum(widths.values())
+    if not total or widths[len(names)] >= total * 0.25:
+        return unique_names(names)
+    width = widths.most_common(1)[0][0]
+    if width == len(names) + 1 and sum(bool(row.cells[-1].strip()) for row in body if len(row.cells) == width) > total * 0.5:
+        return unique_names(["", *names])  # row names, as R writes them
+    if width > len(names):
+        return unique_names(names + [""] * (width - len(names)))
+    if not any(names[width:]):
+        return unique_names(names[:width])
+    return unique_names(names)
+
+
+def unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns names without repeats: ``column 3`` for an empty one, ``Text (2)`` for the second ``Text``."""
+    seen: Counter[str] = Counter()
+    result = []
+    for at, name in enumerate(names, 1):
+        name = name or f"column {at}"
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(result)

@@ -1,0 +1,48 @@
+"""Header names, compared the way people read them: without case, accents, punctuation and camelCase."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NOT_WORD = re.compile(r"[\W_]+", re.UNICODE)
+_BRACKETS = re.compile(r"[(\[（【].*?[)\]）】]")
+_UNDECOMPOSED = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "æ": "ae", "Æ": "AE", "ı": "i"})
+
+
+@lru_cache(maxsize=20_000)
+def normalise(name: str) -> str:
+    """Returns words joined by one space: ``Transaktions-Datum`` and ``transaktionsDatum`` alike.
+
+    Accents go (ü -> u), full-width characters become plain, CJK characters stay.
+    """
+    text = unicodedata.normalize("NFKC", name)
+    text = _CAMEL.sub(" ", text).translate(_UNDECOMPOSED)
+    # Decomposed, a Hangul syllable or a kana falls apart too: only what NFC cannot put together again is an accent.
+    decomposed = unicodedata.normalize("NFKD", text)
+    bare = "".join(char for char in decomposed if not (unicodedata.combining(char) and ord(char) < 0x3000))
+    return _NOT_WORD.sub(" ", unicodedata.normalize("NFC", bare)).strip().lower()
+
+
+@lru_cache(maxsize=20_000)
+def compact(name: str) -> str:
+    """Returns the normalised name without spaces: ``transactiondate`` equals ``Transaction Date``."""
+    return normalise(name).replace(" ", "")
+
+
+def without_brackets(name: str) -> str:
+    """Returns the name without its bracketed part: ``Withdrawals (SGD)`` -> ``Withdrawals``."""
+    return _BRACKETS.sub(" ", name).strip()
+
+
+def bracketed(name: str) -> str:
+    """Returns what the brackets hold, or ``""``."""
+    found = _BRACKETS.search(name)
+    return found.group(0)[1:-1].strip() if found else ""
+
+
+def is_cjk(text: str) -> bool:
+    """True where the text holds Chinese, Japanese or Korean characters."""
+    return any("぀" <= char <= "鿿" or "가" <= char <= "힣" for char in text)

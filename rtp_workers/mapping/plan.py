@@ -1,0 +1,133 @@
+"""The FilePlan: everything that is known, assumed or still open about one CSV before a row is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+REQUIRED = ("occurred_at", "amount")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How bytes become cells.
+
+    Attributes:
+        encoding: Python codec name; ``utf-8-sig`` where there is a byte order mark.
+        delimiter: one character.
+        quotechar: one character.
+        header_line: physical line (1-based) of the header; 0 where the file has none.
+        first_data_line: physical line of the first row after the header (or of the file's first row).
+        columns: a unique name per cell of a data row, in order; ``column 3`` where the file names none.
+        header_cells: the header as the file writes it, ``()`` where there is none.
+    """
+
+    encoding: str
+    delimiter: str
+    quotechar: str
+    header_line: int
+    first_data_line: int
+    columns: tuple[str, ...]
+    header_cells: tuple[str, ...] = ()
+
+    @property
+    def row_width(self) -> int:
+        """Cells of every data row; a row of another width is ragged and refused."""
+        return len(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnUse:
+    """One role (a record field or a part of one, such as ``debit``) and the columns that fill it.
+
+    Attributes:
+        columns: column names, in the order in which they are joined.
+        confidence: 0..1; 1.0 is the mapping's own word.
+        why: ``name``, ``values``, ``name and values`` or ``mapping``, with what was seen.
+    """
+
+    role: str
+    columns: tuple[str, ...]
+    confidence: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What could not be decided, and the mapping lines (TOML, to add to the file's section) that decide it.
+
+    Attributes:
+        field: the record's field that stays open.
+        lines: alternatives are commented out; the first line is the likeliest.
+    """
+
+    field: str
+    question: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How cells become values; every entry can be set in the mapping.
+
+    Attributes:
+        date_order: ``YMD``, ``DMY`` or ``MDY`` for dates written in numbers.
+        date_format: a strptime format that replaces recognition, or None.
+        epoch_unit: ``s``, ``ms`` or ``us`` where time is a number since 1970, or None.
+        time_zone: IANA name of times that carry no offset.
+        step_origin: RFC 3339 instant of step 0; ``step_unit`` is ``second``, ``minute``, ``hour`` or ``day``.
+        sign: ``as_is``, ``negate``, ``direction`` (by the direction column) or ``pair`` (debit and credit columns).
+        debit_negative: the debit column already carries minus signs.
+        amount_unit: ``major`` or ``minor`` (integer cents).
+        id_rule: ``columns`` or ``derived``.
+        currency: code that the amounts' sign or the header's text gives, or None.
+    """
+
+    date_order: str = "YMD"
+    date_format: str | None = None
+    epoch_unit: str | None = None
+    time_zone: str = "UTC"
+    step_origin: str | None = None
+    step_unit: str = "hour"
+    decimal_mark: str = "."
+    thousands_mark: str = ""
+    sign: str = "as_is"
+    debit_negative: bool = False
+    amount_unit: str = "major"
+    id_rule: str = "columns"
+    id_prefix: str = ""
+    currency: str | None = None
+    constants: Mapping[str, str] = field(default_factory=dict)
+    skip_rows: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    debit_words: tuple[str, ...] = ()
+    credit_words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """The mapping of one file, found or given.
+
+    Attributes:
+        source: name that derived ids start from: the section's, or a fingerprint of the header.
+        section: the section of the mapping file that applied, or None.
+        uses: role -> columns; roles are the record's fields and their parts (see ``vocabulary.ROLES``).
+        attributes: columns without a field, kept in ``attributes``.
+        undecided: the file must not be loaded while this is not empty.
+        canonical: the header is ours and every cell is already a canonical value: conversion is the identity.
+    """
+
+    dialect: Dialect
+    source: str
+    section: str | None
+    uses: Mapping[str, ColumnUse]
+    rules: Rules
+    attributes: tuple[str, ...] = ()
+    undecided: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
+    canonical: bool = False
+
+    @property
+    def derives_ids(self) -> bool:
+        """True where ids come from cells and occurrence numbers: a resumed load must count the earlier rows again."""
+        return not self.canonical and self.rules.id_rule == "derived"

@@ -1,0 +1,137 @@
+"""What the cells of one column look like: the evidence that confirms or refutes its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from rtp_workers.mapping import amounts, dates
+from rtp_workers.mapping.countries import country_code
+from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.words import CRYPTO, CURRENCIES, CURRENCY_NAMES, direction_words, signs
+
+LOOKED_AT = 1_000
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The filled cells of one column, stripped, of the sample's ordinary rows.
+
+    Attributes:
+        name: the column's name.
+        index: its position.
+        cells: every filled cell, in order.
+        rows: rows looked at, filled or not.
+    """
+
+    name: str
+    index: int
+    cells: Sequence[str]
+    rows: int
+
+    @cached_property
+    def some(self) -> Sequence[str]:
+        """Filled cells, at most LOOKED_AT, taken evenly."""
+        step = max(1, len(self.cells) // LOOKED_AT)
+        return self.cells[::step]
+
+    @property
+    def filled(self) -> float:
+        """Share of rows in which the cell is filled."""
+        return len(self.cells) / self.rows if self.rows else 0.0
+
+    @cached_property
+    def distinct(self) -> frozenset[str]:
+        return frozenset(self.cells)
+
+    @property
+    def uniqueness(self) -> float:
+        """Distinct cells by filled ones, 1.0 where no cell repeats."""
+        return len(self.distinct) / len(self.cells) if self.cells else 0.0
+
+    def share(self, test: Callable[[str], bool]) -> float:
+        """Returns the share of filled cells that pass."""
+        return sum(map(test, self.some)) / len(self.some) if self.some else 0.0
+
+    @cached_property
+    def dates(self) -> float:
+        return self.share(lambda cell: bool((shape := dates.shape_of(cell)) and shape.readings()))
+
+    @cached_property
+    def has_clock(self) -> bool:
+        """True where the dates carry a time of day."""
+        shapes = [shape for cell in self.some if (shape := dates.shape_of(cell))]
+        return bool(shapes) and sum(bool(shape.rest.strip(" ,;.T")) for shape in shapes) > len(shapes) * 0.5
+
+    @cached_property
+    def clocks(self) -> float:
+        return self.share(lambda cell: dates.parse_clock(cell) is not None)
+
+    @cached_property
+    def epoch(self) -> str | None:
+        return dates.epoch_unit(self.some)
+
+    @cached_property
+    def numbers(self) -> float:
+        return self.share(lambda cell: amounts.take_apart(cell) is not None or amounts.is_scientific(cell))
+
+    @cached_property
+    def whole_numbers(self) -> float:
+        return self.share(lambda cell: cell.lstrip("-+").isdigit())
+
+    @cached_property
+    def signed(self) -> bool:
+        """True where some amounts are negative."""
+        return any((parts := amounts.take_apart(cell)) is not None and parts.negative for cell in self.cells)
+
+    @cached_property
+    def all_negative(self) -> bool:
+        """True where every amount but zero is negative."""
+        parts = [part for cell in self.cells if (part := amounts.take_apart(cell)) and part.number.strip("0.,")]
+        return bool(parts) and all(part.negative for part in parts)
+
+    @cached_property
+    def nonzero(self) -> frozenset[int]:
+        """Positions in ``cells`` of amounts that are not zero."""
+        return frozenset(
+            at for at, cell in enumerate(self.cells) if (part := amounts.take_apart(cell)) and part.number.strip("0.,")
+        )
+
+    @cached_property
+    def letters(self) -> float:
+        return self.share(lambda cell: sum(char.isalpha() for char in cell) >= 2)
+
+    @cached_property
+    def directions(self) -> float:
+        words = direction_words()
+        return self.share(lambda cell: normalise(cell) in words)
+
+    @cached_property
+    def direction_kinds(self) -> frozenset[str]:
+        words = direction_words()
+        return frozenset(words[word] for cell in self.distinct if (word := normalise(cell)) in words)
+
+    @cached_property
+    def currencies(self) -> float:
+        return self.share(lambda cell: currency_code(cell) is not None)
+
+    @cached_property
+    def countries(self) -> float:
+        return self.share(lambda cell: country_code(cell) is not None)
+
+    @cached_property
+    def longest(self) -> int:
+        return max((len(cell) for cell in self.some), default=0)
+
+
+def currency_code(cell: str) -> str | None:
+    """Returns the ISO 4217 code that a cell names by code, sign or word, or None."""
+    text = cell.strip()
+    upper = text.upper()
+    if upper in CURRENCIES or (upper in CRYPTO and len(upper) == 3):
+        return upper
+    for sign, code in signs():
+        if text == sign:
+            return code or None
+    return CURRENCY_NAMES.get(normalise(text))

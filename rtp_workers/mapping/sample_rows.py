@@ -1,0 +1,62 @@
+"""The beginning of a file as rows of cells, read the forgiving way: only for looking at, never for loading."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+MAX_QUOTED_LINES = 100
+MAX_CELL = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row and the physical line (1-based) that it starts on."""
+
+    line: int
+    cells: list[str]
+
+    @property
+    def is_blank(self) -> bool:
+        return not any(cell.strip() for cell in self.cells)
+
+
+def physical_lines(text: str) -> list[str]:
+    """Returns the lines with their ends; CR, LF and CRLF all end a line."""
+    return list(io.StringIO(text, newline=""))
+
+
+def rows_of(lines: list[str], delimiter: str, quotechar: str = '"', limit: int | None = None) -> list[Row]:
+    """Returns at most ``limit`` rows; a quote that never closes swallows one line, not the rest of the file."""
+    return list(islice(_rows(lines, delimiter, quotechar), limit))
+
+
+def _rows(lines: list[str], delimiter: str, quotechar: str) -> Iterator[Row]:
+    start = 0
+    while start < len(lines):
+        reader = csv.reader(islice(lines, start, None), delimiter=delimiter, quotechar=quotechar)
+        before = 0
+        restart = None
+        while restart is None:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                restart = start + before + 1
+                break
+            taken = reader.line_num - before
+            if taken > MAX_QUOTED_LINES or (taken > 1 and start + reader.line_num >= len(lines) and _is_open(cells)):
+                restart = start + before + 1
+                break
+            yield Row(start + before + 1, cells)
+            before = reader.line_num
+        start = restart
+
+
+def _is_open(cells: list[str]) -> bool:
+    """True where the last cell ran to the end of the text through several lines: its quote was never closed."""
+    return bool(cells) and cells[-1].count("\n") + cells[-1].count("\r") > 1

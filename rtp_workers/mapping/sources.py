@@ -1,0 +1,200 @@
+"""``data/sources.toml``: a section per source, read strictly and written for people to edit."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
+from typing import Any
+from zoneinfo import available_timezones
+
+from rtp_workers.errors import ConfigError
+from rtp_workers.mapping.dialect import Given
+from rtp_workers.record.transaction import FIELD_NAMES
+
+PARTS = ("date", "time", "time_zone", "year", "month", "day", "step", "debit", "credit", "direction", "quantity")
+COLUMN_ROLES = tuple(name for name in FIELD_NAMES if name != "attributes") + PARTS
+CONSTANTS = tuple(name for name in FIELD_NAMES if name not in ("transaction_id", "attributes", "amount"))
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "epoch_unit": ("s", "ms", "us"),
+    "step_unit": ("second", "minute", "hour", "day"),
+    "decimal_mark": (".", ","),
+    "sign": ("as_is", "negate"),
+    "amount_unit": ("major", "minor"),
+    "id": ("columns", "derived"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One source's mapping. What is left out (None, or empty) is found in the file.
+
+    Attributes:
+        name: the section's name.
+        files: patterns of file names (not paths), ``*`` and ``?`` as in a shell; case does not matter.
+        columns: role -> column names; several are joined (ids) or the first filled one is taken (texts).
+        constants: field -> value for every row.
+        header: names for the columns of a file without a header.
+        header_line: physical line of the header, 0 for none.
+        drop: columns that do not go into ``attributes``.
+        skip_rows: rows in which a cell starts with one of these are refused as ``skipped_by_mapping``.
+        id_source: what derived ids start from; the section's name where left out.
+    """
+
+    name: str = ""
+    files: tuple[str, ...] = ()
+    encoding: str | None = None
+    delimiter: str | None = None
+    quotechar: str | None = None
+    header_line: int | None = None
+    header: tuple[str, ...] | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    date_format: str | None = None
+    day_first: bool | None = None
+    time_zone: str | None = None
+    epoch_unit: str | None = None
+    step_origin: str | None = None
+    step_unit: str | None = None
+    decimal_mark: str | None = None
+    thousands_mark: str | None = None
+    sign: str | None = None
+    debit_words: tuple[str, ...] = ()
+    credit_words: tuple[str, ...] = ()
+    amount_unit: str | None = None
+    id: str | None = None
+    id_source: str | None = None
+    id_prefix: str | None = None
+    skip_rows: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> Given:
+        """Returns what the section says about the dialect."""
+        return Given(self.encoding, self.delimiter, self.quotechar, self.header_line, self.header)
+
+    def overridden(self, **values: Any) -> Section:
+        """Returns the section with values of the command line; None means not given."""
+        return replace(self, **{key: value for key, value in values.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The mapping file: sections in the order in which they are tried."""
+
+    sections: tuple[Section, ...] = ()
+
+    def section_for(self, file_name: str) -> Section | None:
+        """Returns the first section with a pattern that the file's name fits, or None."""
+        name = bare_name(file_name).lower()
+        for section in self.sections:
+            if any(fnmatch(name, bare_name(pattern).lower()) for pattern in section.files):
+                return section
+        return None
+
+    def section_named(self, name: str) -> Section:
+        """Returns the section of that name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        for section in self.sections:
+            if section.name == name:
+                return section
+        known = ", ".join(section.name for section in self.sections) or "none"
+        raise ConfigError(f"the mapping file has no section [{name}]; it has: {known}")
+
+
+def bare_name(file_name: str) -> str:
+    """Returns a file's name without folders and without the compression's suffix."""
+    return re.sub(r"\.(gz|zst)$", "", PurePath(file_name).name, flags=re.IGNORECASE)
+
+
+def read_sources(path: Path) -> Sources:
+    """Reads the mapping file; a file that is not there holds no sections.
+
+    Raises:
+        ConfigError: not TOML, an unknown key, or a value of the wrong kind; the message names section and key.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Sources()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    return sources_from(table, str(path))
+
+
+def sources_from(table: Mapping[str, Any], origin: str) -> Sources:
+    """Returns the sections of a parsed mapping file; ``origin`` names it in errors."""
+    return Sources(tuple(_section(name, entries, origin) for name, entries in table.items()))
+
+
+def _section(name: str, entries: Any, origin: str) -> Section:
+    where = f"{origin}: [{name}]"
+    if not isinstance(entries, dict):
+        raise ConfigError(f"{where}: must be a table: write [{name}] and its keys below")
+    known = {entry.name for entry in fields(Section)} - {"name"}
+    unknown = sorted(set(entries) - known)
+    if unknown:
+        raise ConfigError(f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    values = {key: _value(key, value, f"{where}: {key}") for key, value in entries.items()}
+    section = Section(name=name, **values)
+    if not section.files:
+        raise ConfigError(f'{where}: needs files, the patterns of the file names it is for, e.g. files = ["bank-*.csv"]')
+    return section
+
+
+def _value(key: str, value: Any, where: str) -> Any:
+    if key in ("files", "drop", "skip_rows", "debit_words", "credit_words", "header"):
+        return _texts(value, where)
+    if key == "columns":
+        return _columns(value, where)
+    if key == "constants":
+        return _constants(value, where)
+    if key == "header_line":
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ConfigError(f"{where}: must be a line number, 0 for a file without a header")
+        return value
+    if key == "day_first":
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where}: must be true (31/12/2024) or false (12/31/2024)")
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f"{where}: must be a text in quotes")
+    if key in CHOICES and value not in CHOICES[key]:
+        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(CHOICES[key])}")
+    if key == "time_zone" and value not in available_timezones():
+        raise ConfigError(f"{where}: {value!r} is no IANA time zone, such as Europe/Berlin or UTC")
+    if key in ("delimiter", "quotechar") and len(value) != 1:
+        raise ConfigError(f"{where}: must be one character")
+    return value
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f'{where}: must be a text or a list of texts, e.g. ["a", "b"]')
+    return tuple(value)
+
+
+def _columns(value: Any, where: str) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise ConfigError(f'{where}: must be a table of field = "column"')
+    unknown = sorted(set(value) - set(COLUMN_ROLES))
+    if unknown:
+        raise ConfigError(f"{where}: unknown fields {', '.join(unknown)}; known are {', '.join(COLUMN_ROLES)}")
+    return {role: _texts(names, f"{where}.{role}") for role, names in value.items()}
+
+
+def _constants(value: Any, where: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise ConfigError(f'{where}: must be a table of field = "text"')
+    unknown = sorted(set(value) - set(CONSTANTS))
+    if unknown:
+        raise ConfigError(f"{where}: unknown fields {', '.join(unknown)}; a constant may be {', '.join(CONSTANTS)}")
+    return dict(value)

@@ -1,0 +1,150 @@
+"""Which role a column's name speaks for, by the vocabulary in ``vocabulary.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from rtp_workers.mapping.names import compact, is_cjk, normalise, without_brackets
+from rtp_workers.mapping.words import CURRENCIES
+
+TIERS = {"strong": 1.0, "good": 0.85, "weak": 0.6}
+EXACT, BARE, PART = 1.0, 0.94, 0.5
+# Words that say nothing about the role when they stand around a known name.
+NOISE = frozenset(
+    "the of in and a an de du la le les del der des den van het di do da d l el los las en e y et und for your my our"
+    " txn trans transaction transactions tran trx tx local utc gmt cet est pst full field col column with as per"
+    " payment purchase order sale bank".split()
+)
+# Roles whose columns are known but fill no field: they only keep their columns from being taken for another.
+DECOYS = frozenset({"balance", "fee", "rate", "other_amount", "other_date", "other_party", "place", "label", "index"})
+SUFFIX_LENGTH = 5
+MAX_WORDS, MAX_NAME = 8, 24  # longer names are sentences; their beginning is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One entry: normalised words, without spaces, weight 0..1 and the languages that use it."""
+
+    text: str
+    joined: str
+    weight: float
+    languages: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class NameScore:
+    """How well a name fits a role. ``score`` 0..1; ``exact`` where the whole name is an entry."""
+
+    score: float
+    exact: bool
+    phrase: str
+    languages: frozenset[str]
+
+
+NO_SCORE = NameScore(0.0, False, "", frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """The entries of one role, by their joined form, and the words that spoil a longer name."""
+
+    name: str
+    by_joined: dict[str, Phrase]
+    spoil: frozenset[str]
+
+
+@lru_cache(maxsize=1)
+def roles() -> dict[str, Role]:
+    """Returns every role of the vocabulary; read once."""
+    text = files("rtp_workers.mapping").joinpath("vocabulary.toml").read_text("utf-8")
+    return {name: _role(name, table) for name, table in tomllib.loads(text).items()}
+
+
+def _role(name: str, table: dict[str, object]) -> Role:
+    entries: dict[str, Phrase] = {}
+    for tier, weight in TIERS.items():
+        by_language = table.get(tier, {})
+        assert isinstance(by_language, dict)
+        for language, phrases in by_language.items():
+            for phrase in phrases:
+                text, joined = normalise(phrase), compact(phrase)
+                seen = entries.get(joined)
+                languages = frozenset({language}) | (seen.languages if seen else frozenset())
+                entries[joined] = Phrase(text, joined, max(weight, seen.weight if seen else 0.0), languages)
+    spoil = table.get("spoil", [])
+    assert isinstance(spoil, list)
+    return Role(name, entries, frozenset(normalise(word) for word in spoil))
+
+
+@lru_cache(maxsize=20_000)
+def score(name: str, role_name: str) -> NameScore:
+    """Returns how well a column's name fits a role.
+
+    The whole name, the name without brackets, and the name without filler words are looked up; then known names
+    inside a longer one, which count less and nothing at all beside a spoiling word.
+    """
+    role = roles()[role_name]
+    if not normalise(name):
+        return NO_SCORE
+    bare = without_brackets(name)
+    for text, factor in ((name, EXACT), (bare, 0.98), (_without_noise(bare or name), BARE)):
+        phrase = role.by_joined.get(compact(text)) if text else None
+        if phrase is not None:
+            return NameScore(phrase.weight * factor, factor > BARE, phrase.text, phrase.languages)
+    return _inside(bare or name, role)
+
+
+def _without_noise(name: str) -> str:
+    words = normalise(name).split()
+    kept = [word for word in words if word not in NOISE and word.upper() not in CURRENCIES]
+    return " ".join(kept)
+
+
+def _inside(name: str, role: Role) -> NameScore:
+    words = normalise(name).split()
+    spoilt = any(word in role.spoil for word in words) or any(
+        len(word) > 4 and words[0].startswith(word) for word in role.spoil
+    )
+    best = NO_SCORE
+    for joined, covered in _parts(words):
+        phrase = role.by_joined.get(joined)
+        if phrase is None:
+            continue
+        value = phrase.weight * (PART + 0.3 * covered) * (0.4 if spoilt else 1.0)
+        if value > best.score:
+            best = NameScore(value, False, phrase.text, phrase.languages)
+    return best
+
+
+def _parts(words: list[str]) -> Iterator[tuple[str, float]]:
+    """Yields parts of a name and the share that each makes up: runs of words, word endings, runs of CJK characters."""
+    whole = "".join(words)
+    if is_cjk(whole):
+        for start in range(min(len(whole), MAX_NAME)):
+            for end in range(start + 2, min(len(whole), MAX_NAME) + 1):
+                yield whole[start:end], (end - start) / len(whole)
+        return
+    for start in range(min(len(words), MAX_WORDS)):
+        for end in range(start + 1, min(len(words), MAX_WORDS) + 1):
+            at_border = start == 0 or end == len(words)
+            yield "".join(words[start:end]), (end - start) / len(words) * (1.0 if at_border else 0.8)
+    last = words[-1] if words else ""
+    for start in range(1, len(last) - SUFFIX_LENGTH + 1):
+        yield last[start:], (len(last) - start) / len(whole)
+
+
+@lru_cache(maxsize=20_000)
+def best_role(name: str) -> tuple[str, NameScore]:
+    """Returns the role that the name speaks for most, decoys among them; ``("", NO_SCORE)`` where none does."""
+    found = [(role, score(name, role)) for role in roles()]
+    role, best = max(found, key=lambda item: (item[1].score, item[1].exact))
+    return (role, best) if best.score > 0 else ("", NO_SCORE)
+
+
+def is_known(name: str) -> bool:
+    """True where the vocabulary knows the name as a whole, or most of it."""
+    return best_role(name)[1].score >= 0.55
