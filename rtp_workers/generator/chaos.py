@@ -14,7 +14,7 @@ FRESH, DUPLICATE, LATE, CORRUPT = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Chaos:
-    """Shares of all records that are sent, each 0 to 1; together at most 1.
+    """Shares of all records that are sent, each 0 to 1; where they add up to more than 1, all shrink alike.
 
     Attributes:
         duplicate: sent again, key and body unchanged: the ledger counts it as a duplicate.
@@ -27,17 +27,21 @@ class Chaos:
     corrupt: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.duplicate, self.late, self.corrupt)
-        if not all(0 <= share <= 1 for share in shares) or sum(shares) > 1 + 1e-9:
-            raise ConfigError(
-                f"chaos ratios duplicate={self.duplicate}, late={self.late}, corrupt={self.corrupt} do not fit: "
-                "each must be 0 to 1, and all three together at most 1"
-            )
+        for name in ("duplicate", "late", "corrupt"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise ConfigError(f"the chaos ratio {name} is {share}; give a number from 0 to 1, e.g. 0.01")
 
     @property
     def any(self) -> bool:
         """True where at least one ratio is above 0."""
         return self.duplicate + self.late + self.corrupt > 0
+
+    def bounds(self) -> tuple[float, float, float]:
+        """Returns the upper ends of duplicate, late and corrupt in [0, 1); what lies beyond is fresh."""
+        whole = max(1.0, self.duplicate + self.late + self.corrupt)
+        first, second = self.duplicate / whole, (self.duplicate + self.late) / whole
+        return first, second, second + self.corrupt / whole
 
 
 def _truncated(value: bytes) -> bytes:

@@ -159,7 +159,8 @@ class Drawer:
 
     def _minor(self, euros: Floats, customer: Ints) -> Ints:
         units = np.rint(euros * self._per_euro[self._population.home[customer]])
-        return np.maximum(units, 1).astype(np.int64)
+        minor: Ints = np.maximum(units, 1).astype(np.int64)
+        return minor
 
     def _add_bursts(self, block: Block, euros: Floats) -> None:
         """Overlays card testing: one customer's card, many small amounts fast at web shops, then a large one."""

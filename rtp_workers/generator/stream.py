@@ -102,8 +102,7 @@ class Generator:
         return self._mix(kinds.tolist(), keys, values)
 
     def _draw_kinds(self, records: int) -> Ints:
-        bounds = np.cumsum([self.chaos.duplicate, self.chaos.late, self.chaos.corrupt])
-        chosen = np.searchsorted(bounds, self._kinds.random(records), "right")
+        chosen = np.searchsorted(self.chaos.bounds(), self._kinds.random(records), "right")
         kinds: Ints = np.array([DUPLICATE, LATE, CORRUPT, FRESH])[chosen]
         repeats = np.flatnonzero(kinds == DUPLICATE)
         if not self._recent and repeats.size and not np.isin(kinds[: repeats[0]], (FRESH, LATE)).any():

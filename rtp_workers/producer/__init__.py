@@ -1,1 +1,1 @@
-"""producer."""
+"""The producer service: live transactions at an exact rate, and an HTTP API beside it."""

@@ -235,10 +235,17 @@ def test_chaos_switched_off_leaves_a_clean_stream() -> None:
         codec.decode(value)
 
 
-@pytest.mark.parametrize(("duplicate", "corrupt"), [(-0.1, 0.0), (1.1, 0.0), (0.6, 0.6), (float("nan"), 0.0)])
+@pytest.mark.parametrize(("duplicate", "corrupt"), [(-0.1, 0.0), (0.0, 1.1), (float("nan"), 0.0)])
 def test_ratios_that_do_not_fit_are_refused(duplicate: float, corrupt: float) -> None:
     with pytest.raises(ConfigError, match="0 to 1"):
         Chaos(duplicate=duplicate, corrupt=corrupt)
+
+
+def test_ratios_beyond_the_whole_shrink_alike() -> None:
+    counts = Generator(World(seed=5), Chaos(duplicate=1, late=0.5, corrupt=0.5)).take(10_000, NOW_US).counts
+    assert counts.duplicate == pytest.approx(5_000, rel=0.1)
+    assert counts.late == pytest.approx(2_500, rel=0.1)
+    assert counts.corrupt == pytest.approx(2_500, rel=0.1)
 
 
 @pytest.mark.parametrize(

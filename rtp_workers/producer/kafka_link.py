@@ -1,0 +1,166 @@
+"""The link to Kafka: says whether Kafka answers, and starts anew after a failure that a client cannot mend."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from rtp_workers import logs
+from rtp_workers.backoff import Backoff
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka import topics
+from rtp_workers.kafka.record_producer import Headers, OnAck, RecordProducer
+
+CLIENT_ID = "rtp-producer"
+# Records that wait this long mean that Kafka is away. A leader election takes about a second.
+AWAY_AFTER_S = 3.0
+PROBE_S = 1.0
+PROBE_TIMEOUT_S = 3.0
+
+log = logs.get(__name__)
+
+
+class KafkaLink:
+    """One RecordProducer at a time, and what is known about Kafka.
+
+    ``send`` may be called from any thread; the rest belongs to the loop's thread, apart from the probe's own.
+
+    Attributes:
+        trouble: why nothing may be sent now, one sentence; None while Kafka answers.
+    """
+
+    def __init__(self, endpoints: Endpoints, topic: str, queue_bytes: int) -> None:
+        """
+        Raises:
+            ConfigError: Kafka's address is not known, or a client setting is refused.
+        """
+        self._endpoints = endpoints
+        self._topic = topic
+        self._queue_bytes = queue_bytes
+        self.trouble: str | None = f"Kafka at {endpoints.need('kafka_bootstrap')} has not answered yet"
+        self._producer = self._new_producer()
+        self._acknowledged_before = self._failed_before = 0
+        self._seen_acknowledged = 0
+        self._progress_at_s = time.monotonic()
+        self._closing = threading.Event()
+        self._probe_wanted = threading.Event()
+        self._probe_wanted.set()
+        self._probe = threading.Thread(target=self._probe_when_wanted, name="kafka-probe", daemon=True)
+        self._probe.start()
+
+    @property
+    def acknowledged(self) -> int:
+        """Records that Kafka has acknowledged since the start."""
+        return self._acknowledged_before + self._producer.acknowledged
+
+    @property
+    def failed(self) -> int:
+        """Records that Kafka has refused for good, or that were dropped when the client had to start anew."""
+        return self._failed_before + self._producer.failed
+
+    @property
+    def outstanding(self) -> int:
+        """Records handed over and not yet acknowledged."""
+        return self._producer.outstanding
+
+    def send(self, value: bytes, key: bytes, headers: Headers, on_ack: OnAck) -> None:
+        """Queues one record; see `RecordProducer.send`."""
+        self._producer.send(value, key, headers, on_ack)
+
+    def send_many(
+        self, values: list[bytes], keys: list[bytes], headers: Headers, while_waiting: Callable[[], None]
+    ) -> None:
+        """Queues records and waits for room; `while_waiting` is called about ten times a second and may raise."""
+
+        def waiting(_waited_s: float) -> None:
+            self._watch()
+            while_waiting()
+
+        self._producer.send_many(values, keys, headers, waiting)
+        self._watch()
+
+    def poll(self, timeout_s: float) -> None:
+        """Reads delivery reports, and notes whether Kafka makes progress.
+
+        Raises:
+            RtpError: see `RecordProducer.poll`; call `start_anew`.
+        """
+        self._producer.poll(timeout_s)
+        self._watch()
+
+    def start_anew(self, error: RtpError) -> None:
+        """Replaces the client after `error`; what it had not acknowledged is counted as failed."""
+        log.error("producer starts anew", topic=self._topic, error=str(error), unacknowledged=self.outstanding)
+        old = self._producer
+        self._doubt(str(error))
+        old.close()
+        self._producer = self._new_producer()
+        self._acknowledged_before += old.acknowledged
+        self._failed_before += old.failed
+        self._seen_acknowledged = self.acknowledged
+
+    def close(self) -> int:
+        """Closes the client; returns how many outstanding records are lost by it."""
+        self._closing.set()
+        self._probe_wanted.set()
+        lost = self._producer.close()
+        self._probe.join(PROBE_TIMEOUT_S + PROBE_S + 5)
+        return lost
+
+    def _new_producer(self) -> RecordProducer:
+        return RecordProducer(self._endpoints, self._topic, CLIENT_ID, queue_bytes=self._queue_bytes)
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        acknowledged = self.acknowledged
+        if acknowledged != self._seen_acknowledged:
+            self._seen_acknowledged = acknowledged
+            self._progress_at_s = now
+            self._trust()
+        elif not self.outstanding:
+            self._progress_at_s = now
+            if self.trouble is not None:
+                self._probe_wanted.set()
+            elif self._producer.trouble is not None:
+                self._doubt(self._producer.trouble)
+        elif now - self._progress_at_s > AWAY_AFTER_S and self.trouble is None:
+            said = f" ({self._producer.trouble})" if self._producer.trouble else ""
+            self._doubt(f"Kafka has acknowledged nothing for {AWAY_AFTER_S:g} s{said}")
+
+    def _trust(self) -> None:
+        if self.trouble is not None:
+            self.trouble = None
+            log.info("kafka answers", topic=self._topic)
+
+    def _doubt(self, why: str) -> None:
+        self.trouble = f"{why}; nothing is sent until Kafka answers again"
+        self._producer.trouble = None
+        self._probe_wanted.set()
+        log.warning("kafka does not answer", topic=self._topic, why=why)
+
+    def _probe_when_wanted(self) -> None:
+        """Asks Kafka for the topic while there is doubt: with nothing outstanding, no acknowledgement can end it."""
+        backoff = Backoff(PROBE_S / 4, PROBE_S)
+        while self._probe_wanted.wait() and not self._closing.is_set():
+            problem = self._asked()
+            if problem is None and not self.outstanding:
+                self._probe_wanted.clear()
+                backoff.reset()
+                self._trust()
+            else:
+                if problem is not None:
+                    self.trouble = problem
+                self._closing.wait(backoff.next_s())
+            if self.trouble is None:
+                self._probe_wanted.clear()
+
+    def _asked(self) -> str | None:
+        try:
+            found = topics.describe(self._endpoints, self._topic, timeout_s=PROBE_TIMEOUT_S)
+        except RtpError as error:
+            return str(error)
+        if found is None:
+            return f"the topic {self._topic} does not exist; create it with `rtp topics`"
+        return None
