@@ -120,10 +120,11 @@ class TcpProxy:
                 _reset(client)
                 continue
             server.settimeout(None)
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open.append((client, server))
             for source, target, is_reply in ((client, server, False), (server, client, True)):
-                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._forward, args=(source, target, is_reply), daemon=True).start()
 
     def _forward(self, source: socket.socket, target: socket.socket, is_reply: bool) -> None:
