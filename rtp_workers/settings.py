@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,6 +102,10 @@ class ProducerSettings(PlatformSettings):
     producer_rate_per_s: float = Field(50.0, gt=0, description="records per second at the start")
     producer_seed: int | None = Field(None, description="same seed, start and speed: same records; none: entropy")
     producer_queue_bytes: int = Field(256_000_000, ge=1_000_000, description="librdkafka's send queue at most")
+    producer_start: datetime | None = Field(None, description="event time of the first record; none: now")
+    producer_speed: float = Field(1.0, gt=0, le=1e6, description="with a start: how much faster event time runs")
+    producer_ack_timeout_s: float = Field(10.0, gt=0, le=300, description="how long POST /transactions waits for Kafka")
+    producer_flush_timeout_s: float = Field(20.0, gt=0, le=600, description="how long a stop waits for Kafka")
     producer_autostart: bool = True
 
 
