@@ -40,6 +40,30 @@ def record_headers(source: str, *, replay_of: str | None = None) -> Headers:
     return headers
 
 
+class Delivery:
+    """What Kafka has said about the records of one `send_many`.
+
+    Attributes:
+        left: records not yet acknowledged; 0 when all are.
+    """
+
+    __slots__ = ("_last_offsets", "error", "left", "sent")
+
+    def __init__(self, sent: int, last_offsets: dict[int, int]) -> None:
+        self.sent = sent
+        self.left = sent
+        self.error: KafkaError | None = None
+        self._last_offsets = last_offsets
+
+    def report(self, error: KafkaError | None, message: Any) -> None:
+        """Takes one delivery report. Called once a record: every attribute read here costs CPU at 200,000 a second."""
+        if error is None:
+            self.left -= 1
+            self._last_offsets[message.partition()] = message.offset()
+        elif self.error is None:
+            self.error = error
+
+
 class RecordProducer:
     """Sends records to one topic and knows exactly what Kafka has acknowledged.
 
@@ -107,11 +131,11 @@ class RecordProducer:
         """Records queued or in flight, reports not yet read included."""
         return len(self._producer)
 
-    def send(self, value: bytes, key: bytes | None, headers: Headers, on_ack: OnAck | None = None) -> None:
+    def send(self, value: bytes | None, key: bytes | None, headers: Headers, on_ack: OnAck | None = None) -> None:
         """Queues one record without waiting.
 
         Args:
-            value: the record's JSON.
+            value: the record's JSON; None only where a tombstone is sent again as it came.
             key: what decides the kafka_partition; None for any.
             headers: from `record_headers`.
             on_ack: called once, from `poll`, as ``on_ack(None, kafka_partition, offset)`` or ``on_ack(error, -1, -1)``.
@@ -139,7 +163,7 @@ class RecordProducer:
         keys: Sequence[bytes | None],
         headers: Headers,
         while_waiting: Callable[[float], None] | None = None,
-    ) -> None:
+    ) -> Delivery:
         """Queues records in order; waits for room while the queue is full, reading delivery reports meanwhile.
 
         Args:
@@ -148,16 +172,21 @@ class RecordProducer:
             headers: shared by all of them.
             while_waiting: called about ten times a second with the seconds waited for room; raise to give up.
 
+        Returns:
+            What follows the acknowledgement of just these records; `poll` and `flush` keep it up to date.
+
         Raises:
             RtpError: a record sent earlier has failed for good (see `flush`), or `while_waiting` raised. How many of
                 `values` were queued is not known then: stop, and resume from what was committed as acknowledged.
         """
-        topic, produce, report = self.topic, self._producer.produce, self._on_report
+        delivery = Delivery(len(values), self.last_offsets)
+        self._deliveries.append(delivery)
+        topic, produce, report = self.topic, self._producer.produce, delivery.report
         for value, key in zip(values, keys, strict=True):
             try:
                 produce(topic, value, key, ANY_PARTITION, report, report, 0, headers)
             except BufferError:
-                self._send_when_room(value, key, headers, while_waiting)
+                self._wait_for_room(while_waiting, lambda v=value, k=key: produce(topic, v, k, ANY_PARTITION, report, report, 0, headers))
             except KafkaException as error:
                 raise self._error(error) from error
         self.poll()
