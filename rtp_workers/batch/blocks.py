@@ -1,0 +1,156 @@
+"""Bytes -> blocks of whole physical lines, in constant memory, with byte offsets to resume at."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+from dataclasses import dataclass
+
+from rtp_workers.batch.source_file import ByteSource
+
+BLOCK_BYTES = 1 << 20
+MAX_LINE_BYTES = 1 << 20  # a longer line is no CSV row: it is refused without being kept
+SHOWN_BYTES = 200
+DIGEST_BYTES = 16
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole physical lines of a file.
+
+    Attributes:
+        data: the lines as bytes; the file's last line may lack its newline.
+        text: the same, decoded, without byte order mark; a byte that does not decode is a lone surrogate.
+        decodes: every byte decodes.
+        at_end: the content ends with this block.
+        overlong: the block is the beginning of one line of more than MAX_LINE_BYTES, which is skipped already.
+    """
+
+    data: bytes
+    text: str
+    decodes: bool
+    at_end: bool
+    overlong: bool = False
+
+
+class BlockReader:
+    """Reads content as blocks of whole lines. Lines end with LF, CRLF or CR.
+
+    Every block is answered with `advance`, which says how much of it was rows; the rest comes again with the next.
+    Offsets count bytes of the decompressed content; of UTF-16, bytes of the same text in UTF-8.
+
+    Attributes:
+        offset: where the next block starts.
+    """
+
+    def __init__(self, source: ByteSource, encoding: str, block_bytes: int = BLOCK_BYTES) -> None:
+        self._encoding = encoding.lower().replace("_", "-").removesuffix("-sig")
+        if self._encoding.startswith("utf-16"):
+            source, self._encoding = _Utf16AsUtf8(source, self._encoding), "utf-8"
+        self._source = source
+        self._block_bytes = block_bytes
+        self._pending = b""
+        self._ended = False
+        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        self._goes_on = False
+        self.offset = 0
+
+    def skip(self, offset: int) -> None:
+        """Reads up to `offset`, for the digest only; stops earlier where the content is shorter."""
+        while self.offset < offset:
+            self._fill(min(self._block_bytes, offset - self.offset))
+            if not self._pending:
+                return
+            self._consume(len(self._pending))
+
+    def digest(self) -> str:
+        """Returns the digest of everything before `offset`."""
+        return self._digest.hexdigest()
+
+    def next_block(self, stop_at: int | None = None) -> Block | None:
+        """Returns the next block, or None at the end of the content or at offset `stop_at` (the end of a row)."""
+        while True:
+            wanted = len(self._pending) + self._block_bytes
+            if stop_at is not None:
+                wanted = min(wanted, stop_at - self.offset)
+            self._fill(wanted)
+            at_end = self._ended or self.offset + len(self._pending) == stop_at
+            if not self._pending:
+                return None
+            end = self._end(at_end)
+            if end:
+                return self._block(self._pending[:end], at_end=at_end and end == len(self._pending))
+            if len(self._pending) > MAX_LINE_BYTES:
+                return self._overlong()
+
+    def advance(self, block: Block, rest: str = "") -> None:
+        """Takes a block as read, but for `rest`, the end of its text, which belongs to a row that goes on."""
+        self._goes_on = bool(rest)
+        if not block.overlong:
+            self._consume(len(block.data) - len(rest.encode(self._encoding, "surrogateescape")))
+
+    def _end(self, at_end: bool) -> int:
+        """Returns where the next block ends in `_pending`; 0 where no line does."""
+        end = _last_line_end(self._pending)
+        if not at_end:
+            return end
+        # A last line without its newline is a block of its own: it is read again when the file has grown.
+        alone = self._pending.endswith((b"\n", b"\r")) or end == 0 or self._goes_on
+        return len(self._pending) if alone else end
+
+    def _fill(self, wanted: int) -> None:
+        parts, have = [self._pending], len(self._pending)
+        while have < wanted and not self._ended:
+            data = self._source.read(wanted - have)
+            self._ended = not data
+            parts.append(data)
+            have += len(data)
+        self._pending = b"".join(parts)
+
+    def _consume(self, size_bytes: int) -> None:
+        self._digest.update(memoryview(self._pending)[:size_bytes])
+        self._pending = self._pending[size_bytes:]
+        self.offset += size_bytes
+
+    def _block(self, data: bytes, *, at_end: bool, overlong: bool = False) -> Block:
+        marked = self.offset == 0 and self._encoding == "utf-8" and data.startswith(codecs.BOM_UTF8)
+        body = data[len(codecs.BOM_UTF8) :] if marked else data
+        try:
+            return Block(data, body.decode(self._encoding), True, at_end, overlong)
+        except UnicodeDecodeError:
+            return Block(data, body.decode(self._encoding, "surrogateescape"), False, at_end, overlong)
+
+    def _overlong(self) -> Block:
+        shown = self._pending[:SHOWN_BYTES]
+        while (line_end := _LINE_END.search(self._pending)) is None and not self._ended:
+            self._consume(len(self._pending) - 1)
+            self._fill(self._block_bytes)
+        self._consume(line_end.end() if line_end else len(self._pending))
+        return self._block(shown, at_end=self._ended and not self._pending, overlong=True)
+
+
+class _Utf16AsUtf8:
+    """Re-encodes UTF-16 as it is read, so that newlines, quotes and offsets are found bytewise.
+
+    What is not UTF-16 (half a surrogate pair, an odd last byte) comes out as what is not UTF-8: its row is refused.
+    """
+
+    def __init__(self, source: ByteSource, encoding: str) -> None:
+        self._source = source
+        self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+
+    def read(self, size_bytes: int, /) -> bytes:
+        while data := self._source.read(max(2, size_bytes)):
+            text = self._decoder.decode(data)
+            if text:
+                return text.encode("utf-8", "surrogatepass")
+        left, _ = self._decoder.getstate()
+        self._decoder.reset()
+        return b"\xff" if left else b""
+
+
+def _last_line_end(data: bytes) -> int:
+    # A CR at the very end may be the first half of a CRLF.
+    return max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1

@@ -1,0 +1,183 @@
+"""Opening a CSV: which files are safe to read, decompression, and noticing that a file changes under the reader."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import zstandard
+
+from rtp_workers.errors import ConfigError, FatalError, TransientError
+
+STDIN = "-"
+STDIN_NAME = "stdin"
+GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
+SETTLED_AFTER_S = 1.0  # a file touched less than this ago may still be written to
+SETTLE_POLL_S = 0.25
+READ_BYTES = 1 << 18
+
+
+class ByteSource(Protocol):
+    """Anything that is read in pieces of at most so many bytes, ``b""`` at its end."""
+
+    def read(self, size_bytes: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What tells that a file is still the one that was opened."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+
+class SourceFile:
+    """One open CSV: reads decompressed bytes, and knows whether the file changed since it was opened.
+
+    Attributes:
+        name: the file's own name, or ``stdin``.
+        state: size and time at opening; None for stdin.
+    """
+
+    def __init__(self, name: str, raw: io.BufferedReader, state: FileState | None) -> None:
+        self.name = name
+        self.state = state
+        self._raw = raw
+        self._stream = _decompressed(raw)
+
+    def read(self, size_bytes: int) -> bytes:
+        """Reads up to `size_bytes` of decompressed content; ``b""`` at the end.
+
+        Raises:
+            FatalError: the compressed data is damaged or cut off.
+        """
+        try:
+            return self._stream.read(size_bytes)
+        except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+            raise FatalError(
+                f"{self.name}: cannot be read to its end ({error}); the rows before stay loaded. "
+                "Fetch the file again, then run the load again: it goes on from there"
+            ) from error
+
+    def position_bytes(self) -> int:
+        """Returns how far the file itself (compressed, where it is) has been read; 0 for stdin."""
+        return self._raw.tell() if self.state is not None else 0
+
+    def refuse_changed(self) -> None:
+        """Raises TransientError where the file was written to, cut or replaced in place since it was opened."""
+        if self.state is None:
+            return
+        now = _state(os.fstat(self._raw.fileno()))
+        if now != self.state:
+            raise TransientError(
+                f"{self.name} changed while it was read ({self.state.size_bytes:,} -> {now.size_bytes:,} bytes); "
+                "what is loaded so far is kept. Run the load again when the file is complete: it goes on from there",
+                retry_after_s=SETTLED_AFTER_S,
+            )
+
+
+@contextmanager
+def open_source(
+    path: str, *, wait_s: float = 30.0, cancelled: Callable[[], bool] = lambda: False
+) -> Iterator[SourceFile]:
+    """Opens a CSV for reading.
+
+    Args:
+        path: a regular file, plain, gzip or zstd (told by its first bytes), or ``-`` for stdin.
+        wait_s: how long to wait for a file that is still being written.
+        cancelled: asked while waiting.
+
+    Raises:
+        ConfigError: there is no such file, or it is a folder, FIFO, socket or device.
+        TransientError: it was still being written after `wait_s`.
+    """
+    if path == STDIN:
+        yield SourceFile(STDIN_NAME, io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False)), None)
+        return
+    state = _settled(Path(path), wait_s, cancelled)
+    with _open_regular(Path(path)) as raw:
+        source = SourceFile(Path(path).name, raw, state)
+        source.refuse_changed()
+        yield source
+
+
+def find_files(folder: Path) -> list[Path]:
+    """Returns the CSVs right inside `folder`, by name; hidden files and unfinished downloads are left out.
+
+    Raises:
+        ConfigError: the folder is missing, or a CSV in it is a symbolic link out of it or no regular file.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder; set RTP_DATA_DIR to the folder of the CSV files")
+    found = [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(SUFFIXES) and path.name[0] != "."]
+    for path in found:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(f"{path} leads out of the data folder to {path.resolve()}; put the file itself there")
+        if not path.is_file():
+            raise ConfigError(f"{path} is not a regular file; remove it from the data folder")
+    return found
+
+
+def _settled(path: Path, wait_s: float, cancelled: Callable[[], bool]) -> FileState:
+    deadline = time.monotonic() + wait_s
+    state = _stat(path)
+    while 0 <= time.time_ns() - state.modified_ns < SETTLED_AFTER_S * 1e9:
+        if time.monotonic() > deadline or cancelled():
+            raise TransientError(f"{path} is still being written; load it when it is complete", retry_after_s=wait_s)
+        time.sleep(SETTLE_POLL_S)
+        state = _stat(path)
+    return state
+
+
+def _stat(path: Path) -> FileState:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be opened: {error.strerror}; check the name") from error
+    _refuse_irregular(path, found.st_mode)
+    return _state(found)
+
+
+def _open_regular(path: Path) -> io.BufferedReader:
+    try:
+        # Not blocking: between the check and the opening the file may have become a FIFO, which would hang here.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be opened: {error.strerror}; check its permissions") from error
+    _refuse_irregular(path, os.fstat(descriptor).st_mode)
+    return io.BufferedReader(io.FileIO(descriptor), READ_BYTES)
+
+
+def _refuse_irregular(path: Path, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    kind = kinds.get(stat.S_IFMT(mode), "no regular file")
+    raise ConfigError(f"{path} is {kind}; give a regular file, or - to read stdin")
+
+
+def _state(found: os.stat_result) -> FileState:
+    return FileState(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _decompressed(raw: io.BufferedReader) -> ByteSource:
+    magic = raw.peek(4)[:4]
+    if magic.startswith(GZIP_MAGIC):
+        return gzip.GzipFile(fileobj=raw, mode="rb")
+    if magic.startswith(ZSTD_MAGIC):
+        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
+    return raw
