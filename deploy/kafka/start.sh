@@ -10,8 +10,8 @@ if [ ! -e "$tools" ]; then
     'log4j.appender.stderr.layout.ConversionPattern=[%d] %p %m (%c)%n' >"$tools"
 fi
 # The broker of the SASL overlay reads its administrator's password from a file that `setup` makes.
-if [ -n "${KAFKA_JAAS_FILE:-}" ]; then
-  until [ -r "$KAFKA_JAAS_FILE" ]; do echo "waiting for $KAFKA_JAAS_FILE"; sleep 1; done
-  export KAFKA_OPTS="-Djava.security.auth.login.config=$KAFKA_JAAS_FILE"
+if [ -n "${JAAS_FILE:-}" ]; then
+  until [ -r "$JAAS_FILE" ]; do echo "waiting for $JAAS_FILE"; sleep 1; done
+  export KAFKA_OPTS="-Djava.security.auth.login.config=$JAAS_FILE"
 fi
 exec /etc/confluent/docker/run

@@ -18,12 +18,24 @@ import click
 from rtp_workers import endpoints as endpoints_module
 from rtp_workers import logs
 from rtp_workers.backoff import Backoff
-from rtp_workers.cli.setup_secrets import DAGSTER, INGEST, OWNER, READ, SUPERUSER, SecretStore
+from rtp_workers.cli.setup_secrets import BATCH, CONSUMER, KAFKA_ADMIN, KAFKA_USERS, PRODUCER, SUPERUSER, SecretStore
+from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.kafka.access import grant_access
 from rtp_workers.kafka.topics import ensure_topic
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import migrate
-from rtp_workers.postgres.roles import DATABASE, bootstrap, set_password, with_credentials, with_database
+from rtp_workers.postgres.roles import (
+    DAGSTER,
+    DATABASE,
+    INGEST,
+    OWNER,
+    READ,
+    bootstrap,
+    set_password,
+    with_credentials,
+    with_database,
+)
 from rtp_workers.settings import PlatformSettings, load
 
 log = logs.get("rtp.setup")
@@ -33,29 +45,54 @@ T = TypeVar("T")
 @click.command("setup")
 @click.option("--secrets-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path("/secrets"))
 @click.option("--postgres", "superuser_dsn", default="postgresql://postgres@postgres:5432/postgres", show_default=True)
-@click.option("--timeout", "timeout_s", type=float, default=300.0, show_default=True, help="seconds to wait for each server")
+@click.option("--timeout", "timeout_s", type=float, default=300.0, show_default=True, help="seconds for each server")
 @click.option("--rotate", is_flag=True, help="generate every password anew")
-def command(secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: bool) -> None:
+@click.option("--kafka-sasl", is_flag=True, help="make Kafka's users and ACLs as well")
+def command(secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: bool, kafka_sasl: bool) -> None:
     """Make secrets, roles, schema and topic for the containers."""
     settings = load(PlatformSettings)
     logs.configure("stdout", settings.log_level)
     store = SecretStore(secrets_dir)
     store.ensure()
-    address = urlsplit(superuser_dsn)
-    postgres_address = f"{address.hostname}:{address.port or 5432}"
-    store.publish(postgres_address)
+    publish(store, superuser_dsn, kafka_sasl)
     log.info("secrets_ready", folder=str(secrets_dir))
     if rotate:
         store.stage()
     owner_dsn = set_up_roles(store, superuser_dsn, timeout_s)
     store.commit()
-    store.publish(postgres_address)
+    publish(store, superuser_dsn, kafka_sasl)
     log.info("roles_ready", rotated=rotate)
     applied = migrate(owner_dsn)
     log.info("schema_ready", applied=applied)
     endpoints = replace(endpoints_module.resolve(settings), postgres_dsn=owner_dsn)
+    if kafka_sasl:
+        endpoints = replace(endpoints, kafka_options=store.kafka_options(KAFKA_ADMIN))
+        until(timeout_s, "Kafka", lambda: set_up_kafka_users(store, endpoints, settings))
+        log.info("kafka_users_ready", users=list(KAFKA_USERS))
     report = until(timeout_s, "Kafka", lambda: ensure_topic(endpoints, settings.topic))
-    log.info("topic_ready", topic=report.topic, created=report.created, partitions=report.partitions, drift=report.drift)
+    log.info(
+        "topic_ready", topic=report.topic, created=report.created, partitions=report.partitions, drift=report.drift
+    )
+
+
+def publish(store: SecretStore, superuser_dsn: str, kafka_sasl: bool) -> None:
+    """Hands every service its current secrets."""
+    address = urlsplit(superuser_dsn)
+    store.publish(f"{address.hostname}:{address.port or 5432}")
+    if kafka_sasl:
+        store.publish_kafka()
+
+
+def set_up_kafka_users(store: SecretStore, endpoints: Endpoints, settings: PlatformSettings) -> None:
+    """Gives each service its own login at Kafka, and no more rights than it uses."""
+    passwords = {user: store.current(user) for user in KAFKA_USERS}
+    topic_rights = {
+        PRODUCER: ("DESCRIBE", "WRITE"),
+        CONSUMER: ("DESCRIBE", "READ", "WRITE"),  # WRITE: it replays dead letters
+        BATCH: ("ALL",),
+    }
+    group_rights = {CONSUMER: ("READ", "DESCRIBE"), BATCH: ("DESCRIBE",)}
+    grant_access(endpoints, passwords, settings.topic, topic_rights, settings.group_id, group_rights)
 
 
 def set_up_roles(store: SecretStore, superuser_dsn: str, timeout_s: float) -> str:

@@ -8,6 +8,7 @@ Each service mounts one folder (a volume of its own), so that it holds what it n
     consumer/  pgpass (rtp_ingest, rtp_read)
     batch/     pgpass (rtp_ingest, rtp_read, rtp_dagster)
     dagster/   pgpass (rtp_dagster)
+    kafka/     jaas.conf: only with SASL, as the kafka.json (librdkafka settings) of producer/, consumer/ and batch/
 
 A ``pgpass`` file is libpq's own way (``PGPASSFILE``): connection strings in the environment then hold no password, and
 a rotated password is picked up by the next connection without a restart.
@@ -15,6 +16,7 @@ a rotated password is picked up by the next connection without a restart.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -28,8 +30,11 @@ from rtp_workers.postgres.roles import DAGSTER, INGEST, OWNER, READ
 
 SUPERUSER = "postgres"
 PGADMIN = "pgadmin"
-KAFKA_ADMIN = "kafka-admin"
-PASSWORDS = (SUPERUSER, OWNER, INGEST, READ, DAGSTER, PGADMIN, KAFKA_ADMIN)
+PRODUCER, CONSUMER, BATCH = KAFKA_USERS = ("rtp-producer", "rtp-consumer", "rtp-batch")
+KAFKA_ADMIN = "admin"
+ROTATED = (SUPERUSER, OWNER, INGEST, READ, DAGSTER, PGADMIN, *KAFKA_USERS)
+# The broker reads its administrator's password at its own start only, so that one stays.
+PASSWORDS = (*ROTATED, KAFKA_ADMIN)
 PASSWORD_BYTES = 24
 NEXT = ".next"
 
@@ -51,7 +56,13 @@ class Holder:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-OURS_UID = 10001
+KAFKA_UID, OURS_UID = 1000, 10001
+KAFKA_FOLDERS = {PRODUCER: "producer", CONSUMER: "consumer", BATCH: "batch"}
+JAAS = """KafkaServer {{
+  org.apache.kafka.common.security.scram.ScramLoginModule required;
+  org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
+}};
+"""
 HOLDERS = (
     Holder("postgres", 999, files={"superuser-password": SUPERUSER}),
     Holder("pgadmin", 5050, (READ,), {"password": PGADMIN}),
@@ -80,7 +91,7 @@ class SecretStore:
 
     def stage(self) -> None:
         """Generates the next password of each name; it counts from `commit` on. A staged one is kept as it is."""
-        for name in PASSWORDS:
+        for name in ROTATED:
             if not (self._master / f"{name}{NEXT}").exists():
                 write_secret(self._master / f"{name}{NEXT}", secrets.token_urlsafe(PASSWORD_BYTES))
 
@@ -95,7 +106,7 @@ class SecretStore:
 
     def commit(self) -> None:
         """Makes the staged passwords the current ones."""
-        for name in PASSWORDS:
+        for name in ROTATED:
             staged = self._master / f"{name}{NEXT}"
             if staged.exists():
                 staged.replace(self._master / name)
@@ -114,8 +125,30 @@ class SecretStore:
             for file_name, name in holder.files.items():
                 write_secret(folder / file_name, self.current(name).get_secret_value(), holder.uid)
             if holder.roles:
-                lines = [f"{postgres_address}:*:{role}:{self.current(role).get_secret_value()}" for role in holder.roles]
+                lines = [
+                    f"{postgres_address}:*:{role}:{self.current(role).get_secret_value()}" for role in holder.roles
+                ]
                 write_secret(folder / "pgpass", "\n".join(lines) + "\n", holder.uid)
+
+    def publish_kafka(self) -> None:
+        """Writes what the broker and its clients need for SASL, from the current passwords.
+
+        Raises:
+            ConfigError: a folder is missing or cannot be written.
+        """
+        jaas = JAAS.format(user=KAFKA_ADMIN, password=self.current(KAFKA_ADMIN).get_secret_value())
+        write_secret(self._root / "kafka" / "jaas.conf", jaas, KAFKA_UID)
+        for user, folder in KAFKA_FOLDERS.items():
+            write_secret(self._root / folder / "kafka.json", json.dumps(self.kafka_options(user)), OURS_UID)
+
+    def kafka_options(self, user: str) -> dict[str, str]:
+        """Returns the librdkafka settings that log this user in: SCRAM, or PLAIN for the administrator."""
+        return {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN" if user == KAFKA_ADMIN else "SCRAM-SHA-512",
+            "sasl.username": user,
+            "sasl.password": self.current(user).get_secret_value(),
+        }
 
 
 def write_secret(path: Path, text: str, uid: int | None = None) -> None:
