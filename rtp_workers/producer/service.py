@@ -11,7 +11,7 @@ import msgspec
 
 from rtp_workers import logs
 from rtp_workers.endpoints import resolve
-from rtp_workers.errors import RtpError, TransientError
+from rtp_workers.errors import FatalError, RtpError, TransientError
 from rtp_workers.generator.chaos import Chaos, Counts
 from rtp_workers.generator.stream import Generator, World
 from rtp_workers.producer.api import build_api
@@ -68,6 +68,7 @@ def run(settings: ProducerSettings, how: Run, stop: threading.Event) -> Outcome:
     """Generates until `stop` is set or the count is reached, then waits for Kafka's acknowledgements.
 
     Raises:
+        FatalError: generation has ended by itself.
         ConfigError: a setting does not fit, the port is taken, or event time has left the calendar.
         TransientError: records handed over are lost: told to stop while Kafka was away.
     """
@@ -78,9 +79,12 @@ def run(settings: ProducerSettings, how: Run, stop: threading.Event) -> Outcome:
     parts.loop.start()
     while parts.loop.alive and not stop.is_set():
         parts.loop.join(LOOK_S)
+    told = stop.is_set()
     lost = _wind_up(parts, close_api, stop, settings.producer_flush_timeout_s)
     if parts.loop.error is not None:
         raise parts.loop.error
+    if not told and not parts.loop.finished:
+        raise FatalError("generation has ended by a fault; the log says which. Start the producer again")
     if lost:
         raise TransientError(
             f"stopped with {lost:,} records lost: Kafka did not acknowledge them "
