@@ -1,0 +1,54 @@
+# Everything sets itself up: `make demo` and `make test` work on a fresh clone with Python 3.11+ and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REQUIREMENTS := $(addprefix requirements/,bootstrap.txt build.txt runtime.txt dev.txt)
+# Rewritten only when what it depends on has changed: a second `make` starts at once, and works offline.
+STAMP := $(VENV)/.set-up
+WORKERS ?= 2
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check bench test-compose lock
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv with everything, pinned and checked by hash
+
+$(STAMP): pyproject.toml $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make setup PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python $(REQUIREMENTS)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## the main job on data/ from start to end, then the reconciliation
+	$(BIN)/rtp demo
+
+up: setup  ## the whole platform until Ctrl-C
+	$(BIN)/rtp up
+
+check: setup  ## format, lint, layers, types, unit and property tests; under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property
+
+test: setup  ## every test that needs no Docker
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/compose
+
+test-compose: setup  ## the containers, end to end; needs Docker
+	$(BIN)/pytest -q tests/compose
+
+bench: setup  ## our figures beside raw COPY, raw produce and raw consume
+	$(BIN)/python -m bench
+
+lock: setup  ## pin the newest versions that pyproject.toml allows
+	$(COMPILE) --upgrade pyproject.toml --extra embedded --output-file requirements/runtime.txt
+	$(COMPILE) --upgrade pyproject.toml --extra embedded --group dev --constraint requirements/runtime.txt \
+		--output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --constraint requirements/runtime.txt --output-file requirements/container.txt
