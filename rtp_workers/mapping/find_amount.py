@@ -1,0 +1,300 @@
+"""Which columns say how much, with which sign, and how their numbers are to be read."""
+
+from __future__ import annotations
+
+import re
+import statistics
+
+from rtp_workers.mapping import amounts, vocabulary
+from rtp_workers.mapping.findings import BY_VALUES, MARGIN, Candidate, Findings, quoted
+from rtp_workers.mapping.names import bracketed, normalise
+from rtp_workers.mapping.profile import Profile, currency_code
+from rtp_workers.mapping.words import CURRENCIES
+
+ZERO_DECIMAL = frozenset("JPY KRW VND CLP ISK HUF IDR XOF XAF COP PYG UGX TWD RUB INR KES".split())
+MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
+UNIT_PRICES = frozenset({"price", "unit price", "item price", "unitprice", "value", "cost", "lineitem price", "product price"})
+
+
+def find_amount(found: Findings) -> None:
+    """Decides the amount's columns, sign, marks and unit; asks where that cannot be known."""
+    if not _given(found):
+        _choose(found)
+    columns = [
+        found.profile(name)
+        for role in ("amount", "debit", "credit")
+        if role in found.uses
+        for name in found.uses[role].columns
+    ]
+    if not columns:
+        return
+    if "amount" in found.uses:
+        _find_quantity(found)
+        _find_direction(found, columns[0])
+    else:
+        found.rules["sign"] = "pair"
+        if "debit" in found.uses:
+            found.rules["debit_negative"] = found.profile(found.uses["debit"].columns[0]).all_negative
+    _decide_marks(found, columns)
+    _find_currency(found, columns)
+    _check_unit(found, columns)
+
+
+def _given(found: Findings) -> bool:
+    roles = [role for role in ("amount", "debit", "credit") if found.take_given(role)]
+    return bool(roles)
+
+
+def _is_number(profile: Profile) -> float:
+    if profile.numbers < 0.85 or (profile.dates >= 0.95 and profile.numbers < 1.0):
+        return 0.0
+    return 1.0 if profile.numbers >= 0.95 else 0.9
+
+
+def _choose(found: Findings) -> None:
+    pair = _pair(found)
+    named = [candidate for candidate in found.candidates("amount", _is_number) if candidate.profile.filled > 0.3]
+    if named and not (pair and not named[0].profile.signed):
+        _take_named(found, named)
+    elif pair:
+        for role, candidate in zip(("debit", "credit"), pair, strict=True):
+            found.take(role, [candidate.profile], candidate.score, candidate.why)
+    elif found.uses.get("amount") is None:
+        _unit_price_or_values(found)
+
+
+def _pair(found: Findings) -> tuple[Candidate, Candidate] | None:
+    """Returns the debit and the credit column where hardly any row fills both."""
+    debits, credits = (found.candidates(role, _is_side) for role in ("debit", "credit"))
+    for debit in debits:
+        for credit in credits:
+            if debit.profile.index != credit.profile.index and _exclusive(found, debit.profile, credit.profile):
+                return debit, credit
+    return None
+
+
+def _is_side(profile: Profile) -> float:
+    # A side without a single entry is still one: an export of withdrawals only.
+    return 1.0 if not profile.cells else _is_number(profile)
+
+
+def _exclusive(found: Findings, debit: Profile, credit: Profile) -> bool:
+    filled = len(debit.nonzero) + len(credit.nonzero)
+    return 0 < filled <= debit.rows * 1.05
+
+
+def _take_named(found: Findings, named: list[Candidate]) -> None:
+    best = named[0]
+    rivals = [
+        other
+        for other in named[1:]
+        if best.score - other.score < MARGIN and list(other.profile.cells) != list(best.profile.cells)
+    ]
+    if rivals:
+        names = [candidate.profile.name for candidate in (best, *rivals)]
+        lines = [f"columns.amount = {quoted([names[0]])}", *(f"# columns.amount = {quoted([name])}" for name in names[1:])]
+        found.ask("amount", f"several columns may be the amount: {', '.join(names)}", *lines)
+    found.take("amount", [best.profile], best.score, best.why)
+
+
+def _unit_price_or_values(found: Findings) -> None:
+    prices = found.candidates("unit_price", _is_number)
+    if prices:
+        price = prices[0].profile
+        found.take("amount", [price], 0.4, "name and values (a price per unit)")
+        return
+    numeric = [
+        profile
+        for profile in found.free()
+        if profile.numbers >= 0.95 and profile.filled > 0.8 and not vocabulary.best_role(profile.name)[0]
+    ]
+    with_fraction = [profile for profile in numeric if profile.whole_numbers < 0.9 and profile.dates < 0.9]
+    walked = _walks(with_fraction)
+    if walked is not None:
+        found.take("amount", [walked], BY_VALUES, "values (another column is its running balance)")
+    elif len(with_fraction) == 1:
+        found.take("amount", with_fraction, BY_VALUES, "values (the only decimal numbers)")
+    else:
+        names = [profile.name for profile in with_fraction or numeric]
+        lines = [f"columns.amount = {quoted([name])}" for name in names[:1]] or ['columns.amount = "..."']
+        lines += [f"# columns.amount = {quoted([name])}" for name in names[1:6]]
+        found.ask("amount", "no column is surely the amount", *lines)
+
+
+def _walks(numeric: list[Profile]) -> Profile | None:
+    """Returns the column whose sums another column walks through, row by row: that one is the balance."""
+    values = {profile.index: _cents(profile) for profile in numeric}
+    for amount in numeric:
+        for balance in numeric:
+            a, b = values[amount.index], values[balance.index]
+            if amount is balance or len(a) != len(b) or len(a) < 4:
+                continue
+            down = sum(abs(b[at] - b[at - 1]) == abs(a[at]) for at in range(1, len(a)))
+            up = sum(abs(b[at - 1] - b[at]) == abs(a[at - 1]) for at in range(1, len(a)))
+            if max(down, up) >= (len(a) - 1) * 0.8:
+                return amount
+    return None
+
+
+def _cents(profile: Profile) -> list[int]:
+    parts = [amounts.take_apart(cell) for cell in profile.cells[:200]]
+    return [(-1 if part.negative else 1) * int("0" + re.sub(r"\D", "", part.number)) for part in parts if part]
+
+
+def _find_quantity(found: Findings) -> None:
+    """A price per unit beside a quantity is no amount yet: multiplied, but only when the mapping says so."""
+    if found.take_given("quantity") or "amount" in found.section.columns:
+        return
+    use = found.uses["amount"]
+    is_price = normalise(use.columns[0]) in UNIT_PRICES or use.confidence <= 0.4
+    quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= 0.95)) if is_price else []
+    several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"1", "1.0"}]
+    if several:
+        question = f"{use.columns[0]} may be the price of one of {several[0].profile.name}"
+        found.ask(
+            "amount",
+            question,
+            f"columns.amount = {quoted(use.columns)}",
+            f"columns.quantity = {quoted([several[0].profile.name])}  # amount times quantity; leave out for the price alone",
+        )
+    elif use.confidence <= 0.4:
+        found.ask("amount", f"only {use.columns[0]} may be the amount", f"columns.amount = {quoted(use.columns)}")
+
+
+def _find_direction(found: Findings, amount: Profile) -> None:
+    if found.section.sign is not None and "direction" not in found.section.columns:
+        found.rules["sign"] = found.section.sign
+        return
+    given = found.take_given("direction")
+    if not given and not _guess_direction(found, amount):
+        return
+    found.rules["sign"] = "direction"
+
+
+def _guess_direction(found: Findings, amount: Profile) -> bool:
+    named = found.candidates("direction", lambda profile: float(_says_direction(profile)))
+    unknown = [
+        profile
+        for profile in found.free()
+        if not vocabulary.best_role(profile.name)[0] and _says_direction(profile) and len(profile.direction_kinds) > 1
+    ]
+    if amount.signed:
+        return False
+    if named:
+        found.take("direction", [named[0].profile], named[0].score, named[0].why)
+        return True
+    if unknown:
+        found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
+        return True
+    _ask_unknown_words(found)
+    return False
+
+
+def _says_direction(profile: Profile) -> bool:
+    sides = profile.direction_kinds & {"debit", "credit"}
+    exact = vocabulary.score(profile.name, "direction").score > 0.9
+    return profile.directions >= 0.95 and bool(sides) and (exact or len(sides) == 2)
+
+
+def _ask_unknown_words(found: Findings) -> None:
+    for profile in found.free():
+        score = vocabulary.score(profile.name, "direction")
+        english_or_plain = score.exact and score.score >= 0.95 and normalise(profile.name) not in ("code", "тип", "sign")
+        if english_or_plain and 2 <= len(profile.distinct) <= 4 and profile.letters > 0.9 and profile.directions < 0.95:
+            words = sorted(profile.distinct)
+            found.ask(
+                "amount",
+                f"{profile.name} seems to give the direction, in words that are not known: {', '.join(words)}",
+                f"columns.direction = {quoted([profile.name])}",
+                f"debit_words = [{quoted(words[:1])}]",
+                f"credit_words = [{quoted(words[1:2])}]",
+            )
+            return
+
+
+def _decide_marks(found: Findings, columns: list[Profile]) -> None:
+    section = found.section
+    if section.decimal_mark is not None:
+        other = "," if section.decimal_mark == "." else "."
+        default = other + "".join(amounts.SPACES + amounts.APOSTROPHES)
+        found.rules["decimal_mark"] = section.decimal_mark
+        found.rules["thousands_mark"] = section.thousands_mark if section.thousands_mark is not None else default
+        return
+    seen = amounts.evidence_of(cell for profile in columns for cell in profile.cells)
+    marks = amounts.decide_marks(seen) or amounts.decide_marks(seen, hint=_hint(found, columns))
+    if marks is None:
+        example = next((c for p in columns for c in p.cells if "," in c or "." in c), "")
+        found.ask(
+            "amount",
+            f"{example!r} in {columns[0].name} may have a decimal or a thousands mark, and no row of the sample decides",
+            'decimal_mark = "."  # or ","',
+        )
+        return
+    found.rules["decimal_mark"], found.rules["thousands_mark"] = marks.decimal, marks.thousands
+
+
+def _hint(found: Findings, columns: list[Profile]) -> str | None:
+    """Returns the decimal mark that the file's other numbers show, where they agree."""
+    used = {profile.index for profile in columns}
+    hints = set()
+    for profile in found.profiles:
+        if profile.index in used or profile.numbers < 0.95 or profile.dates > 0.9:
+            continue
+        seen = amounts.evidence_of(profile.some)
+        if seen.decimal and (marks := amounts.decide_marks(seen)) is not None:
+            hints.add(marks.decimal)
+    return hints.pop() if len(hints) == 1 else None
+
+
+def _find_currency(found: Findings, columns: list[Profile]) -> None:
+    """Takes the currency from the amount's own cells or header; a currency column, where there is one, wins later."""
+    codes = {
+        part.currency for profile in columns for cell in profile.distinct if (part := amounts.take_apart(cell)) and part.currency
+    }
+    if len(codes) == 1:
+        code = codes.pop()
+        code = "JPY" if code == "CNY" and "ja" in found.languages else code
+        found.rules["currency"] = code
+        found.notes.append(f"currency {code} by the sign or code beside the amounts")
+        return
+    named = {code for profile in columns if (code := header_currency(profile.name)) is not None}
+    if not codes and len(named) == 1:
+        found.rules["currency"] = named.pop()
+        found.notes.append(f"currency {found.rules['currency']} by the amount's column name")
+
+
+def header_currency(name: str) -> str | None:
+    """Returns the currency that an amount's column name carries: ``Betrag (EUR)``, ``amount_usd``, ``金额(元)``."""
+    inside = currency_code(bracketed(name)) if bracketed(name) else None
+    words = [word.upper() for word in normalise(name).split()]
+    codes = {word for word in words if word in CURRENCIES and word not in ("ALL", "TOP", "MOP", "TRY")}
+    if "euro" in normalise(name).split() or "euros" in normalise(name).split():
+        codes.add("EUR")
+    signs = {"€": "EUR", "£": "GBP", "R$": "BRL", "₹": "INR"}
+    codes |= {code for sign, code in signs.items() if sign in name}
+    return inside or (codes.pop() if len(codes) == 1 else None)
+
+
+def _check_unit(found: Findings, columns: list[Profile]) -> None:
+    """Asks where whole numbers look like cents."""
+    if found.section.amount_unit is not None or found.rules.get("currency") in ZERO_DECIMAL:
+        return
+    numbers = [int(cell) for profile in columns for cell in profile.some if re.fullmatch(r"-?\d+", cell)]
+    others = sum(len(profile.some) for profile in columns) - len(numbers)
+    nonzero = [abs(number) for number in numbers if number]
+    words = {word for profile in columns for word in normalise(profile.name).split()}
+    says_so = bool(words & MINOR_NAMES)
+    if not says_so and (others or len(nonzero) < 5):
+        return
+    if says_so or _look_like_cents(nonzero):
+        found.ask(
+            "amount",
+            f"{columns[0].name} holds whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",
+            'amount_unit = "minor"  # 1999 is 19.99; "major" where 1999 is 1999',
+        )
+
+
+def _look_like_cents(numbers: list[int]) -> bool:
+    hundreds = sum(number % 100 == 0 for number in numbers) / len(numbers)
+    priced = sum(number % 100 in (99, 95, 50, 49, 0) for number in numbers) / len(numbers)
+    return statistics.median(numbers) >= 400 and (hundreds >= 0.85 or priced >= 0.6)

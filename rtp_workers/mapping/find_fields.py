@@ -1,0 +1,196 @@
+"""Which columns are the optional fields and the id. An unsure one stays in ``attributes``: nothing is invented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rtp_workers.mapping.findings import Candidate, Findings
+from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.profile import Profile
+from rtp_workers.record.transaction import FIELDS
+
+MAX_LENGTH = {field.name: field.rule.max_length or 0 for field in FIELDS}
+FEW_ROWS = 20
+# An id by a telling name may repeat (the ledger sorts repeats out); by a weaker name it must hardly ever.
+LEAST_UNIQUE = ((0.95, 0.5), (0.7, 0.95), (0.0, 0.98))
+OPTIONAL = ("currency", "country", "payment_method", "category", "status", "customer_id", "merchant")
+
+
+def find_fields(found: Findings) -> None:
+    """Decides the optional fields, best names first, each column once."""
+    for field in OPTIONAL:
+        found.take_given(field)
+    wanted = [field for field in OPTIONAL if field not in found.uses and field not in found.section.constants]
+    options: list[tuple[float, int, str, Candidate]] = []
+    for order, field in enumerate(wanted):
+        options += [(candidate.score, -order, field, candidate) for candidate in found.candidates(field, FITS[field])]
+    for score, _, field, candidate in sorted(options, key=lambda option: (-option[0], -option[1])):
+        if field not in found.uses and candidate.profile.index not in found.taken:
+            found.take(field, [candidate.profile], score, candidate.why)
+    _add_description(found)
+    if "merchant" in wanted and "merchant" not in found.uses:
+        _merchant_by_values(found)
+
+
+def _add_description(found: Findings) -> None:
+    """Lets a description stand in where the merchant's own column is often empty."""
+    use = found.uses.get("merchant")
+    if use is None or use.why == "mapping" or found.profile(use.columns[0]).filled >= 0.9:
+        return
+    others = [c for c in found.candidates("merchant", _text) if c.profile.filled > found.profile(use.columns[0]).filled]
+    if not others:
+        others = found.candidates("merchant", _text)
+    if others:
+        columns = [found.profile(use.columns[0]), others[0].profile]
+        found.take("merchant", columns, use.confidence, f"{use.why}; {others[0].profile.name} where it is empty")
+
+
+def _merchant_by_values(found: Findings) -> None:
+    """Without names: the one column of free text is the other side, as the source names it."""
+    if any(not profile.name.startswith("column ") for profile in found.profiles):
+        return
+    texts = [
+        profile
+        for profile in found.free()
+        if profile.letters > 0.8 and profile.filled > 0.8 and profile.dates < 0.5 and profile.directions < 0.5
+    ]
+    if texts and (len(texts) == 1 or texts[0].uniqueness >= max(other.uniqueness for other in texts[1:])):
+        found.take("merchant", texts[:1], 0.6, "values (the first free text)")
+
+
+def _is_plain_text(profile: Profile) -> bool:
+    return bool(profile.cells) and profile.dates < 0.5 and not _is_decimal(profile)
+
+
+def _is_decimal(profile: Profile) -> bool:
+    return profile.numbers >= 0.9 and profile.whole_numbers < 0.5
+
+
+def _currency(profile: Profile) -> float:
+    return 1.0 if profile.currencies >= 0.9 and profile.filled > 0.2 else 0.0
+
+
+def _country(profile: Profile) -> float:
+    return 1.0 if profile.countries >= 0.7 else 0.0
+
+
+def _choice(profile: Profile, longest: int) -> float:
+    """Fits a column with few different short texts."""
+    if not _is_plain_text(profile) or profile.longest > longest:
+        return 0.0
+    few = profile.rows <= FEW_ROWS or len(profile.distinct) <= max(50, len(profile.cells) * 0.3)
+    return 1.0 if few else 0.5
+
+
+def _payment_method(profile: Profile) -> float:
+    return _choice(profile, MAX_LENGTH["payment_method"]) * (1.0 if profile.letters >= 0.5 else 0.0)
+
+
+def _status(profile: Profile) -> float:
+    if profile.whole_numbers > 0.9 or (profile.longest <= 2 and len(profile.distinct) > 3):
+        return 0.0  # US states share the name "state"
+    return _choice(profile, MAX_LENGTH["status"])
+
+
+def _category(profile: Profile) -> float:
+    return _choice(profile, MAX_LENGTH["category"])
+
+
+def _customer(profile: Profile) -> float:
+    if not _is_plain_text(profile) or profile.filled < 0.3 or profile.longest > MAX_LENGTH["customer_id"]:
+        return 0.0
+    return 1.0
+
+
+def _text(profile: Profile) -> float:
+    if not _is_plain_text(profile) or profile.longest > MAX_LENGTH["merchant"]:
+        return 0.0
+    # A merchant may be named by a code, but a column of numbers needs a strong name for it.
+    return 1.0 if profile.letters >= 0.5 else 0.7
+
+
+FITS: dict[str, Callable[[Profile], float]] = {
+    "currency": _currency,
+    "country": _country,
+    "payment_method": _payment_method,
+    "category": _category,
+    "status": _status,
+    "customer_id": _customer,
+    "merchant": _text,
+}
+
+
+def find_id(found: Findings, *, canonical_name: bool) -> None:
+    """Decides the id: a column that is nearly unique, account and number together, or derived from the row.
+
+    Args:
+        canonical_name: the file has a column called exactly ``transaction_id``, which is taken as it is.
+    """
+    if found.take_given("transaction_id"):
+        found.rules["id_rule"] = "columns"
+        return
+    if found.section.id == "derived":
+        found.rules["id_rule"] = "derived"
+        return
+    if canonical_name:
+        found.take("transaction_id", [found.profile("transaction_id")], 1.0, "name (the field's own)")
+    elif candidates := found.candidates("transaction_id", _id_fit):
+        best = _most_unique(candidates)
+        found.take("transaction_id", [best.profile], best.score, best.why)
+        _note_repeats(found, best.profile)
+    elif not _numbered(found):
+        found.rules["id_rule"] = "derived"
+        found.notes.append("no column identifies a transaction: ids are derived from the row's own cells")
+        return
+    found.rules["id_rule"] = "columns"
+
+
+def _most_unique(candidates: list[Candidate]) -> Candidate:
+    best = candidates[0]
+    if best.profile.uniqueness >= 0.999:
+        return best
+    return next((c for c in candidates[1:] if c.profile.uniqueness >= 0.999 and c.score >= best.score - 0.2), best)
+
+
+def _id_fit(profile: Profile) -> float:
+    from rtp_workers.mapping import vocabulary
+
+    name = vocabulary.score(profile.name, "transaction_id")
+    least = next(unique for weight, unique in LEAST_UNIQUE if name.score >= weight)
+    if profile.filled < 0.95 or profile.uniqueness < least or profile.longest > MAX_LENGTH["transaction_id"]:
+        return 0.0
+    if profile.dates >= 0.9 and profile.whole_numbers < 0.9 or _is_decimal(profile):
+        return 0.0
+    has_digit = profile.share(lambda cell: any(char.isdigit() for char in cell))
+    one_word = profile.share(lambda cell: " " not in cell)
+    if name.score < 0.95 and min(has_digit, one_word) < 0.9:
+        return 0.0
+    return 1.0
+
+
+def _note_repeats(found: Findings, profile: Profile) -> None:
+    repeated = len(profile.cells) - len(profile.distinct)
+    if repeated:
+        found.notes.append(
+            f"{profile.name} repeats in {repeated} of {len(profile.cells)} rows: such a row is a duplicate, "
+            'or a dead letter where its content differs; id = "derived" gives every row its own id'
+        )
+    if profile.whole_numbers == 1.0 and profile.longest <= 6:
+        found.notes.append(
+            f"{profile.name} is a short counter: another file's counter would collide with it; "
+            'id_prefix = "name-" keeps them apart'
+        )
+
+
+def _numbered(found: Findings) -> bool:
+    """Takes account and sequence number together where the number alone is unique only within the account."""
+    numbers = found.candidates("sequence", lambda profile: float(profile.filled > 0.95 and profile.uniqueness > 0.95))
+    account = found.uses.get("customer_id")
+    if not numbers or account is None:
+        return False
+    number = numbers[0]
+    parts = [found.profile(account.columns[0]), number.profile]
+    if parts[0].longest + number.profile.longest + 1 > MAX_LENGTH["transaction_id"]:
+        return False
+    found.take("transaction_id", parts, number.score * 0.9, f"{number.why}, unique within {normalise(account.columns[0])}")
+    return True

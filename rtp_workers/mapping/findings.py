@@ -1,0 +1,114 @@
+"""What inference has found so far: which column plays which role, which rules hold, what is still open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtp_workers.mapping import vocabulary
+from rtp_workers.mapping.plan import ColumnUse, Question
+from rtp_workers.mapping.profile import Profile
+from rtp_workers.mapping.sources import Section
+
+# Below this a name says too little; two candidates closer than the margin are a tie, and a tie is asked for.
+ENOUGH = 0.5
+MARGIN = 0.04
+BY_VALUES = 0.7
+# Languages whose dates are day-first and whose amounts, where "1,5" can be, use a decimal comma.
+DAY_FIRST_LANGUAGES = frozenset({"de", "fr", "es", "pt", "nl", "it", "pl", "cs", "sv", "no", "fi", "tr", "ro", "ru"})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A column that may play a role. ``score`` is name times values, 0..1 (a little above for the best names)."""
+
+    profile: Profile
+    score: float
+    name: vocabulary.NameScore
+
+    @property
+    def why(self) -> str:
+        """Says what spoke for the column."""
+        return f"name and values ({self.name.phrase!r})"
+
+
+@dataclass
+class Findings:
+    """The working state of one inference."""
+
+    profiles: Sequence[Profile]
+    section: Section
+    languages: frozenset[str]
+    uses: dict[str, ColumnUse] = field(default_factory=dict)
+    rules: dict[str, Any] = field(default_factory=dict)
+    undecided: list[Question] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    taken: set[int] = field(default_factory=set)
+
+    def profile(self, name: str) -> Profile:
+        """Returns the profile of a column by its name."""
+        return next(profile for profile in self.profiles if profile.name == name)
+
+    def take(self, role: str, columns: Sequence[Profile], confidence: float, why: str) -> None:
+        """Gives columns a role; they are free for no other."""
+        names = tuple(profile.name for profile in columns)
+        self.uses[role] = ColumnUse(role, names, round(min(1.0, confidence), 2), why)
+        self.taken.update(profile.index for profile in columns)
+
+    def take_given(self, role: str) -> bool:
+        """Uses the mapping's own columns for a role; False where the mapping names none."""
+        if role not in self.section.columns:
+            return False
+        self.take(role, [self.profile(name) for name in self.section.columns[role]], 1.0, "mapping")
+        return True
+
+    def ask(self, record_field: str, question: str, *lines: str) -> None:
+        """Leaves a field open: the mapping has to decide it."""
+        self.undecided.append(Question(record_field, question, lines))
+
+    def candidates(self, role: str, fit: Callable[[Profile], float], least: float = ENOUGH) -> list[Candidate]:
+        """Returns the free columns whose name speaks for the role and whose values fit it, best first."""
+        found = []
+        for profile in self.profiles:
+            if profile.index in self.taken:
+                continue
+            name = vocabulary.score(profile.name, role)
+            if name.score < least or self._belongs_elsewhere(profile.name, name):
+                continue
+            score = name.score * fit(profile)
+            if score >= least:
+                found.append(Candidate(profile, score, name))
+        return sorted(found, key=lambda candidate: -candidate.score)
+
+    @staticmethod
+    def _belongs_elsewhere(column: str, name: vocabulary.NameScore) -> bool:
+        """True where the whole name is that of a balance, a fee or the like, and at most a part of it fits here."""
+        role, best = vocabulary.best_role(column)
+        return role in vocabulary.DECOYS and (best.exact or best.score > name.score) and not (
+            name.exact and name.score >= best.score
+        )
+
+    def free(self) -> list[Profile]:
+        """Returns the columns without a role."""
+        return [profile for profile in self.profiles if profile.index not in self.taken]
+
+
+def languages_of(names: Sequence[str]) -> frozenset[str]:
+    """Returns the languages that at least two column names (or half of them) are entries of, English left out."""
+    counts: dict[str, int] = {}
+    english = 0
+    for name in names:
+        role, best = vocabulary.best_role(name)
+        if not role or not best.exact:
+            continue
+        english += "en" in best.languages
+        for language in best.languages - {"en"}:
+            counts[language] = counts.get(language, 0) + 1
+    return frozenset(language for language, count in counts.items() if count >= 2 and count > english)
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Returns names as a TOML value: one text, or a list."""
+    texts = ['"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names]
+    return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"

@@ -1,0 +1,221 @@
+"""The beginning of a file -> its FilePlan. Pure, and within about a second."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+
+from rtp_workers.errors import ConfigError
+from rtp_workers.mapping import vocabulary
+from rtp_workers.mapping.dialect import decode, find_dialect
+from rtp_workers.mapping.find_amount import find_amount
+from rtp_workers.mapping.find_fields import find_fields, find_id
+from rtp_workers.mapping.find_time import find_time
+from rtp_workers.mapping.findings import Findings, languages_of
+from rtp_workers.mapping.plan import Dialect, FilePlan, Rules
+from rtp_workers.mapping.profile import Profile
+from rtp_workers.mapping.sample_rows import Row, physical_lines, rows_of
+from rtp_workers.mapping.sources import Section, Sources
+from rtp_workers.record.forms import INSTANT
+from rtp_workers.record.transaction import FIELD_NAMES
+
+SAMPLE_BYTES = 4 << 20
+PROFILED_ROWS = 5_000
+READ_AHEAD_S = 0.5
+REQUIRED_NAMES = frozenset({"transaction_id", "occurred_at", "amount"})
+
+
+def infer(
+    sample: bytes,
+    file_name: str,
+    sources: Sources | None = None,
+    *,
+    section: Section | None = None,
+    read_ahead: Callable[[], bytes] | None = None,
+) -> FilePlan:
+    """Finds the mapping of a file.
+
+    Args:
+        sample: the file's beginning, decompressed, SAMPLE_BYTES or all of it.
+        file_name: what the mapping's patterns are compared with, and what errors name.
+        sources: the mapping file; the first section that fits the name applies.
+        section: this section instead (command-line overrides are in it already).
+        read_ahead: gives the next piece of the file, ``b""`` at its end; called only while day and month are open.
+
+    Raises:
+        ConfigError: an empty file, or a mapping that names what is not there.
+    """
+    section = section or (sources.section_for(file_name) if sources else None) or Section()
+    dialect, rows = find_dialect(sample, section.given, file_name)
+    if not dialect.columns:
+        raise ConfigError(f"{file_name}: no rows of cells were found; give the delimiter or the header_line")
+    _check_columns(section, dialect, file_name)
+    if _is_canonical(dialect, rows, section):
+        return FilePlan(dialect, section.name, section.name or None, {}, Rules(), canonical=True)
+    found = _search(section, dialect, rows, read_ahead)
+    if not any(len(row.cells) == dialect.row_width and not row.is_blank for row in rows):
+        found.notes.append("the file has a header but no rows")
+    return _plan(found, dialect)
+
+
+def _search(
+    section: Section, dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
+) -> Findings:
+    found = Findings(_profiles(dialect, rows), section, languages_of(dialect.header_cells))
+    found.taken.update(found.profile(name).index for name in section.drop)
+    _take_attributes(found)
+    find_amount_first = "direction" in section.columns
+    if find_amount_first:
+        find_amount(found)
+    find_time(found, _cells_ahead(dialect, rows, None))
+    if read_ahead is not None and any("day_first" in question.lines[0] for question in found.undecided):
+        found = Findings(found.profiles, section, found.languages)
+        found.taken.update(found.profile(name).index for name in section.drop)
+        _take_attributes(found)
+        find_time(found, _cells_ahead(dialect, rows, read_ahead))
+    if "amount" not in found.uses and "debit" not in found.uses:
+        find_amount(found)
+    find_fields(found)
+    find_id(found, canonical_name="transaction_id" in dialect.columns)
+    return found
+
+
+def _profiles(dialect: Dialect, rows: Sequence[Row]) -> tuple[Profile, ...]:
+    header = [cell.strip() for cell in dialect.header_cells]
+    usual = [
+        row.cells
+        for row in rows
+        if len(row.cells) == dialect.row_width and not row.is_blank and [cell.strip() for cell in row.cells] != header
+    ][:PROFILED_ROWS]
+    return tuple(
+        Profile(name, index, [cell for row in usual if (cell := row[index].strip())], len(usual))
+        for index, name in enumerate(dialect.columns)
+    )
+
+
+def _cells_ahead(
+    dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
+) -> dict[str, list[str]]:
+    """Returns every cell of every column that may hold dates, of the sample and of what is read ahead."""
+    until = time.monotonic() + READ_AHEAD_S
+    cells: dict[str, set[str]] = {name: set() for name in dialect.columns}
+    pieces = [list(rows)]
+    rest = b""
+    while True:
+        for row in pieces.pop() if pieces else ():
+            if len(row.cells) == dialect.row_width:
+                for name, cell in zip(dialect.columns, row.cells, strict=True):
+                    if len(cell) <= 40 and len(cells[name]) < 20_000 and cell:
+                        cells[name].add(cell.strip())
+        data = read_ahead() if read_ahead is not None and time.monotonic() < until else b""
+        if not data:
+            return {name: sorted(found) for name, found in cells.items()}
+        data = rest + data
+        whole, _, rest = data.rpartition(b"\n")
+        pieces.append(rows_of(physical_lines(decode(whole, dialect.encoding)), dialect.delimiter, dialect.quotechar))
+
+
+def _take_attributes(found: Findings) -> None:
+    """A column called ``attributes`` that holds JSON objects is the record's own."""
+    for profile in found.profiles:
+        if profile.name == "attributes" and profile.share(lambda cell: cell[:1] == "{" and cell[-1:] == "}") == 1.0:
+            found.take("attributes", [profile], 1.0, "name (the field's own)")
+
+
+def _check_columns(section: Section, dialect: Dialect, file_name: str) -> None:
+    wanted = {name for names in section.columns.values() for name in names} | set(section.drop)
+    missing = sorted(wanted - set(dialect.columns))
+    if missing:
+        raise ConfigError(
+            f"{file_name}: the mapping [{section.name}] names columns that the file does not have: {', '.join(missing)}; "
+            f"it has: {', '.join(dialect.columns)}"
+        )
+
+
+def _is_canonical(dialect: Dialect, rows: Sequence[Row], section: Section) -> bool:
+    names = set(dialect.columns)
+    if not (REQUIRED_NAMES <= names <= set(FIELD_NAMES)) or len(names) != len(dialect.columns) or not dialect.header_line:
+        return False
+    if section.columns or section.constants or section.amount_unit or section.sign or section.date_format or section.drop:
+        return False
+    where = dialect.columns.index("occurred_at")
+    cells = [row.cells[where] for row in rows[:200] if len(row.cells) == dialect.row_width and row.cells[where]]
+    fitting = sum(INSTANT.fullmatch(cell) is not None for cell in cells)
+    how_much = dialect.columns.index("amount")
+    sums = [row.cells[how_much] for row in rows[:200] if len(row.cells) == dialect.row_width and row.cells[how_much]]
+    plain = sum(cell.lstrip("-").replace(".", "", 1).isdigit() for cell in sums)
+    return fitting * 2 >= len(cells) and plain * 2 >= len(sums)
+
+
+def _plan(found: Findings, dialect: Dialect) -> FilePlan:
+    section = found.section
+    rules = _rules(found)
+    if _uses_default_zone(found):
+        zone = section.time_zone or "UTC"
+        found.notes.append(f"times without an offset are read as {zone}" + ("" if section.time_zone else " (time_zone)"))
+    kept = tuple(
+        profile.name
+        for profile in found.profiles
+        if profile.name not in section.drop and (profile.index not in found.taken or _stays(found, profile.name))
+    )
+    return FilePlan(
+        dialect=dialect,
+        source=section.id_source or section.name or fingerprint(dialect),
+        section=section.name or None,
+        uses=dict(sorted(found.uses.items(), key=lambda item: _role_order(item[0]))),
+        rules=rules,
+        attributes=kept,
+        undecided=tuple(found.undecided),
+        notes=tuple(found.notes),
+    )
+
+
+def _stays(found: Findings, column: str) -> bool:
+    """True where a used column also stays in ``attributes``, because its field does not hold all of it."""
+    for role, use in found.uses.items():
+        if column in use.columns:
+            factor = role == "quantity" or (role == "amount" and "quantity" in found.uses)
+            return factor or (role == "merchant" and column != use.columns[0]) or role == "step"
+    return False
+
+
+def _role_order(role: str) -> int:
+    return FIELD_NAMES.index(role) if role in FIELD_NAMES else 2 if role in ("debit", "credit", "direction") else 1
+
+
+def _rules(found: Findings) -> Rules:
+    section, rules = found.section, dict(found.rules)
+    for key in ("date_format", "time_zone", "epoch_unit", "step_origin", "step_unit", "amount_unit", "id_prefix"):
+        value = getattr(section, key)
+        if value is not None:
+            rules[key] = value
+    if section.sign == "negate" and rules.get("sign", "as_is") == "as_is":
+        rules["sign"] = "negate"
+    return Rules(
+        **rules,
+        constants=dict(section.constants),
+        skip_rows=section.skip_rows,
+        drop=section.drop,
+        debit_words=section.debit_words,
+        credit_words=section.credit_words,
+    )
+
+
+def _uses_default_zone(found: Findings) -> bool:
+    if found.rules.get("epoch_unit") or "time_zone" in found.uses or "step" in found.uses:
+        return False
+    columns = [name for role in ("occurred_at", "date", "time") if role in found.uses for name in found.uses[role].columns]
+    cells = [cell for name in columns for cell in found.profile(name).cells[:50]]
+    return not any(INSTANT.fullmatch(cell) for cell in cells)
+
+
+def fingerprint(dialect: Dialect) -> str:
+    """Returns the name that ids of an unmapped source start from: the same for every file with these columns."""
+    text = "\x1f".join(cell.strip() for cell in dialect.header_cells) or f"{dialect.row_width} columns"
+    return "columns-" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def known_names(dialect: Dialect) -> int:
+    """Returns how many of the columns the vocabulary knows."""
+    return sum(vocabulary.is_known(name) for name in dialect.columns)
