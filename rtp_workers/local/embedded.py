@@ -71,6 +71,11 @@ def together(steps: list[Callable[[], None]]) -> None:
         future.result()
 
 
+def platform_lock(home: Path) -> Path:
+    """Returns the file whose lock the running platform of a home holds."""
+    return home / "run" / "platform.lock"
+
+
 @contextmanager
 def home_locked(home: Path) -> Iterator[None]:
     """Holds the home for this process: one platform per home. The kernel lets go of it when we die.
@@ -78,7 +83,7 @@ def home_locked(home: Path) -> Iterator[None]:
     Raises:
         ConfigError: another platform runs in it.
     """
-    path = home / "run" / "platform.lock"
+    path = platform_lock(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
