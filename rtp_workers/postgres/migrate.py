@@ -11,6 +11,7 @@ import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -172,7 +173,7 @@ def _after(config: Config, revision: str | None) -> list[str]:
     script = ScriptDirectory.from_config(config)
     try:
         return [item.revision for item in reversed(list(script.iterate_revisions("head", revision or "base")))]
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise ConfigError(
             f"the database is at revision {revision}, which this version of rtp does not know; use a newer rtp"
         ) from error
