@@ -94,6 +94,9 @@ class RecordReader:
             position += len(self._delimiter)
 
     def _after(self, line: str, position: int, opening: int) -> int:
+        # Padding between a closing quote and the delimiter belongs to no cell; some exports pad with tabs.
+        while line.startswith((" ", "\t"), position) and not line.startswith(self._delimiter, position):
+            position += 1
         if line.startswith(self._delimiter, position):
             return position
         if line[position:] in _LINE_ENDS:

@@ -73,3 +73,28 @@ def is_balance_line(cell: str) -> bool:
 @lru_cache(maxsize=1)
 def _whole_lines() -> frozenset[str]:
     return frozenset(normalise(text) for text in _tables()["balance_lines"]["whole"])
+
+
+@lru_cache(maxsize=1)
+def _balance_starts() -> frozenset[str]:
+    return frozenset(normalise(text)[:4] for text in _tables()["balance_lines"]["starts"])
+
+
+@lru_cache(maxsize=1)
+def _balance_phrases() -> tuple[str, ...]:
+    return tuple(normalise(text) for text in _tables()["balance_lines"]["starts"])
+
+
+def looks_like_balance_line(cell: str) -> bool:
+    """True where a description opens like that of a balance; single words (a shop called Total) do not count."""
+    if cell[:4].lower() not in _first_letters():
+        return False
+    text = normalise(cell)
+    return len(text) <= 60 and text.startswith(_balance_phrases())
+
+
+@lru_cache(maxsize=1)
+def _first_letters() -> frozenset[str]:
+    plain = _balance_starts()
+    accented = {text[:4].lower() for text in _tables()["balance_lines"]["starts"]}
+    return frozenset(plain | accented | {"eröf", "erof", "nyit", "záró", "zaro"})

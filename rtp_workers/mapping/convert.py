@@ -1,0 +1,201 @@
+"""Rows of a foreign file -> rows of canonical cells, column by column, and the rows that cannot be one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from rtp_workers.mapping import texts
+from rtp_workers.mapping.how_much import HowMuch
+from rtp_workers.mapping.ids import DerivedIds, OccurrenceCounter
+from rtp_workers.mapping.instants import Instants, NoInstantError
+from rtp_workers.mapping.plan import FilePlan
+from rtp_workers.mapping.words import is_balance_line, looks_like_balance_line
+from rtp_workers.record.transaction import FIELD_NAMES, MAX_ATTRIBUTES_BYTES
+
+Cells = Sequence[Sequence[str]]
+_ENCODER = msgspec.json.Encoder()
+# json.dumps, which the limit is defined by, writes two more blanks a member than the compact form.
+BLANKS_PER_MEMBER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that is not loaded: its position among the rows given, a stable code and one sentence."""
+
+    index: int
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Converted:
+    """Canonical rows and refusals.
+
+    Attributes:
+        rows: cells in the order of `Converter.columns`; ``""`` is null; ``attributes`` is JSON within its limits.
+        kept: position of each among the rows given.
+        refused: by position.
+    """
+
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+class Converter:
+    """Converts the rows of one file, in file order. Not thread-safe.
+
+    Args:
+        plan: a plan without open questions.
+        counter: for derived ids; None counts in memory only, which is right for a sample.
+
+    Attributes:
+        columns: the fields of each converted row, in the record's order.
+    """
+
+    columns: tuple[str, ...] = FIELD_NAMES
+
+    def __init__(self, plan: FilePlan, counter: OccurrenceCounter | None = None) -> None:
+        self._plan = plan
+        self._where = {name: at for at, name in enumerate(plan.dialect.columns)}
+        self._header = tuple(cell.strip() for cell in plan.dialect.header_cells)
+        self._instants = Instants(plan)
+        self._how_much = HowMuch(plan, self._where)
+        self._fields = {name: texts.FieldCells(name, plan, self._where) for name in texts.TEXT_FIELDS}
+        self._kept_columns = [(name, self._where[name]) for name in plan.attributes]
+        self._ids = DerivedIds(plan.source, counter or OccurrenceCounter.in_memory()) if plan.derives_ids else None
+        self._id_columns = [] if self._ids else [self._where[name] for name in plan.uses["transaction_id"].columns]
+        self._base = self._where[plan.uses["attributes"].columns[0]] if "attributes" in plan.uses else None
+
+    def count(self, rows: Cells) -> None:
+        """Counts rows that were loaded before: a load that goes on in the middle gives its rows the right ids."""
+        if self._ids is not None:
+            self._ids.ids(rows)
+
+    def convert(self, rows: Cells) -> Converted:
+        """Converts rows that all have the plan's width."""
+        converted = Converted()
+        if not rows:
+            return converted
+        columns: list[Sequence[str]] = list(zip(*rows, strict=True))
+        refused = self._form_refusals(rows, columns)
+        ids = self._ids.ids(rows) if self._ids is not None else self._own_ids(columns, refused)
+        instants = self._times(rows, columns, refused)
+        sums, signs = self._how_much.read(columns, refused)
+        fields, leftovers = self._texts(columns, signs)
+        attributes = self._attributes(rows, leftovers, refused)
+        self._name_balance_lines(rows, refused)
+        ordered = zip(ids, instants, sums, *(fields[name] for name in texts.TEXT_FIELDS), attributes, strict=True)
+        if not refused:
+            converted.rows = list(ordered)
+            converted.kept = list(range(len(rows)))
+            return converted
+        for index, row in enumerate(ordered):
+            if index not in refused:
+                converted.rows.append(row)
+                converted.kept.append(index)
+        converted.refused = [Refused(index, *refused[index]) for index in sorted(refused)]
+        return converted
+
+    def _form_refusals(self, rows: Cells, columns: Cells) -> dict[int, tuple[str, str]]:
+        """Returns the rows that are no transaction by their form: repeated headers, balance lines, skipped ones."""
+        refused: dict[int, tuple[str, str]] = {}
+        for at in self._fields["merchant"].positions[:1] + self._fields["category"].positions[:1]:
+            for index, cell in enumerate(columns[at]):
+                if looks_like_balance_line(cell):
+                    refused[index] = ("balance_line", f"{cell.strip()[:60]!r} is a balance, not a transaction")
+        if self._header:
+            first = self._header[0]
+            for index, cell in enumerate(columns[0]):
+                if cell.strip() == first and tuple(other.strip() for other in rows[index]) == self._header:
+                    refused[index] = ("repeated_header", "the row repeats the header")
+        for start in self._plan.rules.skip_rows:
+            for index, row in enumerate(rows):
+                if any(cell.strip().startswith(start) for cell in row):
+                    refused[index] = ("skipped_by_mapping", f"a cell starts with {start!r}, which the mapping skips")
+        return refused
+
+    def _times(self, rows: Cells, columns: Cells, refused: dict[int, tuple[str, str]]) -> list[str]:
+        constant = self._plan.rules.constants.get("occurred_at")
+        if constant is not None:
+            return [constant] * len(rows)
+        answers = self._instants.read([columns[at] for at in self._instants.columns])
+        found = []
+        for index, answer in enumerate(answers):
+            if isinstance(answer, NoInstantError):
+                refused.setdefault(index, (answer.reason, str(answer)))
+                found.append("")
+            else:
+                found.append(answer)
+        return found
+
+    def _own_ids(self, columns: Cells, refused: dict[int, tuple[str, str]]) -> list[str]:
+        prefix = self._plan.rules.id_prefix
+        parts = [[cell.strip(texts.PADDING) for cell in columns[at]] for at in self._id_columns]
+        found = parts[0] if len(parts) == 1 else ["/".join(part) for part in zip(*parts, strict=True)]
+        for index, part in enumerate(parts[-1]):
+            if not part:
+                refused.setdefault(index, ("transaction_id_missing", "the row has no id"))
+        return [prefix + value for value in found] if prefix else found
+
+    def _texts(self, columns: Cells, signs: Sequence[str]) -> tuple[dict[str, list[str]], dict[int, dict[str, str]]]:
+        """Returns the text fields, and by row what did not fit one and goes into ``attributes``."""
+        leftovers: dict[int, dict[str, str]] = {}
+        found = {name: self._fields[name].read(columns, leftovers) for name in texts.TEXT_FIELDS}
+        if signs and "currency" not in self._plan.uses and "currency" not in self._plan.rules.constants:
+            default = self._plan.rules.currency
+            found["currency"] = [default or sign for sign in signs]
+        return found, leftovers
+
+    def _attributes(
+        self, rows: Cells, leftovers: dict[int, dict[str, str]], refused: dict[int, tuple[str, str]]
+    ) -> list[str]:
+        found = []
+        names, encode = self._kept_columns, _ENCODER.encode
+        for index, row in enumerate(rows):
+            members: dict[str, Any] = {name: text for name, at in names if (text := row[at].strip(texts.BLANK))}
+            if index in leftovers:
+                members.update(leftovers[index])
+            if self._base is not None and row[self._base].strip():
+                members.update(self._given_attributes(row[self._base], index, refused))
+            if not members:
+                found.append("")
+                continue
+            text = encode(members).decode()
+            if len(text) * 4 > MAX_ATTRIBUTES_BYTES or "\\u0000" in text:
+                self._check_attributes(text, len(members), index, refused)
+            found.append(text)
+        return found
+
+    @staticmethod
+    def _given_attributes(cell: str, index: int, refused: dict[int, tuple[str, str]]) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(cell, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeError) as error:
+            refused.setdefault(index, ("attributes_object", f"attributes are no JSON object: {error}"))
+            return {}
+
+    @staticmethod
+    def _check_attributes(text: str, members: int, index: int, refused: dict[int, tuple[str, str]]) -> None:
+        size = len(text.encode()) + BLANKS_PER_MEMBER * members
+        if size > MAX_ATTRIBUTES_BYTES:
+            detail = f"the columns without a field have {size:,} bytes; 8,192 are allowed: drop some in the mapping"
+            refused.setdefault(index, ("attributes_size", detail))
+        if "\\u0000" in text:
+            refused.setdefault(index, ("nul_in_text", "a cell holds U+0000, which no text column can store"))
+
+    @staticmethod
+    def _name_balance_lines(rows: Cells, refused: dict[int, tuple[str, str]]) -> None:
+        """Says of a refused row that it is blank or a total, where that is why it has no date or amount."""
+        for index, (reason, _) in list(refused.items()):
+            if not any(cell.strip(texts.BLANK) for cell in rows[index]):
+                refused[index] = ("blank_row", "every cell of the row is empty")
+            elif reason.startswith(("occurred_at", "amount")):
+                line = next((cell for cell in rows[index] if is_balance_line(cell)), None)
+                if line is not None:
+                    refused[index] = ("balance_line", f"{line.strip()[:60]!r} is a balance or total, not a transaction")
+

@@ -1,0 +1,173 @@
+"""Ids for rows that have none: from the source's name, the row's own cells and its number among identical rows.
+
+The same export loaded again, renamed, or grown at its end gives the same ids; two identical purchases get two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIGEST_BYTES = 16
+MEMORY_ROWS = 300_000
+MERGE_RUNS = 8
+MERGE_SLICES = 64
+SEPARATOR = "\x1f"
+
+Keys = NDArray[np.uint64]
+Counts = NDArray[np.int64]
+
+
+class OccurrenceCounter:
+    """Counts identical rows in bounded memory: at most MEMORY_ROWS keys, the rest in sorted files on disk.
+
+    A key is 64 bits of a row's digest. Two different rows that share one (one chance in millions for a file of
+    ten million rows) only number each other up, the same way at every load: their ids differ by the whole digest.
+
+    Args:
+        folder: where counts may be spilled; a folder of its own is made in it when needed and removed by `close`.
+    """
+
+    def __init__(self, folder: Path, memory_rows: int = MEMORY_ROWS) -> None:
+        self._parent = folder
+        self._folder: Path | None = None
+        self._memory_rows = memory_rows
+        self._recent: dict[int, int] = {}
+        self._runs: list[tuple[int, Path]] = []
+        self._open: dict[Path, tuple[Keys, Counts]] = {}
+        self._made = 0
+
+    @classmethod
+    def in_memory(cls) -> OccurrenceCounter:
+        """Returns a counter for a sample, which never spills."""
+        return cls(Path(), memory_rows=2**62)
+
+    def number(self, keys: Keys) -> list[int]:
+        """Returns for each row how many rows with its key came before it, plus one; and counts them."""
+        before = self._on_disk(keys)
+        recent = self._recent
+        numbers: list[int] = []
+        for key, earlier in zip(keys.tolist(), before.tolist(), strict=True):
+            count = recent.get(key, 0) + 1
+            recent[key] = count
+            numbers.append(count + earlier)
+        if len(recent) >= self._memory_rows:
+            self._spill()
+        return numbers
+
+    def close(self) -> None:
+        """Removes what was spilled. Counts are rebuilt by reading the file's earlier rows again."""
+        self._open.clear()
+        self._runs.clear()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def __enter__(self) -> OccurrenceCounter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _on_disk(self, keys: Keys) -> Counts:
+        found = np.zeros(len(keys), dtype=np.int64)
+        for _, path in self._runs:
+            run_keys, run_counts = self._open[path]
+            at = np.searchsorted(run_keys, keys)
+            at[at == len(run_keys)] = 0
+            found += np.where(run_keys[at] == keys, run_counts[at], 0)
+        return found
+
+    def _spill(self) -> None:
+        keys = np.fromiter(self._recent.keys(), dtype=np.uint64, count=len(self._recent))
+        counts = np.fromiter(self._recent.values(), dtype=np.int64, count=len(self._recent))
+        order = np.argsort(keys)
+        self._recent.clear()
+        path = self._new_run(len(keys))
+        self._open[path][0][:] = keys[order]
+        self._open[path][1][:] = counts[order]
+        self._runs.append((0, path))
+        level = 0
+        while len(same := [path for at, path in self._runs if at == level]) >= MERGE_RUNS:
+            self._merge(level, same)
+            level += 1
+
+    def _new_run(self, size: int) -> Path:
+        if self._folder is None:
+            self._parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix="occurrences-", dir=self._parent))
+        self._made += 1
+        path = self._folder / f"{self._made}"
+        keys: Keys = np.memmap(path.with_suffix(".keys"), dtype=np.uint64, mode="w+", shape=(size,))
+        counts: Counts = np.memmap(path.with_suffix(".counts"), dtype=np.int64, mode="w+", shape=(size,))
+        self._open[path] = (keys, counts)
+        return path
+
+    def _merge(self, level: int, paths: list[Path]) -> None:
+        """Merges sorted runs slice by slice of the key space, so that memory holds one slice at a time."""
+        target = self._new_run(sum(len(self._open[path][0]) for path in paths))
+        keys, counts = self._open[target]
+        filled = 0
+        bounds = [round(slice_ * (2**64 / MERGE_SLICES)) for slice_ in range(1, MERGE_SLICES)]
+        edges = {path: [0, *self._edges(path, bounds), len(self._open[path][0])] for path in paths}
+        for slice_ in range(MERGE_SLICES):
+            spans = {path: slice(edges[path][slice_], edges[path][slice_ + 1]) for path in paths}
+            some_keys = np.concatenate([self._open[path][0][span] for path, span in spans.items()])
+            some_counts = np.concatenate([self._open[path][1][span] for path, span in spans.items()])
+            unique, inverse = np.unique(some_keys, return_inverse=True)
+            sums = np.zeros(len(unique), dtype=np.int64)
+            np.add.at(sums, inverse, some_counts)
+            keys[filled : filled + len(unique)] = unique
+            counts[filled : filled + len(unique)] = sums
+            filled += len(unique)
+        self._open[target] = (keys[:filled], counts[:filled])
+        self._runs = [(at, path) for at, path in self._runs if path not in paths] + [(level + 1, target)]
+        for path in paths:
+            del self._open[path]
+            path.with_suffix(".keys").unlink()
+            path.with_suffix(".counts").unlink()
+
+    def _edges(self, path: Path, bounds: Sequence[int]) -> list[int]:
+        keys = self._open[path][0]
+        return [int(edge) for edge in np.searchsorted(keys, np.array(bounds, dtype=np.uint64))]
+
+
+class DerivedIds:
+    """Gives each row its id; the rows must come in file order, from the first.
+
+    Args:
+        source: the source's name in the mapping.
+        counter: numbers identical rows.
+    """
+
+    def __init__(self, source: str, counter: OccurrenceCounter) -> None:
+        self._prefix = hashlib.blake2b(source.encode(), digest_size=DIGEST_BYTES)
+        self._counter = counter
+
+    def digests(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
+        """Returns the digest of each row's cells, without padding and without empty cells at its end."""
+        found = []
+        for row in rows:
+            digest = self._prefix.copy()
+            digest.update(SEPARATOR.join(row).rstrip(SEPARATOR + " \t").encode("utf-8", "surrogatepass"))
+            found.append(digest.digest())
+        return found
+
+    def ids(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        """Returns an id a row, 32 hexadecimal digits and the occurrence number from the second on."""
+        digests = self.digests(rows)
+        keys = np.frombuffer(b"".join(digests), dtype=np.uint64)[::2] if digests else np.empty(0, dtype=np.uint64)
+        numbers = self._counter.number(keys)
+        return [
+            digest.hex() if number == 1 else f"{digest.hex()}-{number}"
+            for digest, number in zip(digests, numbers, strict=True)
+        ]

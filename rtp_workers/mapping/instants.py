@@ -1,0 +1,238 @@
+"""Cells that say when -> RFC 3339 texts, by the plan's rules; what does not fit becomes a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from rtp_workers.mapping import dates
+from rtp_workers.mapping.plan import FilePlan, Rules
+
+EXCEL = "excel"
+EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
+STEP_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+EPOCH_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
+CACHE_ENTRIES = 100_000
+LOOKED_AT_CLOCKS = 20_000
+
+
+class NoInstantError(ValueError):
+    """Cells that name no instant. ``reason`` is a stable code; the message is one sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+Answer = str | NoInstantError
+
+
+class Instants:
+    """Reads the time columns of one file. Not thread-safe: it remembers cells that it has seen.
+
+    Attributes:
+        columns: positions of the columns to read, in the order in which `read` wants them.
+    """
+
+    def __init__(self, plan: FilePlan) -> None:
+        self._rules = plan.rules
+        self._constant = plan.rules.constants.get("occurred_at")
+        self._seen: dict[tuple[str, ...], Answer] = {}
+        self._days: dict[str, str] = {}
+        self._clocks: dict[str, str] = {}
+        where = {name: at for at, name in enumerate(plan.dialect.columns)}
+        self.columns, self._parse = _reading(plan, where)
+        zones = [where[plan.uses["time_zone"].columns[0]]] if "time_zone" in plan.uses else []
+        self._zoned = bool(zones)
+        self.columns += zones
+        plain = plan.rules.date_format is None and plan.rules.epoch_unit is None and "step" not in plan.uses
+        self._splits = plain and len(self.columns) == 1 and plan.rules.time_zone == "UTC"
+
+    def read(self, columns: Sequence[Sequence[str]]) -> list[Answer]:
+        """Returns one answer a row; ``columns`` are the cells of `columns`, all of one length."""
+        if self._constant is not None and not columns:
+            return []
+        if len(self._seen) > CACHE_ENTRIES:
+            self._seen.clear()
+        if self._splits:
+            return list(map(self._split, columns[0]))
+        return list(map(self._whole, zip(*columns, strict=True)))
+
+    def _split(self, cell: str) -> Answer:
+        """Puts an instant together from a date and a clock that were read before: most cells of most files."""
+        head, mark, tail = cell.partition(" ")
+        if not mark:
+            head, mark, tail = cell.partition("T")
+        day, clock = self._days.get(head), self._clocks.get(tail)
+        if day is not None and clock is not None:
+            return f"{day}T{clock}Z"
+        answer = self._whole((cell,))
+        if isinstance(answer, str) and answer.endswith("Z"):
+            alone = dates.parse(head, self._order)
+            if alone is not None and alone.clock is None and (not tail or dates.parse_clock(tail) == (answer[11:-1], None)):
+                if len(self._days) + len(self._clocks) > CACHE_ENTRIES:
+                    self._days.clear()
+                    self._clocks.clear()
+                self._days[head] = alone.day
+                self._clocks[tail] = answer[11:-1]
+        return answer
+
+    @property
+    def _order(self) -> dates.Order:
+        return _order(self._rules)
+
+    def _whole(self, cells: tuple[str, ...]) -> Answer:
+        known = self._seen.get(cells)
+        if known is None:
+            known = self._seen[cells] = self._answer(cells)
+        return known
+
+    def _answer(self, cells: tuple[str, ...]) -> Answer:
+        parts = cells[:-1] if self._zoned else cells
+        if not any(cell.strip() for cell in parts):
+            return NoInstantError("occurred_at_missing", "the row has no date")
+        try:
+            moment = self._parse(parts)
+        except NoInstantError as error:
+            return error
+        if isinstance(moment, str):
+            return moment
+        zone = moment.zone or (cells[-1].strip() if self._zoned else "") or self._rules.time_zone
+        offset = offset_of(zone, moment.day, moment.clock or "00:00:00")
+        if offset is None:
+            return NoInstantError("occurred_at_zone_unknown", f"{zone!r} is no time zone that is known")
+        return f"{moment.day}T{moment.clock or '00:00:00'}{offset}"
+
+
+def _order(rules: Rules) -> dates.Order:
+    return "DMY" if rules.date_order == "DMY" else "MDY" if rules.date_order == "MDY" else "YMD"
+
+
+Parse = Callable[[tuple[str, ...]], dates.Moment | str]
+
+
+def _reading(plan: FilePlan, where: dict[str, int]) -> tuple[list[int], Parse]:
+    """Returns the columns that say when, and the function that reads them."""
+    uses, rules = plan.uses, plan.rules
+    if "step" in uses:
+        return [where[uses["step"].columns[0]]], lambda cells: _step(cells[0], rules)
+    if "year" in uses:
+        names = [uses[role].columns[0] for role in ("year", "month", "day", "time") if role in uses]
+        return [where[name] for name in names], _calendar
+    names = [name for role in ("occurred_at", "date", "time") if role in uses for name in uses[role].columns]
+    positions = [where[name] for name in names]
+    if rules.epoch_unit is not None:
+        return positions, lambda cells: _epoch(cells[0], rules.epoch_unit or "s")
+    if rules.date_format == EXCEL:
+        return positions, lambda cells: _excel(cells[0])
+    if rules.date_format is not None:
+        pattern = rules.date_format
+        return positions, lambda cells: _formatted(" ".join(cell.strip() for cell in cells), pattern)
+    order = _order(rules)
+    return positions, lambda cells: _dated(cells, order)
+
+
+def _dated(cells: tuple[str, ...], order: dates.Order) -> dates.Moment:
+    day = dates.parse(cells[0], order)
+    if day is None:
+        raise _no_date(cells[0], order)
+    if len(cells) == 1 or not cells[1].strip():
+        return day
+    return dates.Moment(day.day, *_clock(cells[1]))
+
+
+def _no_date(cell: str, order: dates.Order) -> NoInstantError:
+    other = next((name for name in dates.ORDERS if dates.parse(cell, name) is not None), None)
+    if other is not None:
+        words = {"DMY": "day first", "MDY": "month first", "YMD": "year first"}
+        return NoInstantError("occurred_at_contradicts_order", f"{cell[:40]!r} is no date with the {words[order]}")
+    return NoInstantError("occurred_at_not_a_date", f"{cell[:40]!r} is no date")
+
+
+def _clock(cell: str) -> tuple[str, str | None]:
+    found = dates.parse_clock(cell, _digits(cell))
+    if found is None:
+        raise NoInstantError("occurred_at_not_a_time", f"{cell[:40]!r} is no time of day")
+    return found
+
+
+def _digits(cell: str) -> str:
+    """A zero-padded number of four digits is HHMM; shorter or longer ones have lost zeros of HHMMSS."""
+    text = cell.strip()
+    return "HHMM" if len(text) == 4 and text.isdigit() and text[0] == "0" else "HHMMSS"
+
+
+def _calendar(cells: tuple[str, ...]) -> dates.Moment:
+    year, month, day = (cell.strip().split(".")[0] for cell in cells[:3])
+    text = f"{year}-{month.zfill(2)}-{day.zfill(2)}"
+    moment = dates.parse(text, "YMD")
+    if moment is None:
+        raise NoInstantError("occurred_at_not_a_date", f"{text[:40]!r} is no date")
+    return dates.Moment(moment.day, *_clock(cells[3])) if len(cells) > 3 and cells[3].strip() else moment
+
+
+def _formatted(cell: str, pattern: str) -> dates.Moment:
+    moment = dates.parse_format(cell, pattern)
+    if moment is None:
+        raise NoInstantError("occurred_at_not_a_date", f"{cell[:40]!r} is not written as {pattern}")
+    return moment
+
+
+def _number(cell: str) -> Decimal:
+    try:
+        number = Decimal(cell.strip())
+    except InvalidOperation as error:
+        raise NoInstantError("occurred_at_not_a_number", f"{cell[:40]!r} is no number") from error
+    if not number.is_finite():
+        raise NoInstantError("occurred_at_not_a_number", f"{cell[:40]!r} is no number")
+    return number
+
+
+def _after(start: datetime, seconds: Decimal, cell: str) -> str:
+    try:
+        found = start + timedelta(microseconds=int(seconds * 1_000_000))
+    except (OverflowError, ValueError) as error:
+        raise NoInstantError("occurred_at_range", f"{cell[:40]!r} is beyond the calendar") from error
+    return found.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _epoch(cell: str, unit: str) -> str:
+    return _after(datetime(1970, 1, 1, tzinfo=UTC), _number(cell) / EPOCH_PER_S[unit], cell)
+
+
+def _excel(cell: str) -> dates.Moment:
+    text = _after(EXCEL_EPOCH, _number(cell) * 86_400, cell)
+    return dates.Moment(text[:10], text[11:-1])
+
+
+def _step(cell: str, rules: Rules) -> str:
+    origin = datetime.fromisoformat(rules.step_origin or "1970-01-01T00:00:00+00:00")
+    return _after(origin, _number(cell) * STEP_S[rules.step_unit], cell)
+
+
+@lru_cache(maxsize=100_000)
+def _local_offset(zone: str, day: str, minute: str) -> str | None:
+    try:
+        moment = datetime.fromisoformat(f"{day}T{minute}").replace(tzinfo=ZoneInfo(zone))
+    except (ZoneInfoNotFoundError, ValueError, IsADirectoryError):
+        return None
+    offset = moment.utcoffset() or timedelta()
+    # Local mean time of long ago has seconds; RFC 3339 has none.
+    return _offset_text(round(offset.total_seconds() / 60))
+
+
+def _offset_text(minutes: int) -> str:
+    sign = "-" if minutes < 0 else "+"
+    return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}" if minutes else "Z"
+
+
+def offset_of(zone: str, day: str, clock: str) -> str | None:
+    """Returns the offset of a zone (IANA name, abbreviation or offset) at a local time, or None where unknown.
+
+    A local time that occurs twice, when clocks go back, is the first of the two.
+    """
+    minutes = dates.offset_minutes(zone)
+    return _offset_text(minutes) if minutes is not None else _local_offset(zone, day, clock[:5])

@@ -1,0 +1,73 @@
+"""Cells -> the record's text fields; what does not fit a field's rule goes into ``attributes``, never lost or cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rtp_workers.mapping.countries import country_code
+from rtp_workers.mapping.plan import FilePlan
+from rtp_workers.mapping.profile import currency_code
+from rtp_workers.record.transaction import FIELDS
+
+TEXT_FIELDS = ("customer_id", "merchant", "category", "currency", "payment_method", "status", "country")
+BLANK = " \t\r\n\u00a0\u202f\ufeff"
+PADDING = BLANK + "\"'"  # quotes that a broken export left around an id
+NOTHING = frozenset({"", "/", "-", "--", "NULL", "null", "NaN", "nan", "None", "\\N"})
+CACHE_ENTRIES = 200_000
+_LIMITS = {field.name: field.rule.max_length or 0 for field in FIELDS}
+CODES: dict[str, Callable[[str], str | None]] = {"currency": currency_code, "country": country_code}
+
+
+class FieldCells:
+    """Reads one text field. Several columns: the first that is filled counts.
+
+    Attributes:
+        positions: the columns of the field; empty where the file has none.
+    """
+
+    def __init__(self, field: str, plan: FilePlan, where: dict[str, int]) -> None:
+        self.field = field
+        use = plan.uses.get(field)
+        self.positions = [where[name] for name in use.columns] if use is not None else []
+        self._names = use.columns if use is not None else ()
+        self._constant = plan.rules.constants.get(field, "")
+        if not self._constant and field == "currency":
+            self._constant = plan.rules.currency or ""
+        self._code = CODES.get(field)
+        self._limit = _LIMITS[field]
+        self._seen: dict[str, str | None] = {}
+
+    def read(self, columns: Sequence[Sequence[str]], leftovers: dict[int, dict[str, str]]) -> list[str]:
+        """Returns a text a row, ``""`` for null; cells that fit no rule are added to ``leftovers`` by row."""
+        if not self.positions:
+            return [self._constant] * len(columns[0])
+        if len(self._seen) > CACHE_ENTRIES:
+            self._seen.clear()
+        cells = columns[self.positions[0]]
+        if len(self.positions) > 1:
+            cells = [self._first(row) for row in zip(*(columns[at] for at in self.positions), strict=True)]
+        found = [self._value(cell) for cell in cells]
+        if None in found:
+            for index, value in enumerate(found):
+                if value is None:
+                    leftovers.setdefault(index, {})[self._names[0]] = cells[index].strip(BLANK)
+        return [value or self._constant for value in found]
+
+    @staticmethod
+    def _first(cells: tuple[str, ...]) -> str:
+        return next((cell for cell in cells if cell.strip(BLANK) not in NOTHING), "")
+
+    def _value(self, cell: str) -> str | None:
+        try:
+            return self._seen[cell]
+        except KeyError:
+            value = self._seen[cell] = self._read(cell)
+            return value
+
+    def _read(self, cell: str) -> str | None:
+        text = cell.strip(PADDING if self.field == "customer_id" else BLANK)
+        if text in NOTHING:
+            return ""
+        if self._code is not None:
+            return self._code(text)
+        return text if len(text) <= self._limit else None
