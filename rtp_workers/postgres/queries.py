@@ -190,7 +190,7 @@ def _read(cursor: Cursor) -> Snapshot:
         dead_letters=dead_letters,
         purged_rows=purged_rows,
         purged_dead_letters=purged_dead_letters,
-        broken_keys=[table for table, columns in PRIMARY_KEYS.items() if not _key_holds(cursor, table, columns)],
+        broken_keys=[table for table, columns in PRIMARY_KEYS.items() if not key_holds(cursor, table, columns)],
         open_holes=holes,
     )
 
@@ -200,6 +200,7 @@ def _ledger(cursor: Cursor) -> list[LedgerRow]:
     return [LedgerRow(*row) for row in cursor.fetchall()]
 
 
-def _key_holds(cursor: Cursor, table: str, columns: list[str]) -> bool:
+def key_holds(cursor: Cursor, table: str, columns: list[str]) -> bool:
+    """Tells whether the table's primary key is there, valid, and on these columns: a look into the catalog."""
     cursor.execute(_KEYS, {"table": f"public.{table}", "columns": columns})
     return [holds for _, holds in cursor.fetchall()] == [True]
