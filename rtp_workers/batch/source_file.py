@@ -73,6 +73,11 @@ class SourceFile:
                 "Fetch the file again, then run the load again: it goes on from there"
             ) from error
 
+    @property
+    def size_bytes(self) -> int | None:
+        """The file's own size (compressed, where it is); None for stdin."""
+        return self.state.size_bytes if self.state is not None else None
+
     def position_bytes(self) -> int:
         """Returns how far the file itself (compressed, where it is) has been read; 0 for stdin."""
         return self._raw.tell() if self.state is not None else 0
@@ -88,6 +93,29 @@ class SourceFile:
                 "what is loaded so far is kept. Run the load again when the file is complete: it goes on from there",
                 retry_after_s=SETTLED_AFTER_S,
             )
+
+
+class Replayed:
+    """A source whose beginning has been read already, as a sample."""
+
+    def __init__(self, beginning: bytes, rest: ByteSource) -> None:
+        self._beginning = beginning
+        self._rest = rest
+
+    def read(self, size_bytes: int, /) -> bytes:
+        if not self._beginning:
+            return self._rest.read(size_bytes)
+        data, self._beginning = self._beginning[:size_bytes], self._beginning[size_bytes:]
+        return data
+
+
+def read_sample(source: ByteSource, size_bytes: int) -> bytes:
+    """Returns the beginning of the content: `size_bytes`, or all of it."""
+    parts: list[bytes] = []
+    while size_bytes > 0 and (data := source.read(size_bytes)):
+        parts.append(data)
+        size_bytes -= len(data)
+    return b"".join(parts)
 
 
 @contextmanager

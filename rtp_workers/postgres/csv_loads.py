@@ -22,6 +22,7 @@ _COLUMNS = (
     "topic_id, last_offsets, resume_state, detail, started_at, updated_at, finished_at"
 )
 _FIND = f"select {_COLUMNS} from csv_loads where identity = %s"  # noqa: S608 - our own column names
+_FIND_BY_HEAD = f"select {_COLUMNS} from csv_loads where starts_with(identity, %s)"  # noqa: S608 - our own column names
 _RECENT = f"select {_COLUMNS} from csv_loads order by updated_at desc limit %s"  # noqa: S608 - our own column names
 _BEGIN = f"""
 insert into csv_loads (identity, file_name, state, size_bytes, topic_id) values (%s, %s, 'loading', %s, %s)
@@ -116,6 +117,13 @@ def find(connection: Connection, identity: str) -> CsvLoad | None:
         cursor.execute(_FIND, (identity,))
         row = cursor.fetchone()
     return None if row is None else _load(row)
+
+
+def find_by_head(connection: Connection, head: str) -> list[CsvLoad]:
+    """Returns the loads whose identity begins with `head`: of files that begin alike."""
+    with translated("read the progress of CSV loads"), connection.cursor() as cursor:
+        cursor.execute(_FIND_BY_HEAD, (head,))
+        return [_load(row) for row in cursor.fetchall()]
 
 
 def begin(

@@ -1,0 +1,135 @@
+"""A file's plan and its blocks -> chunks: records ready to be sent, rows refused, and the progress after them."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtp_workers.batch.blocks import Block, BlockReader
+from rtp_workers.batch.mapped_rows import MappedRows
+from rtp_workers.batch.row_encoder import Encoded, RowEncoder
+from rtp_workers.batch.rows import RefusedRow, RowParser, refused_row, unquoted_lines
+from rtp_workers.mapping.plan import Dialect, FilePlan
+from rtp_workers.postgres.csv_loads import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one block became.
+
+    Attributes:
+        encoded: values, keys and refused rows.
+        progress: of the whole file once all this is acknowledged; without resume_state.
+        digest: of the content before `progress.byte_offset`.
+        is_tail: the file's last line, which lacks its newline: it may not be complete yet.
+    """
+
+    encoded: Encoded
+    progress: Progress
+    digest: str
+    is_tail: bool
+
+
+class ChunkReader:
+    """Reads a file chunk by chunk, by its plan."""
+
+    def __init__(
+        self, reader: BlockReader, plan: FilePlan, start: Progress, counts_folder: Path | None = None
+    ) -> None:
+        """Skips to where `start` ends, or over the lines before the first row.
+
+        Args:
+            reader: at the content's beginning.
+            plan: decided.
+            start: progress to go on from.
+            counts_folder: where counts of identical rows may be spilled; None keeps them in memory.
+        """
+        dialect = plan.dialect
+        self._reader = reader
+        self._dialect = dialect
+        self._parser = RowParser(dialect.delimiter, dialect.quotechar, dialect.row_width)
+        self._mapped = None if plan.canonical else MappedRows(plan, counts_folder)
+        columns = dialect.columns if plan.canonical else MappedRows.columns
+        self._encoder = RowEncoder(columns, dialect.delimiter, dialect.quotechar)
+        self._progress = start
+        if plan.derives_ids:
+            self._count_again(start.byte_offset)
+        reader.skip(start.byte_offset)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yields the chunks up to the content's end."""
+        while (block := self._reader.next_block()) is not None:
+            first_line = self._progress.line_number + 1
+            text, first_line = self._without_preamble(block.text, first_line)
+            if block.overlong:
+                refused = refused_row(first_line, "line_too_long", "the line is over 1 MiB: no CSV row is", block.text)
+                encoded, rest, next_line = Encoded(refused=[refused]), "", first_line + 1
+            else:
+                encoded, rest, next_line = self._encoded(block, text, first_line)
+            self._reader.advance(block, rest)
+            yield self._chunk(block, encoded, next_line)
+
+    def close(self) -> None:
+        """Removes what was spilled."""
+        if self._mapped is not None:
+            self._mapped.close()
+
+    def _count_again(self, end: int) -> None:
+        """Reads the rows of earlier runs: the number of a row among identical ones is part of its derived id."""
+        line_number = 0
+        while self._reader.offset < end and (block := self._reader.next_block(stop_at=end)) is not None:
+            text, first_line = self._without_preamble(block.text, line_number + 1)
+            rows = self._parser.parse("" if block.overlong else text, first_line, at_end=block.at_end)
+            if self._mapped is not None:
+                self._mapped.count(rows)
+            line_number = rows.next_line - (0 if block.overlong else 1)
+            self._reader.advance(block, rows.rest)
+
+    def _chunk(self, block: Block, encoded: Encoded, next_line: int) -> Chunk:
+        done = self._progress
+        self._progress = dataclasses.replace(
+            done,
+            byte_offset=self._reader.offset,
+            line_number=next_line - 1,
+            rows_read=done.rows_read + len(encoded.values) + len(encoded.refused),
+            acknowledged=done.acknowledged + len(encoded.values),
+            refused=done.refused + len(encoded.refused),
+        )
+        is_tail = block.at_end and not block.data.endswith((b"\n", b"\r"))
+        return Chunk(encoded, self._progress, self._reader.digest(), is_tail)
+
+    def _encoded(self, block: Block, text: str, first_line: int) -> tuple[Encoded, str, int]:
+        if self._mapped is None and block.decodes and self._dialect.quotechar not in text:
+            lines = unquoted_lines(text)
+            encoded = self._encoder.encode_lines(lines, first_line, self._parser.refusal)
+            return encoded, "", first_line + lines.count("\n")
+        rows = self._parser.parse(text, first_line, at_end=block.at_end)
+        if self._mapped is not None:
+            encoded = self._mapped.encode(rows)
+        else:
+            encoded = self._encoder.encode_cells(rows.cells, rows.lines, rows.raws, rows.uncommon)
+        encoded.refused = _by_line(rows.refused, encoded.refused)
+        return encoded, rows.rest, rows.next_line
+
+    def _without_preamble(self, text: str, first_line: int) -> tuple[str, int]:
+        """Cuts off what stands before the first data row; all of it is in the first block."""
+        wanted = self._dialect.first_data_line
+        if first_line >= wanted:
+            return text, first_line
+        lines = io.StringIO(text, newline="")
+        while first_line < wanted and lines.readline():
+            first_line += 1
+        return lines.read(), first_line
+
+
+def first_lines(sample: bytes, dialect: Dialect) -> bytes:
+    """Returns the content up to the end of the first data row's line, of which a file that has grown still has all."""
+    lines = io.BytesIO(sample.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+    return b"".join(lines.readline() for _ in range(max(1, dialect.first_data_line)))
+
+
+def _by_line(some: list[RefusedRow], others: list[RefusedRow]) -> list[RefusedRow]:
+    return sorted(some + others, key=lambda row: row.line)

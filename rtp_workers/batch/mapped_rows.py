@@ -1,0 +1,51 @@
+"""Rows of a foreign file -> records: the mapping's conversion, then the canonical rows' encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtp_workers.batch.row_encoder import Encoded, RowEncoder
+from rtp_workers.batch.rows import Rows, refused_row
+from rtp_workers.mapping.convert import Converter
+from rtp_workers.mapping.ids import OccurrenceCounter
+from rtp_workers.mapping.plan import FilePlan
+
+
+class MappedRows:
+    """Encodes the rows of one foreign file, in file order from its first row.
+
+    Args:
+        plan: decided, and not canonical.
+        folder: where counts of identical rows may be spilled while the file is read; None keeps them in memory.
+    """
+
+    columns = Converter.columns
+
+    def __init__(self, plan: FilePlan, folder: Path | None) -> None:
+        self._counter = OccurrenceCounter(folder) if folder is not None else OccurrenceCounter.in_memory()
+        self._converter = Converter(plan, self._counter)
+        self._encoder = RowEncoder(Converter.columns, trusted_attributes=True)
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Returns the records of rows, and those that are none; rows refused by their form are not among them."""
+        converted = self._converter.convert(rows.cells)
+        lines = [rows.lines[index] for index in converted.kept]
+        raws = [rows.raws[index] for index in converted.kept]
+        several_lines = {
+            position
+            for position, index in enumerate(converted.kept)
+            if index in rows.uncommon and any("\n" in cell for cell in converted.rows[position])
+        }
+        encoded = self._encoder.encode_cells(converted.rows, lines, raws, several_lines)
+        encoded.refused += [
+            refused_row(rows.lines[row.index], row.reason, row.detail, rows.raws[row.index]) for row in converted.refused
+        ]
+        return encoded
+
+    def count(self, rows: Rows) -> None:
+        """Counts rows of an earlier run, so that the next ones get the numbers that they would have had."""
+        self._converter.count(rows.cells)
+
+    def close(self) -> None:
+        """Removes what was spilled."""
+        self._counter.close()

@@ -1,0 +1,99 @@
+"""What a file is: its plan, from its beginning, the mapping file and what the command line says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rtp_workers.batch.source_file import STDIN, SourceFile, open_source, read_sample
+from rtp_workers.errors import ConfigError
+from rtp_workers.mapping.infer import SAMPLE_BYTES, infer
+from rtp_workers.mapping.plan import FilePlan
+from rtp_workers.mapping.sources import Section, Sources, read_sources
+from rtp_workers.settings import PlatformSettings
+
+SOURCES_NAME = "sources.toml"
+PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says; None leaves it to the mapping file, and then to the file itself.
+
+    Attributes:
+        source: name of the mapping file's section, instead of the one whose pattern fits.
+    """
+
+    source: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """A file's plan and the beginning that it was made from.
+
+    Attributes:
+        sample: the content's beginning, already read from the source.
+    """
+
+    plan: FilePlan
+    sample: bytes
+
+
+def plan_file(path: str, source: SourceFile, settings: PlatformSettings, overrides: Overrides) -> PlannedFile:
+    """Reads the beginning of a file and finds its plan, which may still have open questions.
+
+    Raises:
+        ConfigError: empty, no rows below the header, or a mapping that names what is not there.
+    """
+    sample = read_sample(source, SAMPLE_BYTES)
+    section = _section(source.name, read_mapping(settings), overrides)
+    with _further(path, len(sample)) as pieces:
+        plan = infer(sample, source.name, section=section, read_ahead=lambda: next(pieces, b""))
+    return PlannedFile(plan, sample)
+
+
+def read_mapping(settings: PlatformSettings) -> Sources:
+    """Returns the mapping file of the settings; without one, a mapping without sections.
+
+    Raises:
+        ConfigError: it cannot be read, or says what cannot be.
+    """
+    return read_sources(settings.sources_file or settings.data_dir / SOURCES_NAME)
+
+
+def refuse_undecided(file_name: str, plan: FilePlan) -> None:
+    """Raises ConfigError with every open question and the mapping lines that answer it."""
+    if not plan.undecided:
+        return
+    asked = "\n".join(f"  {question.question}\n    " + "\n    ".join(question.lines) for question in plan.undecided)
+    header = plan.dialect.delimiter.join(plan.dialect.header_cells)
+    found = f"header on line {plan.dialect.header_line}: {header[:500]}" if header else "no header was found"
+    raise ConfigError(
+        f"{file_name} is not loaded, because not all of it is understood ({found}).\n{asked}\n"
+        f"Add the right lines to a section of {SOURCES_NAME} with files = [{file_name!r}], "
+        f"or let `rtp map {file_name}` write one; `rtp load --dry-run {file_name}` shows what was found"
+    )
+
+
+def _section(file_name: str, sources: Sources, overrides: Overrides) -> Section:
+    chosen = sources.section_named(overrides.source) if overrides.source else sources.section_for(file_name)
+    return (chosen or Section()).overridden(delimiter=overrides.delimiter, encoding=overrides.encoding)
+
+
+@contextmanager
+def _further(path: str, offset: int) -> Iterator[Iterator[bytes]]:
+    """Gives the content after `offset` piece by piece, over a handle of its own; nothing of stdin."""
+    if path == STDIN:
+        yield iter(())
+        return
+    with open_source(path) as source:
+        yield _pieces(source, offset)
+
+
+def _pieces(source: SourceFile, offset: int) -> Iterator[bytes]:
+    read_sample(source, offset)
+    while piece := source.read(PIECE_BYTES):
+        yield piece

@@ -1,0 +1,178 @@
+"""How far a file is loaded: kept in PostgreSQL, proven against the file's content before a load goes on from there."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rtp_workers.backoff import Backoff
+from rtp_workers.batch.blocks import BlockReader
+from rtp_workers.batch.source_file import open_source
+from rtp_workers.errors import TransientError
+from rtp_workers.postgres import csv_loads
+from rtp_workers.postgres.connection import Connection, connect
+from rtp_workers.postgres.csv_loads import CsvLoad, LoadRunningError, Progress
+
+APPLICATION_NAME = "rtp load"
+SETTLED, DIGEST, TAIL, REFUSED_BYTES = "settled", "digest", "tail", "refused_bytes"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a load begins.
+
+    Attributes:
+        identity: name of the load's row in csv_loads.
+        progress: what is settled before it.
+        finished: the progress of a load that has read all of this content already, else None.
+    """
+
+    identity: str
+    progress: Progress
+    finished: Progress | None = None
+
+
+def at(progress: Progress, digest: str, refused_bytes: int) -> Progress:
+    """Returns progress that proves itself: with the digest of the content before it, and the refused file's size."""
+    return dataclasses.replace(progress, resume_state={DIGEST: digest, REFUSED_BYTES: refused_bytes})
+
+
+def with_tail(whole: Progress, before_tail: Progress) -> Progress:
+    """Returns the progress of a file whose last line has no newline: should it grow, that line is read again."""
+    tail = {
+        "byte_offset": before_tail.byte_offset,
+        "line_number": before_tail.line_number,
+        "rows_read": before_tail.rows_read,
+        "acknowledged": before_tail.acknowledged,
+        "refused": before_tail.refused,
+        "resume_state": before_tail.resume_state,
+    }
+    return dataclasses.replace(whole, resume_state={**whole.resume_state, TAIL: tail})
+
+
+def before_tail(progress: Progress) -> Progress:
+    """Returns where to go on when the file has grown."""
+    tail = progress.resume_state.get(TAIL)
+    return progress if tail is None else dataclasses.replace(progress, **tail)
+
+
+class ProgressStore:
+    """The progress of one file, while this process holds the file's lock.
+
+    The lock and the row outlive a restart of PostgreSQL: `save` connects and locks again. A second loader that got
+    the lock meanwhile makes `save` raise LoadRunningError.
+    """
+
+    def __init__(self, dsn: str, head: str, cancelled: Callable[[], bool]) -> None:
+        self._dsn = dsn
+        self._head = head
+        self._cancelled = cancelled
+        self._connection: Connection | None = None
+        self._lock = ExitStack()
+        self.identity = ""
+
+    @contextmanager
+    def held(self) -> Iterator[ProgressStore]:
+        """Holds the lock of the file.
+
+        Raises:
+            LoadRunningError: another process loads this file.
+            TransientError, ConfigError: PostgreSQL is away, or the DSN is wrong.
+        """
+        self._connect()
+        try:
+            yield self
+        finally:
+            self._disconnect()
+
+    def candidates(self) -> list[CsvLoad]:
+        """Returns the loads of files that begin like this one, the furthest first."""
+        found = self._try(lambda connection: csv_loads.find_by_head(connection, self._head))
+        return sorted(found, key=lambda load: load.progress.byte_offset, reverse=True)
+
+    def begin(self, identity: str, file_name: str, size_bytes: int | None, topic_id: str) -> None:
+        """Notes that the load is running."""
+        self.identity = identity
+        self._try(lambda connection: csv_loads.begin(connection, identity, file_name, size_bytes, topic_id))
+
+    def save(self, progress: Progress) -> None:
+        """Stores progress durably; waits for PostgreSQL while it is away, unless cancelled."""
+        self._try(lambda connection: csv_loads.save(connection, self.identity, progress))
+
+    def finish(self) -> None:
+        """Notes that the file is loaded to its end."""
+        self._try(lambda connection: csv_loads.finish(connection, self.identity))
+
+    def fail(self, detail: str) -> None:
+        """Notes why the load stopped, where PostgreSQL answers; the progress saved stays."""
+        with suppress(TransientError):
+            if self._connection is not None:
+                csv_loads.fail(self._connection, self.identity, detail)
+
+    def _try(self, action: Callable[[Connection], T]) -> T:
+        backoff = Backoff()
+        while True:
+            try:
+                return action(self._connection or self._connect())
+            except LoadRunningError:
+                raise
+            except TransientError as error:
+                self._disconnect()
+                if self._cancelled():
+                    raise
+                time.sleep(backoff.next_s(error.retry_after_s))
+
+    def _connect(self) -> Connection:
+        connection = connect(self._dsn, APPLICATION_NAME, autocommit=True)
+        self._connection = connection
+        try:
+            self._lock.enter_context(csv_loads.locked(connection, self._head))
+        except TransientError:
+            self._disconnect()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        # Closing the connection frees the lock, also where the server has gone already.
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._lock.close()
+
+
+def find_start(path: str, encoding: str, head: str, candidates: Sequence[CsvLoad], topic_id: str) -> Start:
+    """Returns where the load of a file begins: the furthest stored progress whose content this file begins with.
+
+    Progress in another topic (deleted and made again) does not count: its records may be gone. The ids make what is
+    sent again a counted duplicate.
+    """
+    usable = [load for load in candidates if load.progress.topic_id in (None, topic_id)]
+    digests, end = _digests(path, encoding, {load.progress.byte_offset for load in usable})
+    for load in usable:
+        stored = dataclasses.replace(load.progress, topic_id=topic_id)
+        if digests[stored.byte_offset] == stored.resume_state.get(DIGEST, digests[0]):
+            finished = stored if load.state == "loaded" and stored.byte_offset == end else None
+            return Start(load.identity, before_tail(stored), finished)
+    taken = {load.identity for load in candidates}
+    number = next(number for number in range(1, len(taken) + 2) if f"{head}-{number}" not in taken)
+    return Start(f"{head}-{number}", Progress(topic_id=topic_id))
+
+
+def _digests(path: str, encoding: str, offsets: set[int]) -> tuple[dict[int, str], int]:
+    """Returns the digest of the content before each offset, ``""`` where it is shorter, and where it ends.
+
+    The end is only looked for up to one byte past the last offset.
+    """
+    digests: dict[int, str] = {}
+    with open_source(path) as source:
+        reader = BlockReader(source, encoding)
+        for offset in sorted({0, *offsets}):
+            reader.skip(offset)
+            digests[offset] = reader.digest() if reader.offset == offset else ""
+        reader.skip(reader.offset + 1)
+        return digests, reader.offset

@@ -1,0 +1,74 @@
+"""Refused rows as a CSV of their own under RTP_HOME/refused: line, reason, detail, row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from rtp_workers.batch.rows import RefusedRow
+
+FOLDER = "refused"
+HEADER = ("line", "reason", "detail", "row")
+_UNSAFE = re.compile(r"[^\w.-]+")
+
+
+class RefusedFile:
+    """Appends refused rows; made when the first comes. The rows of a load that goes on are listed once.
+
+    Attributes:
+        path: the file, which need not exist.
+        size_bytes: its length with all rows added so far.
+    """
+
+    def __init__(self, home: Path, file_name: str, identity: str, size_bytes: int = 0) -> None:
+        """Cuts the file to `size_bytes`: what a killed load had added beyond its progress comes again."""
+        self.path = self.path_of(home, file_name, identity)
+        self.size_bytes = 0
+        self._file: BinaryIO | None = None
+        if self.path.exists():
+            kept = min(size_bytes, self.path.stat().st_size)
+            os.truncate(self.path, kept)
+            self.size_bytes = kept
+
+    @staticmethod
+    def path_of(home: Path, file_name: str, identity: str) -> Path:
+        """Returns where the refused rows of a load are listed, if there are any."""
+        name = _UNSAFE.sub("_", file_name)[-100:] or "file"
+        # Under the name that the file had when the load began: it may have been renamed since.
+        listed = sorted((home / FOLDER).glob(f"*.{identity}.csv"))
+        return listed[0] if listed else home / FOLDER / f"{name}.{identity}.csv"
+
+    def add(self, rows: Iterable[RefusedRow]) -> None:
+        """Appends rows; they are on disk after `sync`."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self.size_bytes:
+            writer.writerow(HEADER)
+        for row in rows:
+            writer.writerow((row.line, row.reason, row.detail, row.raw))
+        data = text.getvalue().encode("utf-8", "replace")
+        self._opened().write(data)
+        self.size_bytes += len(data)
+
+    def sync(self) -> None:
+        """Makes what was added durable."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file; what was added is written, if not durable."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = self.path.open("ab")
+        return self._file
