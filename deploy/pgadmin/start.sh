@@ -9,7 +9,7 @@ mkdir -p "$storage/queries"
 cp /run/rtp/pgpass "$storage/.pgpass.new"
 chmod 600 "$storage/.pgpass.new"
 mv "$storage/.pgpass.new" "$storage/.pgpass"
-cp /opt/rtp/queries/*.sql "$storage/queries/"
+cp /opt/queries/*.sql "$storage/queries/"
 # The entrypoint sets the login's password on the first start; a rotated one is told to pgAdmin here.
 applied=/var/lib/pgadmin/password-applied
 wanted=$(sha256sum <"$PGADMIN_DEFAULT_PASSWORD_FILE")

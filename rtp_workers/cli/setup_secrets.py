@@ -2,7 +2,7 @@
 
 Each service mounts one folder (a volume of its own), so that it holds what it needs and nothing else:
 
-    master/    every password; only `setup` mounts it (with it, the owner's credentials)
+    master/    every password, and a pgpass with the owner's; only `setup` mounts it
     postgres/  superuser-password
     pgadmin/   password, pgpass (rtp_read)
     consumer/  pgpass (rtp_ingest, rtp_read)
@@ -45,13 +45,13 @@ class Holder:
 
     Attributes:
         folder: below the secrets directory.
-        uid: the user that the service runs as.
+        uid: the user that the service runs as; None for the one that runs `setup`.
         roles: whose passwords its ``pgpass`` holds, in order; empty for no such file.
         files: file name -> name of the password it holds.
     """
 
     folder: str
-    uid: int
+    uid: int | None
     roles: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,6 +64,7 @@ JAAS = """KafkaServer {{
 }};
 """
 HOLDERS = (
+    Holder("master", None, (OWNER, INGEST, READ, DAGSTER)),
     Holder("postgres", 999, files={"superuser-password": SUPERUSER}),
     Holder("pgadmin", 5050, (READ,), {"password": PGADMIN}),
     Holder("consumer", OURS_UID, (INGEST, READ)),

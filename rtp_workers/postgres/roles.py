@@ -155,6 +155,12 @@ def credentials(dsn: str) -> tuple[str | None, SecretStr | None]:
     return parsed.get("user"), None if password is None else SecretStr(str(password))
 
 
+def server_address(dsn: str) -> tuple[str, int, str]:
+    """Returns host, port and database of a DSN; what it leaves out is libpq's default."""
+    parsed = extensions.parse_dsn(dsn)
+    return str(parsed.get("host", "localhost")), int(parsed.get("port", 5432)), str(parsed.get("dbname", DATABASE))
+
+
 def _need_passwords(passwords: Mapping[str, SecretStr], roles: tuple[str, ...] | list[str]) -> None:
     lacking = [role for role in roles if role not in passwords or not passwords[role].get_secret_value()]
     if lacking:

@@ -1,0 +1,192 @@
+"""pgAdmin without Docker: in an environment of its own (its pins clash with ours), the platform's database registered.
+
+Installed once, under ``<home>/pgadmin``, by hash. It logs in as ``rtp@example.com`` with the password in
+``<home>/secrets/pgadmin``, and reaches the database as the reading role, whose password is in its own pgpass file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtp_workers import logs
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import ConfigError, FatalError
+from rtp_workers.local import passwords
+from rtp_workers.local.parts import ProgramPart
+from rtp_workers.postgres.roles import credentials, server_address
+from rtp_workers.settings import PlatformSettings
+
+EMAIL = "rtp@example.com"
+PASSWORD = "pgadmin"  # noqa: S105 - the name of the file that holds it
+REQUIREMENTS = Path(__file__).with_name("pgadmin_requirements.txt")
+QUERIES = Path(__file__).with_name("pgadmin_queries")
+INSTALL_TIMEOUT_S = 900
+SETUP_TIMEOUT_S = 180
+TAIL_CHARS = 2_000
+CONFIG = '''"""Written by `rtp up --pgadmin`."""
+import os
+DATA_DIR = {data!r}
+LOG_FILE = os.path.join(DATA_DIR, "pgadmin.log")
+SQLITE_PATH = os.path.join(DATA_DIR, "pgadmin4.db")
+SESSION_DB_PATH = os.path.join(DATA_DIR, "sessions")
+STORAGE_DIR = os.path.join(DATA_DIR, "storage")
+KERBEROS_CCACHE_DIR = os.path.join(DATA_DIR, "krbccache")
+AZURE_CREDENTIAL_CACHE_DIR = os.path.join(DATA_DIR, "azurecredentialcache")
+SERVER_MODE = True
+MASTER_PASSWORD_REQUIRED = False
+UPGRADE_CHECK_ENABLED = False
+LLM_ENABLED = False
+CONSOLE_LOG_LEVEL = 30
+FILE_LOG_LEVEL = 30
+'''
+
+log = logs.get("rtp.pgadmin")
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where pgAdmin's things are, below RTP_HOME."""
+
+    root: Path
+
+    @property
+    def venv(self) -> Path:
+        """The environment that it is installed in."""
+        return self.root / "venv"
+
+    @property
+    def package(self) -> Path:
+        """Its code, which wants to be the current folder."""
+        (found,) = self.venv.glob("lib/python3*/site-packages/pgadmin4")
+        return found
+
+    @property
+    def data(self) -> Path:
+        """Its settings and sessions."""
+        return self.root / "data"
+
+    @property
+    def storage(self) -> Path:
+        """The files that its user sees."""
+        return self.data / "storage" / EMAIL.replace("@", "_")
+
+
+def pgadmin(settings: PlatformSettings) -> ProgramPart:
+    """Returns pgAdmin as a part to run; call `install` before, and `configure` before it starts."""
+    folders = Folders(settings.home / "pgadmin")
+    bind = ("--bind", f"{settings.bind_host}:{settings.pgadmin_port}")
+    serving = ("--workers", "1", "--threads", "8", "--chdir", str(folders.package), "pgAdmin4:app")
+    return ProgramPart(
+        name="pgadmin",
+        argv=(str(folders.venv / "bin" / "gunicorn"), *bind, *serving),
+        home=settings.home,
+        port=settings.pgadmin_port,
+        port_setting="RTP_PGADMIN_PORT",
+        host=settings.bind_host,
+        live_path="/misc/ping",
+    )
+
+
+def install(home: Path) -> None:
+    """Installs pgAdmin where this version of it is not there yet: some 60 s and 450 MB, once.
+
+    Raises:
+        ConfigError: the package index is out of reach, or the disk full; the end of pip's output is in the message.
+    """
+    folders = Folders(home / "pgadmin")
+    wanted = f"{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()} {sys.version}"
+    marker = folders.root / "installed"
+    if marker.exists() and marker.read_text() == wanted:
+        return
+    log.info("installing_pgadmin", folder=str(folders.venv), takes="about a minute, once")
+    folders.root.mkdir(parents=True, exist_ok=True)
+    marker.unlink(missing_ok=True)
+    steps = (
+        (sys.executable, "-m", "venv", "--clear", str(folders.venv)),
+        (str(folders.venv / "bin" / "pip"), "install", "--quiet", "--require-hashes", "-r", str(REQUIREMENTS)),
+    )
+    for step in steps:
+        done = subprocess.run(step, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+        if done.returncode != 0:
+            raise ConfigError(
+                f"pgAdmin could not be installed into {folders.venv}; is the package index within reach? Without it, "
+                f"leave --pgadmin out. The end of pip's output:\n{(done.stdout + done.stderr)[-TAIL_CHARS:]}"
+            )
+    (folders.package / "config_local.py").write_text(CONFIG.format(data=str(folders.data)))
+    marker.write_text(wanted)
+
+
+def configure(home: Path, endpoints: Endpoints) -> None:
+    """Makes pgAdmin's user and registers the database; safe to repeat. The password file and the queries are renewed.
+
+    Raises:
+        ConfigError: the reading role's DSN is not known. FatalError: pgAdmin's own set-up fails.
+    """
+    folders = Folders(home / "pgadmin")
+    dsn = endpoints.need("postgres_read_dsn")
+    user, password = credentials(dsn)
+    host, port, database = server_address(dsn)
+    folders.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folders.data / "pgadmin4.db").exists():
+        login = {"PGADMIN_SETUP_EMAIL": EMAIL, "PGADMIN_SETUP_PASSWORD": passwords.ensure(home, PASSWORD)}
+        _pgadmin_setup(folders, ("setup-db",), login)
+    folders.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret = password.get_secret_value() if password is not None else ""
+    _write_private(folders.storage / ".pgpass", f"{host}:{port}:*:{user}:{_escaped(secret)}\n")
+    shutil.copytree(QUERIES, folders.storage / "queries", dirs_exist_ok=True)
+    servers = json.dumps({"Servers": {"1": _server(host, port, database, user)}}, indent=1)
+    registered = folders.data / "servers.json"
+    if not registered.exists() or registered.read_text() != servers:
+        draft = folders.data / "servers.new.json"
+        draft.write_text(servers)
+        _pgadmin_setup(folders, ("load-servers", str(draft), "--user", EMAIL, "--replace"), {})
+        draft.replace(registered)
+
+
+def _server(host: str, port: int, database: str, user: str | None) -> dict[str, object]:
+    return {
+        "Name": "transactions (read-only)",
+        "Group": "Servers",
+        "Host": host,
+        "Port": port,
+        "MaintenanceDB": database,
+        "Username": user,
+        "ConnectionParameters": {"sslmode": "prefer", "passfile": "/.pgpass", "connect_timeout": 10},
+    }
+
+
+def _pgadmin_setup(folders: Folders, arguments: tuple[str, ...], env: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        (str(folders.venv / "bin" / "python"), "setup.py", *arguments),
+        cwd=folders.package,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=SETUP_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        # Its output is left out: a traceback of its command line shows local variables, passwords among them.
+        raise FatalError(
+            f"pgAdmin's {arguments[0]} ended with code {done.returncode}; remove {folders.root} and start again"
+        )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _write_private(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)
