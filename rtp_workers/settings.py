@@ -88,10 +88,10 @@ class PlatformSettings(BaseSettings):
 class ConsumerSettings(PlatformSettings):
     """``rtp consume``: batches, backoff and memory of the Kafka -> PostgreSQL worker."""
 
-    consumer_batch_rows: int = Field(20_000, ge=1, le=1_000_000, description="rows per batch at most")
-    consumer_batch_bytes: int = Field(8_000_000, ge=1_000, description="bytes of record values per batch at most")
+    consumer_batch_rows: int = Field(10_000, ge=1, le=1_000_000, description="rows per batch at most")
+    consumer_batch_bytes: int = Field(4_000_000, ge=1_000, description="bytes of record values per batch at most")
     consumer_batch_age_ms: int = Field(20, ge=1, le=10_000, description="a batch is closed when its first record is this old")
-    consumer_queue_bytes: int = Field(48_000_000, ge=1_000_000, description="librdkafka's fetch queue at most")
+    consumer_queue_bytes: int = Field(16_000_000, ge=1_000_000, description="librdkafka's fetch queue at most")
     consumer_session_timeout_s: float = Field(10.0, ge=6, le=300)
     consumer_max_poll_interval_s: float = Field(60.0, ge=10, le=3600)
 
@@ -116,7 +116,18 @@ class LoaderSettings(PlatformSettings):
     loader_queue_bytes: int = Field(64_000_000, ge=1_000_000, description="librdkafka's send queue at most")
 
 
-SETTINGS: tuple[type[PlatformSettings], ...] = (ConsumerSettings, ProducerSettings, LoaderSettings)
+class DagsterSettings(LoaderSettings):
+    """Dagster's jobs, sensors and checks: how long a backfill waits, and from when on something is worth an alert."""
+
+    backfill_ledger_timeout_s: float = Field(600.0, gt=0, description="how long the ledger may take after a load")
+    arrival_runs_per_tick: int = Field(5, ge=1, le=100, description="backfills that new CSV files start at once")
+    alert_lag_records: int = Field(100_000, ge=0, description="more records than this behind Kafka is an alert")
+    alert_lag_s: float = Field(120.0, gt=0, description="a record that waits longer than this is an alert")
+    alert_quiet_s: float = Field(600.0, gt=0, description="no new row for longer than this is an alert")
+    alert_dead_letter_ratio: float = Field(0.01, gt=0, le=1, description="a larger share of dead letters is an alert")
+
+
+SETTINGS: tuple[type[PlatformSettings], ...] = (ConsumerSettings, ProducerSettings, LoaderSettings, DagsterSettings)
 
 S = TypeVar("S", bound=PlatformSettings)
 

@@ -40,13 +40,11 @@ def command(until_idle: float | None, no_api: bool, port: int | None) -> None:
 
 def _idle_for(seconds: float | None) -> Callable[[ConsumerState], bool]:
     """Returns the condition for ending; never, for None."""
-    started = time.monotonic()
 
     def idle(state: ConsumerState) -> bool:
-        if seconds is None or state.problems or not state.topic_id:
+        if seconds is None or state.settled_at is None or state.problems:
             return False
         waiting = any(lag > 0 for lag in state.lag().values())
-        since = max(state.last_record_at, started)
-        return not waiting and time.monotonic() - since > seconds
+        return not waiting and time.monotonic() - max(state.last_record_at, state.settled_at) > seconds
 
     return idle

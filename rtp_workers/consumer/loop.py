@@ -10,6 +10,7 @@ does (throughput). When the writer is not free the open batch grows to its bound
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 
@@ -36,6 +37,9 @@ HELD_AFTER_S = 1.0
 REVOKE_FLUSH_S = 10.0
 STOP_S = 8.0
 COMMIT_EVERY_S = 1.0
+# Python's collector runs after so many new containers and walks all that live; records are mostly containers, none
+# in a cycle. Left on, it doubles the time per record (measured: headers() 1.8 us against 0.5 us).
+COLLECT_EVERY_S = 30.0
 log = logs.get(__name__)
 
 
@@ -69,6 +73,8 @@ class ConsumerLoop:
             ConfigError: the ledger belongs to another group, or settings are wrong.
         """
         dsn = self._endpoints.need("postgres_ingest_dsn")
+        gc.freeze()
+        gc.disable()
         control = ControlThread(self._endpoints, self._settings.topic, self._settings.group_id, dsn)
         try:
             while not self._stop and not until(self._state):
@@ -84,6 +90,7 @@ class ConsumerLoop:
                     session.close()
         finally:
             control.stop(STOP_S)
+            gc.enable()
 
     def _await_topic(self, control: ControlThread) -> str | None:
         _raise_failure(control.failure)
@@ -115,8 +122,9 @@ class Session:
         self._held = False
         self._uncommitted: dict[int, int] = {}
         self._commit_due_at = 0.0
+        self._collect_due_at = 0.0
         self._aborted_at = 0.0
-        state.topic_id, state.positions = topic_id, {}
+        state.topic_id, state.positions, state.settled_at, state.rebalances = topic_id, {}, None, 0
         limits = ConsumerLimits(
             settings.consumer_queue_bytes, settings.consumer_session_timeout_s, settings.consumer_max_poll_interval_s
         )
@@ -166,6 +174,7 @@ class Session:
         self._open_partitions()
         self._watch_writer()
         self._commit_for_display()
+        self._collect_garbage()
         self._update_state()
         topic = self._control.view.topic
         if topic is not None and topic.topic_id != self._topic_id:
@@ -225,6 +234,12 @@ class Session:
             except RtpError as error:
                 log.debug("offsets_not_shown_in_kafka", reason=str(error))
 
+    def _collect_garbage(self) -> None:
+        now = time.monotonic()
+        if now >= self._collect_due_at:
+            self._collect_due_at = now + COLLECT_EVERY_S
+            gc.collect()
+
     def _update_state(self) -> None:
         view, state = self._control.view, self._state
         problems = dict(view.problems)
@@ -234,6 +249,10 @@ class Session:
         state.retries = self._writing.retries
         state.unknown_fields, state.careful_records = self._assembler.unknown_fields, self._assembler.careful
         state.assigned = self._assignment.owned
+        if not state.rebalances or self._assignment.pending:
+            state.settled_at = None
+        elif state.settled_at is None:
+            state.settled_at = time.monotonic()
         if view.topic is not None:
             state.log = view.topic.log
         if view.paused != state.paused:

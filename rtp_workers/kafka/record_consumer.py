@@ -187,7 +187,8 @@ def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dic
         heartbeat_interval_ms=int(limits.session_timeout_s * 1000 / 4),
         max_poll_interval_ms=int(max(limits.max_poll_interval_s, limits.session_timeout_s) * 1000),
         queued_max_messages_kbytes=limits.queue_bytes // 1024,
-        fetch_message_max_bytes=4 * 1024 * 1024,
+        max_partition_fetch_bytes=1024 * 1024,
+        fetch_max_bytes=4 * 1024 * 1024,
         fetch_wait_max_ms=100,
         fetch_error_backoff_ms=100,
     )
