@@ -135,9 +135,10 @@ class Child:
         self.program.pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """Kills the process and everything in its session's group, at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Kills the process and everything in its group, at once; for one that has died it only takes note of that."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def _tail(self) -> str:

@@ -119,6 +119,8 @@ class KafkaServer:
             TransientError: the jars are not there and cannot be downloaded.
             FatalError: formatting failed; its output is in the message.
         """
+        if self.child is not None:
+            self.child.kill()
         unclean = end_orphan(self._program(()), STOP_S)
         ports.require_free(self.port, "RTP_KAFKA_PORT", "Kafka", ports.AFTER_KILL_S if unclean else 0)
         self.class_path = kafka_jars.class_path()

@@ -121,6 +121,8 @@ class ProgramPart:
 
     def prepare(self) -> None:
         """Ends what a killed platform left; the port must be free then."""
+        if self.child is not None:
+            self.child.kill()
         unclean = end_orphan(self.program, self.grace_s)
         if self.port is not None:
             wait_s = ports.AFTER_KILL_S if unclean else 0

@@ -91,7 +91,9 @@ class PostgresServer:
             ConfigError: the port is taken, the data belongs to another user, or its password is gone.
             FatalError: initdb failed; its output is in the message.
         """
-        location = self._location()
+        if self.child is not None:
+            self.child.kill()
+        location = self.location()
         unclean = self._end_leftovers(location / "data")
         ports.require_free(self.port, "RTP_POSTGRES_PORT", "PostgreSQL", ports.AFTER_KILL_S if unclean else 0)
         self.binaries = self._usable_binaries()
@@ -105,7 +107,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Starts the server without waiting for it. Call it from a thread that lives as long as the server should."""
-        data = self._location() / "data"
+        data = self.location() / "data"
         (data / "postmaster.pid").unlink(missing_ok=True)
         self.child = Child(self._program("postgres", "-D", str(data), "-p", str(self.port)))
 
@@ -134,12 +136,17 @@ class PostgresServer:
         self.child.forget()
         self.child = None
 
+    def remove_data(self) -> None:
+        """Removes the stopped server's data, wherever it is kept. All rows are gone then."""
+        shutil.rmtree(self.location())
+        (self.home / "postgres" / "location").unlink(missing_ok=True)
+
     def _running_child(self) -> Child:
         if self.child is None:
             raise FatalError("PostgreSQL is not started; call start() first")
         return self.child
 
-    def _location(self) -> Path:
+    def location(self) -> Path:
         """Returns the folder that holds ``data``, making it when needed; also decides whom the server runs as."""
         near, note = self.home / "postgres", self.home / "postgres" / "location"
         location = Path(note.read_text()) if note.exists() else near / "server"
@@ -243,7 +250,7 @@ class PostgresServer:
     def _ready(self) -> bool:
         """The server writes its state into the eighth line of its pid file, below its pid in the first."""
         try:
-            lines = (self._location() / "data" / "postmaster.pid").read_text().splitlines()
+            lines = (self.location() / "data" / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
         return len(lines) > 7 and lines[0] == str(self._running_child().pid) and lines[7].strip() == "ready"
