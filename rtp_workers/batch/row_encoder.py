@@ -181,8 +181,8 @@ class RowEncoder:
         values: dict[str, Any] = dict(zip(self._columns, cells, strict=True))
         for field_ in FIELDS:
             value = values.get(field_.name)
-            if value is not None and not value and _means_null(field_, value):
-                values[field_.name] = None
+            if value is not None and not value:
+                values[field_.name] = None if _means_null(field_, value) else ""
         if values.get(ATTRIBUTES) is not None:
             values[ATTRIBUTES] = _object(values[ATTRIBUTES])
         return Transaction(**values)
