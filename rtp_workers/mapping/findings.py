@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,5 +111,5 @@ def languages_of(names: Sequence[str]) -> frozenset[str]:
 
 def quoted(names: Sequence[str]) -> str:
     """Returns names as a TOML value: one text, or a list."""
-    texts = ['"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names]
+    texts = [json.dumps(name, ensure_ascii=False) for name in names]  # a JSON text is a TOML basic string
     return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"

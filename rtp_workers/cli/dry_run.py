@@ -1,0 +1,207 @@
+"""What ``rtp load --dry-run`` shows: the mapping and why, five transactions, what would be refused, what is open."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from rtp_workers.batch.blocks import BlockReader
+from rtp_workers.batch.chunks import ChunkReader
+from rtp_workers.batch.planning import PlannedFile
+from rtp_workers.batch.rows import RefusedRow
+from rtp_workers.mapping.plan import ColumnUse, FilePlan
+from rtp_workers.mapping.section_text import question_text
+from rtp_workers.postgres.csv_loads import Progress
+from rtp_workers.record.transaction import FIELD_NAMES
+
+SHOWN_ROWS = 5
+SHOWN_REFUSALS = 20
+TIME_S = 0.6
+BLOCK_BYTES = 128 * 1024
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+
+
+@dataclass(slots=True)
+class DryRun:
+    """What a load would do, judged by the file's beginning.
+
+    Attributes:
+        sample: the first transactions as they would be stored.
+        refused: every refused row of the rows looked at.
+        rows: rows looked at; ``whole_file`` where these are all.
+        repeated_ids: rows whose id an earlier row of them has.
+    """
+
+    file: str
+    plan: FilePlan
+    sample: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[RefusedRow] = field(default_factory=list)
+    rows: int = 0
+    repeated_ids: int = 0
+    whole_file: bool = True
+
+
+def dry_run(file_name: str, planned: PlannedFile, *, sample_is_all: bool = False) -> DryRun:
+    """Converts the beginning of a file as a load would, for as long as a person waits gladly."""
+    result = DryRun(file_name, planned.plan)
+    if planned.plan.undecided:
+        return result
+    reader = BlockReader(io.BytesIO(_whole_lines(planned.sample, sample_is_all)), planned.plan.dialect.encoding, BLOCK_BYTES)
+    chunks = ChunkReader(reader, planned.plan, Progress())
+    ids: set[str] = set()
+    until = time.monotonic() + TIME_S
+    for chunk in chunks.chunks():
+        for value in chunk.encoded.values:
+            transaction = json.loads(value)
+            result.repeated_ids += transaction["transaction_id"] in ids
+            ids.add(transaction["transaction_id"])
+            if len(result.sample) < SHOWN_ROWS:
+                result.sample.append(transaction)
+        result.refused += chunk.encoded.refused
+        result.rows = chunk.progress.rows_read
+        if time.monotonic() > until:
+            result.whole_file = False
+            break
+    result.whole_file = result.whole_file and sample_is_all
+    return result
+
+
+def _whole_lines(sample: bytes, is_all: bool) -> bytes:
+    return sample if is_all else sample[: max(sample.rfind(b"\n"), sample.rfind(b"\r")) + 1] or sample
+
+
+def as_json(result: DryRun) -> dict[str, Any]:
+    """Returns the shape that scripts rely on (docs/mapping.md)."""
+    plan = result.plan
+    return {
+        "file": result.file,
+        "encoding": plan.dialect.encoding,
+        "delimiter": plan.dialect.delimiter,
+        "header_line": plan.dialect.header_line,
+        "section": plan.section,
+        "canonical": plan.canonical,
+        "mapping": {
+            use.role: {"columns": list(use.columns), "confidence": use.confidence, "why": use.why} for use in _uses(plan)
+        },
+        "rules": _rules(plan),
+        "undecided": [{"field": q.field, "question": q.question, "lines": list(q.lines)} for q in plan.undecided],
+        "ignored_columns": list(plan.attributes),
+        "notes": list(plan.notes),
+        "rows": result.rows,
+        "whole_file": result.whole_file,
+        "repeated_ids": result.repeated_ids,
+        "refused": [{"line": row.line, "reason": row.reason, "detail": row.detail} for row in result.refused],
+        "sample": result.sample,
+    }
+
+
+def _uses(plan: FilePlan) -> list[ColumnUse]:
+    if plan.canonical:
+        return [ColumnUse(name, (name,), 1.0, "the field's own name") for name in plan.dialect.columns]
+    return list(plan.uses.values())
+
+
+def _rules(plan: FilePlan) -> dict[str, Any]:
+    rules = plan.rules
+    return {
+        "date_order": rules.date_order,
+        "time_zone": rules.time_zone,
+        "decimal_mark": rules.decimal_mark,
+        "sign": rules.sign,
+        "amount_unit": rules.amount_unit,
+        "currency": rules.constants.get("currency") or rules.currency,
+        "id": rules.id_rule,
+    }
+
+
+def show(result: DryRun, console: Console) -> None:
+    """Prints the dry run for a person."""
+    console.print(_heading(result))
+    console.print(_mapping(result.plan))
+    if result.plan.attributes:
+        console.print(Text("kept in attributes: ", style="bold") + Text(", ".join(result.plan.attributes)))
+    for note in result.plan.notes:
+        console.print(Text("· ", style="dim") + Text(note, style="dim"))
+    console.print()
+    if result.plan.undecided:
+        console.print(_questions(result))
+        return
+    console.print(_sample(result))
+    console.print(_refused(result))
+
+
+def _heading(result: DryRun) -> Text:
+    dialect = result.plan.dialect
+    header = f"header on line {dialect.header_line}" if dialect.header_line else "no header"
+    delimiter = DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))
+    mapped = f", mapping [{result.plan.section}]" if result.plan.section else ""
+    text = Text(result.file, style="bold")
+    return text.append(f"  {dialect.encoding}, {delimiter}, {header}{mapped}", style="not bold dim")
+
+
+def _mapping(plan: FilePlan) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("field", no_wrap=True, style="cyan")
+    table.add_column("column", overflow="fold")
+    table.add_column("sure", justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold", style="dim")
+    for use in _uses(plan):
+        colour = "green" if use.confidence >= 0.85 else "yellow" if use.confidence >= 0.6 else "red"
+        table.add_row(use.role, " + ".join(use.columns), Text(f"{use.confidence:.0%}", style=colour), use.why)
+    rules = plan.rules
+    if plan.rules.id_rule == "derived" and not plan.canonical:
+        table.add_row("transaction_id", "(derived)", "", f"from {plan.source} and the row's own cells")
+    for name, value in rules.constants.items():
+        table.add_row(name, f"= {value}", Text("100%", style="green"), "mapping")
+    return table
+
+
+def _sample(result: DryRun) -> Group:
+    shown = [name for name in FIELD_NAMES if name != "attributes" and any(row.get(name) for row in result.sample)]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for name in shown:
+        fixed = name in ("occurred_at", "amount", "currency", "country")
+        table.add_column(
+            {"currency": "cur", "country": "ctry"}.get(name, name),
+            justify="right" if name == "amount" else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=max((len(str(row.get(name, ""))) for row in result.sample), default=4) if fixed else 6,
+            ratio=None if fixed else 3 if name == "merchant" else 2,
+        )
+    for row in result.sample:
+        table.add_row(*(str(row.get(name, "")) for name in shown))
+    title = Text(f"first {len(result.sample)} transactions as they would be stored", style="bold underline")
+    return Group(title, table)
+
+
+def _refused(result: DryRun) -> Group:
+    scope = "of the file" if result.whole_file else "at the file's beginning"
+    lines = [Text(f"\n{result.rows:,} rows {scope}: {len(result.refused):,} would be refused", style="bold")]
+    by_reason = Counter(row.reason for row in result.refused)
+    for reason, count in by_reason.most_common():
+        example = next(row for row in result.refused if row.reason == reason)
+        numbers = ", ".join(str(row.line) for row in result.refused if row.reason == reason)[:60]
+        lines.append(Text(f"  {count:>6,}  {reason}", style="yellow").append(f"  {example.detail} (line {numbers})", style="dim"))
+    if result.repeated_ids:
+        lines.append(Text(f"{result.repeated_ids:,} rows repeat an id: duplicates, or dead letters where they differ", "yellow"))
+    return Group(*lines)
+
+
+def _questions(result: DryRun) -> Group:
+    parts: list[Any] = [Text("not loaded until these are answered:", style="bold red")]
+    parts += [Text(f"  ? {question.field}: {question.question}") for question in result.plan.undecided]
+    parts.append(Text("\nadd to data/sources.toml:", style="bold"))
+    text = question_text(result.plan.undecided, result.plan, result.file)
+    parts.append(Padding(Syntax(text.rstrip(), "toml", theme="ansi_dark", background_color="default", word_wrap=True), (0, 2)))
+    return Group(*parts)

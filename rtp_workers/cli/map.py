@@ -1,0 +1,56 @@
+"""``rtp map``: writes the mapping that was found for a file into the mapping file, to be edited there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rtp_workers.batch.planning import SOURCES_NAME, Overrides, plan_file, read_mapping
+from rtp_workers.batch.source_file import open_source
+from rtp_workers.errors import ConfigError
+from rtp_workers.mapping.section_text import section_name, section_text
+from rtp_workers.settings import PlatformSettings, load
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("--print", "only_print", is_flag=True, help="Print the section; write nothing.")
+@click.option("--name", help="The section's name, instead of one made from the file's name.")
+@click.option("--delimiter", help="What separates cells, instead of what the file looks like; \\t is a tab.")
+@click.option("--encoding", help="The file's encoding, instead of what it looks like.")
+def command(file: str, only_print: bool, name: str | None, delimiter: str | None, encoding: str | None) -> int:
+    """Write the mapping found for FILE as a section of data/sources.toml, open questions as comments in it."""
+    settings = load(PlatformSettings)
+    target = settings.sources_file or settings.data_dir / SOURCES_NAME
+    overrides = Overrides(None, "\t" if delimiter == "\\t" else delimiter, encoding)
+    with open_source(file) as source:
+        plan = plan_file(file, source, settings, overrides).plan
+        text = section_text(plan, source.name, name)
+        chosen = name or section_name(source.name)
+    if only_print or plan.canonical:
+        click.echo("# the header is canonical: no mapping is needed" if plan.canonical else text, nl=plan.canonical)
+        return 0
+    _refuse_known(settings, plan.section, chosen, target)
+    _append(target, text)
+    click.echo(text)
+    click.echo(f"added to {target}" + ("; answer its commented questions" if plan.undecided else "; edit it there"))
+    return 0
+
+
+def _refuse_known(settings: PlatformSettings, section: str | None, name: str, target: Path) -> None:
+    if section is not None:
+        raise ConfigError(f"{target} maps this file already, in [{section}]; edit that, or print with --print")
+    if any(known.name == name for known in read_mapping(settings).sections):
+        raise ConfigError(f"{target} has a section [{name}] for other files; give another with --name")
+
+
+def _append(target: Path, text: str) -> None:
+    try:
+        before = target.read_text("utf-8") if target.exists() else ""
+        gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("a", encoding="utf-8") as file:
+            file.write(gap + text)
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written ({error.strerror}); print the section with --print") from error

@@ -1,0 +1,85 @@
+"""A FilePlan -> the TOML section that says the same, for people to read and edit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from rtp_workers.mapping.findings import quoted
+from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.plan import FilePlan, Question
+from rtp_workers.mapping.sources import bare_name
+
+
+def section_name(file_name: str) -> str:
+    """Returns a bare TOML key from a file's name, dates and numbers left out: ``umsatz-2024-01.csv`` -> ``umsatz``."""
+    stem = PurePath(bare_name(file_name)).stem
+    words = [word for word in normalise(stem).split() if not word.isdigit()]
+    name = re.sub(r"[^a-z0-9]+", "-", "-".join(words)).strip("-")
+    return re.sub(r"-?\d{4,}", "", name) or "source"
+
+
+def file_pattern(file_name: str) -> str:
+    """Returns a pattern that the next export's name fits too: runs of digits become ``*``."""
+    name = re.sub(r"([*?\[])", "?", bare_name(file_name))
+    pattern = re.sub(r"(?:\d+[-_. ]?)*\d{2,}", "*", PurePath(name).stem)
+    return pattern + PurePath(name).suffix
+
+
+def section_text(plan: FilePlan, file_name: str, name: str | None = None) -> str:
+    """Returns the section, open questions as commented lines in it."""
+    lines = [f"[{name or section_name(file_name)}]", f"files = [{quoted([file_pattern(file_name)])}]"]
+    lines += _dialect_lines(plan)
+    lines += [f"columns.{role} = {quoted(use.columns)}" for role, use in plan.uses.items() if role != "attributes"]
+    lines += [f"constants.{field} = {quoted([value])}" for field, value in plan.rules.constants.items()]
+    if plan.rules.currency and "currency" not in plan.rules.constants and "currency" not in plan.uses:
+        lines.append(f"constants.currency = {quoted([plan.rules.currency])}")
+    lines += _rule_lines(plan)
+    for question in plan.undecided:
+        lines += ["", f"# {question.question}:", *(f"# {line.removeprefix('# ')}" for line in question.lines)]
+    return "\n".join(lines) + "\n"
+
+
+def question_text(questions: tuple[Question, ...], plan: FilePlan, file_name: str) -> str:
+    """Returns the lines that answer the questions, below the section that they belong to."""
+    lines = [f"[{plan.section or section_name(file_name)}]"]
+    if plan.section is None:
+        lines.append(f"files = [{quoted([file_pattern(file_name)])}]")
+    for question in questions:
+        lines += question.lines
+    return "\n".join(lines) + "\n"
+
+
+def _dialect_lines(plan: FilePlan) -> list[str]:
+    dialect = plan.dialect
+    lines = [f"encoding = {quoted([dialect.encoding])}", f"delimiter = {quoted([dialect.delimiter])}"]
+    if not dialect.header_line:
+        lines += ["header_line = 0  # the file has no header", f"header = [{', '.join(quoted([n]) for n in dialect.columns)}]"]
+    return lines
+
+
+def _rule_lines(plan: FilePlan) -> list[str]:
+    rules, lines = plan.rules, []
+    if rules.date_format:
+        lines.append(f"date_format = {quoted([rules.date_format])}")
+    elif rules.date_order != "YMD":
+        lines.append(f"day_first = {'true' if rules.date_order == 'DMY' else 'false'}")
+    if rules.epoch_unit:
+        lines.append(f"epoch_unit = {quoted([rules.epoch_unit])}")
+    if rules.step_origin:
+        lines += [f"step_origin = {quoted([rules.step_origin])}", f"step_unit = {quoted([rules.step_unit])}"]
+    lines.append(f"time_zone = {quoted([rules.time_zone])}  # of times without an offset")
+    if any(role in plan.uses for role in ("amount", "debit", "credit")):
+        lines.append(f"decimal_mark = {quoted([rules.decimal_mark])}")
+    if rules.sign == "negate":
+        lines.append('sign = "negate"')
+    if rules.amount_unit != "major":
+        lines.append(f"amount_unit = {quoted([rules.amount_unit])}")
+    for key in ("debit_words", "credit_words", "skip_rows", "drop"):
+        if values := getattr(rules, key):
+            lines.append(f"{key} = [{', '.join(quoted([value]) for value in values)}]")
+    if rules.id_prefix:
+        lines.append(f"id_prefix = {quoted([rules.id_prefix])}")
+    if rules.id_rule == "derived":
+        lines += ['id = "derived"', f"id_source = {quoted([plan.source])}  # keep it: ids of loaded rows start from it"]
+    return lines
