@@ -1,1 +1,1 @@
-"""rtp_dagster."""
+"""The platform in Dagster: assets, jobs, sensors and checks, one folder a domain; `definitions` wires them."""

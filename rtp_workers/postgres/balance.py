@@ -89,7 +89,7 @@ def read_balance(connection: Connection) -> Balance:
     finally:
         if not connection.closed:
             connection.rollback()
-            connection.set_session(isolation_level="DEFAULT", readonly="DEFAULT", autocommit=True)
+            connection.set_session(isolation_level="DEFAULT", readonly="default", autocommit=True)
 
 
 def broken_keys(connection: Connection) -> list[str]:

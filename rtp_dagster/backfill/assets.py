@@ -1,0 +1,150 @@
+"""`csv_backfill`: CSV files into Kafka by the same loader as ``rtp load``, then a wait until the consumer has them."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from rtp_dagster.backfill.interruption import interruption_noted
+from rtp_dagster.backfill.ledger_wait import await_offsets
+from rtp_dagster.backfill.results import Backfill, metadata, rate_per_s, together
+from rtp_dagster.platform import Platform
+from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport, load_file
+from rtp_workers.batch.source_file import find_files
+from rtp_workers.errors import ConfigError, RtpError, TransientError
+from rtp_workers.settings import DagsterSettings
+
+SHOW_EVERY_S = 10.0
+
+
+class BackfillConfig(dg.Config):
+    """What to load.
+
+    Attributes:
+        files: names of CSV files right inside the data folder; None: all of them. A file that is loaded already is
+            recognised by its content and costs one reading.
+        ledger_timeout_s: how long the consumer may take for what was loaded; None: RTP_BACKFILL_LEDGER_TIMEOUT_S.
+    """
+
+    files: list[str] | None = None
+    ledger_timeout_s: float | None = None
+
+
+@dg.op(
+    ins={"topic": dg.In(dg.Nothing)},
+    retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS),
+)
+def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform) -> Backfill:
+    """Loads the files one after another; each goes on where an earlier run ended.
+
+    A cancelled run stores what Kafka has acknowledged, and ends. A file that fails does not hold up the others; the
+    run fails after them. What passes by itself (Kafka away, another loader on the file) is retried.
+    """
+    settings = platform.settings()
+    reports: list[LoadReport] = []
+    problems: dict[str, RtpError] = {}
+    with interruption_noted() as interrupted:
+        for path in chosen_files(settings, config.files):
+            options = LoadOptions(on_progress=_progress_log(context), cancelled=interrupted)
+            try:
+                reports.append(load_file(str(path), platform.endpoints(), settings, options))
+            except CancelledError as error:
+                context.log.info(str(error))
+                break
+            except RtpError as error:
+                context.log.error(f"{path.name}: {error}")
+                problems[path.name] = error
+            else:
+                context.log.info(summary(reports[-1]))
+    backfill = together(reports)
+    if problems:
+        lasting = not any(isinstance(error, TransientError) for error in problems.values())
+        text = "; ".join(f"{name}: {error}" for name, error in problems.items())
+        raise dg.Failure(f"not loaded: {text}", metadata=metadata(backfill), allow_retries=not lasting)
+    context.add_output_metadata(metadata(backfill))
+    return backfill
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def await_ledger(
+    context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform, backfill: Backfill
+) -> dg.Output[None]:
+    """Waits until the consumer's ledger has passed the last record of these files; other traffic is not waited for."""
+    settings = platform.settings()
+    timeout_s = config.ledger_timeout_s or settings.backfill_ledger_timeout_s
+    started = time.monotonic()
+    if backfill.last_offsets:
+        await_offsets(platform, backfill.topic_id, backfill.last_offsets, timeout_s, context.log.info)
+    waited = dg.MetadataValue.float(round(time.monotonic() - started, 3))
+    return dg.Output(None, metadata={**metadata(backfill), "ledger_waited_s": waited})
+
+
+@dg.config_mapping
+def backfill_config(config: BackfillConfig) -> Mapping[str, Any]:
+    """Hands the asset's config to its two steps."""
+    return {step: {"config": config.model_dump()} for step in ("load_files", "await_ledger")}
+
+
+@dg.graph_asset(
+    ins={"transactions_topic": dg.AssetIn(dagster_type=dg.Nothing)},
+    config=backfill_config,
+    group_name="ingestion",
+    kinds={"csv", "kafka"},
+    owners=["team:data-platform"],
+    description=(
+        "CSV files of the data folder, loaded into the topic as `rtp load` does it (same resume, same refusals), "
+        "then waited for until they are in PostgreSQL."
+    ),
+)
+def csv_backfill(transactions_topic: Any) -> Any:
+    """Two steps: the load, and the wait for the consumer."""
+    return await_ledger(load_files(transactions_topic))
+
+
+def chosen_files(settings: DagsterSettings, names: list[str] | None) -> list[Path]:
+    """Returns the CSVs of the data folder, or those of these names.
+
+    Raises:
+        dg.Failure: a name is not that of a CSV in the folder; whoever launches runs must not read elsewhere.
+    """
+    try:
+        found = {path.name: path for path in find_files(settings.data_dir)}
+    except ConfigError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    unknown = [name for name in names or () if name not in found]
+    if unknown:
+        raise dg.Failure(
+            f"no CSV of the name {', '.join(unknown)} in {settings.data_dir}; there are: {', '.join(found) or 'none'}. "
+            "Give names right inside the folder",
+            allow_retries=False,
+        )
+    return [found[name] for name in names] if names else list(found.values())
+
+
+def summary(report: LoadReport) -> str:
+    """Returns one line about a load that has ended."""
+    if report.rows_read == report.resumed_rows:
+        return f"{report.file}: loaded before, {report.rows_read:,} rows"
+    return (
+        f"{report.file}: {report.rows_read:,} rows read, {report.acknowledged:,} acknowledged, "
+        f"{report.refused:,} refused, {report.resumed_rows:,} of them before; {report.seconds:.1f} s, {rate_per_s(report):,.0f} rows/s"
+    )
+
+
+def _progress_log(context: dg.OpExecutionContext) -> Callable[[LoadProgress], None]:
+    shown_at = time.monotonic()
+
+    def show(progress: LoadProgress) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at < SHOW_EVERY_S:
+            return
+        shown_at = time.monotonic()
+        share = f"{progress.read_bytes / progress.size_bytes:.0%} read, " if progress.size_bytes else ""
+        waiting = f"; Kafka has taken nothing for {progress.waiting_s:.0f} s" if progress.waiting_s else ""
+        context.log.info(
+            f"{progress.file}: {share}{progress.acknowledged:,} acknowledged, {progress.refused:,} refused{waiting}"
+        )
+
+    return show

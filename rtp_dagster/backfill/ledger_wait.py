@@ -1,0 +1,83 @@
+"""Waiting until the consumer has written what a load has sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import dagster as dg
+
+from rtp_dagster.platform import PROBE_S, Platform
+from rtp_workers.errors import TransientError
+from rtp_workers.postgres.queries import LedgerRow, ledger_rows, totals
+
+POLL_S = 0.25
+AWAY_POLL_S = 2.0
+SHOW_EVERY_S = 10.0
+
+
+def waiting_records(rows: Sequence[LedgerRow], topic_id: str, last_offsets: Mapping[int, int]) -> dict[int, int]:
+    """Returns how many offsets of each partition, up to the load's last, are not in the ledger; those at 0 left out."""
+    stored = {row.kafka_partition: row.next_offset for row in rows if row.topic_id == topic_id}
+    behind = {number: last + 1 - stored.get(number, 0) for number, last in sorted(last_offsets.items())}
+    return {number: left for number, left in behind.items() if left > 0}
+
+
+def await_offsets(
+    platform: Platform,
+    topic_id: str,
+    last_offsets: Mapping[int, int],
+    timeout_s: float,
+    show: Callable[[str], None],
+) -> None:
+    """Returns once the ledger has passed these offsets; waits out a PostgreSQL that is away.
+
+    Args:
+        platform: where the ledger is.
+        topic_id: whose offsets.
+        last_offsets: offset of the last record of the load, by kafka_partition.
+        timeout_s: how long the consumer may take.
+        show: told every `SHOW_EVERY_S` seconds what is waited for.
+
+    Raises:
+        dg.Failure: it has not passed them in time; says how far it is. Nothing is lost then: the records are in Kafka.
+    """
+    deadline, shown_at = time.monotonic() + timeout_s, time.monotonic()
+    state = ""
+    while True:
+        try:
+            if _passed(platform, topic_id, last_offsets, deadline):
+                return
+            state = _state(platform, topic_id, last_offsets)
+        except TransientError as error:
+            state = str(error)
+            time.sleep(AWAY_POLL_S)
+        if time.monotonic() > deadline:
+            raise dg.Failure(
+                f"loaded into Kafka, but not in PostgreSQL after {timeout_s:g} s: {state}. See `rtp status`: is the "
+                "consumer running and not paused? Nothing is lost; run the backfill again to go on waiting",
+                allow_retries=False,
+            )
+        if time.monotonic() - shown_at > SHOW_EVERY_S:
+            shown_at = time.monotonic()
+            show(f"waiting for the consumer: {state}")
+
+
+def _passed(platform: Platform, topic_id: str, last_offsets: Mapping[int, int], deadline: float) -> bool:
+    """Watches over one connection for `SHOW_EVERY_S` seconds at most."""
+    until = min(deadline, time.monotonic() + SHOW_EVERY_S)
+    with platform.reader(PROBE_S) as connection:
+        while waiting_records(ledger_rows(connection), topic_id, last_offsets):
+            if time.monotonic() > until:
+                return False
+            time.sleep(POLL_S)
+    return True
+
+
+def _state(platform: Platform, topic_id: str, last_offsets: Mapping[int, int]) -> str:
+    with platform.reader(PROBE_S) as connection:
+        waiting = waiting_records(ledger_rows(connection), topic_id, last_offsets)
+        sums = totals(connection)
+    paused = f"; ingestion is paused ({sums.paused_reason or 'no reason given'})" if sums.paused else ""
+    each = ", ".join(f"partition {number} {left:,}" for number, left in waiting.items())
+    return f"{sum(waiting.values()):,} records wait ({each}){paused}"

@@ -1,0 +1,116 @@
+"""What a backfill did, as the event log keeps it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import dagster as dg
+
+from rtp_dagster.plots import bar_chart
+from rtp_workers.batch.load_file import LoadReport
+
+PREVIEW_ROWS = 10
+PREVIEW_CHARACTERS = 120
+BARS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """The loads of one run.
+
+    Attributes:
+        topic_id: the topic that the offsets are of; empty where nothing was sent.
+        last_offsets: kafka_partition -> offset of the last record that Kafka acknowledged, over all files.
+        reports: one a file, in the order of loading.
+    """
+
+    topic_id: str = ""
+    last_offsets: dict[int, int] = field(default_factory=dict)
+    reports: tuple[LoadReport, ...] = ()
+
+
+def together(reports: Iterable[LoadReport]) -> Backfill:
+    """Returns the loads as one backfill."""
+    loaded = tuple(reports)
+    offsets: dict[int, int] = {}
+    for report in loaded:
+        for number, offset in report.last_offsets.items():
+            offsets[number] = max(offset, offsets.get(number, -1))
+    return Backfill(next((report.topic_id for report in loaded), ""), offsets, loaded)
+
+
+def rate_per_s(report: LoadReport) -> float:
+    """Returns the rows per second of this run; 0.0 where every row was settled before."""
+    new = report.rows_read - report.resumed_rows
+    return new / report.seconds if new and report.seconds else 0.0
+
+
+def metadata(backfill: Backfill) -> dict[str, dg.MetadataValue]:
+    """Returns figures, a table with a row for each file, the rates as a chart, and the first refused rows."""
+    reports = backfill.reports
+    new, seconds = sum(r.rows_read - r.resumed_rows for r in reports), sum(r.seconds for r in reports)
+    found: dict[str, dg.MetadataValue] = {
+        "files": dg.MetadataValue.int(len(reports)),
+        "rows_read": dg.MetadataValue.int(sum(r.rows_read for r in reports)),
+        "rows_acknowledged": dg.MetadataValue.int(sum(r.acknowledged for r in reports)),
+        "rows_refused": dg.MetadataValue.int(sum(r.refused for r in reports)),
+        "rows_settled_before": dg.MetadataValue.int(sum(r.resumed_rows for r in reports)),
+        "seconds": dg.MetadataValue.float(round(seconds, 3)),
+        "rows_per_s": dg.MetadataValue.float(round(new / seconds if seconds else 0.0, 1)),
+        "per_file": dg.MetadataValue.table([_record(report) for report in reports], _SCHEMA),
+        "last_offsets": dg.MetadataValue.json(
+            {str(number): at for number, at in sorted(backfill.last_offsets.items())}
+        ),
+    }
+    rates = {report.file: rate_per_s(report) for report in reports[:BARS] if rate_per_s(report)}
+    if rates:
+        found["load_rate"] = bar_chart("Rows acknowledged by Kafka per second, by file", "rows/s", rates)
+    refused = refused_preview(reports)
+    if refused:
+        found["refused_rows"] = dg.MetadataValue.table(refused)
+    return found
+
+
+def refused_preview(reports: Sequence[LoadReport]) -> list[dg.TableRecord]:
+    """Returns the first refused rows of each file, `PREVIEW_ROWS` at most; a list that is gone is left out."""
+    records: list[dg.TableRecord] = []
+    for report in reports:
+        if report.refused_file is None or not report.refused_file.exists():
+            continue
+        with report.refused_file.open(newline="", encoding="utf-8") as file:
+            for row in islice(csv.DictReader(file), PREVIEW_ROWS - len(records)):
+                shown = {name: str(row[name])[:PREVIEW_CHARACTERS] for name in ("reason", "detail", "row")}
+                records.append(dg.TableRecord({"file": report.file, "line": int(row["line"]), **shown}))
+    return records
+
+
+def _record(report: LoadReport) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "file": report.file,
+            "rows_read": report.rows_read,
+            "acknowledged": report.acknowledged,
+            "refused": report.refused,
+            "settled_before": report.resumed_rows,
+            "seconds": round(report.seconds, 3),
+            "rows_per_s": round(rate_per_s(report), 1),
+            "refused_file": str(report.refused_file or ""),
+        }
+    )
+
+
+_SCHEMA = dg.TableSchema(
+    [
+        dg.TableColumn("file", "string"),
+        dg.TableColumn("rows_read", "int", "data rows of the file, those of earlier runs included"),
+        dg.TableColumn("acknowledged", "int", "records that Kafka has"),
+        dg.TableColumn("refused", "int", "rows that no record could be made of"),
+        dg.TableColumn("settled_before", "int", "rows that an earlier run had settled"),
+        dg.TableColumn("seconds", "float", "of this run"),
+        dg.TableColumn("rows_per_s", "float", "of this run"),
+        dg.TableColumn("refused_file", "string", "where the refused rows are listed"),
+    ]
+)

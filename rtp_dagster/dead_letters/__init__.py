@@ -1,0 +1,1 @@
+"""Dead letters: watched, and sent again."""

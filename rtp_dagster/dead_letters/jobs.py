@@ -1,0 +1,64 @@
+"""`replay_dead_letters`: sends dead letters again, by the same library as ``rtp dead-letters replay``."""
+
+import dagster as dg
+
+from rtp_dagster.platform import Platform
+from rtp_workers.errors import AttentionError, ConfigError
+from rtp_workers.postgres.dead_letters import DeadLetterId, Filter
+from rtp_workers.reconcile.replay import ReplayReport, replay
+
+SHOWN = 20
+
+
+class ReplayConfig(dg.Config):
+    """Which dead letters to send again.
+
+    Attributes:
+        ids: ``<topic_id>:<partition>:<offset>``, replayed before or not; None: all that pass the filter below.
+        reason: only those of this reason; None: of any.
+        again: True sends those too that were replayed before.
+    """
+
+    ids: list[str] | None = None
+    reason: str | None = None
+    again: bool = False
+
+
+@dg.op(retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL))
+def send_dead_letters(context: dg.OpExecutionContext, config: ReplayConfig, platform: Platform) -> None:
+    """Produces each dead letter as a new record with the header replay_of, and marks it once Kafka has it.
+
+    Repeating it is harmless: a record sent twice is counted as a duplicate.
+    """
+    settings = platform.settings()
+    try:
+        wanted: list[DeadLetterId] | Filter = [DeadLetterId.parse(text) for text in config.ids or ()]
+        if not wanted:
+            wanted = Filter(topic=settings.topic, reason=config.reason, replayed=None if config.again else False)
+        report = replay(platform.endpoints(), settings.topic, wanted)
+    except (ConfigError, AttentionError) as error:  # a retry cannot help
+        raise dg.Failure(str(error), allow_retries=False) from error
+    context.add_output_metadata(replay_metadata(report))
+    context.log.info(f"{report.replayed:,} dead letters sent again")
+    if report.failed or report.unknown:
+        raise dg.Failure(
+            f"{len(report.failed)} dead letters were refused by Kafka, {len(report.unknown)} ids are unknown; "
+            "the others were sent",
+            metadata=replay_metadata(report),
+            allow_retries=False,
+        )
+
+
+@dg.job(description="Sends dead letters again, after their cause is mended; each is counted at its new offset.")
+def replay_dead_letters() -> None:
+    """One step: send and mark."""
+    send_dead_letters()
+
+
+def replay_metadata(report: ReplayReport) -> dict[str, dg.MetadataValue]:
+    """Returns the figures, and the first refusals."""
+    return {
+        "replayed": dg.MetadataValue.int(report.replayed),
+        "refused": dg.MetadataValue.json(dict(list(report.failed.items())[:SHOWN])),
+        "unknown": dg.MetadataValue.json(report.unknown[:SHOWN]),
+    }

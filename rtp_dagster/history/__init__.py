@@ -1,0 +1,1 @@
+"""Dagster's own records: kept from growing without end."""

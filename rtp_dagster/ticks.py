@@ -1,0 +1,37 @@
+"""What sensors share: a tick that never fails because a server is away, and cursors that survive a new version."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import dagster as dg
+
+from rtp_workers.errors import RtpError
+
+P = ParamSpec("P")
+Tick = dg.SensorResult | dg.SkipReason
+
+
+def skips_while_away(tick: Callable[P, Tick]) -> Callable[P, Tick]:
+    """Turns the project's own errors into a skip reason: a server that is away is news, not a failed tick."""
+
+    @functools.wraps(tick)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Tick:
+        try:
+            return tick(*args, **kwargs)
+        except RtpError as error:
+            return dg.SkipReason(str(error))
+
+    return guarded
+
+
+def read_cursor(text: str | None) -> dict[str, Any]:
+    """Returns the cursor's object; ``{}`` where there is none, or it is not ours."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,60 @@
+"""`transactions_topic`: makes the topic, or verifies it."""
+
+import dagster as dg
+
+from rtp_dagster.platform import Platform
+from rtp_workers.errors import AttentionError, ConfigError
+from rtp_workers.kafka.topics import CONFIGS, TopicReport, ensure_topic
+
+
+class TopicConfig(dg.Config):
+    """What to do about a topic that differs from what is wanted.
+
+    Attributes:
+        alter: True changes its settings and adds missing partitions; False fails the run and names the differences.
+    """
+
+    alter: bool = False
+
+
+@dg.asset(
+    group_name="ingestion",
+    kinds={"kafka"},
+    owners=["team:data-platform"],
+    retry_policy=dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL),
+)
+def transactions_topic(
+    context: dg.AssetExecutionContext, config: TopicConfig, platform: Platform
+) -> dg.MaterializeResult[None]:
+    """The Kafka topic that every transaction goes through: made where missing, else compared with what it must be."""
+    settings = platform.settings()
+    try:
+        report = ensure_topic(platform.endpoints(), settings.topic, alter=config.alter)
+    except (ConfigError, AttentionError) as error:  # a retry cannot help
+        raise dg.Failure(str(error), allow_retries=False) from error
+    for sentence in report.altered:
+        context.log.info(f"altered: {sentence}")
+    if report.drift:
+        raise dg.Failure(
+            f"topic {report.topic} differs: {'; '.join(report.drift)}. Run again with alter: true to change it",
+            metadata=topic_metadata(report),
+            allow_retries=False,
+        )
+    return dg.MaterializeResult(metadata=topic_metadata(report))
+
+
+def topic_metadata(report: TopicReport) -> dict[str, dg.MetadataValue]:
+    """Returns partitions, identity, settings as a table, and drift."""
+    records = [
+        dg.TableRecord({"setting": name, "wanted": wanted, "found": report.configs.get(name, "")})
+        for name, wanted in CONFIGS.items()
+    ]
+    return {
+        "topic": dg.MetadataValue.text(report.topic),
+        "topic_id": dg.MetadataValue.text(report.topic_id),
+        "partitions": dg.MetadataValue.int(report.partitions),
+        "created": dg.MetadataValue.bool(report.created),
+        "configs": dg.MetadataValue.table(records),
+        "drift": dg.MetadataValue.json(report.drift),
+        "altered": dg.MetadataValue.json(report.altered),
+    }

@@ -1,0 +1,7 @@
+"""`setup_topics`: the topic alone."""
+
+import dagster as dg
+
+setup_topics = dg.define_asset_job(
+    "setup_topics", selection=["transactions_topic"], description="Makes the Kafka topic, or verifies it."
+)

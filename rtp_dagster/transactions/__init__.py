@@ -1,0 +1,1 @@
+"""The table `transactions` and the stream that feeds it: watched, not written."""

@@ -1,0 +1,35 @@
+"""What the sensors have recorded about `transactions`, as series to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from rtp_dagster.transactions.verdicts import TRANSACTIONS
+
+POINTS = 400
+ROW_COUNT = "dagster/row_count"
+
+
+def row_series(instance: dg.DagsterInstance) -> list[tuple[float, float]]:
+    """Returns (Unix time, rows) of the latest materializations, oldest first."""
+    records = instance.fetch_materializations(TRANSACTIONS, limit=POINTS).records
+    return _series([(r.timestamp, r.asset_materialization) for r in records], ROW_COUNT)
+
+
+def lag_series(instance: dg.DagsterInstance) -> list[tuple[float, float]]:
+    """Returns (Unix time, records that wait) of the latest observations, oldest first."""
+    records = instance.fetch_observations(TRANSACTIONS, limit=POINTS).records
+    return _series([(r.timestamp, r.asset_observation) for r in records], "lag_records")
+
+
+def _series(
+    events: Sequence[tuple[float, dg.AssetMaterialization | dg.AssetObservation | None]], name: str
+) -> list[tuple[float, float]]:
+    found = []
+    for at_s, event in events:
+        value = event.metadata[name].value if event is not None and name in event.metadata else None
+        if isinstance(value, int | float):
+            found.append((at_s, float(value)))
+    return found[::-1]

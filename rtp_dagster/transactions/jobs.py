@@ -1,0 +1,18 @@
+"""`check_transactions`: every check, by hand and each hour."""
+
+import dagster as dg
+
+from rtp_dagster.transactions.verdicts import TRANSACTIONS
+
+check_transactions = dg.define_asset_job(
+    "check_transactions",
+    selection=dg.AssetSelection.checks_for_assets(TRANSACTIONS),
+    description="Evaluates every check on transactions.",
+)
+hourly_checks = dg.ScheduleDefinition(
+    name="hourly_checks",
+    job=check_transactions,
+    cron_schedule="7 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Reconciles once an hour.",
+)

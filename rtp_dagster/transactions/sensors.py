@@ -1,0 +1,66 @@
+"""`row_count_sensor` and `consumer_lag_sensor`: what the consumer does, recorded on `transactions`."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from rtp_dagster.platform import PROBE_S, Platform
+from rtp_dagster.ticks import Tick, read_cursor, skips_while_away
+from rtp_dagster.transactions.history import ROW_COUNT
+from rtp_dagster.transactions.lag import measured_lag
+from rtp_dagster.transactions.verdicts import TRANSACTIONS, Verdict
+from rtp_workers.postgres.queries import totals
+
+INTERVAL_S = 30
+REPEAT_S = 3600.0  # an unchanged state is reported again after this long
+
+
+@dg.sensor(
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Records how many rows transactions has, by the ledger (no table is scanned); skips while none come.",
+)
+@skips_while_away
+def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
+    """Reports a materialization of `transactions` where its row count has changed since the last tick."""
+    with platform.reader(PROBE_S) as connection:
+        rows = totals(connection).rows
+    before, now = read_cursor(context.cursor), time.time()
+    if before.get("rows") == rows:
+        return dg.SkipReason(f"no new rows since {datetime.fromtimestamp(before['at_s'], UTC):%H:%M:%S} UTC: {rows:,}")
+    metadata: dict[str, int | float] = {ROW_COUNT: rows}
+    if "rows" in before:
+        metadata["rows_since_last_tick"] = rows - before["rows"]
+        metadata["rows_per_s"] = round((rows - before["rows"]) / max(now - before["seen_s"], 0.001), 2)
+    event = dg.AssetMaterialization(TRANSACTIONS, description=f"{rows:,} rows", metadata=metadata)
+    return dg.SensorResult(asset_events=[event], cursor=json.dumps({"rows": rows, "at_s": now, "seen_s": now}))
+
+
+@dg.sensor(
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Observes how far the consumer is behind; fails lag_is_low above the limits, passes it below.",
+)
+@skips_while_away
+def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
+    """Reports an observation of `transactions` while records wait, and `lag_is_low` when it changes."""
+    verdict = measured_lag(platform, platform.look())
+    before, now = read_cursor(context.cursor), time.time()
+    behind = bool(verdict.metadata["lag_records"])
+    events: list[dg.AssetObservation | dg.AssetCheckEvaluation | dg.AssetMaterialization] = []
+    if behind or before.get("behind", True):
+        observed = dict(verdict.metadata)
+        events.append(dg.AssetObservation(TRANSACTIONS, description=verdict.sentence, metadata=observed))
+    if is_news(verdict, before.get("passed"), now - before.get("told_s", 0.0)):
+        events.append(verdict.evaluation("lag_is_low"))
+        before = {"passed": verdict.passed, "told_s": now}
+    if not events:
+        return dg.SkipReason(verdict.sentence)
+    return dg.SensorResult(asset_events=events, cursor=json.dumps({**before, "behind": behind}))
+
+
+def is_news(verdict: Verdict, passed_before: bool | None, told_ago_s: float) -> bool:
+    """Tells whether a check's state is worth an event: it has changed, or was last told long ago."""
+    return passed_before is not verdict.passed or told_ago_s > REPEAT_S
