@@ -23,7 +23,7 @@ create table transactions (
     constraint transaction_id_no_controls check (transaction_id !~ U&'[\0001-\001F\007F-\009F]'),
     constraint occurred_at_range check (
         occurred_at >= timestamptz '1900-01-01 00:00:00+00' and occurred_at < timestamptz '2101-01-01 00:00:00+00'),
-    constraint amount_range check (abs(amount) < 1e20 and scale(amount) <= 12),
+    constraint amount_range check (abs(amount) < 1e20 and min_scale(amount) <= 12),
     constraint customer_id_length check (length(customer_id) <= 64),
     constraint merchant_length check (length(merchant) <= 500),
     constraint category_length check (length(category) <= 100),
