@@ -51,7 +51,9 @@ class ConsumerState:
         log: (log start, end) by kafka_partition, as last seen.
         problems: what keeps records from flowing, by where: ``kafka``, ``postgres``, ``topic``, ``hole:3``, ...
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
+        settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
         latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
+        appended_ms: when Kafka appended the records stored last (Unix ms); None before the first.
     """
 
     topic_id: str | None = None
@@ -71,7 +73,9 @@ class ConsumerState:
     batch_rows: Histogram = field(default_factory=lambda: Histogram((1, 10, 100, 1_000, 5_000, 10_000, 20_000)))
     write_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
     latency_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
+    appended_ms: int | None = None
     last_record_at: float = field(default_factory=time.monotonic)
+    settled_at: float | None = None
     started_at: float = field(default_factory=time.time)
 
     def wrote(self, written: Written) -> None:
@@ -91,6 +95,7 @@ class ConsumerState:
         now_ms = time.time() * 1000
         for appended_ms in written.appended_ms:
             self.latency_s.observe(max(0.0, now_ms - appended_ms) / 1000)
+            self.appended_ms = appended_ms
         self.last_record_at = now
 
     def records_per_s(self) -> float:

@@ -16,17 +16,23 @@ INTERVAL_S = 0.5
 
 
 class EventFeed:
-    """Sends ``snapshot()`` to each page every `interval_s`; it is taken once for all of them.
+    """Sends ``snapshot()`` to each page every `interval_s`, until `closing()`; it is taken once for all of them.
 
     Belongs to the event loop of the server; nothing runs while no page is open.
     """
 
     def __init__(
-        self, snapshot: Callable[[], dict[str, Any]], *, interval_s: float = INTERVAL_S, max_pages: int = MAX_PAGES
+        self,
+        snapshot: Callable[[], dict[str, Any]],
+        *,
+        interval_s: float = INTERVAL_S,
+        max_pages: int = MAX_PAGES,
+        closing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._snapshot = snapshot
         self._interval_s = interval_s
         self._max_pages = max_pages
+        self._closing = closing
         self._pages = 0
         self._latest = b""
         self._taken_at = float("-inf")
@@ -50,7 +56,7 @@ class EventFeed:
         self._pages += 1
         try:
             yield b"retry: 1000\n\n"
-            while True:
+            while not self._closing():
                 yield self._event()
                 await asyncio.sleep(self._interval_s)
         finally:

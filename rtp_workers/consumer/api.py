@@ -1,0 +1,230 @@
+"""The consumer's HTTP API: handlers read counters and cached answers; the stream never waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, Query
+from fastapi.responses import Response, StreamingResponse
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from rtp_workers.consumer.api_messages import (
+    MAX_LIMIT,
+    DeadLetters,
+    Health,
+    History,
+    Hole,
+    Pause,
+    PauseWish,
+    ReplayAll,
+    Replayed,
+    ReplaySome,
+    Resumed,
+    ResumeWish,
+    Status,
+    transactions_schema,
+)
+from rtp_workers.consumer.api_pace import CpuBudget, Pace
+from rtp_workers.consumer.api_reads import ConnectionThreads
+from rtp_workers.consumer.api_status import Reads, StatusView, not_ready
+from rtp_workers.consumer.metrics import ConsumerMetrics
+from rtp_workers.consumer.watching import Watcher
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import ConfigError
+from rtp_workers.postgres import control
+from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.dead_letters import DeadLetterId, Filter
+from rtp_workers.reconcile.replay import ReplayReport, replay
+from rtp_workers.settings import ConsumerSettings
+from rtp_workers.web.api import ApiParts, new_api
+from rtp_workers.web.events import EventFeed
+from rtp_workers.web.guard import GuardRules
+from rtp_workers.web.problems import Problem, documented
+
+PAGE = Path(__file__).parent / "page"
+DESCRIPTION = (
+    "Kafka to PostgreSQL, exactly once: where it stands, what arrived last, what was refused, pause and resume. "
+    "Errors are problem+json (RFC 9457); calls that change something need `Authorization: Bearer` where RTP_API_TOKEN "
+    "is set. Answers from PostgreSQL are up to a second old."
+)
+JSON = "application/json"
+
+T = TypeVar("T")
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the handlers work with.
+
+    Attributes:
+        threads: connections that change things; a replay takes one of two.
+        closing: set when the service stops: open pages are let go.
+    """
+
+    settings: ConsumerSettings
+    endpoints: Endpoints
+    watcher: Watcher
+    reads: Reads
+    threads: ConnectionThreads
+    closing: threading.Event
+
+
+def build_api(service: Service, rules: GuardRules) -> FastAPI:
+    """Returns the application; it starts nothing."""
+    registry = CollectorRegistry()
+    registry.register(ConsumerMetrics(service.watcher))
+    ProcessCollector(registry=registry)
+    app = new_api(ApiParts("Consumer streaming API", DESCRIPTION, PAGE, rules, registry))
+    app.add_middleware(Pace, budget=CpuBudget())
+    view = StatusView(service.settings, service.watcher, service.reads)
+    _add_health(app, service)
+    _add_watching(app, view, EventFeed(view.event, closing=service.closing.is_set))
+    _add_latest(app, service.reads)
+    _add_controls(app, service)
+    _add_replay(app, service)
+    return app
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/health/live", summary="Is the process sound?", tags=["health"], responses=documented(503))
+    async def live() -> Health:
+        if not service.watcher.alive:
+            raise Problem(503, "the service has lost a thread of its own; its log says why. Start it again")
+        return Health()
+
+    @app.get("/health/ready", summary="Do records flow?", tags=["health"], responses=documented(503))
+    async def ready() -> Health:
+        reason = not_ready(service.watcher.state)
+        if reason is not None:
+            raise Problem(503, reason)
+        return Health()
+
+
+def _add_watching(app: FastAPI, view: StatusView, feed: EventFeed) -> None:
+    @app.get("/status", summary="Partitions, lag, rates, ledger", tags=["watch"], response_model=Status)
+    async def status() -> Response:
+        return Response(await view.text(), media_type=JSON)
+
+    @app.get("/history", summary="Rate, lag and latency of the last two minutes", tags=["watch"])
+    async def history() -> History:
+        return History.model_validate(view.history())
+
+    @app.get("/events", include_in_schema=False)
+    async def events() -> StreamingResponse:
+        return feed.response()
+
+
+def _add_latest(app: FastAPI, reads: Reads) -> None:
+    rows_answer: dict[int | str, dict[str, Any]] = {
+        200: {"description": "Rows", "content": {JSON: {"schema": transactions_schema()}}}
+    }
+
+    @app.get(
+        "/transactions",
+        summary="The rows stored last, newest first",
+        tags=["data"],
+        response_class=Response,
+        responses={**rows_answer, **documented(422, 503)},
+    )
+    async def transactions(limit: Limit = 50) -> Response:
+        return _listed("transactions", (await reads.rows(limit).get())[:limit])
+
+    @app.get(
+        "/dead-letters",
+        summary="The newest refused records",
+        tags=["data"],
+        response_model=DeadLetters,
+        responses=documented(422, 503),
+    )
+    async def dead_letters(limit: Limit = 50) -> Response:
+        return _listed("dead_letters", (await reads.letters(limit).get())[:limit])
+
+
+def _add_controls(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/pause",
+        summary="Pause every consumer of the platform; kept until resumed, restarts included",
+        tags=["control"],
+        responses=documented(422, 503),
+    )
+    async def pause(wish: PauseWish | None = None) -> Pause:
+        reason = (wish or PauseWish()).reason
+
+        def work(connection: Connection) -> Pause:
+            control.set_pause(connection, paused=True, reason=reason)
+            return Pause(paused=True, reason=reason)
+
+        return await _done(service.threads.run(work))
+
+    @app.post(
+        "/resume",
+        summary="Go on; with accept_holes also past records that retention has deleted",
+        tags=["control"],
+        responses=documented(422, 503),
+    )
+    async def resume(wish: ResumeWish | None = None) -> Resumed:
+        accept = wish is not None and wish.accept_holes
+        return await _done(service.threads.run(lambda connection: _resume(connection, accept=accept)))
+
+
+def _add_replay(app: FastAPI, service: Service) -> None:
+    alone = asyncio.Lock()
+
+    @asynccontextmanager
+    async def one_at_a_time() -> AsyncIterator[None]:
+        if alone.locked():
+            raise Problem(503, "another replay is running; send this one again when it is through")
+        async with alone:
+            yield
+
+    @app.post(
+        "/dead-letters/replay",
+        summary="Send dead letters again, as new records; they stay, marked as replayed",
+        tags=["control"],
+        responses=documented(422, 503),
+    )
+    async def replay_letters(wish: ReplaySome | ReplayAll) -> Replayed:
+        """Answers once Kafka has acknowledged. After a 503 some may have been sent: those are marked as replayed."""
+        async with one_at_a_time():
+            report = await _done(service.threads.run(lambda _: _replay(service, wish)))
+        service.reads.expire()
+        return Replayed(**asdict(report))
+
+
+def _resume(connection: Connection, *, accept: bool) -> Resumed:
+    control.set_pause(connection, paused=False)
+    accepted = control.accept_holes(connection) if accept else []
+    waiting = control.open_holes(connection)
+    return Resumed(
+        paused=False,
+        reason=None,
+        accepted_holes=[Hole(**asdict(hole)) for hole in accepted],
+        open_holes=[Hole(**asdict(hole)) for hole in waiting],
+    )
+
+
+def _replay(service: Service, wish: ReplaySome | ReplayAll) -> ReplayReport:
+    topic = service.settings.topic
+    if isinstance(wish, ReplaySome):
+        ids = [DeadLetterId.parse(text) for text in dict.fromkeys(wish.ids)]
+        return replay(service.endpoints, topic, ids)
+    return replay(service.endpoints, topic, Filter(topic=topic, reason=wish.reason, replayed=False))
+
+
+async def _done(future: asyncio.Future[T]) -> T:
+    """Awaits work in PostgreSQL; what is wrong with our own settings is the service's trouble, not the caller's."""
+    try:
+        return await future
+    except ConfigError as error:
+        raise Problem(503, str(error)) from error
+
+
+def _listed(name: str, items: list[str]) -> Response:
+    return Response(f'{{"{name}":[{",".join(items)}]}}'.encode(), media_type=JSON)
