@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from psycopg2.extras import RealDictCursor
 
 from rtp_workers.postgres.connection import Connection, Cursor, translated
 from rtp_workers.postgres.control import Hole
-from rtp_workers.record.transaction import COPY_COLUMNS
 
 RATE_WINDOW_S = 10
 
@@ -48,11 +44,6 @@ select (select coalesce(sum(inserted), 0) from ingest_ledger)::bigint
        (select max(updated_at) from ingest_ledger),
        (select paused from ingest_control), (select paused_reason from ingest_control)
 """
-_LATEST = f"""
-select {", ".join(COPY_COLUMNS)}, ingested_at from transactions
-where ingested_at > (select max(updated_at) from ingest_ledger) - interval '10 minutes'
-order by ingested_at desc, kafka_partition, kafka_offset desc limit %s
-"""  # noqa: S608 - our own column names
 
 PRIMARY_KEYS: dict[str, list[str]] = {
     "transactions": ["transaction_id"],
@@ -161,16 +152,6 @@ def totals(connection: Connection) -> Totals:
         rows, dead_letters, recent, last_write_at, paused, reason = cursor.fetchall()[0]
     last = None if last_write_at is None else last_write_at.isoformat()
     return Totals(rows, dead_letters, recent / RATE_WINDOW_S, last, bool(paused), reason)
-
-
-def latest_transactions(connection: Connection, limit: int = 50) -> list[dict[str, Any]]:
-    """Returns rows of the ten minutes before the last write, newest first: record fields, provenance, `ingested_at`.
-
-    `connection` is in autocommit mode.
-    """
-    with translated("read the latest rows"), connection.cursor(cursor_factory=RealDictCursor) as cursor:
-        cursor.execute(_LATEST, (limit,))
-        return [dict(row) for row in cursor.fetchall()]
 
 
 def _read(cursor: Cursor) -> Snapshot:
