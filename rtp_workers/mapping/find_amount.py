@@ -6,6 +6,7 @@ import re
 import statistics
 
 from rtp_workers.mapping import amounts, vocabulary
+from rtp_workers.mapping.balance_walk import balance_walk
 from rtp_workers.mapping.findings import BY_VALUES, MARGIN, Candidate, Findings, quoted
 from rtp_workers.mapping.names import bracketed, normalise
 from rtp_workers.mapping.profile import Profile, currency_code
@@ -106,39 +107,24 @@ def _unit_price_or_values(found: Findings) -> None:
     numeric = [
         profile
         for profile in found.free()
-        if profile.numbers >= 0.95 and profile.filled > 0.8 and not vocabulary.best_role(profile.name)[0]
+        if profile.numbers >= 0.95 and not vocabulary.best_role(profile.name)[0] and profile.dates < 0.9
     ]
-    with_fraction = [profile for profile in numeric if profile.whole_numbers < 0.9 and profile.dates < 0.9]
-    walked = _walks(with_fraction)
-    if walked is not None:
-        found.take("amount", [walked], BY_VALUES, "values (another column is its running balance)")
-    elif len(with_fraction) == 1:
-        found.take("amount", with_fraction, BY_VALUES, "values (the only decimal numbers)")
+    full = [profile for profile in numeric if profile.filled > 0.8 and profile.whole_numbers < 0.9]
+    sparse = [profile for profile in numeric if profile not in full and profile.filled <= 0.8]
+    walk = balance_walk(full, sparse)
+    if walk is not None:
+        roles = ("amount",) if len(walk) == 1 else ("debit", "credit")
+        for role, profile in zip(roles, walk, strict=True):
+            found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
+    elif len(full) == 1 and not sparse:
+        found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
     else:
-        names = [profile.name for profile in with_fraction or numeric]
+        names = [profile.name for profile in [*full, *sparse] or numeric]
         lines = [f"columns.amount = {quoted([name])}" for name in names[:1]] or ['columns.amount = "..."']
         lines += [f"# columns.amount = {quoted([name])}" for name in names[1:6]]
+        if len(sparse) == 2:
+            lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
         found.ask("amount", "no column is surely the amount", *lines)
-
-
-def _walks(numeric: list[Profile]) -> Profile | None:
-    """Returns the column whose sums another column walks through, row by row: that one is the balance."""
-    values = {profile.index: _cents(profile) for profile in numeric}
-    for amount in numeric:
-        for balance in numeric:
-            a, b = values[amount.index], values[balance.index]
-            if amount is balance or len(a) != len(b) or len(a) < 4:
-                continue
-            down = sum(abs(b[at] - b[at - 1]) == abs(a[at]) for at in range(1, len(a)))
-            up = sum(abs(b[at - 1] - b[at]) == abs(a[at - 1]) for at in range(1, len(a)))
-            if max(down, up) >= (len(a) - 1) * 0.8:
-                return amount
-    return None
-
-
-def _cents(profile: Profile) -> list[int]:
-    parts = [amounts.take_apart(cell) for cell in profile.cells[:200]]
-    return [(-1 if part.negative else 1) * int("0" + re.sub(r"\D", "", part.number)) for part in parts if part]
 
 
 def _find_quantity(found: Findings) -> None:
@@ -176,7 +162,7 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     unknown = [
         profile
         for profile in found.free()
-        if not vocabulary.best_role(profile.name)[0] and _says_direction(profile) and len(profile.direction_kinds) > 1
+        if profile.name.startswith("column ") and _says_direction(profile) and len(profile.direction_kinds) > 1
     ]
     if amount.signed:
         return False

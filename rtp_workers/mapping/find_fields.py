@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rtp_workers.mapping import vocabulary
 from rtp_workers.mapping.findings import Candidate, Findings
 from rtp_workers.mapping.names import normalise
 from rtp_workers.mapping.profile import Profile
@@ -63,7 +64,12 @@ def _is_plain_text(profile: Profile) -> bool:
 
 
 def _is_decimal(profile: Profile) -> bool:
-    return profile.numbers >= 0.9 and profile.whole_numbers < 0.5
+    return profile.numbers >= 0.9 and profile.share(_has_fraction) >= 0.3
+
+
+def _has_fraction(cell: str) -> bool:
+    """True for 12.50; an id that a program made a float, 17850.0, is still one."""
+    return any(mark in cell and cell.rpartition(mark)[2].strip("0") != "" for mark in ".,")
 
 
 def _currency(profile: Profile) -> float:
@@ -87,7 +93,7 @@ def _payment_method(profile: Profile) -> float:
 
 
 def _status(profile: Profile) -> float:
-    if profile.whole_numbers > 0.9 or (profile.longest <= 2 and len(profile.distinct) > 3):
+    if profile.whole_numbers > 0.9 or profile.longest <= 2:
         return 0.0  # US states share the name "state"
     return _choice(profile, MAX_LENGTH["status"])
 
@@ -103,7 +109,7 @@ def _customer(profile: Profile) -> float:
 
 
 def _text(profile: Profile) -> float:
-    if not _is_plain_text(profile) or profile.longest > MAX_LENGTH["merchant"]:
+    if not _is_plain_text(profile) or profile.longest > MAX_LENGTH["merchant"] or profile.directions >= 0.9:
         return 0.0
     # A merchant may be named by a code, but a column of numbers needs a strong name for it.
     return 1.0 if profile.letters >= 0.5 else 0.7
@@ -153,8 +159,6 @@ def _most_unique(candidates: list[Candidate]) -> Candidate:
 
 
 def _id_fit(profile: Profile) -> float:
-    from rtp_workers.mapping import vocabulary
-
     name = vocabulary.score(profile.name, "transaction_id")
     least = next(unique for weight, unique in LEAST_UNIQUE if name.score >= weight)
     if profile.filled < 0.95 or profile.uniqueness < least or profile.longest > MAX_LENGTH["transaction_id"]:

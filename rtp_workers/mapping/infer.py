@@ -89,7 +89,7 @@ def _profiles(dialect: Dialect, rows: Sequence[Row]) -> tuple[Profile, ...]:
         if len(row.cells) == dialect.row_width and not row.is_blank and [cell.strip() for cell in row.cells] != header
     ][:PROFILED_ROWS]
     return tuple(
-        Profile(name, index, [cell for row in usual if (cell := row[index].strip())], len(usual))
+        Profile(name, index, [row[index].strip() for row in usual])
         for index, name in enumerate(dialect.columns)
     )
 

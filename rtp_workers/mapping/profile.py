@@ -16,19 +16,27 @@ LOOKED_AT = 1_000
 
 @dataclass(frozen=True)
 class Profile:
-    """The filled cells of one column, stripped, of the sample's ordinary rows.
+    """The cells of one column, of the sample's ordinary rows.
 
     Attributes:
         name: the column's name.
         index: its position.
-        cells: every filled cell, in order.
-        rows: rows looked at, filled or not.
+        column: every cell, stripped, ``""`` where it is empty.
     """
 
     name: str
     index: int
-    cells: Sequence[str]
-    rows: int
+    column: Sequence[str]
+
+    @property
+    def rows(self) -> int:
+        """Rows looked at."""
+        return len(self.column)
+
+    @cached_property
+    def cells(self) -> Sequence[str]:
+        """The filled cells, in order."""
+        return [cell for cell in self.column if cell]
 
     @cached_property
     def some(self) -> Sequence[str]:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from rtp_workers.mapping.names import compact, is_cjk, normalise, without_brackets
 from rtp_workers.mapping.words import CURRENCIES
 
-TIERS = {"strong": 1.0, "good": 0.85, "weak": 0.6}
+TIERS = {"prime": 1.1, "strong": 1.0, "good": 0.85, "weak": 0.6}
 EXACT, BARE, PART = 1.0, 0.94, 0.5
 # Words that say nothing about the role when they stand around a known name.
 NOISE = frozenset(

@@ -1,0 +1,62 @@
+"""Which nameless number columns are the amount: the ones that another column, the balance, sums up row by row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import permutations
+
+from rtp_workers.mapping import amounts
+from rtp_workers.mapping.profile import Profile
+
+LEAST_ROWS = 4
+LEAST_SHARE = 0.8
+
+
+def balance_walk(full: Sequence[Profile], sparse: Sequence[Profile]) -> tuple[Profile, ...] | None:
+    """Returns the amount column, or debit and credit, whose sums some column walks through; None where none does.
+
+    Args:
+        full: number columns that every row fills.
+        sparse: number columns that some rows leave empty.
+    """
+    for balance in full:
+        for amount in full:
+            if amount is not balance and _walks(_values(balance), _values(amount)):
+                return (amount,)
+        for debit, credit in permutations(sparse, 2):
+            sums = [into - out for out, into in zip(_values(debit), _values(credit), strict=True)]
+            one_side = all(not out or not into for out, into in zip(_values(debit), _values(credit), strict=True))
+            if one_side and _walks(_values(balance), sums):
+                return debit, credit
+    return None
+
+
+def _walks(balance: list[int], sums: list[int]) -> bool:
+    """True where the balance changes by the sums, oldest row first or last."""
+    steps = len(balance) - 1
+    if len(sums) != len(balance) or steps < 1 or not any(sums):
+        return False
+    down = sum(balance[at] - balance[at - 1] == sums[at] for at in range(1, len(sums)))
+    up = sum(balance[at - 1] - balance[at] == sums[at - 1] for at in range(1, len(sums)))
+    return max(down, up) >= max(steps * LEAST_SHARE, min(steps, LEAST_ROWS - 2))
+
+
+def _values(profile: Profile) -> list[int]:
+    """Returns the column's numbers in hundredths, 0 for an empty cell; the marks do not matter for sums."""
+    values = []
+    for cell in profile.column[:200]:
+        part = amounts.take_apart(cell) if cell else None
+        if part is None:
+            values.append(0)
+            continue
+        whole, mark, fraction = _split(part.number)
+        digits = int(re.sub(r"\D", "", whole) or 0) * 100 + (int(fraction.ljust(2, "0")[:2]) if mark else 0)
+        values.append(-digits if part.negative else digits)
+    return values
+
+
+def _split(number: str) -> tuple[str, str, str]:
+    """Splits off a decimal part of one or two digits."""
+    found = re.fullmatch(r"(.*)([.,])(\d{1,2})", number)
+    return (found[1], found[2], found[3]) if found else (number, "", "")
