@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from rtp_workers.generator.chaos import Chaos
 from rtp_workers.producer import submissions
 from rtp_workers.producer.messages import (
+    ATTRIBUTE_SCHEMAS,
     Acknowledged,
     Burst,
     ChaosRatios,
@@ -41,7 +42,7 @@ def build_api(parts: Parts, watcher: Watcher, rules: GuardRules) -> FastAPI:
     registry = CollectorRegistry()
     registry.register(ProducerMetrics(watcher))
     ProcessCollector(registry=registry)
-    app = new_api(ApiParts("Producer streaming API", DESCRIPTION, PAGE, rules, registry))
+    app = new_api(ApiParts("Producer streaming API", DESCRIPTION, PAGE, rules, registry, ATTRIBUTE_SCHEMAS))
     _add_health(app, parts)
     _add_watching(app, watcher)
     _add_controls(app, parts, watcher)

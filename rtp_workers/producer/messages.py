@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from rtp_workers.producer.submissions import MAX_TRANSACTIONS
 from rtp_workers.record.transaction import FIELDS
 from rtp_workers.record.transaction import Field as RecordField
 
 MAX_RATE_PER_S = 1_000_000
 
+# JSON Schema counts 8393.0 as an integer, and so does this.
+Whole = Annotated[int, BeforeValidator(lambda value: int(value) if _is_whole(value) else value)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
 
 
 class Request(BaseModel):
@@ -32,7 +37,7 @@ class Rate(Request):
 class Burst(Request):
     """Records to be sent at once, beside the rate."""
 
-    records: int = Field(
+    records: Whole = Field(
         ge=1, le=10_000_000, description="added to what is left of an earlier burst", examples=[10_000]
     )
 
@@ -122,8 +127,31 @@ def transaction_schema() -> dict[str, Any]:
 
 def transactions_schema() -> dict[str, Any]:
     """Returns the schema of what POST /transactions takes: one transaction, or a list."""
-    many = {"type": "array", "items": transaction_schema(), "minItems": 1, "maxItems": MAX_TRANSACTIONS}
+    many = {"type": "array", "items": transaction_schema(), "minItems": 1}
     return {"anyOf": [transaction_schema(), many]}
+
+
+NO_NUL = r"^[^\u0000]*$"
+ATTRIBUTE_SCHEMAS: dict[str, dict[str, Any]] = {
+    "Attributes": {
+        "type": "object",
+        "description": "whatever the source knows beyond the other fields; at most 8 KB as JSON, without U+0000",
+        "propertyNames": {"pattern": NO_NUL},
+        "additionalProperties": {"$ref": "#/components/schemas/AttributeValue"},
+    },
+    "AttributeValue": {
+        "anyOf": [
+            {"type": ["number", "boolean", "null"]},
+            {"type": "string", "pattern": NO_NUL},
+            {"type": "array", "items": {"$ref": "#/components/schemas/AttributeValue"}},
+            {"$ref": "#/components/schemas/Attributes"},
+        ]
+    },
+}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 # Every day that each month surely has; a 29th of February, which a pattern cannot judge, is left to the service.
@@ -140,7 +168,7 @@ def _field_schema(field: RecordField) -> dict[str, Any]:
     if field.name == "occurred_at":
         return {**schema, "type": "string", "pattern": INSTANT_PATTERN}
     if field.name == "attributes":
-        return {**schema, "type": ["object", "null"]}
+        return {**schema, "anyOf": [_ref("Attributes"), {"type": "null"}]}
     schema["type"] = "string" if field.required else ["string", "null"]
     if rule.pattern:
         return {**schema, "pattern": f"^{rule.pattern}$"}
@@ -148,15 +176,20 @@ def _field_schema(field: RecordField) -> dict[str, Any]:
         schema["minLength"] = rule.min_length
     if rule.max_length:
         schema["maxLength"] = rule.max_length
-    schema["pattern"] = r"^[^\u0000]*$" if rule.controls else r"^[^\u0000-\u001f\u007f-\u009f]*$"
+    schema["pattern"] = NO_NUL if rule.controls else r"^[^\u0000-\u001f\u007f-\u009f]*$"
     return schema
 
 
 def _amount_schema(meaning: str) -> dict[str, Any]:
+    """Returns the safe forms. More is taken: any number whose digits, as written, are few enough.
+
+    A client that holds 12.1 as a binary float may send 12.100000000000001: so numbers are promised to be taken only
+    where such a float is exact (multiples of 2**-10), and text always.
+    """
     return {
-        "description": f"{meaning}; text is the safer form, a number must not have more digits either",
+        "description": f"{meaning}; as text, or as a number that a binary float holds exactly",
         "anyOf": [
             {"type": "string", "pattern": r"^-?[0-9]{1,20}(\.[0-9]{1,12})?$"},
-            {"type": "number", "exclusiveMinimum": -1e20, "exclusiveMaximum": 1e20},
+            {"type": "number", "multipleOf": 2**-10, "exclusiveMinimum": -1e20, "exclusiveMaximum": 1e20},
         ],
     }

@@ -15,7 +15,6 @@ from rtp_workers.record import codec
 from rtp_workers.record.transaction import FIELD_NAMES, Transaction
 from rtp_workers.web.problems import MAX_FINDINGS, Finding, Problem
 
-MAX_TRANSACTIONS = 10_000
 # The topic's own limit counts key, headers and framing too.
 MAX_ITEM_BYTES = MAX_RECORD_BYTES - 4_096
 UNKNOWN_OUTCOME = "the outcome is unknown: send the same transactions again with the same ids, nothing is stored twice"
@@ -47,8 +46,8 @@ def parse(body: bytes) -> tuple[list[Submission], bool]:
         items = _MANY.decode(body) if is_list else [_ONE.decode(body)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(422, f"the body is not JSON: {error}; send a transaction, or a list of them") from error
-    if not 1 <= len(items) <= MAX_TRANSACTIONS:
-        raise Problem(422, f"the list holds {len(items):,} transactions; send 1 to {MAX_TRANSACTIONS:,}")
+    if not items:
+        raise Problem(422, "the list is empty; send at least one transaction")
     submissions: list[Submission] = []
     findings: list[Finding] = []
     for index, item in enumerate(items):

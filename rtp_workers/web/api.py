@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class ApiParts:
         page: folder with ``index.html`` and what it needs; served at ``/`` and ``/page/``.
         rules: the guard's.
         registry: what ``/metrics`` shows.
+        schemas: further components of the OpenAPI document, by name.
     """
 
     title: str
@@ -35,6 +36,7 @@ class ApiParts:
     page: Path
     rules: GuardRules
     registry: CollectorRegistry
+    schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def new_api(parts: ApiParts) -> FastAPI:
@@ -71,7 +73,7 @@ def new_api(parts: ApiParts) -> FastAPI:
     def metrics() -> Response:
         return PrometheusText(generate_latest(parts.registry))
 
-    app.openapi = lambda: _document(app, with_token=parts.rules.token is not None)  # type: ignore[method-assign] # FastAPI's documented way to extend it
+    app.openapi = lambda: _document(app, parts)  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return app
 
 
@@ -81,15 +83,17 @@ class PrometheusText(Response):
     media_type = CONTENT_TYPE_LATEST
 
 
-def _document(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
+def _document(app: FastAPI, parts: ApiParts) -> dict[str, Any]:
     """Returns the OpenAPI document: FastAPI's, and what the guard may answer on every operation."""
     if app.openapi_schema is None:
+        with_token = parts.rules.token is not None
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for model in (problems.ProblemDetails, problems.Finding):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)
             schemas[model.__name__] = schema
+        schemas.update(parts.schemas)
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
         for path in document["paths"].values():

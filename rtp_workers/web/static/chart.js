@@ -1,6 +1,7 @@
 // A chart over time, on uPlot: follows the element's size and the system's colours. Load uPlot before this module.
 import { brief } from "./live.js";
 
+const clock = (at_s) => new Date(at_s * 1000).toLocaleTimeString("en-GB");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /**
@@ -26,7 +27,7 @@ export function timeChart(element, series, { unit = "", span_s = 120 } = {}) {
         y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.15)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 70, size: 28 },
+        { ...axis, grid: { show: false }, space: 80, size: 28, values: (_plot, ticks) => ticks.map(clock) },
         { ...axis, size: 52, space: 38, values: (_plot, ticks) => ticks.map((tick) => brief(tick) + unit) },
       ],
       series: [{}, ...series.map(line)],

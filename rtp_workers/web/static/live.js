@@ -84,8 +84,8 @@ const short = new Intl.NumberFormat("en", { notation: "compact", maximumFraction
 
 /** 1,234 */
 export const count = (value) => whole.format(value);
-/** 9.5 below a hundred, 1,234 above */
-export const rate = (value) => (value < 100 ? tenths : whole).format(value);
+/** 9.5 below ten, 1,234 above */
+export const rate = (value) => (value < 10 ? tenths : whole).format(value);
 /** 1.2K */
 export const brief = (value) => short.format(value);
 

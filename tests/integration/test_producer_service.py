@@ -1,0 +1,245 @@
+"""The producer as a process, on a real Kafka."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from rtp_workers.errors import RecordError
+from rtp_workers.kafka.topics import log_offsets
+from rtp_workers.record import codec
+from tests.conftest import Stack, StartRtp
+from tests.programs import RunningProgram, run_rtp
+from tests.waiting import wait_until
+
+
+def in_kafka(stack: Stack) -> int:
+    """Returns how many records the topic holds."""
+    return sum(end - first for first, end in log_offsets(stack.endpoints, stack.topic).values())
+
+
+def messages(stack: Stack) -> Iterator[Any]:
+    """Yields every message of the topic as it is now, partition by partition."""
+    ends = {number: end for number, (_, end) in log_offsets(stack.endpoints, stack.topic).items() if end}
+    options = {"bootstrap.servers": stack.endpoints.need("kafka_bootstrap"), "group.id": "test-reader"}
+    consumer = Consumer({**options, "enable.auto.commit": False})
+    try:
+        for number, end in ends.items():
+            consumer.assign([TopicPartition(stack.topic, number, 0)])
+            offset = 0
+            while offset < end:
+                message = consumer.poll(30)
+                assert message is not None
+                assert message.error() is None
+                offset = int(message.offset() or 0) + 1
+                yield message
+    finally:
+        consumer.close()
+
+
+def transaction(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "transaction_id": f"own-{number}",
+        "occurred_at": "2026-01-31T13:45:00+01:00",
+        "amount": "12.50",
+        "customer_id": f"C-{number % 10}",
+        **fields,
+    }
+
+
+@pytest.fixture
+def api(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.endpoints.need("producer_url"), timeout=30) as client:
+        yield client
+
+
+def ready(api: httpx.Client) -> bool:
+    try:
+        return api.get("/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture
+def service(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> RunningProgram:
+    """`rtp produce` at 50/s, ready."""
+    program = start_rtp("produce", env=stack.env)
+    wait_until(lambda: ready(api), what="the producer's readiness")
+    return program
+
+
+def test_a_counted_run_puts_exactly_its_records_into_kafka(stack: Stack) -> None:
+    arguments = ("--seed", "3", "--start", "2025-01-01T00:00:00Z", "--speed", "60", "--duplicate", "0.02")
+    done = run_rtp(
+        "produce", "--count", "5000", *arguments, "--late", "0.02", "--corrupt", "0.01", "--json", env=stack.env
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["finished"]
+    assert outcome["acknowledged"] == outcome["generated"]["records"] == 5_000 == in_kafka(stack)
+    found: Counter[str] = Counter()
+    seen = set()
+    for message in messages(stack):
+        assert dict(message.headers())["source"] == b"live"
+        try:
+            record = codec.decode(message.value()).texts
+        except RecordError:
+            found["corrupt"] += 1
+            continue
+        assert message.key() == str(record[3]).encode()
+        found["duplicate" if record[0] in seen else "valid"] += 1
+        seen.add(record[0])
+    made = outcome["generated"]
+    assert found == {
+        "corrupt": made["corrupt"],
+        "duplicate": made["duplicate"],
+        "valid": made["fresh"] + made["late"],
+    }
+
+
+def test_a_counted_run_says_finished(stack: Stack) -> None:
+    done = run_rtp("produce", "--count", "10", "--rate", "100", env=stack.env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("finished: 10 records generated")
+
+
+@pytest.mark.parametrize("rate_per_s", [20.0, 2_000.0])
+def test_the_average_rate_is_the_target(rate_per_s: float, service: RunningProgram, api: httpx.Client) -> None:
+    assert api.put("/rate", json={"records_per_s": rate_per_s}).status_code == 200
+    before, started_s = api.get("/status").json()["generated"]["records"], time.monotonic()
+    wait_until(lambda: time.monotonic() - started_s > 6, what="six seconds of producing")
+    made = api.get("/status").json()["generated"]["records"] - before
+    assert made / (time.monotonic() - started_s) == pytest.approx(rate_per_s, rel=0.05)
+
+
+def test_rate_stop_start_and_burst_work_live(service: RunningProgram, api: httpx.Client, stack: Stack) -> None:
+    assert api.get("/status").json()["target_records_per_s"] == 50
+    stopped = api.post("/stop").json()
+    assert stopped["running"] is False
+    wait_until(lambda: api.get("/status").json()["outstanding"] == 0, what="all acknowledged")
+    before = api.get("/status").json()["acknowledged"]
+    api.post("/burst", json={"records": 5_000})
+    wait_until(lambda: api.get("/status").json()["acknowledged"] == before + 5_000, what="the burst in Kafka")
+    assert api.get("/status").json()["state"] == "stopped"
+    api.put("/rate", json={"records_per_s": 1_000})
+    assert api.post("/start").json()["state"] == "running"
+    wait_until(lambda: api.get("/status").json()["acknowledged_records_per_s"] > 900, what="the new rate")
+
+
+def test_chaos_is_switched_live_and_counted(service: RunningProgram, api: httpx.Client) -> None:
+    api.post("/stop")
+    api.put("/chaos", json={"duplicate": 0.2, "late": 0.2, "corrupt": 0.2})
+    api.post("/burst", json={"records": 2_000})
+    wait_until(lambda: api.get("/status").json()["burst_left"] == 0, what="the burst's end")
+    made = api.get("/status").json()["generated"]
+    assert all(300 < made[kind] < 500 for kind in ("duplicate", "late", "corrupt"))
+    assert made["records"] == sum(made[kind] for kind in ("fresh", "duplicate", "late", "corrupt"))
+
+
+def test_own_transactions_are_answered_with_their_place_in_kafka(
+    service: RunningProgram, api: httpx.Client, stack: Stack
+) -> None:
+    api.post("/stop")
+    one = api.post("/transactions", json=transaction(0))
+    assert one.status_code == 200
+    many = api.post("/transactions", json=[transaction(number) for number in range(1, 500)])
+    placed = one.json()["acknowledged"] + many.json()["acknowledged"]
+    assert [place["transaction_id"] for place in placed] == [f"own-{number}" for number in range(500)]
+    found = {
+        (message.partition(), message.offset()): (codec.decode(message.value()).texts[0], dict(message.headers()))
+        for message in messages(stack)
+        if dict(message.headers())["source"] == b"api"
+    }
+    for place in placed:
+        assert found.pop((place["kafka_partition"], place["kafka_offset"]))[0] == place["transaction_id"]
+    assert not found
+
+
+def test_a_number_arrives_as_the_caller_wrote_it(service: RunningProgram, api: httpx.Client, stack: Stack) -> None:
+    body = b'{"transaction_id":"n","occurred_at":"2026-01-31T13:45:00Z","amount":12345678901234567.000000000001}'
+    assert api.post("/transactions", content=body).status_code == 200
+    assert body in [message.value() for message in messages(stack)]
+
+
+@pytest.mark.parametrize(
+    ("body", "index", "field"),
+    [
+        (transaction(1, amount="1,5"), None, "amount"),
+        ([transaction(1), transaction(2, occurred_at="yesterday")], 1, "occurred_at"),
+        ([transaction(1), {"amount": "1"}], 1, "transaction_id"),
+        ([transaction(1, attributes={"a": "x" * 9_000})], 0, "attributes"),
+        ([transaction(1), 5], 1, None),
+        ([transaction(1, amount=True)], 0, "amount"),
+        ([transaction(1, currency="eur")], 0, "currency"),
+    ],
+)
+def test_a_request_that_does_not_fit_is_refused_whole(
+    body: Any, index: int | None, field: str | None, service: RunningProgram, api: httpx.Client
+) -> None:
+    answer = api.post("/transactions", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    finding = answer.json()["errors"][0]
+    assert (finding.get("index"), finding.get("field")) == (index, field)
+    assert api.get("/status").json()["acknowledged_from_api"] == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[", b"nonsense", b"[]", b"5", b"null", b"\xff", b'"text"', b"[" * 5_000])
+def test_what_is_no_transaction_is_refused(body: bytes, service: RunningProgram, api: httpx.Client) -> None:
+    answer = api.post("/transactions", content=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+def test_sigterm_flushes_and_ends_with_success(service: RunningProgram, api: httpx.Client, stack: Stack) -> None:
+    api.post("/burst", json={"records": 100_000})
+    wait_until(lambda: api.get("/status").json()["acknowledged"] > 1_000, what="a burst under way")
+    service.signal(signal.SIGTERM)
+    assert service.wait(60) == 0
+    said = service.output().strip().splitlines()[-1]
+    assert said.startswith("stopped: ")
+    acknowledged = int(said.split(" acknowledged")[0].rsplit(" ", 1)[1].replace(",", ""))
+    assert acknowledged == in_kafka(stack)
+
+
+def test_metrics_are_those_of_the_status(service: RunningProgram, api: httpx.Client) -> None:
+    api.post("/stop")
+    wait_until(lambda: api.get("/status").json()["outstanding"] == 0, what="all acknowledged")
+    status, metrics = api.get("/status").json(), api.get("/metrics").text
+    assert f'rtp_producer_records_generated_total{{kind="fresh"}} {float(status["generated"]["fresh"])}' in metrics
+    assert f'rtp_producer_records_acknowledged_total{{source="live"}} {float(status["acknowledged"])}' in metrics
+    assert "rtp_producer_kafka_up 1.0" in metrics
+    assert "process_cpu_seconds_total" in metrics
+
+
+def test_a_missing_topic_is_said_and_waited_for(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> None:
+    program = start_rtp("produce", env={**stack.env, "RTP_TOPIC": f"{stack.topic}-later"})
+    wait_until(lambda: "rtp topics" in _readiness(api), what="the reason on /health/ready")
+    assert api.get("/health/live").status_code == 200
+    assert api.get("/status").json()["generated"]["records"] == 0
+    made = run_rtp("topics", env={**stack.env, "RTP_TOPIC": f"{stack.topic}-later"})
+    assert made.returncode == 0, made.stderr
+    wait_until(lambda: ready(api), what="readiness once the topic is there")
+    wait_until(lambda: api.get("/status").json()["acknowledged"] > 0, what="records")
+    assert program.running()
+
+
+def _readiness(api: httpx.Client) -> str:
+    try:
+        return api.get("/health/ready").text
+    except httpx.TransportError:
+        return ""
+
+
+def test_a_taken_port_is_an_error_that_names_its_setting(service: RunningProgram, stack: Stack) -> None:
+    second = run_rtp("produce", env=stack.env)
+    assert second.returncode == 2
+    assert "RTP_PRODUCER_PORT" in second.stderr
