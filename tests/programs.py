@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 RTP = (sys.executable, "-m", "rtp_workers.cli.main")
 
 
@@ -44,7 +46,7 @@ class RunningProgram:
 
     @property
     def pid(self) -> int:
-        """Process id, and id of its process group."""
+        """Process id."""
         return self.process.pid
 
     def output(self) -> str:
@@ -64,9 +66,15 @@ class RunningProgram:
         return self.process.wait(timeout_s)
 
     def kill(self) -> None:
-        """SIGKILL to its whole process group, and waits."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """SIGKILL to it and to everything that it has started, and waits for the end of all."""
+        below: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(below, timeout=30)
         self.process.wait()
 
 

@@ -44,6 +44,13 @@ def both(servers: EmbeddedServers) -> tuple[KafkaServer, PostgresServer]:
     return servers.kafka, servers.postgres
 
 
+def postgres_alone(new_servers: NewServers, home: Path | None = None) -> tuple[EmbeddedServers, PostgresServer]:
+    servers = new_servers(home=home)
+    servers.kafka = None
+    assert servers.postgres is not None
+    return servers, servers.postgres
+
+
 def test_two_pairs_run_side_by_side_and_know_nothing_of_each_other(new_servers: NewServers) -> None:
     first, second = new_servers(), new_servers()
     first.start()
@@ -72,9 +79,8 @@ def test_both_recover_with_their_data_after_kill_9(new_servers: NewServers) -> N
 
 
 def test_backends_that_outlive_a_killed_postgres_do_not_keep_it_down(new_servers: NewServers) -> None:
-    servers = new_servers()
+    servers, postgres = postgres_alone(new_servers)
     servers.start()
-    _, postgres = both(servers)
     assert postgres.child is not None
     session = connect(owner(servers), "rtp-tests", autocommit=True)
     backend = psutil.Process(session.info.backend_pid)
@@ -126,7 +132,7 @@ def test_passwords_are_for_the_owner_only_and_no_log_or_setting_holds_one(new_se
 
 
 def test_a_wrong_password_is_refused(new_servers: NewServers) -> None:
-    servers = new_servers()
+    servers, _ = postgres_alone(new_servers)
     servers.start()
     with pytest.raises(RtpError, match="password"):
         connect(owner(servers).replace("rtp_owner:", "rtp_owner:not-"), "rtp-tests")
@@ -137,9 +143,8 @@ def test_a_home_in_a_closed_folder_works_and_no_mode_is_widened(new_servers: New
     closed.mkdir(mode=0o700)
     watched = [*closed.parents, closed, *postgres_server.installation().parents]
     before = {path: stat.S_IMODE(path.stat().st_mode) for path in watched}
-    servers = new_servers(home=closed / "home")
+    servers, postgres = postgres_alone(new_servers, closed / "home")
     servers.start()
-    _, postgres = both(servers)
     try:
         assert query(owner(servers), "select 1") == [(1,)]
         assert {path: stat.S_IMODE(path.stat().st_mode) for path in watched} == before
@@ -162,8 +167,7 @@ def test_data_without_its_password_is_an_error_that_says_what_to_restore(new_ser
 
 
 def test_a_server_that_ends_while_starting_shows_the_end_of_its_log(new_servers: NewServers) -> None:
-    servers = new_servers()
-    _, postgres = both(servers)
+    servers, postgres = postgres_alone(new_servers)
     postgres.settings = {"shared_buffers": "nonsense"}
     with pytest.raises(FatalError, match="shared_buffers"):
         servers.start()
