@@ -25,7 +25,7 @@ from rtp_workers.local.supervisor import keep_running, stop_all
 from rtp_workers.settings import PlatformSettings, load
 
 PARTS = ("kafka", "postgres", "producer", "consumer", "dagster")
-LIVE_TIMEOUT_S = 180.0  # Dagster takes 5 s on an idle machine, over a minute on one with ten times more to do than cores
+LIVE_TIMEOUT_S = 180.0  # Dagster takes 5 s on an idle machine, over a minute where ten processes wait for two cores
 
 
 class OnlyParts(click.ParamType[frozenset[str]]):
