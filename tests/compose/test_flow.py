@@ -1,0 +1,94 @@
+"""From a fresh clone to rows: booted, backfilled, streaming, reconciled, seen from the host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import psycopg2  # a host program's own client, as in a user's script
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.compose.docker import EIGHT, ROOT, Project
+from tests.programs import clean_env
+from tests.waiting import wait_until
+
+BOOT_LIMIT_S = 120
+BACKFILL_LIMIT_S = 180
+
+
+def test_everything_is_healthy_in_under_two_minutes(platform: Project) -> None:
+    assert set(platform.states(EIGHT).values()) == {"healthy"}
+    assert float(platform.settings["BOOT_SECONDS"]) < BOOT_LIMIT_S
+
+
+def test_setup_ends_well_and_nothing_was_killed_for_memory(platform: Project) -> None:
+    assert platform.container("setup")["State"]["ExitCode"] == 0
+    assert [c["Name"] for c in platform.containers() if c["State"]["OOMKilled"]] == []
+
+
+def test_the_topic_is_listed_inside_the_kafka_container(platform: Project) -> None:
+    listed = platform.exec("kafka", "kafka-topics", "--list", "--bootstrap-server", "localhost:9092")
+    assert "transactions" in listed.split()
+
+
+def test_a_host_program_reads_the_topic(platform: Project) -> None:
+    consumer = Consumer({"bootstrap.servers": f"localhost:{platform.ports['KAFKA']}", "group.id": "host-program"})
+    try:
+        consumer.assign([TopicPartition("transactions", number, 0) for number in range(6)])
+        message = wait_until(lambda: consumer.poll(1), 30, "a record on the host")
+        assert message.error() is None
+        assert "transaction_id" in json.loads(message.value())
+    finally:
+        consumer.close()
+
+
+def test_a_host_program_reads_the_table(platform: Project) -> None:
+    password = platform.compose("run", "--rm", "--no-deps", "-T", "setup", "cat", "/secrets/master/rtp_read").strip()
+    port = platform.ports["POSTGRES"]
+    with psycopg2.connect(host="localhost", port=port, user="rtp_read", password=password, dbname="rtp") as connection:
+        cursor = connection.cursor()
+        cursor.execute("select count(*) from transactions")
+        assert cursor.fetchall()[0][0] > 0
+
+
+def test_the_data_folder_is_backfilled_by_the_arrival_sensor(platform: Project) -> None:
+    expected = _valid_rows_in_data()
+    assert expected >= 20_000
+    wait_until(lambda: platform.rows("source like 'csv:%'") == expected, BACKFILL_LIMIT_S, f"{expected} backfilled rows")
+
+
+def test_live_transactions_stream(platform: Project) -> None:
+    before = platform.rows("source = 'live'")
+    wait_until(lambda: platform.rows("source = 'live'") > before + 100, 60, "100 more live rows")
+
+
+def test_the_live_rate_follows_the_api(platform: Project) -> None:
+    platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": 500})
+    try:
+        before = platform.rows("source = 'live'")
+        wait_until(lambda: platform.rows("source = 'live'") > before + 3000, 60, "3,000 more live rows")
+    finally:
+        platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": 50})
+
+
+def test_verify_agrees_inside(platform: Project) -> None:
+    found = platform.verify()
+    assert found["ok"], found
+    assert found["kafka_records"] == sum(found[name] for name in ("inserted", "duplicates", "dead_lettered", "skipped"))
+    assert found["rows"] == found["inserted"] > 20_000
+
+
+def test_dagster_shows_the_assets(platform: Project) -> None:
+    query = {"query": "{ assetNodes { assetKey { path } } }"}
+    answer = platform.send("DAGSTER", "POST", "/graphql", query)
+    keys = {"/".join(node["assetKey"]["path"]) for node in answer["data"]["assetNodes"]}
+    assert {"transactions_topic", "csv_backfill", "transactions", "live_transactions"} <= keys
+
+
+def _valid_rows_in_data() -> int:
+    """Counts the rows of data/ that `rtp load --dry-run` would not refuse; an independent count of lines, minus those."""
+    counting = "import csv, gzip, sys; print(sum(1 for name in sys.argv[1:] for _ in csv.DictReader((gzip.open if name.endswith('.gz') else open)(name, 'rt', encoding='utf-8-sig'))))"
+    files = [str(path) for path in sorted((ROOT / "data").glob("*.csv*"))]
+    done = subprocess.run([sys.executable, "-c", counting, *files], capture_output=True, text=True, env=clean_env(), check=True)
+    return int(done.stdout)
