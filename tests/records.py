@@ -13,7 +13,7 @@ from tests.conftest import Stack
 Header = tuple[str, bytes | None]
 
 
-def body(transaction_id: str, **fields: Any) -> bytes:
+def body(transaction_id: str | None, /, **fields: Any) -> bytes:
     """Returns a valid record's JSON; `fields` win, ``...`` leaves one out."""
     record: dict[str, Any] = {
         "transaction_id": transaction_id,

@@ -7,6 +7,7 @@ on, and ends an ingest session that blocks our writer. The main thread reads `vi
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from rtp_workers import logs
@@ -78,6 +79,10 @@ class ControlThread:
         with self._lock:
             found, self._found = self._found, {}
         return found
+
+    def confirmation(self, topic_id: str) -> Callable[[], None]:
+        """Asks whether the topic still has this id; the function returned waits for the answer (see `TopicCheck`)."""
+        return self._watch.check(topic_id).confirm
 
     def writer_is_stuck(self, backend_pid: int | None) -> None:
         """Says that our writer has been in one statement for long (None: it is not): see who blocks it."""

@@ -288,7 +288,9 @@ class Session:
 
     def _submit(self) -> None:
         if self._writing.free and self._assembler.has_work:
-            self._writing.submit(self._assembler.take())
+            batch = self._assembler.take()
+            batch.confirm = self._control.confirmation(self._topic_id)
+            self._writing.submit(batch)
 
     def _wait(self) -> None:
         """The batch is full and the writer is not free, or ingestion is paused: hold delivery, stay in the group."""

@@ -15,6 +15,7 @@ from rtp_workers.backoff import Backoff
 from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.consumer.state import Written
 from rtp_workers.errors import AttentionError, ConfigError, TransientError
+from rtp_workers.kafka.topic_watch import TopicReplacedError
 from rtp_workers.postgres.batch import Batch, Counts
 from rtp_workers.postgres.batch_writer import BatchWriter
 from rtp_workers.postgres.connection import ConnectionLostError
@@ -132,7 +133,7 @@ class WritingThread:
             self._busy_since = started
             try:
                 counts = self._once(batch, in_doubt)
-            except LedgerMovedError as error:
+            except (LedgerMovedError, TopicReplacedError) as error:
                 self.outcomes.append(Overtaken(batch, str(error)))
                 break
             except (TransientError, AttentionError, ConfigError) as error:

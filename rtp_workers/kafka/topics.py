@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -198,9 +199,18 @@ def _create(admin: AdminClient, topic: NewTopic, timeout_s: float) -> bool:
 
 def described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription | None:
     """Returns the topic as the broker knows it, or None when it does not exist; errors as in `describe`."""
+    return described_later(admin, topic, timeout_s)()
+
+
+def described_later(admin: AdminClient, topic: str, timeout_s: float) -> Callable[[], TopicDescription | None]:
+    """Asks for the topic now; the function returned waits for the answer, errors as in `describe`."""
     future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
-    found = _answer(future, f"describe topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
-    return None if found is None else TopicDescription(topic, as_text(found.topic_id), len(found.partitions))
+
+    def answer() -> TopicDescription | None:
+        found = _answer(future, f"describe topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
+        return None if found is None else TopicDescription(topic, as_text(found.topic_id), len(found.partitions))
+
+    return answer
 
 
 def _await_led(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription:

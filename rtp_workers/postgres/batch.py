@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,6 +52,7 @@ class Batch:
         records: the record behind each line, in the same order.
         dead_letters: refused before PostgreSQL saw them.
         appended_ms: when Kafka appended the oldest record of each poll (Unix ms), for the latency.
+        confirm: called before the ledger moves; raises where the records may be of another topic than `topic_id`.
     """
 
     topic: str
@@ -61,6 +62,7 @@ class Batch:
     records: list[KafkaRecord] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     appended_ms: list[int] = field(default_factory=list)
+    confirm: Callable[[], None] = lambda: None
 
     def __bool__(self) -> bool:
         return any(span.next_offset > span.start_offset for span in self.spans.values())

@@ -30,11 +30,14 @@ from rtp_workers.postgres.connection import (
     connect,
     translated,
 )
+from rtp_workers.record.codec import decode
 from rtp_workers.record.transaction import COPY_COLUMNS, FIELD_NAMES
 
 COPY_CHUNK_BYTES = 1 << 18
 # One repeated id spoils a whole COPY, so after one we stay on the staging path until duplicates have ceased.
 CLEAN_BATCHES_BEFORE_FAST = 5
+# One bad value spoils it too; a feed that had one is looked at record by record for a while (10 us a record).
+SIFTED_BATCHES = 50
 
 _COLUMNS = ", ".join(COPY_COLUMNS)
 _COPY = f"copy transactions ({_COLUMNS}) from stdin"
@@ -84,6 +87,7 @@ class BatchWriter:
         self._failpoint = failpoint or Failpoint()
         self._connection: Connection | None = None
         self._clean_batches = CLEAN_BATCHES_BEFORE_FAST
+        self._batches_to_sift = 0
         self.fast_batches = 0
         self.staged_batches = 0
 
@@ -106,11 +110,13 @@ class BatchWriter:
             AttentionError: the database needs a person; nothing was written.
         """
         try:
+            if self._batches_to_sift > 0:
+                self._batches_to_sift -= 1
+                _sift(batch)
             if self._clean_batches >= CLEAN_BATCHES_BEFORE_FAST:
-                try:
-                    return self._in_transaction(batch, self._copy_straight)
-                except (ConflictError, RecordError):
-                    self._clean_batches = 0
+                counts = self._try_fast(batch)
+                if counts is not None:
+                    return counts
             return self._in_transaction(batch, self._land_staged)
         except ConnectionLostError:
             self.close()
@@ -158,6 +164,22 @@ class BatchWriter:
             self._connection = connection
         return self._connection
 
+    def _try_fast(self, batch: Batch) -> dict[int, Counts] | None:
+        """Returns None where the batch needs staging: a repeated id, or a value that only PostgreSQL refuses."""
+        try:
+            return self._in_transaction(batch, self._copy_straight)
+        except ConflictError:
+            self._clean_batches = 0
+            return None
+        except RecordError:
+            self._batches_to_sift = SIFTED_BATCHES
+            _sift(batch)
+        try:
+            return self._in_transaction(batch, self._copy_straight)
+        except (ConflictError, RecordError):
+            self._clean_batches = 0
+            return None
+
     def _in_transaction(self, batch: Batch, land: Land) -> dict[int, Counts]:
         connection = self._open()
         counts = {partition: Counts(skipped=span.skipped) for partition, span in batch.spans.items()}
@@ -167,6 +189,7 @@ class BatchWriter:
             self._failpoint.reach("after_copy")
             _insert_dead_letters(cursor, batch, dead_letters, counts)
             _must_add_up(batch, counts)
+            batch.confirm()
             ledger.move(cursor, batch.topic_id, batch.spans, counts)
             self._failpoint.reach("before_commit")
             connection.commit()
@@ -206,6 +229,7 @@ class BatchWriter:
                 cursor.execute(_INSERT)
         except RecordError as error:
             cursor.execute("rollback to savepoint run; release savepoint run")
+            self._batches_to_sift = SIFTED_BATCHES
             if len(lines) == 1:
                 refused.append(DeadLetter(records[0], error.reason, error.detail))
                 return
@@ -242,6 +266,19 @@ class _Halting(BytesIO):
         chunk = super().read(size)
         self._failpoint.reach("in_copy")
         return chunk
+
+
+def _sift(batch: Batch) -> None:
+    """Moves records that break a rule from the batch's lines to its dead letters, with the reason in our words."""
+    lines, records, batch.lines, batch.records = batch.lines, batch.records, [], []
+    for line, record in zip(lines, records, strict=True):
+        try:
+            decode(record.value())
+        except RecordError as error:
+            batch.dead_letters.append(DeadLetter(record, error.reason, error.detail))
+            continue
+        batch.lines.append(line)
+        batch.records.append(record)
 
 
 @contextmanager
