@@ -9,7 +9,6 @@ import signal
 from pathlib import Path
 
 import psutil
-import pytest
 from confluent_kafka import Producer
 
 from rtp_workers.endpoints import Endpoints, read_file

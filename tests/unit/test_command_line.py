@@ -1,0 +1,71 @@
+"""The ``rtp`` command: exit codes, help that imports nothing, settings that the example names truly."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from rtp_workers.cli import main
+from rtp_workers.cli.env import exports
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.settings import PlatformSettings, known_names
+
+ROOT = Path(__file__).parents[2]
+
+
+def failing_with(error: BaseException) -> click.Command:
+    @click.command("status")
+    def command() -> None:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("set RTP_X"), 2),
+        (TransientError("Kafka is away"), 1),
+        (KeyboardInterrupt(), 130),
+        (click.UsageError("no such option"), 2),
+    ],
+)
+def test_the_exit_code_tells_the_kind_of_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    monkeypatch.setattr(main.LazyGroup, "get_command", lambda *_: failing_with(error))
+    assert main.run_command(["status"]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    if isinstance(error, ConfigError):
+        assert said.err == "error: set RTP_X\n"
+
+
+def test_help_names_every_subcommand_without_importing_one() -> None:
+    script = (
+        "import sys; from rtp_workers.cli import main; main.run_command(['--help']); "
+        "assert not {'confluent_kafka', 'psycopg2', 'fastapi', 'pandas'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in main.SUBCOMMANDS)
+
+
+def test_the_example_settings_are_settings() -> None:
+    named = set(re.findall(r"^#?(RTP_\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert {"RTP_HOME", "RTP_KAFKA_PORT", "RTP_POSTGRES_DSN"} <= named
+    assert named <= known_names()
+
+
+def test_exported_names_are_settings_too() -> None:
+    everything = Endpoints("k:1", {"sasl.password": "it's"}, *(f"postgresql://{role}" for role in "oird"), *"pcda")
+    names = exports(PlatformSettings(), everything)
+    assert len(names) == 13
+    assert {name for name in names if name.startswith("RTP_")} <= known_names()
