@@ -109,7 +109,9 @@ def _matches(columns: tuple[str, ...], choice: str) -> bool:
 def report(console: Console) -> int:
     """Prints the table; returns how many fields are wrong without having been asked for."""
     totals: Counter[str] = Counter()
-    table = Table("file", "right", "wrong", "asked for", "left out", "which", title="Mappings guessed from bench/csv_shapes")
+    table = Table(
+        "file", "right", "wrong", "asked for", "left out", "which", title="Mappings guessed from bench/csv_shapes"
+    )
     for shape in shapes():
         verdicts = judge(shape)
         counts = Counter(verdicts.values())

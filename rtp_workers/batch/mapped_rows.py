@@ -38,7 +38,8 @@ class MappedRows:
         }
         encoded = self._encoder.encode_cells(converted.rows, lines, raws, several_lines)
         encoded.refused += [
-            refused_row(rows.lines[row.index], row.reason, row.detail, rows.raws[row.index]) for row in converted.refused
+            refused_row(rows.lines[row.index], row.reason, row.detail, rows.raws[row.index])
+            for row in converted.refused
         ]
         return encoded
 

@@ -56,7 +56,9 @@ def dry_run(file_name: str, planned: PlannedFile, *, sample_is_all: bool = False
     result = DryRun(file_name, planned.plan)
     if planned.plan.undecided:
         return result
-    reader = BlockReader(io.BytesIO(_whole_lines(planned.sample, sample_is_all)), planned.plan.dialect.encoding, BLOCK_BYTES)
+    reader = BlockReader(
+        io.BytesIO(_whole_lines(planned.sample, sample_is_all)), planned.plan.dialect.encoding, BLOCK_BYTES
+    )
     chunks = ChunkReader(reader, planned.plan, Progress())
     ids: set[str] = set()
     until = time.monotonic() + TIME_S
@@ -91,7 +93,8 @@ def as_json(result: DryRun) -> dict[str, Any]:
         "section": plan.section,
         "canonical": plan.canonical,
         "mapping": {
-            use.role: {"columns": list(use.columns), "confidence": use.confidence, "why": use.why} for use in _uses(plan)
+            use.role: {"columns": list(use.columns), "confidence": use.confidence, "why": use.why}
+            for use in _uses(plan)
         },
         "rules": _rules(plan),
         "undecided": [{"field": q.field, "question": q.question, "lines": list(q.lines)} for q in plan.undecided],
@@ -192,9 +195,13 @@ def _refused(result: DryRun) -> Group:
     for reason, count in by_reason.most_common():
         example = next(row for row in result.refused if row.reason == reason)
         numbers = ", ".join(str(row.line) for row in result.refused if row.reason == reason)[:60]
-        lines.append(Text(f"  {count:>6,}  {reason}", style="yellow").append(f"  {example.detail} (line {numbers})", style="dim"))
+        lines.append(
+            Text(f"  {count:>6,}  {reason}", style="yellow").append(f"  {example.detail} (line {numbers})", style="dim")
+        )
     if result.repeated_ids:
-        lines.append(Text(f"{result.repeated_ids:,} rows repeat an id: duplicates, or dead letters where they differ", "yellow"))
+        lines.append(
+            Text(f"{result.repeated_ids:,} rows repeat an id: duplicates, or dead letters where they differ", "yellow")
+        )
     return Group(*lines)
 
 
@@ -203,5 +210,7 @@ def _questions(result: DryRun) -> Group:
     parts += [Text(f"  ? {question.field}: {question.question}") for question in result.plan.undecided]
     parts.append(Text("\nadd to data/sources.toml:", style="bold"))
     text = question_text(result.plan.undecided, result.plan, result.file)
-    parts.append(Padding(Syntax(text.rstrip(), "toml", theme="ansi_dark", background_color="default", word_wrap=True), (0, 2)))
+    parts.append(
+        Padding(Syntax(text.rstrip(), "toml", theme="ansi_dark", background_color="default", word_wrap=True), (0, 2))
+    )
     return Group(*parts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from rtp_workers.mapping.words import CRYPTO, CURRENCIES, signs
+from rtp_workers.mapping.words import signs, word_list
 
 SPACES = " \u00a0\u202f\u2009\t"
 APOSTROPHES = "'’"
@@ -73,7 +73,7 @@ def take_apart(cell: str) -> Parts | None:
 
 def _currency_of(text: str) -> str | None:
     """Returns a code, ``""`` for a sign that several currencies share, None where the text is no currency."""
-    if (upper := text.upper()) in CURRENCIES or upper in CRYPTO or upper == "BTC":
+    if (upper := text.upper()) in word_list("currencies") or upper in word_list("crypto"):
         return upper if len(upper) == 3 else ""
     for sign, code in signs():
         if text.lower() == sign.lower():

@@ -198,4 +198,3 @@ class Converter:
                 line = next((cell for cell in rows[index] if is_balance_line(cell)), None)
                 if line is not None:
                     refused[index] = ("balance_line", f"{line.strip()[:60]!r} is a balance or total, not a transaction")
-

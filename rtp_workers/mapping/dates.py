@@ -24,7 +24,7 @@ _TIME = (
 )
 _ZONE = r"(?P<zone>Z|z|(?:UTC|GMT)?\s?[+\-−]\d{1,2}(?::?\d{2})?|[A-Z]{1,5})?(?:\s*\([^)]*\))?"
 _TIME_ONLY = re.compile(rf"{_TIME}\s*{_ZONE}")
-_AFTER_DATE = re.compile(rf"(?:[T ,;:\-]|\s|at|um|às|alle)*{_TIME}\s*{_ZONE}", re.IGNORECASE)
+_AFTER_DATE = re.compile(rf"(?:[T ,;:/\-]|\s|at|um|às|alle)*{_TIME}\s*{_ZONE}", re.IGNORECASE)
 _YMD = re.compile(r"(?P<y>\d{4})(?P<sep>[-/.\s年])\s?(?P<m>\d{1,2})[-/.\s月]\s?(?P<d>\d{1,2})(?!\d)(?:日|\.)?")
 _NUMERIC = re.compile(r"(?P<a>\d{1,2})\s?(?P<sep>[-/. ])\s?(?P<b>\d{1,2})\s?(?P=sep)\s?'?(?P<c>\d{4}|\d{2})(?!\d)\.?")
 _MONTH_FIRST = re.compile(
@@ -74,7 +74,7 @@ class Shape:
 @lru_cache(maxsize=200_000)
 def shape_of(cell: str) -> Shape | None:
     """Returns how a cell is written as a date, or None where it is none."""
-    text = cell.strip().strip('"\'').strip()
+    text = cell.strip().strip("\"'").strip()
     if not 6 <= len(text) <= 80 or not any(char.isdigit() for char in text):
         return None
     if (found := _YMD.match(text)) is not None:
@@ -214,7 +214,7 @@ def epoch_unit(cells: Iterable[str]) -> str | None:
 def parse_format(cell: str, pattern: str) -> Moment | None:
     """Returns the moment by a strptime format of the mapping, or None where the cell does not fit it."""
     try:
-        found = datetime.strptime(cell.strip(), pattern)  # noqa: DTZ007 -- the zone is the mapping's
+        found = datetime.strptime(cell.strip(), pattern)
     except ValueError:
         return None
     if not FIRST_YEAR <= found.year <= LAST_YEAR:

@@ -82,7 +82,8 @@ def _eight_bit(data: bytes) -> str:
     """
     high = sum(byte > 127 for byte in data)
     alone = sum(
-        byte > 127 and (data[at - 1 : at] < b"\x80") and (data[at + 1 : at + 2] < b"\x80") for at, byte in enumerate(data)
+        byte > 127 and (data[at - 1 : at] < b"\x80") and (data[at + 1 : at + 2] < b"\x80")
+        for at, byte in enumerate(data)
     )
     if alone < high * 0.3:
         fitting = [name for name in MULTIBYTE if decodes(data, name)]
@@ -149,7 +150,7 @@ def looks_typed(cell: str) -> bool:
 
 def find_header(rows: Sequence[Row]) -> Row | None:
     """Returns the header row, or None where the file begins with data."""
-    filled = [row for row in rows if not row.is_blank]
+    filled = [row for row in rows[:LOOKED_AT_ROWS] if not row.is_blank]
     data_width = _data_width(filled)
     best: tuple[float, int] | None = None
     for at, row in enumerate(filled[:PREAMBLE_ROWS]):
@@ -239,7 +240,10 @@ def _columns(header: Row | None, body: list[Row], given: Given) -> tuple[str, ..
     if not total or widths[len(names)] >= total * 0.25:
         return unique_names(names)
     width = widths.most_common(1)[0][0]
-    if width == len(names) + 1 and sum(bool(row.cells[-1].strip()) for row in body if len(row.cells) == width) > total * 0.5:
+    if (
+        width == len(names) + 1
+        and sum(bool(row.cells[-1].strip()) for row in body if len(row.cells) == width) > total * 0.5
+    ):
         return unique_names(["", *names])  # row names, as R writes them
     if width > len(names):
         return unique_names(names + [""] * (width - len(names)))

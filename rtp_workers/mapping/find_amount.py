@@ -9,12 +9,13 @@ from rtp_workers.mapping import amounts, vocabulary
 from rtp_workers.mapping.balance_walk import balance_walk
 from rtp_workers.mapping.findings import BY_VALUES, MARGIN, Candidate, Findings, quoted
 from rtp_workers.mapping.names import bracketed, normalise
-from rtp_workers.mapping.profile import Profile, currency_code
-from rtp_workers.mapping.words import CURRENCIES
+from rtp_workers.mapping.profile import Profile
+from rtp_workers.mapping.words import currency_code, word_list
 
-ZERO_DECIMAL = frozenset("JPY KRW VND CLP ISK HUF IDR XOF XAF COP PYG UGX TWD RUB INR KES".split())
 MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
-UNIT_PRICES = frozenset({"price", "unit price", "item price", "unitprice", "value", "cost", "lineitem price", "product price"})
+UNIT_PRICES = frozenset(
+    {"price", "unit price", "item price", "unitprice", "value", "cost", "lineitem price", "product price"}
+)
 
 
 def find_amount(found: Findings) -> None:
@@ -93,7 +94,10 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
     ]
     if rivals:
         names = [candidate.profile.name for candidate in (best, *rivals)]
-        lines = [f"columns.amount = {quoted([names[0]])}", *(f"# columns.amount = {quoted([name])}" for name in names[1:])]
+        lines = [
+            f"columns.amount = {quoted([names[0]])}",
+            *(f"# columns.amount = {quoted([name])}" for name in names[1:]),
+        ]
         found.ask("amount", f"several columns may be the amount: {', '.join(names)}", *lines)
     found.take("amount", [best.profile], best.score, best.why)
 
@@ -141,7 +145,7 @@ def _find_quantity(found: Findings) -> None:
             "amount",
             question,
             f"columns.amount = {quoted(use.columns)}",
-            f"columns.quantity = {quoted([several[0].profile.name])}  # amount times quantity; leave out for the price alone",
+            f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; leave out for the price alone",
         )
     elif use.confidence <= 0.4:
         found.ask("amount", f"only {use.columns[0]} may be the amount", f"columns.amount = {quoted(use.columns)}")
@@ -172,7 +176,8 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     if unknown:
         found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
         return True
-    _ask_unknown_words(found)
+    if not _ask_direction(found):
+        _ask_unknown_words(found)
     return False
 
 
@@ -182,10 +187,33 @@ def _says_direction(profile: Profile) -> bool:
     return profile.directions >= 0.95 and bool(sides) and (exact or len(sides) == 2)
 
 
+def _ask_direction(found: Findings) -> bool:
+    """Asks about a column of debit and credit words whose name does not say what it is: a card's type, maybe."""
+    for profile in found.free():
+        sides = profile.direction_kinds & {"debit", "credit"}
+        of_card = "card" in normalise(profile.name)
+        if len(sides) == 2 and profile.directions >= 0.95 and not of_card and not _named_otherwise(profile):
+            found.ask(
+                "amount",
+                f"{profile.name} may give the direction of amounts that carry no sign",
+                f"columns.direction = {quoted([profile.name])}",
+                '# sign = "as_is"  # where it does not',
+            )
+            return True
+    return False
+
+
+def _named_otherwise(profile: Profile) -> bool:
+    role, best = vocabulary.best_role(profile.name)
+    return bool(role) and role != "direction" and best.score >= 0.8
+
+
 def _ask_unknown_words(found: Findings) -> None:
     for profile in found.free():
         score = vocabulary.score(profile.name, "direction")
-        english_or_plain = score.exact and score.score >= 0.95 and normalise(profile.name) not in ("code", "тип", "sign")
+        english_or_plain = (
+            score.exact and score.score >= 0.95 and normalise(profile.name) not in ("code", "тип", "sign")
+        )
         if english_or_plain and 2 <= len(profile.distinct) <= 4 and profile.letters > 0.9 and profile.directions < 0.95:
             words = sorted(profile.distinct)
             found.ask(
@@ -212,7 +240,7 @@ def _decide_marks(found: Findings, columns: list[Profile]) -> None:
         example = next((c for p in columns for c in p.cells if "," in c or "." in c), "")
         found.ask(
             "amount",
-            f"{example!r} in {columns[0].name} may have a decimal or a thousands mark, and no row of the sample decides",
+            f"{example!r} in {columns[0].name} may have a decimal or a thousands mark; no row decides",
             'decimal_mark = "."  # or ","',
         )
         return
@@ -235,13 +263,16 @@ def _hint(found: Findings, columns: list[Profile]) -> str | None:
 def _find_currency(found: Findings, columns: list[Profile]) -> None:
     """Takes the currency from the amount's own cells or header; a currency column, where there is one, wins later."""
     codes = {
-        part.currency for profile in columns for cell in profile.distinct if (part := amounts.take_apart(cell)) and part.currency
+        part.currency
+        for profile in columns
+        for cell in profile.distinct
+        if (part := amounts.take_apart(cell)) and part.currency
     }
     if len(codes) == 1:
-        code = codes.pop()
-        code = "JPY" if code == "CNY" and "ja" in found.languages else code
-        found.rules["currency"] = code
-        found.notes.append(f"currency {code} by the sign or code beside the amounts")
+        sign = codes.pop()
+        sign = "JPY" if sign == "CNY" and "ja" in found.languages else sign
+        found.rules["currency"] = sign
+        found.notes.append(f"currency {sign} by the sign or code beside the amounts")
         return
     named = {code for profile in columns if (code := header_currency(profile.name)) is not None}
     if not codes and len(named) == 1:
@@ -253,7 +284,7 @@ def header_currency(name: str) -> str | None:
     """Returns the currency that an amount's column name carries: ``Betrag (EUR)``, ``amount_usd``, ``金额(元)``."""
     inside = currency_code(bracketed(name)) if bracketed(name) else None
     words = [word.upper() for word in normalise(name).split()]
-    codes = {word for word in words if word in CURRENCIES and word not in ("ALL", "TOP", "MOP", "TRY")}
+    codes = {word for word in words if word in word_list("currencies") and word not in ("ALL", "TOP", "MOP", "TRY")}
     if "euro" in normalise(name).split() or "euros" in normalise(name).split():
         codes.add("EUR")
     signs = {"€": "EUR", "£": "GBP", "R$": "BRL", "₹": "INR"}
@@ -263,7 +294,7 @@ def header_currency(name: str) -> str | None:
 
 def _check_unit(found: Findings, columns: list[Profile]) -> None:
     """Asks where whole numbers look like cents."""
-    if found.section.amount_unit is not None or found.rules.get("currency") in ZERO_DECIMAL:
+    if found.section.amount_unit is not None or found.rules.get("currency") in word_list("whole_amounts"):
         return
     numbers = [int(cell) for profile in columns for cell in profile.some if re.fullmatch(r"-?\d+", cell)]
     others = sum(len(profile.some) for profile in columns) - len(numbers)

@@ -163,7 +163,7 @@ def _id_fit(profile: Profile) -> float:
     least = next(unique for weight, unique in LEAST_UNIQUE if name.score >= weight)
     if profile.filled < 0.95 or profile.uniqueness < least or profile.longest > MAX_LENGTH["transaction_id"]:
         return 0.0
-    if profile.dates >= 0.9 and profile.whole_numbers < 0.9 or _is_decimal(profile):
+    if (profile.dates >= 0.9 and profile.whole_numbers < 0.9) or _is_decimal(profile):
         return 0.0
     has_digit = profile.share(lambda cell: any(char.isdigit() for char in cell))
     one_word = profile.share(lambda cell: " " not in cell)
@@ -196,5 +196,7 @@ def _numbered(found: Findings) -> bool:
     parts = [found.profile(account.columns[0]), number.profile]
     if parts[0].longest + number.profile.longest + 1 > MAX_LENGTH["transaction_id"]:
         return False
-    found.take("transaction_id", parts, number.score * 0.9, f"{number.why}, unique within {normalise(account.columns[0])}")
+    found.take(
+        "transaction_id", parts, number.score * 0.9, f"{number.why}, unique within {normalise(account.columns[0])}"
+    )
     return True

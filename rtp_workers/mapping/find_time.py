@@ -75,7 +75,10 @@ def _by_name(found: Findings) -> bool:
             best, rivals = clocked[0], []
     if rivals:
         names = [candidate.profile.name for candidate in (best, *rivals)]
-        lines = [f"columns.occurred_at = {quoted([names[0]])}", *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:])]
+        lines = [
+            f"columns.occurred_at = {quoted([names[0]])}",
+            *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:]),
+        ]
         found.ask("occurred_at", f"several columns may say when it happened: {', '.join(names)}", *lines)
     _take_date(found, best.profile, best.score, best.why)
     return True
@@ -132,7 +135,9 @@ def _whole_between(profile: Profile, low: int, high: int) -> float:
 
 def _step(found: Findings) -> bool:
     whole = found.candidates("step", lambda profile: float(profile.whole_numbers >= 0.95))
-    counters = whole or found.candidates("time", lambda profile: float(profile.numbers >= 0.95 and profile.clocks < 0.9))
+    counters = whole or found.candidates(
+        "time", lambda profile: float(profile.numbers >= 0.95 and profile.clocks < 0.9)
+    )
     if not counters:
         return False
     profile = counters[0].profile
@@ -163,14 +168,19 @@ def _by_values(found: Findings) -> bool:
         _take_date(found, dated[0], BY_VALUES, "values (the only dates)")
         return True
     names = [profile.name for profile in dated]
-    lines = [f"columns.occurred_at = {quoted([names[0]])}", *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:])]
+    lines = [
+        f"columns.occurred_at = {quoted([names[0]])}",
+        *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:]),
+    ]
     found.ask("occurred_at", f"several columns hold dates and none says which: {', '.join(names)}", *lines)
     _take_date(found, dated[0], 0.4, "values")
     return True
 
 
 def _only_digits(profile: Profile) -> bool:
-    return profile.share(str.isdigit) > 0.5
+    if profile.share(str.isdigit) <= 0.5:
+        return False
+    return profile.share(lambda cell: len(cell) == 8 and "1990" <= cell[:4] <= "2040") < 1.0 or profile.dates < 1.0
 
 
 def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:

@@ -86,7 +86,7 @@ class Findings:
     def _belongs_elsewhere(column: str, name: vocabulary.NameScore) -> bool:
         """True where the whole name is that of a balance, a fee or the like, and at most a part of it fits here."""
         role, best = vocabulary.best_role(column)
-        if role not in vocabulary.DECOYS or name.score >= best.score and name.exact:
+        if role not in vocabulary.DECOYS or (name.score >= best.score and name.exact):
             return False
         return best.exact or (best.score > name.score and not name.exact)
 

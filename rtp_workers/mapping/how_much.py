@@ -107,7 +107,9 @@ class HowMuch:
     def _pairs(self, columns: Sequence[Sequence[str]], refused: Refusals) -> list[Amount | None]:
         height = len(columns[0])
         sides = [columns[self._at[role][0]] if role in self._at else [""] * height for role in ("debit", "credit")]
-        return [self._pair(index, debit, credit, refused) for index, (debit, credit) in enumerate(zip(*sides, strict=True))]
+        return [
+            self._pair(index, debit, credit, refused) for index, (debit, credit) in enumerate(zip(*sides, strict=True))
+        ]
 
     def _pair(self, index: int, debit: str, credit: str, refused: Refusals) -> Amount | None:
         sides = []
@@ -123,7 +125,9 @@ class HowMuch:
         filled = [amount for amount in (out, into) if amount is not None]
         nonzero = [amount for amount in filled if amount.value.strip("-0.")]
         if len(nonzero) > 1:
-            refused.setdefault(index, ("amount_on_both_sides", f"debit {debit[:20]!r} and credit {credit[:20]!r} are both filled"))
+            refused.setdefault(
+                index, ("amount_on_both_sides", f"debit {debit[:20]!r} and credit {credit[:20]!r} are both filled")
+            )
             return None
         if not filled:
             refused.setdefault(index, ("amount_missing", "neither debit nor credit is filled"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping import vocabulary
@@ -23,6 +25,7 @@ from rtp_workers.record.transaction import FIELD_NAMES
 SAMPLE_BYTES = 4 << 20
 PROFILED_ROWS = 5_000
 READ_AHEAD_S = 0.5
+MAX_DATES = 20_000
 REQUIRED_NAMES = frozenset({"transaction_id", "occurred_at", "amount"})
 
 
@@ -65,15 +68,14 @@ def _search(
     found = Findings(_profiles(dialect, rows), section, languages_of(dialect.header_cells))
     found.taken.update(found.profile(name).index for name in section.drop)
     _take_attributes(found)
-    find_amount_first = "direction" in section.columns
-    if find_amount_first:
+    if "direction" in section.columns:
         find_amount(found)
-    find_time(found, _cells_ahead(dialect, rows, None))
+    find_time(found, _cells_ahead(found, dialect, rows, None))
     if read_ahead is not None and any("day_first" in question.lines[0] for question in found.undecided):
         found = Findings(found.profiles, section, found.languages)
         found.taken.update(found.profile(name).index for name in section.drop)
         _take_attributes(found)
-        find_time(found, _cells_ahead(dialect, rows, read_ahead))
+        find_time(found, _cells_ahead(found, dialect, rows, read_ahead))
     if "amount" not in found.uses and "debit" not in found.uses:
         find_amount(found)
     find_fields(found)
@@ -83,37 +85,43 @@ def _search(
 
 def _profiles(dialect: Dialect, rows: Sequence[Row]) -> tuple[Profile, ...]:
     header = [cell.strip() for cell in dialect.header_cells]
-    usual = [
+    ordinary = (
         row.cells
         for row in rows
         if len(row.cells) == dialect.row_width and not row.is_blank and [cell.strip() for cell in row.cells] != header
-    ][:PROFILED_ROWS]
+    )
+    usual = _without_sparse(list(islice(ordinary, PROFILED_ROWS)))
     return tuple(
-        Profile(name, index, [row[index].strip() for row in usual])
-        for index, name in enumerate(dialect.columns)
+        Profile(name, index, [row[index].strip() for row in usual]) for index, name in enumerate(dialect.columns)
     )
 
 
+def _without_sparse(rows: list[list[str]]) -> list[list[str]]:
+    """Leaves out balance lines and the like: rows with hardly a third of the cells that rows usually fill."""
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
+    usual = statistics.median(filled) if filled else 0
+    return [row for row, count in zip(rows, filled, strict=True) if count * 3 > usual]
+
+
 def _cells_ahead(
-    dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
+    found: Findings, dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
 ) -> dict[str, list[str]]:
-    """Returns every cell of every column that may hold dates, of the sample and of what is read ahead."""
+    """Returns every cell of the columns that may hold dates, of the sample and of what is read ahead."""
     until = time.monotonic() + READ_AHEAD_S
-    cells: dict[str, set[str]] = {name: set() for name in dialect.columns}
-    pieces = [list(rows)]
+    places = {profile.name: profile.index for profile in found.profiles if profile.dates >= 0.4}
+    cells: dict[str, set[str]] = {name: set() for name in places}
+    piece: Sequence[Row] = rows
     rest = b""
     while True:
-        for row in pieces.pop() if pieces else ():
-            if len(row.cells) == dialect.row_width:
-                for name, cell in zip(dialect.columns, row.cells, strict=True):
-                    if len(cell) <= 40 and len(cells[name]) < 20_000 and cell:
-                        cells[name].add(cell.strip())
+        usual = [row.cells for row in piece if len(row.cells) == dialect.row_width]
+        for name, at in places.items():
+            if len(cells[name]) < MAX_DATES:
+                cells[name].update(row[at] for row in usual)
         data = read_ahead() if read_ahead is not None and time.monotonic() < until else b""
         if not data:
-            return {name: sorted(found) for name, found in cells.items()}
-        data = rest + data
-        whole, _, rest = data.rpartition(b"\n")
-        pieces.append(rows_of(physical_lines(decode(whole, dialect.encoding)), dialect.delimiter, dialect.quotechar))
+            return {name: sorted(values) for name, values in cells.items()}
+        whole, _, rest = (rest + data).rpartition(b"\n")
+        piece = rows_of(physical_lines(decode(whole, dialect.encoding)), dialect.delimiter, dialect.quotechar)
 
 
 def _take_attributes(found: Findings) -> None:
@@ -128,16 +136,27 @@ def _check_columns(section: Section, dialect: Dialect, file_name: str) -> None:
     missing = sorted(wanted - set(dialect.columns))
     if missing:
         raise ConfigError(
-            f"{file_name}: the mapping [{section.name}] names columns that the file does not have: {', '.join(missing)}; "
+            f"{file_name}: the mapping [{section.name}] names columns that are not there: {', '.join(missing)}; "
             f"it has: {', '.join(dialect.columns)}"
         )
 
 
 def _is_canonical(dialect: Dialect, rows: Sequence[Row], section: Section) -> bool:
     names = set(dialect.columns)
-    if not (REQUIRED_NAMES <= names <= set(FIELD_NAMES)) or len(names) != len(dialect.columns) or not dialect.header_line:
+    if (
+        not (REQUIRED_NAMES <= names <= set(FIELD_NAMES))
+        or len(names) != len(dialect.columns)
+        or not dialect.header_line
+    ):
         return False
-    if section.columns or section.constants or section.amount_unit or section.sign or section.date_format or section.drop:
+    if (
+        section.columns
+        or section.constants
+        or section.amount_unit
+        or section.sign
+        or section.date_format
+        or section.drop
+    ):
         return False
     where = dialect.columns.index("occurred_at")
     cells = [row.cells[where] for row in rows[:200] if len(row.cells) == dialect.row_width and row.cells[where]]
@@ -153,7 +172,9 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
     rules = _rules(found)
     if _uses_default_zone(found):
         zone = section.time_zone or "UTC"
-        found.notes.append(f"times without an offset are read as {zone}" + ("" if section.time_zone else " (time_zone)"))
+        found.notes.append(
+            f"times without an offset are read as {zone}" + ("" if section.time_zone else " (time_zone)")
+        )
     kept = tuple(
         profile.name
         for profile in found.profiles
@@ -205,7 +226,9 @@ def _rules(found: Findings) -> Rules:
 def _uses_default_zone(found: Findings) -> bool:
     if found.rules.get("epoch_unit") or "time_zone" in found.uses or "step" in found.uses:
         return False
-    columns = [name for role in ("occurred_at", "date", "time") if role in found.uses for name in found.uses[role].columns]
+    columns = [
+        name for role in ("occurred_at", "date", "time") if role in found.uses for name in found.uses[role].columns
+    ]
     cells = [cell for name in columns for cell in found.profile(name).cells[:50]]
     return not any(INSTANT.fullmatch(cell) for cell in cells)
 

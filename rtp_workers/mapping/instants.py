@@ -72,7 +72,11 @@ class Instants:
         answer = self._whole((cell,))
         if isinstance(answer, str) and answer.endswith("Z"):
             alone = dates.parse(head, self._order)
-            if alone is not None and alone.clock is None and (not tail or dates.parse_clock(tail) == (answer[11:-1], None)):
+            if (
+                alone is not None
+                and alone.clock is None
+                and (not tail or dates.parse_clock(tail) == (answer[11:-1], None))
+            ):
                 if len(self._days) + len(self._clocks) > CACHE_ENTRIES:
                     self._days.clear()
                     self._clocks.clear()

@@ -9,7 +9,7 @@ from functools import cached_property
 from rtp_workers.mapping import amounts, dates
 from rtp_workers.mapping.countries import country_code
 from rtp_workers.mapping.names import normalise
-from rtp_workers.mapping.words import CRYPTO, CURRENCIES, CURRENCY_NAMES, direction_words, signs
+from rtp_workers.mapping.words import currency_code, direction_words
 
 LOOKED_AT = 1_000
 
@@ -131,15 +131,3 @@ class Profile:
     @cached_property
     def longest(self) -> int:
         return max((len(cell) for cell in self.some), default=0)
-
-
-def currency_code(cell: str) -> str | None:
-    """Returns the ISO 4217 code that a cell names by code, sign or word, or None."""
-    text = cell.strip()
-    upper = text.upper()
-    if upper in CURRENCIES or (upper in CRYPTO and len(upper) == 3):
-        return upper
-    for sign, code in signs():
-        if text == sign:
-            return code or None
-    return CURRENCY_NAMES.get(normalise(text))

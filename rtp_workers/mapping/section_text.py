@@ -54,7 +54,10 @@ def _dialect_lines(plan: FilePlan) -> list[str]:
     dialect = plan.dialect
     lines = [f"encoding = {quoted([dialect.encoding])}", f"delimiter = {quoted([dialect.delimiter])}"]
     if not dialect.header_line:
-        lines += ["header_line = 0  # the file has no header", f"header = [{', '.join(quoted([n]) for n in dialect.columns)}]"]
+        lines += [
+            "header_line = 0  # the file has no header",
+            f"header = [{', '.join(quoted([n]) for n in dialect.columns)}]",
+        ]
     return lines
 
 

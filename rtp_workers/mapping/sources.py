@@ -144,7 +144,9 @@ def _section(name: str, entries: Any, origin: str) -> Section:
     values = {key: _value(key, value, f"{where}: {key}") for key, value in entries.items()}
     section = Section(name=name, **values)
     if not section.files:
-        raise ConfigError(f'{where}: needs files, the patterns of the file names it is for, e.g. files = ["bank-*.csv"]')
+        raise ConfigError(
+            f'{where}: needs files, the patterns of the file names it is for, e.g. files = ["bank-*.csv"]'
+        )
     return section
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rtp_workers.mapping.countries import country_code
 from rtp_workers.mapping.plan import FilePlan
-from rtp_workers.mapping.profile import currency_code
+from rtp_workers.mapping.words import currency_code
 from rtp_workers.record.transaction import FIELDS
 
 TEXT_FIELDS = ("customer_id", "merchant", "category", "currency", "payment_method", "status", "country")

@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from rtp_workers.mapping.names import compact, is_cjk, normalise, without_brackets
-from rtp_workers.mapping.words import CURRENCIES
+from rtp_workers.mapping.names import bracketed, compact, is_cjk, normalise, without_brackets
+from rtp_workers.mapping.words import word_list
 
 TIERS = {"prime": 1.1, "strong": 1.0, "good": 0.85, "weak": 0.6}
-EXACT, BARE, PART = 1.0, 0.94, 0.5
-# Words that say nothing about the role when they stand around a known name.
-NOISE = frozenset(
-    "the of in and a an de du la le les del der des den van het di do da d l el los las en e y et und for your my our"
-    " txn trans transaction transactions tran trx tx local utc gmt cet est pst full field col column with as per"
-    " payment purchase order sale bank".split()
-)
+EXACT, BARE, PART, SPOILT = 1.0, 0.94, 0.5, 0.4
 # Roles whose columns are known but fill no field: they only keep their columns from being taken for another.
 DECOYS = frozenset({"balance", "fee", "rate", "other_amount", "other_date", "other_party", "place", "label", "index"})
 SUFFIX_LENGTH = 5
@@ -94,13 +88,15 @@ def score(name: str, role_name: str) -> NameScore:
     for text, factor in ((name, EXACT), (bare, 0.98), (_without_noise(bare or name), BARE)):
         phrase = role.by_joined.get(compact(text)) if text else None
         if phrase is not None:
+            spoilt = text is not name and bool(role.spoil & set(normalise(bracketed(name)).split()))
+            factor *= SPOILT if spoilt else 1.0
             return NameScore(phrase.weight * factor, factor > BARE, phrase.text, phrase.languages)
     return _inside(bare or name, role)
 
 
 def _without_noise(name: str) -> str:
-    words = normalise(name).split()
-    kept = [word for word in words if word not in NOISE and word.upper() not in CURRENCIES]
+    words, noise, currencies = normalise(name).split(), word_list("noise"), word_list("currencies")
+    kept = [word for word in words if word not in noise and word.upper() not in currencies]
     return " ".join(kept)
 
 
@@ -114,7 +110,7 @@ def _inside(name: str, role: Role) -> NameScore:
         phrase = role.by_joined.get(joined)
         if phrase is None:
             continue
-        value = phrase.weight * (PART + 0.3 * covered) * (0.4 if spoilt else 1.0)
+        value = phrase.weight * (PART + 0.3 * covered) * (SPOILT if spoilt else 1.0)
         if value > best.score:
             best = NameScore(value, False, phrase.text, phrase.languages)
     return best

@@ -9,24 +9,30 @@ from typing import Any
 
 from rtp_workers.mapping.names import normalise
 
-# ISO 4217 codes in use, and the older ones that exports still hold.
-CURRENCIES = frozenset(
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF"
-    " CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HRK"
-    " HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL"
-    " MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON"
-    " RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS"
-    " UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWL DEM FRF ITL ESP NLG BEF ATS PTE FIM IEP GRD"
-    " LTL LVL EEK SKK CNH".split()
-)
-CRYPTO = frozenset("BTC ETH LTC XRP BCH ADA DOT SOL XLM EOS TRX UNI DAI ETC XMR BNB ZEC ATOM LINK USDT USDC DOGE".split())
-# Names of one currency's language that files write instead of a code.
-CURRENCY_NAMES = {"人民币": "CNY", "人民币元": "CNY", "rmb": "CNY", "euro": "EUR", "euros": "EUR", "us dollar": "USD", "日元": "JPY", "美元": "USD", "港币": "HKD", "forint": "HUF", "sterling": "GBP", "rub": "RUB", "rur": "RUB", "руб": "RUB", "新台币": "TWD", "신": "KRW"}
-
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, Any]:
     return tomllib.loads(files("rtp_workers.mapping").joinpath("words.toml").read_text("utf-8"))
+
+
+@lru_cache(maxsize=8)
+def word_list(name: str) -> frozenset[str]:
+    """Returns one of the lists: ``currencies``, ``crypto``, ``whole_amounts`` or ``noise``."""
+    return frozenset(_tables()["lists"][name].split())
+
+
+@lru_cache(maxsize=50_000)
+def currency_code(cell: str) -> str | None:
+    """Returns the ISO 4217 code that a cell names by code, sign or word, or None."""
+    text = cell.strip()
+    upper = text.upper()
+    if len(upper) == 3 and upper in word_list("currencies") | word_list("crypto"):
+        return upper
+    for sign, code in signs():
+        if text == sign:
+            return code or None
+    names: dict[str, str] = _tables()["currency_names"]
+    return names.get(normalise(text))
 
 
 @lru_cache(maxsize=1)
