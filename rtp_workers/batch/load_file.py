@@ -26,6 +26,7 @@ from rtp_workers.postgres.csv_loads import Progress
 from rtp_workers.settings import LoaderSettings
 
 CLIENT_ID = "rtp-load"
+COUNTS_FOLDER = "counts"
 SAVE_EVERY_S = 1.0
 SHOW_EVERY_S = 0.2
 POLL_S = 0.1
@@ -149,7 +150,9 @@ def load_file(
             store.save(start.progress)
         producer = stack.enter_context(_producer(endpoints, settings))
         load = _Load(source, store, start, producer, settings, options)
-        chunks = ChunkReader(BlockReader(Replayed(planned.sample, source), plan.dialect.encoding), plan, start.progress)
+        reader = BlockReader(Replayed(planned.sample, source), plan.dialect.encoding)
+        chunks = ChunkReader(reader, plan, start.progress, settings.home / COUNTS_FOLDER)
+        stack.callback(chunks.close)
         return load.run(chunks)
 
 

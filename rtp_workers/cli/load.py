@@ -10,10 +10,13 @@ from dataclasses import replace
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport, load_file
-from rtp_workers.batch.planning import Overrides
+from rtp_workers.batch.planning import Overrides, plan_file
+from rtp_workers.batch.source_file import open_source
+from rtp_workers.cli import dry_run
+from rtp_workers.cli.dry_run import DryRun
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
 from rtp_workers.settings import LoaderSettings, load
@@ -23,7 +26,7 @@ Show = Callable[[LoadProgress], None]
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--dry-run", is_flag=True, help="Show the mapping and what would be refused; send nothing.")
+@click.option("--dry-run", "only_look", is_flag=True, help="Show the mapping and what would be refused; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--source", help="Section of the mapping file, instead of the one whose pattern fits the name.")
 @click.option("--delimiter", help="What separates cells, instead of what the file looks like; \\t is a tab.")
@@ -31,7 +34,7 @@ Show = Callable[[LoadProgress], None]
 @click.option("--wait", "wait_s", default=30.0, help="Seconds to wait for a file that is still being written.")
 def command(
     files: tuple[str, ...],
-    dry_run: bool,
+    only_look: bool,
     as_json: bool,
     source: str | None,
     delimiter: str | None,
@@ -41,6 +44,9 @@ def command(
     """Load CSV FILEs into Kafka; - reads stdin. A load that was stopped goes on where it was."""
     settings = load(LoaderSettings)
     overrides = Overrides(source, "\t" if delimiter == "\\t" else delimiter, encoding)
+    if only_look:
+        _show_dry_runs([_dry_run(path, settings, overrides, wait_s) for path in files], as_json)
+        return 0
     reports, failed = _load_all(files, resolve(settings), settings, LoadOptions(overrides, wait_s))
     if as_json:
         click.echo(json.dumps({"files": [_as_json(report) for report in reports]}))
@@ -48,6 +54,21 @@ def command(
         for report in reports:
             click.echo(_as_text(report))
     return 1 if failed else 0
+
+
+def _dry_run(path: str, settings: LoaderSettings, overrides: Overrides, wait_s: float) -> DryRun:
+    with open_source(path, wait_s=wait_s) as source:
+        planned = plan_file(path, source, settings, overrides)
+        return dry_run.dry_run(source.name, planned, sample_is_all=not source.read(1))
+
+
+def _show_dry_runs(results: list[DryRun], as_json: bool) -> None:
+    if as_json:
+        shapes = [dry_run.as_json(result) for result in results]
+        click.echo(json.dumps(shapes[0] if len(shapes) == 1 else {"files": shapes}))
+        return
+    for result in results:
+        dry_run.show(result, Console())
 
 
 def _load_all(
@@ -79,14 +100,14 @@ def _bar() -> Iterator[Show]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(progress: LoadProgress) -> None:
             if progress.file not in tasks:
                 tasks[progress.file] = bar.add_task(progress.file, rows=0, refused=0, trouble="")
             trouble = f"; waiting for Kafka ({progress.waiting_s:.0f} s)" if progress.waiting_s else ""
             bar.update(
-                bar.task_ids[list(tasks).index(progress.file)],
+                tasks[progress.file],
                 completed=progress.read_bytes,
                 total=progress.size_bytes,
                 rows=progress.acknowledged,
