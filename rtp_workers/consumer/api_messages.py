@@ -101,6 +101,7 @@ class BalanceLine(BaseModel):
     counted: bool = Field(description="whether the tables were counted; else only the ledger's own arithmetic")
     says: str
     problems: list[str]
+    checked_at_s: float = Field(description="of which moment this is, seconds since the epoch")
 
 
 class Status(BaseModel):

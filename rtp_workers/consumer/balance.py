@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from rtp_workers.postgres import latest, queries
@@ -23,12 +24,14 @@ class Balance:
         counted: whether rows and dead letters were counted, too.
         says: what was compared with what, in one or two sentences.
         problems: one sentence each, as `rtp verify` has them.
+        checked_at_s: of which moment this is, Unix seconds.
     """
 
     balances: bool
     counted: bool
     says: str
     problems: list[str] = field(default_factory=list)
+    checked_at_s: float = field(default_factory=lambda: round(time.time(), 1))
 
 
 def read_balance(dsn: str, connection: Connection) -> Balance:
