@@ -9,7 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console, Group
+from rich.cells import cell_len
+from rich.console import Console, Group, JustifyMethod
 from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table
@@ -28,6 +29,27 @@ SHOWN_ROWS = 5
 SHOWN_REFUSALS = 20
 TIME_S = 0.6
 BLOCK_BYTES = 128 * 1024
+# Characters at most; what is longer is cut with an ellipsis, and the merchant gets what is left over.
+COLUMN_WIDTHS = {
+    "transaction_id": 14,
+    "occurred_at": 25,
+    "amount": 14,
+    "customer_id": 14,
+    "merchant": 20,
+    "category": 16,
+    "currency": 3,
+    "payment_method": 16,
+    "status": 12,
+    "country": 2,
+}
+LEAST_FIRST = ("country", "status", "payment_method", "category", "customer_id", "transaction_id")
+SHORT_NAMES = {
+    "currency": "cur",
+    "country": "in",
+    "transaction_id": "id",
+    "customer_id": "customer",
+    "payment_method": "method",
+}
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
 
@@ -139,7 +161,8 @@ def show(result: DryRun, console: Console) -> None:
     if result.plan.undecided:
         console.print(_questions(result))
         return
-    console.print(_sample(result))
+    if result.sample:
+        console.print(_sample(result, console.width))
     console.print(_refused(result))
 
 
@@ -169,23 +192,34 @@ def _mapping(plan: FilePlan) -> Table:
     return table
 
 
-def _sample(result: DryRun) -> Group:
-    shown = [name for name in FIELD_NAMES if name != "attributes" and any(row.get(name) for row in result.sample)]
+def _sample(result: DryRun, width: int) -> Group:
+    """Returns the first transactions; in a narrow terminal the fields that matter least give way."""
+    shown = [name for name in FIELD_NAMES if name in COLUMN_WIDTHS and any(row.get(name) for row in result.sample)]
+    labels = {name: SHORT_NAMES.get(name, name) for name in shown}
+    longest = {name: max(len(labels[name]), *(cell_len(_cell(row, name)) for row in result.sample)) for name in shown}
+    widths = {name: min(longest[name], max(COLUMN_WIDTHS[name], len(labels[name]))) for name in shown}
+    hidden = []
+    for name in LEAST_FIRST:
+        if sum(widths.values()) + len(widths) - 1 > width and name in widths:
+            hidden.append(name)
+            del widths[name]
+    spare = width - sum(widths.values()) - len(widths)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for name in shown:
-        fixed = name in ("occurred_at", "amount", "currency", "country")
+    for name in widths:
+        room = widths[name] + max(0, spare) if name == "merchant" else widths[name]
+        justify: JustifyMethod = "right" if name == "amount" else "left"
         table.add_column(
-            {"currency": "cur", "country": "ctry"}.get(name, name),
-            justify="right" if name == "amount" else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=max((len(str(row.get(name, ""))) for row in result.sample), default=4) if fixed else 6,
-            ratio=None if fixed else 3 if name == "merchant" else 2,
+            labels[name], justify=justify, no_wrap=True, overflow="ellipsis", width=max(1, min(room, longest[name]))
         )
     for row in result.sample:
-        table.add_row(*(str(row.get(name, "")) for name in shown))
-    title = Text(f"first {len(result.sample)} transactions as they would be stored", style="bold underline")
-    return Group(title, table)
+        table.add_row(*(Text(_cell(row, name), overflow="ellipsis", no_wrap=True) for name in widths))
+    title = f"first {len(result.sample)} transactions as they would be stored"
+    note = f" (a wider terminal shows {', '.join(hidden)} too)" if hidden else ""
+    return Group(Text(title, style="bold underline").append(note, style="not bold not underline dim"), table)
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    return str(row.get(name, ""))
 
 
 def _refused(result: DryRun) -> Group:

@@ -17,8 +17,8 @@ STEP_LINES = (
     'step_unit = "{unit}"  # second, minute, hour or day',
 )
 NO_TIME_LINES = (
-    'columns.occurred_at = "..."  # the column with the time, if there is one',
-    '# constants.occurred_at = "2024-01-01T00:00:00Z"  # or one moment for every row',
+    'constants.occurred_at = "2024-01-01T00:00:00Z"  # one moment for every row: put the right one',
+    '# columns.occurred_at = "..."  # or the column that holds the time',
 )
 
 

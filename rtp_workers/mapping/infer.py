@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping import vocabulary
 from rtp_workers.mapping.dialect import decode, find_dialect
 from rtp_workers.mapping.find_amount import find_amount
 from rtp_workers.mapping.find_fields import find_fields, find_id
@@ -65,21 +64,27 @@ def infer(
 def _search(
     section: Section, dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
 ) -> Findings:
-    found = Findings(_profiles(dialect, rows), section, languages_of(dialect.header_cells))
-    found.taken.update(found.profile(name).index for name in section.drop)
-    _take_attributes(found)
+    profiles, languages = _profiles(dialect, rows), languages_of(dialect.header_cells)
+    found = _begin(profiles, section, languages)
     if "direction" in section.columns:
         find_amount(found)
     find_time(found, _cells_ahead(found, dialect, rows, None))
     if read_ahead is not None and any("day_first" in question.lines[0] for question in found.undecided):
-        found = Findings(found.profiles, section, found.languages)
-        found.taken.update(found.profile(name).index for name in section.drop)
-        _take_attributes(found)
+        found = _begin(profiles, section, languages)
         find_time(found, _cells_ahead(found, dialect, rows, read_ahead))
     if "amount" not in found.uses and "debit" not in found.uses:
         find_amount(found)
     find_fields(found)
     find_id(found, canonical_name="transaction_id" in dialect.columns)
+    return found
+
+
+def _begin(profiles: tuple[Profile, ...], section: Section, languages: frozenset[str]) -> Findings:
+    """Returns findings in which no column is free that the mapping names or drops."""
+    found = Findings(profiles, section, languages)
+    named = {name for names in section.columns.values() for name in names} | set(section.drop)
+    found.taken.update(profile.index for profile in profiles if profile.name in named)
+    _take_attributes(found)
     return found
 
 
@@ -237,8 +242,3 @@ def fingerprint(dialect: Dialect) -> str:
     """Returns the name that ids of an unmapped source start from: the same for every file with these columns."""
     text = "\x1f".join(cell.strip() for cell in dialect.header_cells) or f"{dialect.row_width} columns"
     return "columns-" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-
-
-def known_names(dialect: Dialect) -> int:
-    """Returns how many of the columns the vocabulary knows."""
-    return sum(vocabulary.is_known(name) for name in dialect.columns)

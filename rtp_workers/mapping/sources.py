@@ -11,9 +11,10 @@ from pathlib import Path, PurePath
 from typing import Any
 from zoneinfo import available_timezones
 
-from rtp_workers.errors import ConfigError
+from rtp_workers.errors import ConfigError, RecordError
 from rtp_workers.mapping.dialect import Given
-from rtp_workers.record.transaction import FIELD_NAMES
+from rtp_workers.record.forms import check_instant
+from rtp_workers.record.transaction import FIELD_NAMES, FIELDS
 
 PARTS = ("date", "time", "time_zone", "year", "month", "day", "step", "debit", "credit", "direction", "quantity")
 COLUMN_ROLES = tuple(name for name in FIELD_NAMES if name != "attributes") + PARTS
@@ -169,6 +170,8 @@ def _value(key: str, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: must be a text in quotes")
     if key in CHOICES and value not in CHOICES[key]:
         raise ConfigError(f"{where}: {value!r} is not one of {', '.join(CHOICES[key])}")
+    if key == "step_origin":
+        _check_instant(value, where)
     if key == "time_zone" and value not in available_timezones():
         raise ConfigError(f"{where}: {value!r} is no IANA time zone, such as Europe/Berlin or UTC")
     if key in ("delimiter", "quotechar") and len(value) != 1:
@@ -199,4 +202,23 @@ def _constants(value: Any, where: str) -> dict[str, str]:
     unknown = sorted(set(value) - set(CONSTANTS))
     if unknown:
         raise ConfigError(f"{where}: unknown fields {', '.join(unknown)}; a constant may be {', '.join(CONSTANTS)}")
+    for name, text in value.items():
+        _check_constant(name, text, f"{where}.{name}")
     return dict(value)
+
+
+def _check_constant(name: str, text: str, where: str) -> None:
+    rule = next(entry.rule for entry in FIELDS if entry.name == name)
+    if name == "occurred_at":
+        _check_instant(text, where)
+    elif rule.pattern and not re.fullmatch(rule.pattern, text):
+        raise ConfigError(f"{where}: {text!r} is no {rule.meaning}")
+    elif rule.max_length and len(text) > rule.max_length:
+        raise ConfigError(f"{where}: has {len(text)} characters; {rule.max_length} are allowed")
+
+
+def _check_instant(text: str, where: str) -> None:
+    try:
+        check_instant(text)
+    except RecordError as error:
+        raise ConfigError(f"{where}: {error}") from error
