@@ -76,7 +76,7 @@ def test_a_part_that_cannot_start_is_tried_again() -> None:
 
 
 def test_wrong_settings_of_a_part_stop_the_platform() -> None:
-    with pytest.raises(ConfigError, match="logs/part.log"):
+    with pytest.raises(ConfigError, match=r"logs/part\.log"):
         Watch(FakePart(alive=False, code=2)).look(0)
 
 
