@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from dataclasses import dataclass, field
 
 from rtp_workers.errors import ConfigError
 
 _FORM = re.compile(r"(\w+)(?::(\d+))?(?:=(kill|stop))?")
+# The kernel stops the other threads a moment after kill() has returned in this one.
+SETTLE_S = 0.2
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
@@ -46,3 +49,4 @@ class Failpoint:
         self.countdown -= 1
         if self.countdown == 0:
             os.kill(os.getpid(), self.signal)
+            time.sleep(SETTLE_S)
