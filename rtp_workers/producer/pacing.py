@@ -37,6 +37,6 @@ class TokenBucket:
         return max(0.0, (1.0 - self._tokens) / self._rate_per_s)
 
     def _fill(self, now_s: float) -> None:
-        capacity = max(1.0, self._rate_per_s * CATCH_UP_S)
+        capacity = 1.0 + self._rate_per_s * CATCH_UP_S
         self._tokens = min(capacity, self._tokens + self._rate_per_s * max(0.0, now_s - self._filled_at_s))
         self._filled_at_s = now_s

@@ -152,6 +152,10 @@ class WebServer:
             if deadline < 0 or not self._thread.is_alive():
                 raise FatalError(f"the HTTP server did not start on port {self.port}; the log says why")
 
+    def connections(self) -> int:
+        """Returns how many connections are open."""
+        return len(self._server.server_state.connections)
+
     def stop(self) -> None:
         """Stops taking requests, lets those under way finish for 3 s, and returns; harmless before `start`."""
         self._server.should_exit = True

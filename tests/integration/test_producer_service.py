@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -169,34 +172,13 @@ def test_a_number_arrives_as_the_caller_wrote_it(service: RunningProgram, api: h
     assert body in [message.value() for message in messages(stack)]
 
 
-@pytest.mark.parametrize(
-    ("body", "index", "field"),
-    [
-        (transaction(1, amount="1,5"), None, "amount"),
-        ([transaction(1), transaction(2, occurred_at="yesterday")], 1, "occurred_at"),
-        ([transaction(1), {"amount": "1"}], 1, "transaction_id"),
-        ([transaction(1, attributes={"a": "x" * 9_000})], 0, "attributes"),
-        ([transaction(1), 5], 1, None),
-        ([transaction(1, amount=True)], 0, "amount"),
-        ([transaction(1, currency="eur")], 0, "currency"),
-    ],
-)
-def test_a_request_that_does_not_fit_is_refused_whole(
-    body: Any, index: int | None, field: str | None, service: RunningProgram, api: httpx.Client
-) -> None:
-    answer = api.post("/transactions", json=body)
+def test_a_list_with_one_bad_transaction_is_refused_whole(service: RunningProgram, api: httpx.Client) -> None:
+    answer = api.post("/transactions", json=[transaction(1), transaction(2, amount="1,5")])
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     finding = answer.json()["errors"][0]
-    assert (finding.get("index"), finding.get("field")) == (index, field)
+    assert (finding["index"], finding["field"]) == (1, "amount")
     assert api.get("/status").json()["acknowledged_from_api"] == 0
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[", b"nonsense", b"[]", b"5", b"null", b"\xff", b'"text"', b"[" * 5_000])
-def test_what_is_no_transaction_is_refused(body: bytes, service: RunningProgram, api: httpx.Client) -> None:
-    answer = api.post("/transactions", content=body)
-    assert answer.status_code == 422
-    assert answer.json()["detail"]
 
 
 def test_sigterm_flushes_and_ends_with_success(service: RunningProgram, api: httpx.Client, stack: Stack) -> None:
@@ -243,3 +225,10 @@ def test_a_taken_port_is_an_error_that_names_its_setting(service: RunningProgram
     second = run_rtp("produce", env=stack.env)
     assert second.returncode == 2
     assert "RTP_PRODUCER_PORT" in second.stderr
+
+
+def test_schemathesis_finds_nothing(service: RunningProgram, stack: Stack) -> None:
+    url = f"{stack.endpoints.need('producer_url')}/openapi.json"
+    fuzzer = [str(Path(sys.executable).with_name("schemathesis")), "run", url, "--max-examples", "15", "--no-color"]
+    found = subprocess.run(fuzzer, cwd=stack.home, capture_output=True, text=True, timeout=280, check=False)
+    assert found.returncode == 0, found.stdout[:4_000]
