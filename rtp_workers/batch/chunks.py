@@ -36,9 +36,7 @@ class Chunk:
 class ChunkReader:
     """Reads a file chunk by chunk, by its plan."""
 
-    def __init__(
-        self, reader: BlockReader, plan: FilePlan, start: Progress, counts_folder: Path | None = None
-    ) -> None:
+    def __init__(self, reader: BlockReader, plan: FilePlan, start: Progress, counts_folder: Path | None = None) -> None:
         """Skips to where `start` ends, or over the lines before the first row.
 
         Args:

@@ -65,6 +65,7 @@ class RecordReader:
     def __init__(self, delimiter: str, quotechar: str) -> None:
         self._delimiter = delimiter
         self._quote = quotechar
+        self._between = quotechar + delimiter + quotechar
         quote = re.escape(quotechar)
         self._closing = re.compile(f"[^{quote}]*+(?:{quote}{quote}[^{quote}]*+)*+{quote}")
 
@@ -75,8 +76,10 @@ class RecordReader:
             UnfinishedRecordError: the lines end inside a quoted field.
             MisquotedError: a quoted field is too long, or more text follows its closing quote.
         """
+        if (cells := self._all_quoted(lines[start])) is not None:
+            return Record(start + 1, cells, None, False)
         index, position, opening, uncommon = start, 0, None, False
-        cells: list[str] = []
+        cells = []
         while True:
             if not lines[index].startswith(self._quote, position):
                 end = lines[index].find(self._delimiter, position)
@@ -92,6 +95,14 @@ class RecordReader:
             if position < 0:
                 return Record(index + 1, cells, opening, uncommon)
             position += len(self._delimiter)
+
+    def _all_quoted(self, line: str) -> list[str] | None:
+        """Returns the cells of a line that quotes every cell, none of them empty or with a quote inside, else None."""
+        body = line.rstrip("\r\n")
+        cells = body[1:-1].split(self._between)
+        if not body.endswith(self._quote) or body.count(self._quote) != 2 * len(cells) or self._quote * 2 in body:
+            return None
+        return cells if body.startswith(self._quote) else None
 
     def _after(self, line: str, position: int, opening: int) -> int:
         # Padding between a closing quote and the delimiter belongs to no cell; some exports pad with tabs.

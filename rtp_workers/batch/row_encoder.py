@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -68,9 +67,11 @@ class RowEncoder:
         self._trusted = trusted_attributes
         self._clean_lines = self._pattern(delimiter, quotechar)
         self._clean_joined = self._pattern(UNIT_SEPARATOR, '"')
-        self._in_order = _in_order(self._columns)
-        members = [f'"{name}":"%s"' for name in FIELD_NAMES if name in self._columns and name != ATTRIBUTES]
-        self._template = f"{{{','.join(members)}}}"
+        texts = [name for name in FIELD_NAMES if name in self._columns and name != ATTRIBUTES]
+        members = [f'"{name}":"%s"' for name in texts]
+        self._template = f"{{{','.join(members)}}}\n"
+        self._written = [self._columns.index(name) for name in texts]
+        self._turned = self._written != list(range(len(self._columns)))
         self._nulls = tuple(f',"{field.name}":""' for field in FIELDS if not field.required)
         self._attributes = (
             self._columns.index(ATTRIBUTES) if ATTRIBUTES in self._columns and trusted_attributes else None
@@ -147,24 +148,24 @@ class RowEncoder:
         return match.end() if match else position
 
     def _add_clean(self, encoded: Encoded, text: str, separator: str) -> int:
-        rows = [line.split(separator) for line in text[:-1].split("\n")]
-        template, in_order = self._template, self._in_order
-        if in_order is None:
-            bodies = [template % tuple(cells) for cells in rows]
-        else:
-            bodies = [template % in_order(cells) for cells in rows]
-        joined = "\n".join(bodies)
+        """Adds proven rows: each has a cell for every column, so all of them can be cut and filled at once."""
+        width = len(self._columns)
+        cells = text[:-1].replace("\n", separator).split(separator)
+        count = len(cells) // width
+        columns = [cells[at::width] for at in self._written] if self._turned else []
+        joined = (self._template * count) % tuple(_interleaved(columns) if self._turned else cells)
         if separator * 2 in text or separator + "\n" in text or text[0] == separator or "\n" + separator in text:
             # A clean cell has no quote, so this text can only be a member of the template with nothing in it.
             for null in self._nulls:
                 joined = joined.replace(null, "")
         if self._attributes is not None:
-            joined = "\n".join(_with_attributes(joined.split("\n"), [cells[self._attributes] for cells in rows]))
-        encoded.values += joined.encode().split(b"\n")
-        key, other = self._key, self._id
-        keys = [cells[other] for cells in rows] if key is None else [cells[key] or cells[other] for cells in rows]
+            joined = _with_attributes(joined, cells[self._attributes :: width])
+        encoded.values += joined[:-1].encode().split(b"\n")
+        keys = cells[self._id :: width]
+        if self._key is not None:
+            keys = [customer or other for customer, other in zip(cells[self._key :: width], keys, strict=True)]
         encoded.keys += "\n".join(keys).encode().split(b"\n")
-        return len(rows)
+        return count
 
     def _add_careful(self, encoded: Encoded, cells: Sequence[str], line: int, raw: str) -> None:
         try:
@@ -208,16 +209,20 @@ class RowEncoder:
         return f"{text}{{{rule.min_length},{rule.max_length}}}+"
 
 
-def _with_attributes(bodies: list[str], objects: list[str]) -> list[str]:
-    return [
-        f'{body[:-1]},"{ATTRIBUTES}":{written}}}' if written else body
+def _with_attributes(joined: str, objects: list[str]) -> str:
+    bodies = joined[:-1].split("\n")
+    return "".join(
+        f'{body[:-1]},"{ATTRIBUTES}":{written}}}\n' if written else f"{body}\n"
         for body, written in zip(bodies, objects, strict=True)
-    ]
+    )
 
 
-def _in_order(columns: tuple[str, ...]) -> Callable[[Sequence[str]], tuple[str, ...]] | None:
-    order = [columns.index(name) for name in FIELD_NAMES if name in columns and name != ATTRIBUTES]
-    return None if order == list(range(len(columns))) else itemgetter(*order)
+def _interleaved(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the cells row by row."""
+    cells = [""] * (len(columns) * len(columns[0]))
+    for at, column in enumerate(columns):
+        cells[at :: len(columns)] = column
+    return cells
 
 
 def _means_null(field_: Field, value: str) -> bool:

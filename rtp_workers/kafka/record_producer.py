@@ -6,6 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import repeat, starmap
+from operator import length_hint
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -189,15 +191,24 @@ class RecordProducer:
             RtpError: a record sent earlier has failed for good (see `flush`), or `while_waiting` raised. How many of
                 `values` were queued is not known then: stop, and resume from what was committed as acknowledged.
         """
+        if len(values) != len(keys):
+            raise ValueError(f"{len(values)} values, but {len(keys)} keys")
         delivery = Delivery(len(values), self.last_offsets, self._on_failure)
         with self._counting:
             self._deliveries.append(delivery)
-        topic, produce, report = self.topic, self._producer.produce, delivery.report
-        for value, key in zip(values, keys, strict=True):
+        left = iter(values)
+        rest = (ANY_PARTITION, delivery.report, None, 0, headers)
+        records = zip(repeat(self.topic), left, keys, *map(repeat, rest), strict=False)
+        produce, queued = self._producer.produce, 0
+        while queued < len(values):
             try:
-                produce(topic, value, key, ANY_PARTITION, report, report, 0, headers)
+                # A loop in C: at 200,000 records a second the interpreter's own would cost a tenth of the CPU.
+                deque(starmap(produce, records), maxlen=0)
+                break
             except BufferError:
-                self._produce_when_room((topic, value, key, ANY_PARTITION, report, report, 0, headers), while_waiting)
+                queued = len(values) - length_hint(left)
+                record = (self.topic, values[queued - 1], keys[queued - 1], *rest)
+                self._produce_when_room(record, while_waiting)
             except KafkaException as error:
                 raise self._error(error) from error
         self.poll()
