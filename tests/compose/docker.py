@@ -79,9 +79,11 @@ class Project:
         """Asks the platform's database, as the superuser over the socket; rows by line, columns by ``|``."""
         return self.exec("postgres", "psql", "-XAtqU", "postgres", "-d", "rtp", "-c", query).strip()
 
-    def rows(self, where: str = "true") -> int:
-        """Counts transactions."""
-        return int(self.psql(f"select count(*) from transactions where {where}"))
+    def rows(self, source: str = "%") -> int:
+        """Counts transactions whose source is like this pattern."""
+        query = "select count(*) from transactions where source like :'source'"
+        psql = ("psql", "-XAtqU", "postgres", "-d", "rtp", "-v", f"source={source}")
+        return int(self.exec("postgres", "sh", "-c", f'echo "{query}" | {shlex.join(psql)}'))
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
         """Returns ``docker inspect`` of the containers, stopped ones too; one-off ones not."""

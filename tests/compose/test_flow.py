@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
-import subprocess
-import sys
+from pathlib import Path
 
 import psycopg2  # a host program's own client, as in a user's script
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.compose.docker import EIGHT, ROOT, Project
-from tests.programs import clean_env
 from tests.waiting import wait_until
 
 BOOT_LIMIT_S = 120
@@ -36,9 +36,9 @@ def test_a_host_program_reads_the_topic(platform: Project) -> None:
     consumer = Consumer({"bootstrap.servers": f"localhost:{platform.ports['KAFKA']}", "group.id": "host-program"})
     try:
         consumer.assign([TopicPartition("transactions", number, 0) for number in range(6)])
-        message = wait_until(lambda: consumer.poll(1), 30, "a record on the host")
-        assert message.error() is None
-        assert "transaction_id" in json.loads(message.value())
+        values: list[bytes] = []
+        wait_until(lambda: _received(consumer, values), 30, "a record on the host")
+        assert "transaction_id" in json.loads(values[0])
     finally:
         consumer.close()
 
@@ -53,21 +53,21 @@ def test_a_host_program_reads_the_table(platform: Project) -> None:
 
 
 def test_the_data_folder_is_backfilled_by_the_arrival_sensor(platform: Project) -> None:
-    expected = _valid_rows_in_data()
+    expected = _rows_in_data()
     assert expected >= 20_000
-    wait_until(lambda: platform.rows("source like 'csv:%'") == expected, BACKFILL_LIMIT_S, f"{expected} backfilled rows")
+    wait_until(lambda: platform.rows("csv:%") == expected, BACKFILL_LIMIT_S, f"{expected} backfilled rows")
 
 
 def test_live_transactions_stream(platform: Project) -> None:
-    before = platform.rows("source = 'live'")
-    wait_until(lambda: platform.rows("source = 'live'") > before + 100, 60, "100 more live rows")
+    before = platform.rows("live")
+    wait_until(lambda: platform.rows("live") > before + 100, 60, "100 more live rows")
 
 
 def test_the_live_rate_follows_the_api(platform: Project) -> None:
     platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": 500})
     try:
-        before = platform.rows("source = 'live'")
-        wait_until(lambda: platform.rows("source = 'live'") > before + 3000, 60, "3,000 more live rows")
+        before = platform.rows("live")
+        wait_until(lambda: platform.rows("live") > before + 3000, 60, "3,000 more live rows")
     finally:
         platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": 50})
 
@@ -86,9 +86,19 @@ def test_dagster_shows_the_assets(platform: Project) -> None:
     assert {"transactions_topic", "csv_backfill", "transactions", "live_transactions"} <= keys
 
 
-def _valid_rows_in_data() -> int:
-    """Counts the rows of data/ that `rtp load --dry-run` would not refuse; an independent count of lines, minus those."""
-    counting = "import csv, gzip, sys; print(sum(1 for name in sys.argv[1:] for _ in csv.DictReader((gzip.open if name.endswith('.gz') else open)(name, 'rt', encoding='utf-8-sig'))))"
-    files = [str(path) for path in sorted((ROOT / "data").glob("*.csv*"))]
-    done = subprocess.run([sys.executable, "-c", counting, *files], capture_output=True, text=True, env=clean_env(), check=True)
-    return int(done.stdout)
+def _received(consumer: Consumer, values: list[bytes]) -> bool:
+    message = consumer.poll(1)
+    if message is not None and message.error() is None:
+        values.append(message.value() or b"")
+    return bool(values)
+
+
+def _rows_in_data() -> int:
+    """Counts the rows of data/ by Python's own reader."""
+    return sum(_rows_in(path) for path in sorted((ROOT / "data").glob("*.csv*")))
+
+
+def _rows_in(path: Path) -> int:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", newline="") as file:
+        return sum(1 for _ in csv.DictReader(file))

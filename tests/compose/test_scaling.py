@@ -38,7 +38,14 @@ def test_three_consumers_share_the_six_partitions(three_consumers: Project) -> N
 def _members_with_two(project: Project) -> list[str]:
     """Returns the members of the group where each of three holds two partitions, as Kafka's own tool tells it."""
     told = project.exec(
-        "kafka", "kafka-consumer-groups", "--bootstrap-server", "localhost:9092", "--describe", "--group", "rtp-consumer", "--members"
+        "kafka",
+        "kafka-consumer-groups",
+        "--bootstrap-server",
+        "localhost:9092",
+        "--describe",
+        "--group",
+        "rtp-consumer",
+        "--members",
     )
     rows = [line.split() for line in told.splitlines() if line.startswith("rtp-consumer")]
     return [row[1] for row in rows] if len(rows) == 3 and all(row[4] == "2" for row in rows) else []
