@@ -1,0 +1,230 @@
+"""``make bench``: the whole path, measured in one run beside what the bare clients do.
+
+Rounds are interleaved: every round measures every figure, and ratios are taken within a round, since the machine's
+speed changes from minute to minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import latency, raw
+from bench.processes import ProgramRun, ServerPids, find_servers, run_program
+from bench.records import Records, records, write_csv
+from bench.report import Figure, Report, show, write
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.kafka.topics import delete_topic, ensure_topic
+from rtp_workers.local import ports
+from rtp_workers.local.embedded import EmbeddedServers
+from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.local.postgres_server import PostgresServer
+from rtp_workers.postgres.connection import Connection, connect
+from rtp_workers.postgres.migrate import migrate
+from rtp_workers.settings import ConsumerSettings
+
+RAW_COPY, RAW_PRODUCE, RAW_CONSUME = "raw COPY", "raw produce", "raw consume"
+CONSUMER, DUPLICATES, LOADER = "Kafka → PostgreSQL", "all duplicates", "CSV → Kafka"
+ONE_PERCENT = "1% duplicates"
+LATENCY_RECORDS = 15_000
+EMPTY = "truncate transactions, ingest_ledger, dead_letters, csv_loads"
+ROWS_A_COMMIT = ConsumerSettings.model_fields["consumer_batch_rows"].default
+
+
+@dataclass
+class Run:
+    """The servers and records that one run works on."""
+
+    endpoints: Endpoints
+    servers: ServerPids
+    owner: Connection
+    home: Path
+    records: Records
+    report: Report
+
+    def empty(self) -> None:
+        """Empties every table."""
+        with self.owner.cursor() as cursor:
+            cursor.execute(EMPTY)
+        self.owner.commit()
+
+    def fresh_topic(self, topic: str) -> None:
+        """Makes the topic, empty."""
+        delete_topic(self.endpoints, topic)
+        ensure_topic(self.endpoints, topic)
+
+    def env(self, topic: str) -> dict[str, str]:
+        """Returns the environment for programs of ours."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("RTP_")}
+        return {
+            **clean,
+            "RTP_HOME": str(self.home),
+            "RTP_TOPIC": topic,
+            "RTP_GROUP_ID": f"bench-{topic}",
+            "RTP_KAFKA_BOOTSTRAP": self.endpoints.need("kafka_bootstrap"),
+            "RTP_POSTGRES_INGEST_DSN": self.endpoints.need("postgres_ingest_dsn"),
+        }
+
+    def consume(self, topic: str) -> tuple[float, ProgramRun]:
+        """Runs the consumer until it has caught up; returns its seconds from the first offset to the last commit."""
+        arguments = ["consume", "--no-api", "--until-idle", "1s"]
+        run = run_program(arguments, self.env(topic), self.servers, self.home / "consume.log")
+        if run.returncode:
+            raise RuntimeError(run.output[-2000:])
+        opened = next(json.loads(line) for line in run.output.splitlines() if '"event": "partitions_opened"' in line)
+        with self.owner.cursor() as cursor:
+            cursor.execute("select max(updated_at) from ingest_ledger")
+            row = cursor.fetchone()
+        self.owner.commit()
+        if row is None or row[0] is None:
+            raise RuntimeError("the consumer has written nothing")
+        return (row[0] - datetime.fromisoformat(opened["timestamp"])).total_seconds(), run
+
+
+@contextmanager
+def bench_servers() -> Iterator[tuple[Endpoints, Path]]:
+    """Boots servers with their production settings in a temporary home."""
+    home = Path(tempfile.gettempdir()) / f"rtp-bench-{os.getpid()}"
+    home.mkdir(mode=0o755)
+    pair = EmbeddedServers(KafkaServer(home, ports.free_port()), PostgresServer(home, ports.free_port()))
+    try:
+        pair.start()
+        endpoints = pair.endpoints()
+        migrate(endpoints.need("postgres_dsn"))
+        yield endpoints, home
+    finally:
+        pair.stop()
+        shutil.rmtree(home)
+
+
+def main() -> int:
+    """Measures, prints the table, writes JSON and chart; exit 1 where a figure is below what it must reach."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    console = Console()
+    with bench_servers() as (endpoints, home):
+        report = Report(given.records, given.rounds, _figures())
+        owner = connect(endpoints.need("postgres_dsn"), "rtp-bench")
+        run = Run(endpoints, find_servers(), owner, home, records(given.records), report)
+        csv_file = home / "bench.csv"
+        write_csv(csv_file, run.records)
+        for number in range(given.rounds):
+            console.print(f"round {number + 1} of {given.rounds}")
+            _round(run, f"bench-{number}", csv_file)
+        report.latency_ms = _latency(run)
+        owner.close()
+    show(report, console)
+    write(report, given.out)
+    console.print(f"written to {given.out}")
+    return 1 if _too_slow(report) else 0
+
+
+def _figures() -> list[Figure]:
+    return [
+        Figure(RAW_COPY),
+        Figure(CONSUMER, beside=RAW_COPY, at_least=0.50),
+        Figure(ONE_PERCENT, beside=CONSUMER, at_least=0.50),
+        Figure(DUPLICATES, beside=RAW_COPY, at_least=0.35),
+        Figure(RAW_PRODUCE),
+        Figure(LOADER, beside=RAW_PRODUCE, at_least=0.45),
+        Figure(RAW_CONSUME),
+    ]
+
+
+def _too_slow(report: Report) -> bool:
+    ratios = [(figure, report.ratio(figure)) for figure in report.figures]
+    return any(ratio is not None and ratio < (figure.at_least or 0) for figure, ratio in ratios)
+
+
+def _round(run: Run, topic: str, csv_file: Path) -> None:
+    count = len(run.records.values)
+    payloads = raw.copy_payloads(run.records, ROWS_A_COMMIT)
+    run.empty()
+    before = run.servers.cpu_s()
+    _note(run, RAW_COPY, raw.copy(run.owner, payloads), count, _since(run, before))
+    del payloads
+    run.fresh_topic(topic)
+    before = run.servers.cpu_s()
+    _note(run, RAW_PRODUCE, raw.produce(run.endpoints, topic, run.records), count, _since(run, before))
+    _note(run, RAW_CONSUME, raw.consume(run.endpoints, topic, count), count, {})
+    run.empty()
+    _note_program(run, CONSUMER, *run.consume(topic), count, "consumer")
+    raw.produce(run.endpoints, topic, run.records)
+    _note_program(run, DUPLICATES, *run.consume(topic), count, "consumer")
+    _one_percent(run, f"{topic}-repeats", count)
+    run.empty()
+    run.fresh_topic(topic)
+    loaded = run_program(["load", str(csv_file), "--json"], run.env(topic), run.servers, run.home / "load.log")
+    if loaded.returncode:
+        raise RuntimeError(loaded.output[-2000:])
+    answer = json.loads(loaded.output[loaded.output.index('{"files"') :])
+    _note_program(run, LOADER, answer["files"][0]["seconds"], loaded, count, "loader")
+    delete_topic(run.endpoints, topic)
+
+
+def _one_percent(run: Run, topic: str, count: int) -> None:
+    """One record in a hundred comes twice, the second time right behind the first batch it was in."""
+    repeated = Records([], [])
+    for start in range(0, count, 100):
+        for target, source in ((repeated.keys, run.records.keys), (repeated.values, run.records.values)):
+            target.extend(source[start : start + 100])
+            target.append(source[start])
+    run.empty()
+    run.fresh_topic(topic)
+    raw.produce(run.endpoints, topic, repeated)
+    _note_program(run, ONE_PERCENT, *run.consume(topic), len(repeated.values), "consumer")
+    delete_topic(run.endpoints, topic)
+
+
+def _note(run: Run, name: str, seconds: float, count: int, cpu_s: dict[str, float]) -> None:
+    figure = run.report.figure(name)
+    figure.per_s.append(count / seconds)
+    figure.cpu_s_per_million = {process: used / count * 1e6 for process, used in cpu_s.items()}
+
+
+def _note_program(run: Run, name: str, seconds: float, program: ProgramRun, count: int, process: str) -> None:
+    _note(run, name, seconds, count, {**program.server_cpu_s, process: program.cpu_s})
+    figure = run.report.figure(name)
+    figure.peak_mb = max(figure.peak_mb, program.peak_mb)
+
+
+def _since(run: Run, before: dict[str, float]) -> dict[str, float]:
+    return {name: after - before[name] for name, after in run.servers.cpu_s().items()}
+
+
+def _latency(run: Run) -> dict[str, float]:
+    run.empty()
+    run.fresh_topic("bench-latency")
+    few = Records(run.records.keys[:LATENCY_RECORDS], run.records.values[:LATENCY_RECORDS])
+    consumer = subprocess.Popen(
+        [sys.executable, "-m", "rtp_workers.cli.main", "consume", "--no-api"],
+        env=run.env("bench-latency"),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        warm = Records(few.keys[:1000], few.values[:1000])
+        latency.measure(run.endpoints, "bench-latency", warm)
+        rest = Records(few.keys[1000:], few.values[1000:])
+        return latency.measure(run.endpoints, "bench-latency", rest)
+    finally:
+        consumer.terminate()
+        consumer.wait(30)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""CPU seconds and peak memory of the servers and of a program of ours, while something runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+SAMPLE_S = 0.02
+
+
+@dataclass(frozen=True)
+class ServerPids:
+    """The broker's process, and PostgreSQL's first one."""
+
+    kafka: int
+    postgres: int
+
+    def cpu_s(self) -> dict[str, float]:
+        """Returns CPU seconds since their start, children included (ended ones too)."""
+        return {"kafka": _tree_cpu_s(self.kafka), "postgres": _tree_cpu_s(self.postgres)}
+
+
+@dataclass
+class ProgramRun:
+    """A finished program of ours.
+
+    Attributes:
+        cpu_s: user and system seconds.
+        peak_mb: largest resident memory seen, in 10^6 bytes.
+        output: what it printed.
+    """
+
+    cpu_s: float = 0.0
+    peak_mb: float = 0.0
+    output: str = ""
+    returncode: int = 0
+    server_cpu_s: dict[str, float] = field(default_factory=dict)
+
+
+def find_servers() -> ServerPids:
+    """Returns the servers among our own children."""
+    kafka = postgres = 0
+    for child in psutil.Process().children(recursive=True):
+        command = child.cmdline()
+        if "kafka.Kafka" in command:
+            kafka = child.pid
+        elif command and Path(command[0]).name == "postgres" and not postgres:
+            postgres = child.pid
+    return ServerPids(kafka, postgres)
+
+
+def run_program(arguments: list[str], env: Mapping[str, str], servers: ServerPids, log: Path) -> ProgramRun:
+    """Runs ``rtp arguments`` to its end and samples it."""
+    before = servers.cpu_s()
+    run = ProgramRun()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rtp_workers.cli.main", *arguments], env=dict(env), stdout=output, stderr=output
+        )
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                times = watched.cpu_times()
+                run.cpu_s = times.user + times.system
+                run.peak_mb = max(run.peak_mb, watched.memory_info().rss / 1e6)
+            except psutil.Error:
+                break
+            time.sleep(SAMPLE_S)
+        run.returncode = process.wait()
+    run.server_cpu_s = {name: after - before[name] for name, after in servers.cpu_s().items()}
+    run.output = log.read_text()
+    return run
+
+
+def _tree_cpu_s(pid: int) -> float:
+    process = psutil.Process(pid)
+    own = process.cpu_times()
+    total: float = own.user + own.system + own.children_user + own.children_system
+    for child in process.children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+    return total
