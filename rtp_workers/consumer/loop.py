@@ -146,7 +146,7 @@ class Session:
         while not finished():
             self._serve()
             if self._is_full() or self._state.paused:
-                self._wait()
+                self._wait(finished)
                 continue
             polled = self._consumer.poll(self._room(), self._poll_s())
             self._take(polled)
@@ -292,13 +292,13 @@ class Session:
             batch.confirm = self._control.confirmation(self._topic_id)
             self._writing.submit(batch)
 
-    def _wait(self) -> None:
+    def _wait(self, finished: Callable[[], bool]) -> None:
         """The batch is full and the writer is not free, or ingestion is paused: hold delivery, stay in the group."""
         if not self._state.paused and self._writing.wait_free(HELD_AFTER_S):
             self._submit()
             return
         self._hold()
-        while self._must_hold():
+        while self._must_hold() and not finished():
             polled = self._consumer.poll(POLL_RECORDS, 2 * IDLE_POLL_S)
             self._take(polled)
             self._submit()
