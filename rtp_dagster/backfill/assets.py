@@ -129,7 +129,8 @@ def summary(report: LoadReport) -> str:
         return f"{report.file}: loaded before, {report.rows_read:,} rows"
     return (
         f"{report.file}: {report.rows_read:,} rows read, {report.acknowledged:,} acknowledged, "
-        f"{report.refused:,} refused, {report.resumed_rows:,} of them before; {report.seconds:.1f} s, {rate_per_s(report):,.0f} rows/s"
+        f"{report.refused:,} refused; {report.resumed_rows:,} of them before; "
+        f"{report.seconds:.1f} s, {rate_per_s(report):,.0f} rows/s"
     )
 
 

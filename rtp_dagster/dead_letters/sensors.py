@@ -44,4 +44,6 @@ def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
         before = {"passed": verdict.passed, "told_s": now}
     if not events:
         return dg.SkipReason(f"no new dead letters; {verdict.sentence}")
-    return dg.SensorResult(asset_events=events, cursor=json.dumps({**before, "total": total}))
+    return dg.SensorResult(
+        skip_reason=f"recorded: {verdict.sentence}", asset_events=events, cursor=json.dumps({**before, "total": total})
+    )

@@ -2,7 +2,6 @@
 
 import json
 import time
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -28,14 +27,15 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
     with platform.reader(PROBE_S) as connection:
         rows = totals(connection).rows
     before, now = read_cursor(context.cursor), time.time()
+    cursor = json.dumps({"rows": rows, "at_s": now})
     if before.get("rows") == rows:
-        return dg.SkipReason(f"no new rows since {datetime.fromtimestamp(before['at_s'], UTC):%H:%M:%S} UTC: {rows:,}")
+        return dg.SensorResult(skip_reason=f"no new rows: {rows:,}", cursor=cursor)
     metadata: dict[str, int | float] = {ROW_COUNT: rows}
     if "rows" in before:
         metadata["rows_since_last_tick"] = rows - before["rows"]
-        metadata["rows_per_s"] = round((rows - before["rows"]) / max(now - before["seen_s"], 0.001), 2)
+        metadata["rows_per_s"] = round((rows - before["rows"]) / max(now - before["at_s"], 0.001), 2)
     event = dg.AssetMaterialization(TRANSACTIONS, description=f"{rows:,} rows", metadata=metadata)
-    return dg.SensorResult(asset_events=[event], cursor=json.dumps({"rows": rows, "at_s": now, "seen_s": now}))
+    return dg.SensorResult(skip_reason=f"recorded: {rows:,} rows", asset_events=[event], cursor=cursor)
 
 
 @dg.sensor(
@@ -58,7 +58,11 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
         before = {"passed": verdict.passed, "told_s": now}
     if not events:
         return dg.SkipReason(verdict.sentence)
-    return dg.SensorResult(asset_events=events, cursor=json.dumps({**before, "behind": behind}))
+    return dg.SensorResult(
+        skip_reason=f"recorded: {verdict.sentence}",
+        asset_events=events,
+        cursor=json.dumps({**before, "behind": behind}),
+    )
 
 
 def is_news(verdict: Verdict, passed_before: bool | None, told_ago_s: float) -> bool:

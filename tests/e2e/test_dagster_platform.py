@@ -1,0 +1,233 @@
+"""Dagster on the embedded platform: its real command line, webserver and daemon. All tests here share one platform."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rtp_dagster.backfill.arrivals import SETTLED_AFTER_S
+from rtp_workers.endpoints import read_file
+from rtp_workers.local import ports
+from tests.conftest import Stack
+from tests.csv_files import canonical_text
+from tests.dagster_runs import backfill_config
+from tests.dagster_ui import DagsterUi
+from tests.programs import RunningProgram, clean_env, run_rtp, start_program
+from tests.reading import query
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(900)
+ROOT = Path(__file__).parents[2]
+BIG_ROWS = 1_000_000
+CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low"}
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running ``rtp up``."""
+
+    up: RunningProgram
+    stack: Stack
+    ui: DagsterUi
+
+    @property
+    def data(self) -> Path:
+        """The folder of CSV files."""
+        return self.stack.home / "data"
+
+    def rows_of(self, file: str) -> int:
+        """Returns how many rows came from a file."""
+        return int(
+            query(self.stack, "select count(*) as rows from transactions where source = %s", f"csv:{file}")[0]["rows"]
+        )
+
+    def rows(self) -> int:
+        """Returns how many rows there are."""
+        return int(query(self.stack, "select count(*) as rows from transactions")[0]["rows"])
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    home = Path(tempfile.mkdtemp(prefix="rtp-test-"))
+    home.chmod(0o755)  # PostgreSQL's own user must reach its folder
+    (home / "data").mkdir()
+    names = ("KAFKA", "POSTGRES", "PRODUCER", "CONSUMER", "DAGSTER")
+    numbers = {name: ports.free_port() for name in names}
+    env = clean_env(
+        RTP_HOME=str(home),
+        RTP_DATA_DIR=str(home / "data"),
+        RTP_PRODUCER_RATE_PER_S="50",
+        **{f"RTP_{name}_PORT": str(number) for name, number in numbers.items()},
+    )
+    up = start_program("up", env=env, log=home / "up.log")
+    try:
+        url = f"http://127.0.0.1:{numbers['DAGSTER']}"
+        wait_until(lambda: "Ctrl-C stops everything" in up.output() or not up.running(), 300, "rtp up")
+        assert up.running(), up.output()
+        stack = Stack(read_file(home), "transactions", home, env, numbers["PRODUCER"], numbers["CONSUMER"])
+        yield Platform(up, stack, DagsterUi(url))
+        up.signal(signal.SIGTERM)
+        assert up.wait(120) == 0
+    finally:
+        up.kill()
+        shutil.rmtree(home)
+
+
+def exported(platform: Platform) -> dict[str, str]:
+    """Returns the environment after ``eval "$(rtp env)"``."""
+    done = run_rtp("env", env=platform.stack.env)
+    assert done.returncode == 0, done.stderr
+    lines = [shlex.split(line)[1] for line in done.stdout.splitlines()]
+    return {**platform.stack.env, **dict(line.split("=", 1) for line in lines)}
+
+
+def settle(path: Path) -> None:
+    at_s = time.time() - SETTLED_AFTER_S - 1
+    os.utime(path, (at_s, at_s))
+
+
+def test_a_backfill_launched_from_the_command_line_succeeds_and_the_table_is_the_files(platform: Platform) -> None:
+    (platform.data / "a.csv").write_text(canonical_text(range(2000)))
+    (platform.data / "b.csv").write_text(canonical_text(range(2000, 2500)))
+    command = [
+        str(Path(sys.executable).parent / "dagster"),
+        "job",
+        "launch",
+        "-j",
+        "batch_backfill",
+        "-w",
+        "workspace.yaml",
+    ]
+    command += ["--config-json", json.dumps(backfill_config("a.csv", "b.csv"))]
+    done = subprocess.run(
+        command, cwd=ROOT, env=exported(platform), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    launched = platform.ui.runs("batch_backfill")[-1]
+    assert platform.ui.wait_for(launched["runId"]) == "SUCCESS"
+    assert (platform.rows_of("a.csv"), platform.rows_of("b.csv")) == (2000, 500)
+    steps = {step["stepKey"]: step["status"] for step in platform.ui.run(launched["runId"])["stepStats"]}
+    assert set(steps.values()) == {"SUCCESS"}
+    assert len(steps) == 3 + len(CHECKS)
+
+
+def test_the_graph_shows_the_data_flow_with_external_assets(platform: Platform) -> None:
+    graph = platform.ui.graph()
+    assert {name for name, node in graph.items() if node["isMaterializable"]} == {"transactions_topic", "csv_backfill"}
+    parents = {key["path"][0] for key in graph["transactions"]["dependencyKeys"]}
+    assert parents == {"csv_backfill", "live_transactions"}
+
+
+def test_every_sensor_ticks_and_every_check_is_evaluated_and_passes(platform: Platform) -> None:
+    def all_ticked() -> bool:
+        return all(len(sensor["ticks"]) >= 2 for sensor in platform.ui.sensors().values())
+
+    wait_until(all_ticked, 180, "two ticks of each sensor")
+    sensors = platform.ui.sensors()
+    assert len(sensors) == 4
+    for name, sensor in sensors.items():
+        assert sensor["status"] == "RUNNING", name
+        assert {tick["status"] for tick in sensor["ticks"]} <= {"SKIPPED", "SUCCESS", "STARTED"}, sensor
+    assert set(platform.ui.checks()) == CHECKS
+    assert set(platform.ui.checks().values()) == {"SUCCEEDED"}
+
+
+def test_the_row_count_is_plotted_while_the_stream_runs(platform: Platform) -> None:
+    wait_until(
+        lambda: len(platform.ui.plotted("transactions", "dagster/row_count")) >= 2, 180, "two points of the plot"
+    )
+    values = platform.ui.plotted("transactions", "dagster/row_count")
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1]
+    assert len(platform.ui.plotted("transactions", "rows_per_s")) == len(values) - 1
+
+
+def test_a_file_that_arrives_is_loaded_by_itself(platform: Platform) -> None:
+    path = platform.data / ".arriving.csv"
+    path.write_text(canonical_text(range(5000, 5300)))
+    settle(path)
+    path.rename(platform.data / "arrived.csv")
+    wait_until(lambda: platform.rows_of("arrived.csv") == 300, 240, "the rows of the file that arrived")
+
+    def arrival() -> str | None:
+        wanted = {"key": "rtp/file", "value": "arrived.csv"}
+        return next((run["runId"] for run in platform.ui.runs("batch_backfill") if wanted in run["tags"]), None)
+
+    assert platform.ui.wait_for(wait_until(arrival, what="the run of the file that arrived") or "") == "SUCCESS"
+
+
+def test_a_cancelled_run_stops_the_load_and_the_next_one_goes_on_from_there(platform: Platform) -> None:
+    platform.ui.stop_sensor("csv_arrival_sensor")
+    (platform.data / "big.csv").write_text(canonical_text(range(10_000, 10_000 + BIG_ROWS)))
+    settle(platform.data / "big.csv")
+    config = backfill_config("big.csv", ledger_timeout_s=600)
+
+    def acknowledged() -> int:
+        found = query(platform.stack, "select acknowledged from csv_loads where file_name = 'big.csv'")
+        return int(found[0]["acknowledged"]) if found else 0
+
+    cancelled = platform.ui.launch("batch_backfill", config)
+    wait_until(lambda: acknowledged() >= 0.35 * BIG_ROWS, 300, "40% of the file")
+    platform.ui.terminate(cancelled)
+    assert platform.ui.wait_for(cancelled) == "CANCELED"
+    stopped_at = acknowledged()
+    assert 0.35 * BIG_ROWS <= stopped_at < BIG_ROWS
+
+    again = platform.ui.launch("batch_backfill", config)
+    assert platform.ui.wait_for(again, 600) == "SUCCESS"
+    assert platform.rows_of("big.csv") == BIG_ROWS
+    assert acknowledged() == BIG_ROWS
+    assert platform.ui.plotted("csv_backfill", "rows_settled_before", 1) == [stopped_at]
+    ledger = query(platform.stack, "select sum(duplicates) as duplicates from ingest_ledger")[0]
+    assert ledger["duplicates"] < 0.2 * BIG_ROWS
+
+
+def dagster_processes(platform: Platform, word: str) -> list[psutil.Process]:
+    """Returns the webserver or the daemon of this platform."""
+    children = psutil.Process(platform.up.pid).children()
+    return [child for child in children if any(word in part for part in child.cmdline())]
+
+
+def test_dagster_killed_the_stream_goes_on_and_the_sensors_catch_up(platform: Platform) -> None:
+    before_s = time.time()
+    for word in ("dagster-webserver", "dagster-daemon"):
+        (process,) = dagster_processes(platform, word)
+        process.kill()
+    rows = platform.rows()
+    wait_until(lambda: platform.rows() > rows + 50, 60, "rows written while Dagster is dead")
+
+    def catches_up() -> bool:
+        try:
+            sensors = platform.ui.sensors()
+        except OSError:
+            return False
+        watched = (sensors[name] for name in ("row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor"))
+        return all(sensor["ticks"][0]["timestamp"] > before_s for sensor in watched)
+
+    wait_until(catches_up, 240, "a tick of each sensor after the kill")
+    plotted = wait_until(lambda: platform.ui.plotted("transactions", "dagster/row_count", 1), 60, "the plot")
+    assert plotted[0] > rows
+    done = run_rtp("verify", "--json", env=platform.stack.env)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_dg_lists_the_definitions_from_the_top_of_the_repository() -> None:
+    env = {**clean_env(), "DG_CLI_DISABLE_TELEMETRY": "1", "NO_COLOR": "1"}
+    for arguments in (["check", "defs"], ["list", "defs", "--json"]):
+        command = [str(Path(sys.executable).parent / "dg"), *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=280, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "csv_backfill" in done.stdout

@@ -1,0 +1,77 @@
+"""What Dagster loads: keys, names and wiring that users and dashboards rely on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import yaml
+
+from rtp_dagster.definitions import defs
+from rtp_dagster.transactions.assets import column_schema, transactions
+from rtp_workers.record.transaction import COPY_COLUMNS
+from tests.programs import clean_env
+
+ROOT = Path(__file__).parents[2]
+CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low"}
+
+
+def test_the_asset_keys_are_these() -> None:
+    graph = defs.resolve_asset_graph()
+    names = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert names == {"transactions_topic", "csv_backfill", "live_transactions", "transactions"}
+
+
+def test_the_graph_reads_like_the_data_flow() -> None:
+    graph = defs.resolve_asset_graph()
+
+    def parents(name: str) -> set[str]:
+        return {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
+
+    assert parents("transactions_topic") == set()
+    assert parents("csv_backfill") == {"transactions_topic"}
+    assert parents("live_transactions") == {"transactions_topic"}
+    assert parents("transactions") == {"csv_backfill", "live_transactions"}
+
+
+def test_jobs_sensors_and_checks_have_these_names() -> None:
+    repository = defs.get_repository_def()
+    jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
+    assert jobs == {"setup_topics", "batch_backfill", "check_transactions", "replay_dead_letters"}
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    assert set(sensors) == {"csv_arrival_sensor", "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor"}
+    assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
+    checks = defs.resolve_asset_graph().asset_check_keys
+    assert {(key.asset_key.to_user_string(), key.name) for key in checks} == {("transactions", name) for name in CHECKS}
+
+
+def test_in_the_backfill_every_check_runs_after_the_load() -> None:
+    job = defs.resolve_job_def("batch_backfill")
+    depends = {
+        node.name: {
+            output.node for inputs in job.dependencies[node].values() for output in inputs.get_node_dependencies()
+        }
+        for node in job.dependencies
+    }
+    for name in CHECKS:
+        assert "csv_backfill" in depends[f"transactions_{name}"]
+    assert depends["csv_backfill"] == {"transactions_topic"}
+
+
+def test_the_transactions_asset_shows_every_column_of_the_table() -> None:
+    columns = [column.name for column in column_schema().columns]
+    assert columns == [*COPY_COLUMNS, "ingested_at"]
+    assert transactions.freshness_policy is not None
+
+
+def test_importing_the_definitions_reads_no_setting_and_loads_no_plotting() -> None:
+    code = "import sys, rtp_dagster.definitions; sys.exit('matplotlib' in sys.modules)"
+    env = clean_env(RTP_KAFKA_PORT="no port", RTP_NO_SUCH_SETTING="1")
+    subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, check=True, timeout=300)
+
+
+def test_the_workspace_file_names_the_code_location() -> None:
+    entries = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    assert entries == [{"python_module": {"module_name": "rtp_dagster.definitions", "location_name": "rtp_dagster"}}]
