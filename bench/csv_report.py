@@ -79,8 +79,9 @@ def judge(shape: Shape) -> dict[str, str]:
 def first_values(shape: Shape, plan: FilePlan) -> dict[str, str]:
     """Returns the fields of the first row that would be loaded."""
     dialect, rows = find_dialect(shape.data, Section().given, shape.name)
-    converted = Converter(plan).convert([row.cells for row in rows if len(row.cells) == dialect.row_width])
-    return dict(zip(Converter.columns, converted.rows[0], strict=True)) if converted.rows else {}
+    converter = Converter(plan)
+    converted = converter.convert([row.cells for row in rows if len(row.cells) == dialect.row_width])
+    return dict(zip(converter.columns, converted.rows[0], strict=True)) if converted.rows else {}
 
 
 def _verdict(field: str, shape: Shape, plan: FilePlan, asked: set[str]) -> str:

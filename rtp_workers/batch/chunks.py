@@ -14,6 +14,7 @@ from rtp_workers.batch.row_encoder import Encoded, RowEncoder
 from rtp_workers.batch.rows import RefusedRow, RowParser, refused_row, unquoted_lines
 from rtp_workers.mapping.plan import Dialect, FilePlan
 from rtp_workers.postgres.csv_loads import Progress
+from rtp_workers.record.transaction import FIELD_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ class ChunkReader:
         self._dialect = dialect
         self._parser = RowParser(dialect.delimiter, dialect.quotechar, dialect.row_width)
         self._mapped = None if plan.canonical else MappedRows(plan, counts_folder)
-        columns = dialect.columns if plan.canonical else MappedRows.columns
-        self._encoder = RowEncoder(columns, dialect.delimiter, dialect.quotechar)
+        self._encoder = RowEncoder(
+            dialect.columns if plan.canonical else FIELD_NAMES, dialect.delimiter, dialect.quotechar
+        )
         self._progress = start
         if plan.derives_ids:
             self._count_again(start.byte_offset)
@@ -104,7 +106,9 @@ class ChunkReader:
             lines = unquoted_lines(text)
             encoded = self._encoder.encode_lines(lines, first_line, self._parser.refusal)
             return encoded, "", first_line + lines.count("\n")
-        rows = self._parser.parse(text, first_line, at_end=block.at_end)
+        rows = self._mapped.clean_rows(text, first_line) if self._mapped is not None and block.decodes else None
+        if rows is None:
+            rows = self._parser.parse(text, first_line, at_end=block.at_end)
         if self._mapped is not None:
             encoded = self._mapped.encode(rows)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +14,12 @@ from rtp_workers.mapping.how_much import HowMuch
 from rtp_workers.mapping.ids import DerivedIds, OccurrenceCounter
 from rtp_workers.mapping.instants import Instants, NoInstantError
 from rtp_workers.mapping.plan import FilePlan
-from rtp_workers.mapping.words import is_balance_line, looks_like_balance_line
+from rtp_workers.mapping.words import is_balance_line, looks_like_balance_line, may_hold_balance_line
 from rtp_workers.record.transaction import FIELD_NAMES, MAX_ATTRIBUTES_BYTES
 
 Cells = Sequence[Sequence[str]]
 _ENCODER = msgspec.json.Encoder()
-# json.dumps, which the limit is defined by, writes two more blanks a member than the compact form.
-BLANKS_PER_MEMBER = 2
+SAFE_LENGTH = MAX_ATTRIBUTES_BYTES // 5  # characters: even with four bytes each, and blanks, within the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,6 @@ class Converter:
         columns: the fields of each converted row, in the record's order.
     """
 
-    columns: tuple[str, ...] = FIELD_NAMES
-
     def __init__(self, plan: FilePlan, counter: OccurrenceCounter | None = None) -> None:
         self._plan = plan
         self._where = {name: at for at, name in enumerate(plan.dialect.columns)}
@@ -67,9 +65,17 @@ class Converter:
         self._how_much = HowMuch(plan, self._where)
         self._fields = {name: texts.FieldCells(name, plan, self._where) for name in texts.TEXT_FIELDS}
         self._kept_columns = [(name, self._where[name]) for name in plan.attributes]
+        self._base = self._where[plan.uses["attributes"].columns[0]] if "attributes" in plan.uses else None
+        self._shown = [name for name in texts.TEXT_FIELDS if self._fields[name].may_be_filled or name == "currency"]
+        has_attributes = bool(self._kept_columns) or self._base is not None or bool(self._shown)
+        names = {"transaction_id", "occurred_at", "amount", *self._shown, *(["attributes"] if has_attributes else [])}
+        self.columns = tuple(name for name in FIELD_NAMES if name in names)
+        # Any column but dates, amounts and ids may say that the row is a balance.
+        named = {name for use in plan.uses.values() for name in use.columns}
+        spoken = {name for role in ("merchant", "category") if role in plan.uses for name in plan.uses[role].columns}
+        self._texts_at = [at for name, at in self._where.items() if name not in named or name in spoken]
         self._ids = DerivedIds(plan.source, counter or OccurrenceCounter.in_memory()) if plan.derives_ids else None
         self._id_columns = [] if self._ids else [self._where[name] for name in plan.uses["transaction_id"].columns]
-        self._base = self._where[plan.uses["attributes"].columns[0]] if "attributes" in plan.uses else None
 
     def count(self, rows: Cells) -> None:
         """Counts rows that were loaded before: a load that goes on in the middle gives its rows the right ids."""
@@ -87,9 +93,11 @@ class Converter:
         instants = self._times(rows, columns, refused)
         sums, signs = self._how_much.read(columns, refused)
         fields, leftovers = self._texts(columns, signs)
-        attributes = self._attributes(rows, leftovers, refused)
+        lists = [ids, instants, sums, *(fields[name] for name in self._shown)]
+        if "attributes" in self.columns:
+            lists.append(self._attributes(columns, leftovers, refused))
         self._name_balance_lines(rows, refused)
-        ordered = zip(ids, instants, sums, *(fields[name] for name in texts.TEXT_FIELDS), attributes, strict=True)
+        ordered = zip(*lists, strict=True)
         if not refused:
             converted.rows = list(ordered)
             converted.kept = list(range(len(rows)))
@@ -104,9 +112,12 @@ class Converter:
     def _form_refusals(self, rows: Cells, columns: Cells) -> dict[int, tuple[str, str]]:
         """Returns the rows that are no transaction by their form: repeated headers, balance lines, skipped ones."""
         refused: dict[int, tuple[str, str]] = {}
-        for at in self._fields["merchant"].positions[:1] + self._fields["category"].positions[:1]:
-            for index, cell in enumerate(columns[at]):
-                if looks_like_balance_line(cell):
+        for at in self._texts_at:
+            if not may_hold_balance_line(columns[at]):
+                continue
+            lines = {cell for cell in set(columns[at]) if looks_like_balance_line(cell)}
+            for index, cell in enumerate(columns[at]) if lines else ():
+                if cell in lines:
                     refused[index] = ("balance_line", f"{cell.strip()[:60]!r} is a balance, not a transaction")
         if self._header:
             first = self._header[0]
@@ -145,31 +156,37 @@ class Converter:
     def _texts(self, columns: Cells, signs: Sequence[str]) -> tuple[dict[str, list[str]], dict[int, dict[str, str]]]:
         """Returns the text fields, and by row what did not fit one and goes into ``attributes``."""
         leftovers: dict[int, dict[str, str]] = {}
-        found = {name: self._fields[name].read(columns, leftovers) for name in texts.TEXT_FIELDS}
+        found = {name: self._fields[name].read(columns, leftovers) for name in self._shown}
         if signs and "currency" not in self._plan.uses and "currency" not in self._plan.rules.constants:
             default = self._plan.rules.currency
             found["currency"] = [default or sign for sign in signs]
         return found, leftovers
 
     def _attributes(
-        self, rows: Cells, leftovers: dict[int, dict[str, str]], refused: dict[int, tuple[str, str]]
+        self, columns: Cells, leftovers: dict[int, dict[str, str]], refused: dict[int, tuple[str, str]]
     ) -> list[str]:
-        found = []
-        names, encode = self._kept_columns, _ENCODER.encode
-        for index, row in enumerate(rows):
-            members: dict[str, Any] = {name: text for name, at in names if (text := row[at].strip(texts.BLANK))}
-            if index in leftovers:
-                members.update(leftovers[index])
-            if self._base is not None and row[self._base].strip():
-                members.update(self._given_attributes(row[self._base], index, refused))
-            if not members:
-                found.append("")
-                continue
-            text = encode(members).decode()
-            if len(text) * 4 > MAX_ATTRIBUTES_BYTES or "\\u0000" in text:
-                self._check_attributes(text, len(members), index, refused)
-            found.append(text)
+        parts = [_members(name, columns[at]) for name, at in self._kept_columns]
+        bodies = list(map("".join, zip(*parts, strict=True))) if parts else [""] * len(columns[0])
+        for index, cells in leftovers.items():
+            bodies[index] += "".join(_member(name, text) for name, text in cells.items())
+        found = [f"{{{body[:-1]}}}" if body else "" for body in bodies]
+        if self._base is not None:
+            found = [
+                self._merged(cell, text, index, refused)
+                for index, (cell, text) in enumerate(zip(columns[self._base], found, strict=True))
+            ]
+        for index, text in enumerate(found):
+            if len(text) > SAFE_LENGTH or "\\u0000" in text:
+                self._check_attributes(text, index, refused)
         return found
+
+    def _merged(self, cell: str, text: str, index: int, refused: dict[int, tuple[str, str]]) -> str:
+        """Returns the file's own attributes with the columns that have no field."""
+        if not cell.strip():
+            return text
+        members = self._given_attributes(cell, index, refused)
+        members.update(msgspec.json.decode(text, type=dict[str, Any]) if text else {})
+        return _ENCODER.encode(members).decode()
 
     @staticmethod
     def _given_attributes(cell: str, index: int, refused: dict[int, tuple[str, str]]) -> dict[str, Any]:
@@ -180,8 +197,9 @@ class Converter:
             return {}
 
     @staticmethod
-    def _check_attributes(text: str, members: int, index: int, refused: dict[int, tuple[str, str]]) -> None:
-        size = len(text.encode()) + BLANKS_PER_MEMBER * members
+    def _check_attributes(text: str, index: int, refused: dict[int, tuple[str, str]]) -> None:
+        # json.dumps, which the limit is defined by, writes blanks that this compact form lacks.
+        size = len(json.dumps(msgspec.json.decode(text), ensure_ascii=False).encode())
         if size > MAX_ATTRIBUTES_BYTES:
             detail = f"the columns without a field have {size:,} bytes; 8,192 are allowed: drop some in the mapping"
             refused.setdefault(index, ("attributes_size", detail))
@@ -198,3 +216,19 @@ class Converter:
                 line = next((cell for cell in rows[index] if is_balance_line(cell)), None)
                 if line is not None:
                     refused[index] = ("balance_line", f"{line.strip()[:60]!r} is a balance or total, not a transaction")
+
+
+def _members(name: str, cells: Sequence[str]) -> list[str]:
+    """Returns a JSON member with a comma behind it for each cell, nothing for an empty one."""
+    key = _ENCODER.encode(name).decode() + ":"
+    table = {cell: _value(key, cell) for cell in set(cells)}
+    return list(map(table.__getitem__, cells))
+
+
+def _value(key: str, cell: str) -> str:
+    text = cell.strip(texts.BLANK)
+    return f"{key}{_ENCODER.encode(text).decode()}," if text else ""
+
+
+def _member(name: str, text: str) -> str:
+    return _value(_ENCODER.encode(name).decode() + ":", text)

@@ -174,6 +174,8 @@ def parse_clock(cell: str, digits: str = "HHMMSS") -> tuple[str, str | None] | N
         digits: what a bare number means, ``HHMMSS`` or ``HHMM``; leading zeros may be lost (``14450`` is 01:44:50).
     """
     text = cell.strip().strip('"').strip()
+    if len(text) == 6 == len(digits) and text.isdigit() and text[:2] < "24" and text[2] < "6" and text[4] < "6":
+        return f"{text[:2]}:{text[2:4]}:{text[4:]}", None
     if _CLOCK_DIGITS.fullmatch(text):
         padded = text.split(".")[0].zfill(len(digits))
         if len(padded) > len(digits):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from rtp_workers.mapping import amounts
@@ -13,9 +15,17 @@ from rtp_workers.mapping.texts import NOTHING
 from rtp_workers.mapping.words import direction_words
 
 CACHE_ENTRIES = 200_000
-UNSIGNED = {"debit": -1, "credit": 1, "neutral": 0}
+SIGNS = {"debit": -1, "credit": 1, "neutral": 0}
 
 Refusals = dict[int, tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Column:
+    """The amounts of one column: None where a cell is none; ``currencies`` is empty where no cell names one."""
+
+    values: list[str | None]
+    currencies: list[str]
 
 
 class HowMuch:
@@ -24,9 +34,10 @@ class HowMuch:
     def __init__(self, plan: FilePlan, where: dict[str, int]) -> None:
         rules, uses = plan.rules, plan.uses
         self._marks = Marks(rules.decimal_mark, rules.thousands_mark)
+        self._plain = _plain_column(self._marks)
         self._rules = rules
         self._at = {
-            role: [where[name] for name in uses[role].columns]
+            role: where[uses[role].columns[0]]
             for role in ("amount", "debit", "credit", "direction", "quantity")
             if role in uses
         }
@@ -36,103 +47,131 @@ class HowMuch:
         self._signs: dict[str, int | None] = {}
 
     def read(self, columns: Sequence[Sequence[str]], refused: Refusals) -> tuple[list[str], list[str]]:
-        """Returns an amount a row (``""`` where refused) and the currency beside it (``""`` where none was)."""
+        """Returns an amount a row (``""`` where refused), and the currency beside each; none at all where none is."""
         if len(self._seen) > CACHE_ENTRIES:
             self._seen.clear()
-        found = self._pairs(columns, refused) if self._rules.sign == "pair" else self._singles(columns, refused)
-        if self._rules.amount_unit == "minor":
-            values = [amounts.minor_to_major(amount.value) if amount else "" for amount in found]
+        if self._rules.sign == "pair":
+            values, currencies = self._pairs(columns, refused)
         else:
-            values = [amount.value if amount else "" for amount in found]
-        return values, [(amount.currency or "") if amount else "" for amount in found]
+            found = self._singles(columns, refused)
+            values, currencies = found.values, found.currencies
+        if self._rules.amount_unit == "minor":
+            return [amounts.minor_to_major(value) if value else "" for value in values], currencies
+        return [value or "" for value in values], currencies
 
-    def _amount(self, cell: str) -> Amount | None:
-        try:
-            return self._seen[cell]
-        except KeyError:
-            value = self._seen[cell] = amounts.parse(cell, self._marks)
-            return value
+    def _column(self, cells: Sequence[str]) -> Column:
+        """Reads a column at once where all its cells are plain numbers, else cell by cell."""
+        text = "\n".join(cells) + "\n"
+        if self._plain.fullmatch(text) is not None:
+            for mark in self._marks.thousands:
+                text = text.replace(mark, "")
+            text = text.replace("+", "").replace(self._marks.decimal, ".")
+            return Column([value or None for value in text[:-1].split("\n")], [])
+        seen = self._seen
+        for cell in set(cells).difference(seen):
+            seen[cell] = amounts.parse(cell, self._marks)
+        found = [seen[cell] for cell in cells]
+        values = [amount.value if amount is not None else None for amount in found]
+        if any(amount is not None and amount.currency for amount in found):
+            return Column(values, [(amount.currency or "") if amount is not None else "" for amount in found])
+        return Column(values, [])
 
-    def _singles(self, columns: Sequence[Sequence[str]], refused: Refusals) -> list[Amount | None]:
-        cells = columns[self._at["amount"][0]]
-        found = [self._amount(cell) for cell in cells]
-        if None in found:
-            for index, amount in enumerate(found):
-                if amount is None:
-                    refused.setdefault(index, _not_an_amount(cells[index]))
+    def _singles(self, columns: Sequence[Sequence[str]], refused: Refusals) -> Column:
+        cells = columns[self._at["amount"]]
+        found = self._column(cells)
+        _refuse_missing(found.values, cells, refused)
         if "quantity" in self._at:
-            found = self._times_quantity(found, columns[self._at["quantity"][0]], refused)
+            found.values = self._times_quantity(found.values, columns[self._at["quantity"]], refused)
         if self._rules.sign == "negate":
-            return [Amount(amounts.negated(amount.value), amount.currency) if amount else None for amount in found]
-        if self._rules.sign == "direction":
-            return self._directed(found, columns[self._at["direction"][0]], refused)
+            found.values = [amounts.negated(value) if value is not None else None for value in found.values]
+        elif self._rules.sign == "direction":
+            found.values = self._directed(found.values, columns[self._at["direction"]], refused)
         return found
 
     def _times_quantity(
-        self, found: list[Amount | None], quantities: Sequence[str], refused: Refusals
-    ) -> list[Amount | None]:
-        result: list[Amount | None] = []
-        for index, (amount, cell) in enumerate(zip(found, quantities, strict=True)):
-            quantity = self._amount(cell)
-            if quantity is None:
-                refused.setdefault(index, ("quantity_not_a_number", f"{cell[:40]!r} is no number"))
-            if amount is None or quantity is None:
-                result.append(None)
-                continue
-            product = format(Decimal(amount.value) * Decimal(quantity.value), "f")
-            result.append(Amount(product, amount.currency))
-        return result
+        self, values: Sequence[str | None], quantities: Sequence[str], refused: Refusals
+    ) -> list[str | None]:
+        factors = self._column(quantities).values
+        for index, factor in enumerate(factors):
+            if factor is None:
+                refused.setdefault(index, ("quantity_not_a_number", f"{quantities[index][:40]!r} is no number"))
+        return [
+            format(Decimal(value) * Decimal(factor), "f") if value is not None and factor is not None else None
+            for value, factor in zip(values, factors, strict=True)
+        ]
 
-    def _directed(self, found: list[Amount | None], words: Sequence[str], refused: Refusals) -> list[Amount | None]:
-        result: list[Amount | None] = []
-        for index, (amount, word) in enumerate(zip(found, words, strict=True)):
-            sign = self._sign(word)
+    def _directed(self, values: Sequence[str | None], words: Sequence[str], refused: Refusals) -> list[str | None]:
+        for word in set(words).difference(self._signs):
+            self._signs[word] = self._sign(word)
+        result: list[str | None] = []
+        for index, (value, word) in enumerate(zip(values, words, strict=True)):
+            sign = self._signs[word]
             if sign is None:
                 refused.setdefault(index, ("direction_unknown", f"{word[:40]!r} is no known word for debit or credit"))
-            if amount is None or not sign:
-                result.append(amount)
+            if value is None or not sign:
+                result.append(value)
                 continue
-            value = amount.value.removeprefix("-")
-            result.append(Amount(amounts.negated(value) if sign < 0 else value, amount.currency))
+            unsigned = value.removeprefix("-")
+            result.append(amounts.negated(unsigned) if sign < 0 else unsigned)
         return result
 
     def _sign(self, word: str) -> int | None:
-        if word not in self._signs:
-            kind = self._words.get(normalise(word))
-            if kind is None and word.strip() in ("+", "-"):
-                kind = "credit" if word.strip() == "+" else "debit"
-            self._signs[word] = UNSIGNED[kind] if kind is not None else None
-        return self._signs[word]
+        if word.strip() in ("+", "-"):
+            return 1 if word.strip() == "+" else -1
+        kind = self._words.get(normalise(word))
+        return SIGNS[kind] if kind is not None else None
 
-    def _pairs(self, columns: Sequence[Sequence[str]], refused: Refusals) -> list[Amount | None]:
-        height = len(columns[0])
-        sides = [columns[self._at[role][0]] if role in self._at else [""] * height for role in ("debit", "credit")]
-        return [
-            self._pair(index, debit, credit, refused) for index, (debit, credit) in enumerate(zip(*sides, strict=True))
+    def _pairs(self, columns: Sequence[Sequence[str]], refused: Refusals) -> tuple[list[str | None], list[str]]:
+        nothing = [""] * len(columns[0])
+        cells = [columns[self._at[role]] if role in self._at else nothing for role in ("debit", "credit")]
+        out, into = (self._column(side) for side in cells)
+        for side, written in zip((out, into), cells, strict=True):
+            for index, value in enumerate(side.values):
+                if value is None and written[index] and written[index].strip() not in NOTHING:
+                    refused.setdefault(index, _not_an_amount(written[index]))
+        if not self._rules.debit_negative:
+            out.values = [amounts.negated(value) if value is not None else None for value in out.values]
+        values = [
+            _one_of(index, debit, credit, refused)
+            for index, (debit, credit) in enumerate(zip(out.values, into.values, strict=True))
         ]
+        currencies = [one or other for one, other in zip(out.currencies, into.currencies, strict=False)]
+        return values, currencies or out.currencies or into.currencies
 
-    def _pair(self, index: int, debit: str, credit: str, refused: Refusals) -> Amount | None:
-        sides = []
-        for cell in (debit, credit):
-            amount = self._amount(cell)
-            if amount is None and cell.strip() not in NOTHING:
-                refused.setdefault(index, _not_an_amount(cell))
-                return None
-            sides.append(amount)
-        out, into = sides
-        if out is not None and not self._rules.debit_negative:
-            out = Amount(amounts.negated(out.value), out.currency)
-        filled = [amount for amount in (out, into) if amount is not None]
-        nonzero = [amount for amount in filled if amount.value.strip("-0.")]
-        if len(nonzero) > 1:
-            refused.setdefault(
-                index, ("amount_on_both_sides", f"debit {debit[:20]!r} and credit {credit[:20]!r} are both filled")
-            )
-            return None
-        if not filled:
-            refused.setdefault(index, ("amount_missing", "neither debit nor credit is filled"))
-            return None
-        return nonzero[0] if nonzero else filled[0]
+
+def _one_of(index: int, debit: str | None, credit: str | None, refused: Refusals) -> str | None:
+    """Returns the side that is filled; a zero beside it counts as empty."""
+    if credit is None and debit is not None:
+        return debit
+    if debit is None and credit is not None:
+        return credit
+    if debit is None or credit is None:
+        refused.setdefault(index, ("amount_missing", "neither debit nor credit is filled"))
+        return None
+    if not debit.strip("-0."):
+        return credit
+    if not credit.strip("-0."):
+        return debit
+    refused.setdefault(index, ("amount_on_both_sides", f"debit {debit[:20]} and credit {credit[:20]} are both filled"))
+    return None
+
+
+def _refuse_missing(values: Sequence[str | None], cells: Sequence[str], refused: Refusals) -> None:
+    if None in values:
+        for index, value in enumerate(values):
+            if value is None:
+                refused.setdefault(index, _not_an_amount(cells[index]))
+
+
+def _plain_column(marks: Marks) -> re.Pattern[str]:
+    """Returns what a column of plain numbers (or empty cells) looks like, one a line; minus zero is not plain."""
+    decimal = re.escape(marks.decimal)
+    number = "[0-9]+"
+    if marks.thousands:
+        group = f"[{re.escape(marks.thousands)}]"
+        number = f"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})++|[0-9]+)"
+    # Thousands marks go, then the decimal mark becomes a point: a blank could be in both roles, so it is not plain.
+    return re.compile(rf"(?:(?:(?:\+|-(?=[0{decimal}]*+[1-9]))?{number}(?:{decimal}[0-9]+)?)?\n)*+")
 
 
 def _not_an_amount(cell: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ MEMORY_ROWS = 300_000
 MERGE_RUNS = 8
 MERGE_SLICES = 64
 SEPARATOR = "\x1f"
+PADDING = SEPARATOR + " \t"
 
 Keys = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -150,17 +151,18 @@ class DerivedIds:
     """
 
     def __init__(self, source: str, counter: OccurrenceCounter) -> None:
-        self._prefix = hashlib.blake2b(source.encode(), digest_size=DIGEST_BYTES)
+        self._prefix = hashlib.blake2b(source.encode(), digest_size=DIGEST_BYTES).digest()
         self._counter = counter
 
     def digests(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
         """Returns the digest of each row's cells, without padding and without empty cells at its end."""
-        found = []
-        for row in rows:
-            digest = self._prefix.copy()
-            digest.update(SEPARATOR.join(row).rstrip(SEPARATOR + " \t").encode("utf-8", "surrogatepass"))
-            found.append(digest.digest())
-        return found
+        prefix, blake2b, join = self._prefix, hashlib.blake2b, SEPARATOR.join
+        return [
+            blake2b(
+                prefix + join(row).rstrip(PADDING).encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES
+            ).digest()
+            for row in rows
+        ]
 
     def ids(self, rows: Sequence[Sequence[str]]) -> list[str]:
         """Returns an id a row, 32 hexadecimal digits and the occurrence number from the second on."""

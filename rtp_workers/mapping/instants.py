@@ -42,6 +42,7 @@ class Instants:
         self._constant = plan.rules.constants.get("occurred_at")
         self._seen: dict[tuple[str, ...], Answer] = {}
         self._days: dict[str, str] = {}
+        self._dates: dict[tuple[str, ...], str] = {}
         self._clocks: dict[str, str] = {}
         where = {name: at for at, name in enumerate(plan.dialect.columns)}
         self.columns, self._parse = _reading(plan, where)
@@ -49,7 +50,9 @@ class Instants:
         self._zoned = bool(zones)
         self.columns += zones
         plain = plan.rules.date_format is None and plan.rules.epoch_unit is None and "step" not in plan.uses
-        self._splits = plain and len(self.columns) == 1 and plan.rules.time_zone == "UTC"
+        in_utc = plain and not zones and plan.rules.time_zone == "UTC"
+        self._splits = in_utc and len(self.columns) == 1
+        self._joins = in_utc and "time" in plan.uses
 
     def read(self, columns: Sequence[Sequence[str]]) -> list[Answer]:
         """Returns one answer a row; ``columns`` are the cells of `columns`, all of one length."""
@@ -57,9 +60,39 @@ class Instants:
             return []
         if len(self._seen) > CACHE_ENTRIES:
             self._seen.clear()
+        if len(columns) == 1 and len(distinct := set(columns[0])) * 2 < len(columns[0]):
+            answers = {cell: self._whole((cell,)) for cell in distinct}
+            return list(map(answers.__getitem__, columns[0]))
         if self._splits:
             return list(map(self._split, columns[0]))
-        return list(map(self._whole, zip(*columns, strict=True)))
+        read = self._joined if self._joins else self._whole
+        return list(map(read, zip(*columns, strict=True)))
+
+    def _joined(self, cells: tuple[str, ...]) -> Answer:
+        """As `_split`, where the clock has a column of its own."""
+        *date_cells, clock_cell = cells
+        day, clock = self._dates.get(cells[:-1]), self._clocks.get(clock_cell)
+        if day is not None and clock is not None:
+            return f"{day}T{clock}Z"
+        self._limit_memory()
+        if day is None:
+            midnight = self._answer((*date_cells, ""))
+            if isinstance(midnight, NoInstantError):
+                return midnight
+            if not midnight.endswith("T00:00:00Z"):
+                return self._answer(cells)
+            day = self._dates[cells[:-1]] = midnight[:10]
+        alone = dates.parse_clock(clock_cell, _digits(clock_cell)) if clock_cell.strip() else ("00:00:00", None)
+        if alone is None or alone[1] is not None:
+            return self._answer(cells)
+        clock = self._clocks[clock_cell] = alone[0]
+        return f"{day}T{clock}Z"
+
+    def _limit_memory(self) -> None:
+        if len(self._days) + len(self._clocks) + len(self._dates) > CACHE_ENTRIES:
+            self._days.clear()
+            self._clocks.clear()
+            self._dates.clear()
 
     def _split(self, cell: str) -> Answer:
         """Puts an instant together from a date and a clock that were read before: most cells of most files."""
@@ -77,9 +110,7 @@ class Instants:
                 and alone.clock is None
                 and (not tail or dates.parse_clock(tail) == (answer[11:-1], None))
             ):
-                if len(self._days) + len(self._clocks) > CACHE_ENTRIES:
-                    self._days.clear()
-                    self._clocks.clear()
+                self._limit_memory()
                 self._days[head] = alone.day
                 self._clocks[tail] = answer[11:-1]
         return answer

@@ -37,6 +37,11 @@ class FieldCells:
         self._limit = _LIMITS[field]
         self._seen: dict[str, str | None] = {}
 
+    @property
+    def may_be_filled(self) -> bool:
+        """False where the file has neither a column nor a constant for the field."""
+        return bool(self.positions or self._constant)
+
     def read(self, columns: Sequence[Sequence[str]], leftovers: dict[int, dict[str, str]]) -> list[str]:
         """Returns a text a row, ``""`` for null; cells that fit no rule are added to ``leftovers`` by row."""
         if not self.positions:
@@ -46,23 +51,21 @@ class FieldCells:
         cells = columns[self.positions[0]]
         if len(self.positions) > 1:
             cells = [self._first(row) for row in zip(*(columns[at] for at in self.positions), strict=True)]
-        found = [self._value(cell) for cell in cells]
+        seen = self._seen
+        for cell in set(cells).difference(seen):
+            seen[cell] = self._read(cell)
+        found = list(map(seen.__getitem__, cells))
         if None in found:
             for index, value in enumerate(found):
                 if value is None:
                     leftovers.setdefault(index, {})[self._names[0]] = cells[index].strip(BLANK)
-        return [value or self._constant for value in found]
+        if self._constant or None in found:
+            return [value or self._constant for value in found]
+        return [value for value in found if value is not None]
 
     @staticmethod
     def _first(cells: tuple[str, ...]) -> str:
         return next((cell for cell in cells if cell.strip(BLANK) not in NOTHING), "")
-
-    def _value(self, cell: str) -> str | None:
-        try:
-            return self._seen[cell]
-        except KeyError:
-            value = self._seen[cell] = self._read(cell)
-            return value
 
     def _read(self, cell: str) -> str | None:
         text = cell.strip(PADDING if self.field == "customer_id" else BLANK)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 from rtp_workers.mapping.names import normalise
+
+MAX_BALANCE_TEXT = 60
 
 
 @lru_cache(maxsize=1)
@@ -70,7 +74,7 @@ def zones() -> dict[str, int]:
 def is_balance_line(cell: str) -> bool:
     """True where the cell's text names a balance or a total instead of a transaction."""
     text = normalise(cell)
-    if not text or len(text) > 60:
+    if not text or len(text) > MAX_BALANCE_TEXT:
         return False
     table = _tables()["balance_lines"]
     return text in _whole_lines() or any(text.startswith(start) for start in table["starts"])
@@ -82,25 +86,35 @@ def _whole_lines() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
-def _balance_starts() -> frozenset[str]:
-    return frozenset(normalise(text)[:4] for text in _tables()["balance_lines"]["starts"])
+def _balance_phrases() -> tuple[tuple[str, ...], frozenset[str]]:
+    """Returns phrases that open a balance line, and whole texts of one."""
+    table = _tables()["balance_lines"]
+    whole = frozenset(normalise(text) for text in table["whole"]) - set(table["shops"])
+    return tuple(normalise(text) for text in table["starts"]), whole
 
 
 @lru_cache(maxsize=1)
-def _balance_phrases() -> tuple[str, ...]:
-    return tuple(normalise(text) for text in _tables()["balance_lines"]["starts"])
+def _balance_opening() -> re.Pattern[str]:
+    """Returns a quick sieve: texts that open with the first letters of a balance line, accents or not."""
+    starts, whole = _balance_phrases()
+    openings = {text[:3] for text in (*starts, *whole)} | {"erö", "zár"}
+    return re.compile(rf"\W*(?:{'|'.join(map(re.escape, sorted(openings)))})", re.IGNORECASE)
+
+
+def may_hold_balance_line(cells: Sequence[str]) -> bool:
+    """True where some cell may be a balance line: one quick look at a whole column."""
+    return _balance_column().search("\n" + "\n".join(cells).lower()) is not None
+
+
+@lru_cache(maxsize=1)
+def _balance_column() -> re.Pattern[str]:
+    return re.compile(r"\n(?:[^\w\n]*)" + _balance_opening().pattern.removeprefix(r"\W*"))
 
 
 def looks_like_balance_line(cell: str) -> bool:
-    """True where a description opens like that of a balance; single words (a shop called Total) do not count."""
-    if cell[:4].lower() not in _first_letters():
+    """True where a text says by itself that the row is a balance; a shop called Total does not count."""
+    if _balance_opening().match(cell) is None or len(cell) > MAX_BALANCE_TEXT:
         return False
+    starts, whole = _balance_phrases()
     text = normalise(cell)
-    return len(text) <= 60 and text.startswith(_balance_phrases())
-
-
-@lru_cache(maxsize=1)
-def _first_letters() -> frozenset[str]:
-    plain = _balance_starts()
-    accented = {text[:4].lower() for text in _tables()["balance_lines"]["starts"]}
-    return frozenset(plain | accented | {"eröf", "erof", "nyit", "záró", "zaro"})
+    return text in whole or text.startswith(starts)
