@@ -17,6 +17,7 @@ from rtp_workers import logs
 from rtp_workers.cli.durations import DURATION_S
 from rtp_workers.endpoints import Endpoints, write_file
 from rtp_workers.errors import ConfigError
+from rtp_workers.local import pgadmin
 from rtp_workers.local.bring_up import servers_for, servers_running
 from rtp_workers.local.dagster_home import write_dagster_home
 from rtp_workers.local.embedded import EmbeddedServers
@@ -25,6 +26,7 @@ from rtp_workers.local.supervisor import keep_running, stop_all
 from rtp_workers.settings import PlatformSettings, load
 
 PARTS = ("kafka", "postgres", "producer", "consumer", "dagster")
+PGADMIN = "pgadmin"
 LIVE_TIMEOUT_S = 180.0  # Dagster takes 5 s on an idle machine, over a minute where ten processes wait for two cores
 
 
@@ -51,7 +53,8 @@ class OnlyParts(click.ParamType[frozenset[str]]):
     default=",".join(PARTS),
     help=f"Some of {','.join(PARTS)} instead of all.",
 )
-def command(run_for: float | None, only: frozenset[str]) -> int:
+@click.option("--pgadmin", "with_pgadmin", is_flag=True, help="pgAdmin too; installs it the first time (450 MB).")
+def command(run_for: float | None, only: frozenset[str], with_pgadmin: bool) -> int:
     """Run the whole embedded platform until Ctrl-C: Kafka, PostgreSQL, producer, consumer, Dagster.
 
     A part that dies is started again. With RTP_KAFKA_BOOTSTRAP or RTP_POSTGRES_DSN set, your own servers are used.
@@ -59,7 +62,7 @@ def command(run_for: float | None, only: frozenset[str]) -> int:
     settings = load(PlatformSettings)
     logs.configure("stderr", settings.log_level)
     with interruptible():
-        run_platform(settings, only, run_for)
+        run_platform(settings, only | {PGADMIN} if with_pgadmin else only, run_for)
     return 0
 
 
@@ -69,10 +72,13 @@ def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: fl
     servers = servers_for(settings, only)
     workers = [make(settings) for name, make in (("producer", producer), ("consumer", consumer)) if name in only]
     web = dagster(settings, settings.home / "dagster") if "dagster" in only else []
+    admin = [pgadmin.pgadmin(settings)] if PGADMIN in only else []
     _need_servers(settings, only)
-    parts: list[ProgramPart] = [*workers, *web]
+    parts: list[ProgramPart] = [*workers, *web, *admin]
     for part in parts:
         part.prepare()
+    if admin:
+        pgadmin.install(settings.home)
     console.print(f"starting {', '.join(part for part in PARTS if part in only)} in {settings.home}", highlight=False)
     with servers_running(settings, servers) as found:
         try:
@@ -82,6 +88,9 @@ def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: fl
             if web:
                 write_dagster_home(settings.home, endpoints)
                 start_in_order(web)
+            if admin:
+                pgadmin.configure(settings.home, endpoints)
+                start_in_order(admin)
             console.print(overview(settings, endpoints))
             ends_at = None if run_for_s is None else time.monotonic() + run_for_s
             watched: list[Part] = [*server_parts(servers), *parts]
@@ -114,6 +123,7 @@ def with_urls(endpoints: Endpoints, parts: list[ProgramPart]) -> Endpoints:
         producer_url=urls.get("producer", endpoints.producer_url),
         consumer_url=urls.get("consumer", endpoints.consumer_url),
         dagster_url=urls.get("dagster-webserver", endpoints.dagster_url),
+        pgadmin_url=urls.get(PGADMIN, endpoints.pgadmin_url),
     )
 
 
@@ -137,6 +147,7 @@ def overview(settings: PlatformSettings, endpoints: Endpoints) -> Table:
         ("producer", endpoints.producer_url, "live page, rate, chaos; /docs"),
         ("consumer", endpoints.consumer_url, "live page, dead letters; /docs"),
         ("Dagster", endpoints.dagster_url, "backfill, sensors, checks"),
+        ("pgAdmin", endpoints.pgadmin_url, f"{pgadmin.EMAIL}, password in {settings.home}/secrets/{pgadmin.PASSWORD}"),
     )
     for name, where, purpose in rows:
         if where is not None:
@@ -163,11 +174,12 @@ def interruptible() -> Iterator[None]:
 
 
 def _need_servers(settings: PlatformSettings, only: frozenset[str]) -> None:
-    needing = only.intersection(("producer", "consumer", "dagster"))
+    needing = only.intersection(("producer", "consumer", "dagster", PGADMIN))
     own = {"kafka": settings.kafka_bootstrap, "postgres": settings.postgres_dsn}
     for server, given in own.items():
-        if needing and server not in only and given is None:
+        users = needing - {PGADMIN} if server == "kafka" else needing
+        if users and server not in only and given is None:
             raise ConfigError(
-                f"--only leaves {server} out, which {', '.join(sorted(needing))} needs; "
+                f"--only leaves {server} out, which {', '.join(sorted(users))} needs; "
                 f"name it too, or set {'RTP_KAFKA_BOOTSTRAP' if server == 'kafka' else 'RTP_POSTGRES_DSN'}"
             )

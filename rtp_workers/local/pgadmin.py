@@ -66,8 +66,8 @@ class Folders:
     @property
     def package(self) -> Path:
         """Its code, which wants to be the current folder."""
-        (found,) = self.venv.glob("lib/python3*/site-packages/pgadmin4")
-        return found
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.venv / "lib" / version / "site-packages" / "pgadmin4"
 
     @property
     def data(self) -> Path:
@@ -81,7 +81,7 @@ class Folders:
 
 
 def pgadmin(settings: PlatformSettings) -> ProgramPart:
-    """Returns pgAdmin as a part to run; call `install` before, and `configure` before it starts."""
+    """Returns pgAdmin as a part to run; `install` and `configure` come before its start."""
     folders = Folders(settings.home / "pgadmin")
     bind = ("--bind", f"{settings.bind_host}:{settings.pgadmin_port}")
     serving = ("--workers", "1", "--threads", "8", "--chdir", str(folders.package), "pgAdmin4:app")
