@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dagster import AssetCheckSeverity
+from dagster import AssetCheckSeverity, JsonMetadataValue
 
 from tests.conftest import Stack
 from tests.dagster_runs import Evaluations, evaluations, run_job, settings_of
@@ -89,7 +89,10 @@ def test_a_flood_of_dead_letters_is_an_error(stack: Stack) -> None:
     evaluation = found["dead_letter_ratio"]
     assert evaluation.severity is AssetCheckSeverity.ERROR
     assert evaluation.metadata["ratio"].value == 0.5
-    assert sum(evaluation.metadata["reasons"].value.values()) == 20
+    reasons = evaluation.metadata["reasons"]
+    assert isinstance(reasons, JsonMetadataValue)
+    assert isinstance(reasons.data, dict)
+    assert sum(reasons.data.values()) == 20
 
 
 def test_purged_rows_are_no_missing_rows(stack: Stack) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from dagster import AssetCheckSeverity
 
@@ -23,7 +25,13 @@ from rtp_workers.postgres.balance import Balance, Recent
 from rtp_workers.postgres.queries import LedgerRow, Totals
 from rtp_workers.settings import DagsterSettings
 
-SETTINGS = DagsterSettings(alert_lag_records=100, alert_lag_s=60, alert_quiet_s=300, alert_dead_letter_ratio=0.01)
+LIMITS: dict[str, Any] = {
+    "alert_lag_records": 100,
+    "alert_lag_s": 60,
+    "alert_quiet_s": 300,
+    "alert_dead_letter_ratio": 0.01,
+}
+SETTINGS = DagsterSettings(**LIMITS)
 TOTALS = Totals(0, 0, 0.0, None, False, None)
 
 

@@ -39,7 +39,7 @@ def test_the_graph_reads_like_the_data_flow() -> None:
 def test_jobs_sensors_and_checks_have_these_names() -> None:
     repository = defs.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"setup_topics", "batch_backfill", "check_transactions", "replay_dead_letters"}
+    assert jobs == {"setup_topics", "batch_backfill", "check_transactions", "replay_dead_letters", "trim_history"}
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     assert set(sensors) == {"csv_arrival_sensor", "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor"}
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())

@@ -1,0 +1,80 @@
+"""`trim_history`: Dagster deletes old ticks by itself (dagster.yaml), runs and recorded events never; this job does."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from rtp_dagster.platform import Platform
+from rtp_workers.postgres.connection import connect, translated
+
+BATCH_RUNS = 100
+# What sensors record belongs to no run, and Dagster has no call to delete it; the newest of each check is its state.
+_EVENTS = "delete from event_logs where run_id = '' and timestamp < %s"
+_CHECKS = """
+delete from asset_check_executions as old
+using asset_check_executions as newer
+where old.create_timestamp < %s and newer.asset_key = old.asset_key and newer.check_name = old.check_name
+  and newer.id > old.id
+"""
+
+
+class TrimConfig(dg.Config):
+    """How long runs, what they logged, and what sensors recorded are kept, in days."""
+
+    keep_days: int = 30
+
+
+@dg.op
+def delete_old_history(context: dg.OpExecutionContext, config: TrimConfig, platform: Platform) -> None:
+    """Deletes what is older. The platform's own tables, and the assets' latest state, are not touched."""
+    before = datetime.now(UTC) - timedelta(days=config.keep_days)
+    runs = delete_runs(context.instance, before)
+    dsn = platform.endpoints().dagster_postgres_dsn
+    events = delete_events(dsn, before) if dsn else 0
+    context.add_output_metadata({"runs": runs, "events": events})
+    context.log.info(f"deleted {runs:,} runs and {events:,} recorded events from before {before:%Y-%m-%d}")
+
+
+@dg.job(description="Deletes runs and recorded events older than 30 days, once a day.")
+def trim_history() -> None:
+    """One step."""
+    delete_old_history()
+
+
+daily_trim = dg.ScheduleDefinition(
+    name="daily_trim",
+    job=trim_history,
+    cron_schedule="40 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Keeps 30 days.",
+)
+
+
+def delete_runs(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Deletes ended runs made before that time, with their events, and returns how many."""
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    wanted = dg.RunsFilter(statuses=ended, created_before=before)
+    deleted = 0
+    while records := instance.get_run_records(wanted, limit=BATCH_RUNS):
+        for record in records:
+            instance.delete_run(record.dagster_run.run_id)
+        deleted += len(records)
+    return deleted
+
+
+def delete_events(dsn: str, before: datetime) -> int:
+    """Deletes what sensors recorded before that time from Dagster's own database, and returns how many events.
+
+    Raises:
+        TransientError: the server is away. AttentionError: Dagster's tables are not as this version has them.
+    """
+    connection = connect(dsn, "rtp-dagster-trim", autocommit=True)
+    try:
+        naive_utc = before.replace(tzinfo=None)  # Dagster's columns carry no zone
+        with translated("delete old events of Dagster"), connection.cursor() as cursor:
+            cursor.execute(_EVENTS, (naive_utc,))
+            events = cursor.rowcount
+            cursor.execute(_CHECKS, (naive_utc,))
+        return events
+    finally:
+        connection.close()
