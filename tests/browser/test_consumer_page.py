@@ -1,0 +1,131 @@
+"""The consumer's page in a real Chromium."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, is_ready
+from tests.conftest import Stack, StartRtp
+from tests.programs import RunningProgram
+from tests.reading import dead_letters, ledger_sums, query, wait_for_ledger
+from tests.records import body, produce
+from tests.waiting import wait_until
+
+GONE = ("ERR_CONNECTION", "ERR_INCOMPLETE", "Failed to load resource")
+
+
+@pytest.fixture
+def url(stack: Stack) -> str:
+    """Where the consumer answers."""
+    return stack.endpoints.need("consumer_url")
+
+
+@pytest.fixture
+def consumer(url: str, stack: Stack, start_rtp: StartRtp) -> RunningProgram:
+    """A running consumer that has stored five rows and refused two records."""
+    program = start_rtp("consume", env=stack.env)
+    wait_until(lambda: is_ready(url), timeout_s=60, what="readiness")
+    produce(stack, [*(body(f"t{number}", merchant=f"Shop {number}") for number in range(5)), b"nonsense", None])
+    wait_for_ledger(stack)
+    return program
+
+
+def test_it_shows_what_was_stored_and_that_the_ledger_balances(consumer: RunningProgram, url: str, page: Page) -> None:
+    page.goto(url)
+    expect(page.locator("#rows")).to_have_text("5", timeout=PATIENCE_MS)
+    expect(page.locator("#letters-total")).to_have_text("2")
+    expect(page.locator("#latest tr")).to_have_count(5)
+    expect(page.locator("#latest tr").first).to_contain_text("Shop 4")
+    expect(page.locator("#partitions tr")).to_have_count(6)
+    expect(page.locator("#verdict")).to_have_text("The ledger balances.", timeout=PATIENCE_MS)
+    expect(page.locator("#says")).to_contain_text("5 rows counted = 5 inserted")
+
+
+def test_a_row_that_is_gone_turns_the_verdict(consumer: RunningProgram, url: str, stack: Stack, page: Page) -> None:
+    page.goto(url)
+    expect(page.locator("#verdict")).to_have_text("The ledger balances.", timeout=PATIENCE_MS)
+    query(stack, "delete from transactions where transaction_id = 't3'")
+    expect(page.locator("#verdict")).to_have_text("The ledger does not balance.", timeout=2 * PATIENCE_MS)
+    expect(page.locator("#says")).to_contain_text("deleted by something else")
+
+
+def test_pressing_pause_lets_the_lag_grow_and_resume_ends_it(
+    consumer: RunningProgram, url: str, stack: Stack, page: Page
+) -> None:
+    page.goto(url)
+    button = page.locator("#toggle")
+    expect(button).to_have_text("Pause", timeout=PATIENCE_MS)
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("paused", timeout=PATIENCE_MS)
+    expect(page.locator("#trouble")).to_contain_text("paused on the page")
+    produce(stack, [body(f"u{number}") for number in range(30)], kafka_partition=3)
+    expect(page.locator("#lag")).to_have_text("30", timeout=PATIENCE_MS)
+    expect(page.locator("#partitions tr").nth(3).locator("td").nth(2)).to_have_text("30")
+    produce(stack, [body(f"v{number}") for number in range(20)], kafka_partition=3)
+    expect(page.locator("#lag")).to_have_text("50", timeout=PATIENCE_MS)
+    expect(button).to_have_text("Resume")
+    page.keyboard.press("Enter")
+    expect(page.locator("#lag")).to_have_text("0", timeout=PATIENCE_MS)
+    expect(page.locator("#rows")).to_have_text("55", timeout=PATIENCE_MS)
+    expect(page.locator("#trouble")).to_be_hidden()
+
+
+def test_pressing_replay_sends_the_record_again(consumer: RunningProgram, url: str, stack: Stack, page: Page) -> None:
+    page.goto(url)
+    letters = page.locator("#letters li")
+    expect(letters).to_have_count(2, timeout=PATIENCE_MS)
+    letter = page.locator("#letters li", has_text="nonsense")
+    expect(letter).to_contain_text("not JSON")
+    letter.get_by_role("button").click()
+    expect(page.locator(".toast")).to_contain_text("1 sent again", timeout=PATIENCE_MS)
+    expect(letters).to_have_count(3, timeout=PATIENCE_MS)
+    expect(page.locator("#letters li", has_text="sent again")).to_have_count(1, timeout=PATIENCE_MS)
+    assert ledger_sums(stack)["dead_lettered"] == 3
+    page.locator("#replay-all").click()
+    expect(page.locator(".toast")).to_contain_text("2 sent again", timeout=PATIENCE_MS)
+    expect(letters).to_have_count(5, timeout=PATIENCE_MS)
+    assert sum(letter["replayed_at"] is not None for letter in dead_letters(stack)) == 3
+
+
+def test_what_a_record_says_is_text_and_never_markup(
+    consumer: RunningProgram, url: str, stack: Stack, page: Page
+) -> None:
+    hostile = "<img src=x onerror=document.title='owned'>"
+    produce(stack, [body("t9", merchant=hostile, category=hostile), hostile.encode()])
+    page.goto(url)
+    expect(page.locator("#latest tr").first).to_contain_text(hostile, timeout=PATIENCE_MS)
+    expect(page.locator("#letters code").first).to_have_text(hostile)
+    assert page.locator("main img").count() == 0
+    assert "owned" not in page.title()
+
+
+def test_the_token_is_asked_for_once(url: str, stack: Stack, start_rtp: StartRtp, page: Page) -> None:
+    start_rtp("consume", env={**stack.env, "RTP_API_TOKEN": "correct horse"})
+    wait_until(lambda: is_ready(url), timeout_s=60, what="readiness")
+    page.goto(url)
+    expect(page.locator("#toggle")).to_have_text("Pause", timeout=PATIENCE_MS)
+    page.locator("#toggle").click()
+    page.get_by_label("API token").fill("correct horse")
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("paused", timeout=PATIENCE_MS)
+    expect(page.locator("#toggle")).to_have_text("Resume", timeout=PATIENCE_MS)
+    page.locator("#toggle").click()
+    expect(page.locator("#toggle")).to_have_text("Pause", timeout=PATIENCE_MS)
+    assert page.get_by_label("API token").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1_280])
+def test_it_fits_a_phone_and_a_desk_by_day_and_by_night(
+    scheme: str, width: int, consumer: RunningProgram, url: str, page: Page
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(url)
+    expect(page.locator("#latest tr")).to_have_count(5, timeout=PATIENCE_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+    assert (sum(ground) < 200) is (scheme == "dark")
+    assert page.evaluate("[...document.querySelectorAll('.chart canvas')].every((one) => one.width > 100)")

@@ -1,0 +1,168 @@
+"""The producer under faults of real processes: nothing that a client was told is in Kafka may be missing there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from typing import Any
+
+import httpx
+from confluent_kafka import Consumer, TopicPartition
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.kafka.topics import ensure_topic, log_offsets
+from rtp_workers.local.ports import free_port as _free_port
+from tests.conftest import NewServers, Stack, StartRtp
+from tests.programs import clean_env
+from tests.waiting import wait_until
+
+
+def bodies_at(endpoints: Endpoints, topic: str) -> dict[tuple[int, int], bytes]:
+    """Returns every record's value by partition and offset."""
+    ends = {number: end for number, (_, end) in log_offsets(endpoints, topic).items() if end}
+    options = {"bootstrap.servers": endpoints.need("kafka_bootstrap"), "group.id": "test-reader"}
+    consumer = Consumer({**options, "enable.auto.commit": False})
+    found: dict[tuple[int, int], bytes] = {}
+    try:
+        for number, end in ends.items():
+            consumer.assign([TopicPartition(topic, number, 0)])
+            position = 0
+            while position < end:
+                message = consumer.poll(30)
+                assert message is not None
+                assert message.error() is None
+                position = int(message.offset() or 0) + 1
+                found[number, position - 1] = message.value() or b""
+    finally:
+        consumer.close()
+    return found
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def status_of(url: str) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{url}/status", timeout=10).json()
+    return found
+
+
+class Client(threading.Thread):
+    """Posts lists of transactions one after the other until the service is gone; keeps what it was told."""
+
+    def __init__(self, url: str, name: str) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self._name = name
+        self.told: dict[tuple[int, int], str] = {}
+
+    def run(self) -> None:
+        """Posts until an answer does not come."""
+        number = 0
+        with httpx.Client(timeout=30) as client:
+            while True:
+                batch = [
+                    {
+                        "transaction_id": f"{self._name}-{number + at}",
+                        "occurred_at": "2026-01-31T13:45:00Z",
+                        "amount": "1",
+                    }
+                    for at in range(20)
+                ]
+                number += 20
+                try:
+                    answer = client.post(f"{self._url}/transactions", json=batch)
+                except httpx.TransportError:
+                    return
+                if answer.status_code == 200:
+                    for place in answer.json()["acknowledged"]:
+                        self.told[place["kafka_partition"], place["kafka_offset"]] = place["transaction_id"]
+
+
+def test_killed_at_full_rate_everything_a_client_was_told_is_in_kafka(stack: Stack, start_rtp: StartRtp) -> None:
+    url = stack.endpoints.need("producer_url")
+    program = start_rtp("produce", "--rate", "1000000", env=stack.env)
+    wait_until(lambda: is_ready(url), what="readiness")
+    clients = [Client(url, f"client{number}") for number in range(3)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: all(len(client.told) >= 200 for client in clients), timeout_s=60, what="acknowledged lists")
+    program.signal(signal.SIGKILL)
+    for client in clients:
+        client.join(60)
+    found = bodies_at(stack.endpoints, stack.topic)
+    told = {place: name for client in clients for place, name in client.told.items()}
+    assert len(told) >= 600
+    for place, name in told.items():
+        assert json.loads(found[place])["transaction_id"] == name
+
+
+def test_kafka_away_is_said_and_waited_for_and_nothing_is_lost(new_servers: NewServers, start_rtp: StartRtp) -> None:
+    servers = new_servers()
+    servers.start()
+    kafka = servers.kafka
+    assert kafka is not None
+    endpoints = servers.endpoints()
+    ensure_topic(endpoints, "transactions")
+    home = kafka.home
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = clean_env(
+        RTP_HOME=str(home),
+        RTP_KAFKA_BOOTSTRAP=kafka.bootstrap,
+        RTP_PRODUCER_PORT=str(port),
+        RTP_PRODUCER_ACK_TIMEOUT_S="1",
+    )
+    program = start_rtp("produce", "--rate", "500", env=env)
+    wait_until(lambda: is_ready(url) and status_of(url)["acknowledged"] > 500, what="records in Kafka")
+    kafka.stop()
+    wait_until(lambda: status_of(url)["state"] == "waiting", what="the producer noticing that Kafka is away")
+    refused = httpx.get(f"{url}/health/ready", timeout=10)
+    assert refused.status_code == 503
+    assert "Kafka" in refused.json()["detail"]
+    assert httpx.get(f"{url}/health/live", timeout=10).status_code == 200
+    unknown = httpx.post(f"{url}/transactions", content=_own("own-1"), timeout=30)
+    assert unknown.status_code == 503
+    assert unknown.headers["retry-after"]
+    assert "same ids" in unknown.json()["detail"]
+    made = status_of(url)["generated"]["records"]
+    kafka.start()
+    kafka.wait_ready()
+    wait_until(lambda: status_of(url)["acknowledged"] > made + 500, timeout_s=90, what="records after Kafka's return")
+    assert httpx.post(f"{url}/transactions", content=_own("own-1"), timeout=30).status_code == 200
+    program.signal(signal.SIGTERM)
+    assert program.wait(60) == 0
+    said = program.output().strip().splitlines()[-1]
+    acknowledged = int(said.split(" acknowledged")[0].rsplit(" ", 1)[1].replace(",", ""))
+    assert acknowledged == len(bodies_at(endpoints, "transactions"))
+    assert " 0 failed" in said
+
+
+def test_told_to_stop_while_kafka_is_away_it_says_what_is_lost(new_servers: NewServers, start_rtp: StartRtp) -> None:
+    servers = new_servers()
+    servers.start()
+    kafka = servers.kafka
+    assert kafka is not None
+    ensure_topic(servers.endpoints(), "transactions")
+    port = _free_port()
+    env = clean_env(
+        RTP_HOME=str(kafka.home),
+        RTP_KAFKA_BOOTSTRAP=kafka.bootstrap,
+        RTP_PRODUCER_PORT=str(port),
+        RTP_PRODUCER_FLUSH_TIMEOUT_S="1",
+    )
+    program = start_rtp("produce", "--rate", "500", env=env)
+    wait_until(lambda: is_ready(f"http://127.0.0.1:{port}"), what="readiness")
+    kafka.stop()
+    wait_until(lambda: status_of(f"http://127.0.0.1:{port}")["state"] == "waiting", what="Kafka's absence noticed")
+    program.signal(signal.SIGTERM)
+    assert program.wait(60) == 1
+    assert "records lost" in program.output()
+
+
+def _own(name: str) -> bytes:
+    return json.dumps({"transaction_id": name, "occurred_at": "2026-01-31T13:45:00Z", "amount": "1"}).encode()
