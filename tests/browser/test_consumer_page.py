@@ -12,8 +12,6 @@ from tests.reading import dead_letters, ledger_sums, query, wait_for_ledger
 from tests.records import body, produce
 from tests.waiting import wait_until
 
-GONE = ("ERR_CONNECTION", "ERR_INCOMPLETE", "Failed to load resource")
-
 
 @pytest.fixture
 def url(stack: Stack) -> str:
