@@ -48,9 +48,10 @@ def _given(found: Findings) -> bool:
 
 
 def _is_number(profile: Profile) -> float:
-    if profile.numbers < 0.85 or (profile.dates >= 0.95 and profile.numbers < 1.0):
+    """Fits numbers; some stray texts weigh little against a telling name, much against a weak one."""
+    if profile.numbers < 0.5 or (profile.dates >= 0.95 and profile.numbers < 1.0):
         return 0.0
-    return 1.0 if profile.numbers >= 0.95 else 0.9
+    return 1.0 if profile.numbers >= 0.95 else 0.9 if profile.numbers >= 0.85 else 0.7
 
 
 def _choose(found: Findings) -> None:
@@ -70,7 +71,7 @@ def _pair(found: Findings) -> tuple[Candidate, Candidate] | None:
     debits, credits = (found.candidates(role, _is_side) for role in ("debit", "credit"))
     for debit in debits:
         for credit in credits:
-            if debit.profile.index != credit.profile.index and _exclusive(found, debit.profile, credit.profile):
+            if debit.profile.index != credit.profile.index and _exclusive(debit.profile, credit.profile):
                 return debit, credit
     return None
 
@@ -80,9 +81,15 @@ def _is_side(profile: Profile) -> float:
     return 1.0 if not profile.cells else _is_number(profile)
 
 
-def _exclusive(found: Findings, debit: Profile, credit: Profile) -> bool:
-    filled = len(debit.nonzero) + len(credit.nonzero)
-    return 0 < filled <= debit.rows * 1.05
+def _exclusive(debit: Profile, credit: Profile) -> bool:
+    """True where hardly any row fills both sides."""
+    both = sum(map(_is_nonzero, debit.column, credit.column))
+    return both <= max(1, debit.rows // 10) and bool(debit.nonzero or credit.nonzero)
+
+
+def _is_nonzero(one: str, other: str) -> bool:
+    parts = (amounts.take_apart(one), amounts.take_apart(other)) if one and other else (None,)
+    return all(part is not None and part.number.strip("0.,") for part in parts)
 
 
 def _take_named(found: Findings, named: list[Candidate]) -> None:

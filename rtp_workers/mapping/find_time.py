@@ -192,7 +192,7 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
     columns = [name for role in ("occurred_at", "date") if role in found.uses for name in found.uses[role].columns[:1]]
     cells = list(chain.from_iterable(more_cells.get(name, found.profile(name).cells) for name in columns))
     shapes = [shape for cell in dict.fromkeys(cells) if (shape := dates.shape_of(cell)) is not None]
-    numeric = [shape for shape in shapes if shape.kind in ("numeric", "short", "compact")]
+    numeric = [shape for shape in shapes if shape.kind in ("numeric", "short", "compact") and shape.readings()]
     if not numeric or found.rules.get("epoch_unit"):
         return
     if section.day_first is not None and numeric[0].kind != "compact":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from rtp_workers.mapping.countries import country_code
@@ -14,6 +15,7 @@ BLANK = " \t\r\n\u00a0\u202f\ufeff"
 PADDING = BLANK + "\"'"  # quotes that a broken export left around an id
 NOTHING = frozenset({"", "/", "-", "--", "NULL", "null", "NaN", "nan", "None", "\\N"})
 CACHE_ENTRIES = 200_000
+_CODE = re.compile("[A-Z]{3}")
 _LIMITS = {field.name: field.rule.max_length or 0 for field in FIELDS}
 CODES: dict[str, Callable[[str], str | None]] = {"currency": currency_code, "country": country_code}
 
@@ -72,5 +74,6 @@ class FieldCells:
         if text in NOTHING:
             return ""
         if self._code is not None:
-            return self._code(text)
+            # A code that is unknown here is still one in a column of codes.
+            return self._code(text) or (text if self.field == "currency" and _CODE.fullmatch(text) else None)
         return text if len(text) <= self._limit else None

@@ -50,8 +50,24 @@ def test_the_vocabulary_knows_the_names_of(domain: str, names: dict[str, str]) -
 
 @pytest.mark.parametrize(
     "name",
-    ["Running Balance", "Saldo na trn", "Fee", "Tax amount", "Exchange Rate", "merchant_city", "isFraud", "Kontostand"]
-    + ["Date of Birth", "Original amount", "BIC", "oldbalanceOrg", "Shipping", "余额", "残高", "Unnamed: 0"],
+    [
+        "Running Balance",
+        "Saldo na trn",
+        "Fee",
+        "Tax amount",
+        "Exchange Rate",
+        "merchant_city",
+        "isFraud",
+        "Kontostand",
+        "Date of Birth",
+        "Original amount",
+        "BIC",
+        "oldbalanceOrg",
+        "Shipping",
+        "余额",
+        "残高",
+        "Unnamed: 0",
+    ],
 )
 def test_what_is_no_field_is_known_as_that(name: str) -> None:
     assert vocabulary.best_role(name)[0] in vocabulary.DECOYS
