@@ -39,12 +39,17 @@ def instance_settings(folder: Path, dsn: str | None) -> dict[str, Any]:
             "config": {"max_concurrent_runs": 2},
         },
         "run_monitoring": {"enabled": True},
-        "run_retries": {"enabled": True, "max_retries": 3},
+        # A run whose process died is started again; a step that failed has its own retry policy.
+        "run_retries": {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False},
+        "nux": {"enabled": False},
         "local_artifact_storage": _local("dagster.core.storage.root", "LocalArtifactStorage", folder / "storage"),
         "compute_logs": _local(
             "dagster.core.storage.local_compute_log_manager", "LocalComputeLogManager", folder / "compute_logs"
         ),
-        "retention": {"sensor": {"purge_after_days": {"skipped": 2, "failure": 30, "success": 30}}},
+        "retention": {
+            "schedule": {"purge_after_days": 30},
+            "sensor": {"purge_after_days": {"skipped": 2, "failure": 30, "success": 30}},
+        },
     }
     if dsn is not None:
         # The driver is named because SQLAlchemy 2.1 would pick psycopg 3, with which the event log's NOTIFY fails.
