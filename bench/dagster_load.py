@@ -120,7 +120,7 @@ def code_server(env: dict[str, str], home: Path, port: int) -> Iterator[psutil.P
 
 
 def launch(env: dict[str, str], file: str) -> str:
-    """Launches the backfill of one file through the command line, with no consumer to wait for; returns the run's id."""
+    """Launches the backfill of one file through the command line, with no consumer to wait for; returns its id."""
     config = {"ops": {"csv_backfill": {"config": {"files": [file], "ledger_timeout_s": 0.1}}}}
     workspace = f"{env['DAGSTER_HOME']}/workspace.yaml"
     command = [str(Path(sys.executable).parent / "dagster"), "job", "launch", "-j", "batch_backfill", "-w", workspace]
