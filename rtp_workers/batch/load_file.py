@@ -14,12 +14,13 @@ from pathlib import Path
 from rtp_workers import logs
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.chunks import Chunk, ChunkReader, first_lines
-from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, refuse_undecided
+from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, refuse_unloadable
 from rtp_workers.batch.progress import REFUSED_BYTES, ProgressStore, Start, at, find_start, with_tail
 from rtp_workers.batch.refused_file import RefusedFile
 from rtp_workers.batch.source_file import STDIN, Replayed, SourceFile, open_source
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.failpoints import Failpoint
 from rtp_workers.kafka.record_producer import Delivery, RecordProducer, record_headers
 from rtp_workers.kafka.topics import describe
 from rtp_workers.postgres.csv_loads import Progress
@@ -139,7 +140,7 @@ def load_file(
         source = stack.enter_context(open_source(path, wait_s=options.wait_s, cancelled=options.cancelled))
         planned = plan_file(path, source, settings, options.overrides)
         plan, head = planned.plan, _head(planned)
-        refuse_undecided(source.name, plan)
+        refuse_unloadable(source.name, planned)
         store, start = None, Start(head, Progress(topic_id=topic.topic_id))
         if path != STDIN:
             store = ProgressStore(endpoints.need("postgres_ingest_dsn"), head, options.cancelled)
@@ -151,7 +152,7 @@ def load_file(
             store.save(start.progress)
         producer = stack.enter_context(_producer(endpoints, settings))
         load = _Load(source, store, start, producer, settings, options)
-        reader = BlockReader(Replayed(planned.sample, source), plan.dialect.encoding)
+        reader = BlockReader(Replayed(planned.sample, source), plan.dialect.encoding, settings.loader_block_bytes)
         chunks = ChunkReader(reader, plan, start.progress, settings.home / COUNTS_FOLDER)
         stack.callback(chunks.close)
         return load.run(chunks)
@@ -177,7 +178,9 @@ class _Load:
         )
         self._sent: deque[tuple[Delivery, Progress]] = deque()
         self._read = self._settled = start.progress
-        self._started = self._saved_at = self._shown_at = time.monotonic()
+        self._started = self._shown_at = time.monotonic()
+        self._saved_at = 0.0
+        self._failpoint = Failpoint.parse(settings.failpoint)
 
     def run(self, chunks: ChunkReader) -> LoadReport:
         log.info("load_started", file=self._source.name, rows_settled=self._settled.rows_read)
@@ -186,6 +189,7 @@ class _Load:
                 self._source.refuse_changed()
                 self._send(chunk)
                 self._step()
+                self._failpoint.reach("load_chunk_sent")
             self._source.refuse_changed()
             self._drain()
         except CancelledError:
@@ -197,6 +201,7 @@ class _Load:
             self._settle()
             self._save()
             self._refused.close()
+        self._failpoint.reach("load_acknowledged")
         if self._store is not None:
             self._store.finish()
         self._show(0.0)
@@ -228,9 +233,10 @@ class _Load:
         self._cancel_where_asked()
         self._settle()
         now = time.monotonic()
-        if now - self._saved_at >= SAVE_EVERY_S:
+        if now - self._saved_at >= SAVE_EVERY_S and self._settled.byte_offset > self._start.progress.byte_offset:
             self._save()
             self._saved_at = now
+            self._failpoint.reach("load_saved")
         if now - self._shown_at >= SHOW_EVERY_S:
             self._show(0.0)
 

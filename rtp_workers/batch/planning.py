@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rtp_workers.batch.source_file import STDIN, SourceFile, open_source, read_sample
 from rtp_workers.errors import ConfigError
+from rtp_workers.mapping.dialect import decode
 from rtp_workers.mapping.infer import SAMPLE_BYTES, infer
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.sources import Section, Sources, read_sources
@@ -64,8 +67,15 @@ def read_mapping(settings: PlatformSettings) -> Sources:
     return read_sources(settings.sources_file or settings.data_dir / SOURCES_NAME)
 
 
-def refuse_undecided(file_name: str, plan: FilePlan) -> None:
-    """Raises ConfigError with every open question and the mapping lines that answer it."""
+def refuse_unloadable(file_name: str, planned: PlannedFile) -> None:
+    """Raises ConfigError where there are no rows, or with every open question and the mapping lines that answer it."""
+    plan = planned.plan
+    if not _has_rows(planned):
+        header = plan.dialect.delimiter.join(plan.dialect.header_cells)
+        raise ConfigError(
+            f"{file_name}: there is no row below the header (line {plan.dialect.header_line}: {header[:500]}); "
+            "load the file when it is complete"
+        )
     if not plan.undecided:
         return
     asked = "\n".join(f"  {question.question}\n    " + "\n    ".join(question.lines) for question in plan.undecided)
@@ -75,6 +85,14 @@ def refuse_undecided(file_name: str, plan: FilePlan) -> None:
         f"{file_name} is not loaded, because not all of it is understood ({found}).\n{asked}\n"
         f"Add the right lines to a section of {SOURCES_NAME} with files = [{file_name!r}], "
         f"or let `rtp map {file_name}` write one; `rtp load --dry-run {file_name}` shows what was found"
+    )
+
+
+def _has_rows(planned: PlannedFile) -> bool:
+    # Only a short file can be without rows, so its beginning is all of it, and any line further on is one.
+    lines = io.StringIO(decode(planned.sample, planned.plan.dialect.encoding), newline="")
+    return sum(1 for _ in itertools.islice(lines, planned.plan.dialect.first_data_line)) >= (
+        planned.plan.dialect.first_data_line
     )
 
 
