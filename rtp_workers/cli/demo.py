@@ -1,68 +1,63 @@
-"""``rtp demo``: the main job from start to end on data/, then the reconciliation."""
+"""``rtp demo``: the main job from start to end - a backfill of data/, then live records - and the reconciliation."""
 
 from __future__ import annotations
 
-import subprocess
+import os
 import time
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rtp_workers import logs
+from rtp_workers.batch.source_file import find_files
+from rtp_workers.cli.demo_report import Batch, Live, Outcome, show
+from rtp_workers.cli.durations import DURATION_S
 from rtp_workers.cli.up import interruptible
-from rtp_workers.cli.verify import reconciliation_table
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError
-from rtp_workers.local import ports
+from rtp_workers.local import kafka_jars, ports
 from rtp_workers.local.bring_up import servers_for, servers_running
+from rtp_workers.local.dagster_home import write_dagster_home
+from rtp_workers.local.job_run import dagster_job, run_to_end
 from rtp_workers.local.parts import ProgramPart, rtp
-from rtp_workers.postgres.connection import connect, translated
-from rtp_workers.reconcile.verify import Verification, verify
+from rtp_workers.postgres import csv_loads
+from rtp_workers.postgres.by_source import server_time, totals_by_source
+from rtp_workers.postgres.connection import Connection, connect
+from rtp_workers.postgres.queries import totals
+from rtp_workers.producer.service import Outcome as Produced
+from rtp_workers.reconcile.verify import verify
 from rtp_workers.settings import PlatformSettings, load
 
-SUFFIXES = (".csv", ".csv.gz", ".csv.zst")
+JOB = "batch_backfill"
 LEDGER_TIMEOUT_S = 120.0
+COMPRESSED = (".gz", ".zst")
+# A little of what real feeds do, so that duplicates and dead letters are seen to be counted.
+CHAOS = ("--duplicate", "0.01", "--late", "0.01", "--corrupt", "0.001")
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the demo did.
-
-    Attributes:
-        load_code: exit code of ``rtp load``.
-        found: the reconciliation.
-        load_s: seconds until Kafka had acknowledged everything.
-        total_s: seconds until the ledger had reached the end.
-        amount: sum(amount) of all rows.
-    """
-
-    load_code: int
-    found: Verification
-    load_s: float
-    total_s: float
-    amount: Decimal
-
-    @property
-    def ok(self) -> bool:
-        """Whether every file was loaded and everything agrees."""
-        return self.load_code == 0 and self.found.ok
+Look = Callable[[], None]
 
 
 @click.command("demo")
-def command() -> int:
-    """Load data/ through Kafka into PostgreSQL, reconcile, exit; 0 only when everything agrees."""
+@click.option("--live-for", type=DURATION_S, default="20s", show_default=True, help="How long to stream; 0 for not.")
+@click.option("--rate", type=click.IntRange(min=1), default=500, show_default=True, help="Live records per second.")
+def command(live_for: float, rate: int) -> int:
+    """Backfill data/ as a Dagster job, stream live, reconcile both, exit; 0 only when everything agrees."""
     settings = load(PlatformSettings)
     settings = load(PlatformSettings, **free_ports(settings))
-    logs.configure("stderr", settings.log_level)
+    logs.configure("stderr", os.environ.get("RTP_LOG_LEVEL", "WARNING"))
     files = csv_files(settings.data_dir)
-    console = Console()
-    console.print(f"starting Kafka and PostgreSQL in {settings.home}", highlight=False)
+    console = Console(highlight=False)
+    download = "" if kafka_jars.cache_folder().exists() else "; the first start downloads Kafka (43 MB)"
+    console.print(f"starting Kafka and PostgreSQL in {settings.home}{download}", soft_wrap=True)
+    started = time.monotonic()
     with interruptible(), servers_running(settings, servers_for(settings, ("kafka", "postgres"))) as endpoints:
-        outcome = run_job(settings, endpoints, files)
+        console.print(f"  up after {time.monotonic() - started:.1f} s")
+        outcome = run_demo(Demo(settings, endpoints, console), files, live_for, rate)
     show(console, settings, outcome)
     return 0 if outcome.ok else 1
 
@@ -78,65 +73,113 @@ def csv_files(folder: Path) -> list[Path]:
     """Returns the CSV files of the folder in order of name.
 
     Raises:
-        ConfigError: there is no such folder, or none in it.
+        ConfigError: there is no such folder, none in it, or one that may not be read.
     """
-    found = sorted(path for path in folder.glob("*") if path.name.endswith(SUFFIXES)) if folder.is_dir() else []
+    found = find_files(folder)
     if not found:
-        raise ConfigError(
-            f"no {', '.join(SUFFIXES)} in {folder}; put one there, or set RTP_DATA_DIR to a folder with some"
-        )
+        raise ConfigError(f"no CSV file in {folder}; put one there, or set RTP_DATA_DIR to a folder with some")
     return found
 
 
-def run_job(settings: PlatformSettings, endpoints: Endpoints, files: list[Path]) -> Outcome:
-    """Loads the files while the consumer writes, and waits until the ledger has reached the end."""
-    consumer = ProgramPart("consumer", rtp("consume", "--no-api"), settings.home)
-    consumer.prepare()
-    consumer.start()
+class Demo:
+    """What every phase works with: the running platform, a connection that looks on, and the terminal."""
+
+    def __init__(self, settings: PlatformSettings, endpoints: Endpoints, console: Console) -> None:
+        self.settings = settings
+        self.endpoints = endpoints
+        self.console = console
+        self.consumer = ProgramPart("consumer", rtp("consume", "--no-api"), settings.home)
+        self.reader: Connection = connect(endpoints.need("postgres_read_dsn"), "rtp-demo", autocommit=True)
+
+    @contextmanager
+    def bar(self, total: float, text: Callable[[], tuple[float, str]]) -> Iterator[Look]:
+        """Shows progress while something runs, where a person looks on; yields what moves it.
+
+        Args:
+            total: where the bar is full.
+            text: returns how far it is, and a few words.
+        """
+        if not self.console.is_terminal:
+            yield lambda: None
+            return
+        columns = (TextColumn(" "), BarColumn(30), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task("", total=total)
+
+            def look() -> None:
+                done, words = text()
+                progress.update(task, completed=done, description=words)
+
+            yield look
+
+
+def run_demo(demo: Demo, files: list[Path], live_for_s: float, rate_per_s: int) -> Outcome:
+    """Backfills, streams and reconciles while a consumer writes.
+
+    Raises:
+        FatalError: the consumer has ended. TransientError: a server is away.
+    """
+    demo.consumer.prepare()
+    demo.consumer.start()
     try:
-        started = time.monotonic()
-        loader = ProgramPart("load", rtp("load", *map(str, files)), settings.home).program
-        # Not a child of the supervisor's kind: it shares the terminal, for its progress bar and Ctrl-C.
-        code = subprocess.run(loader.argv, env=loader.env, cwd=loader.cwd, check=False).returncode
-        load_s = time.monotonic() - started
-        found = verify(endpoints, settings.topic, LEDGER_TIMEOUT_S)
-        return Outcome(code, found, load_s, time.monotonic() - started, sum_of_amounts(endpoints))
+        batch = backfill(demo, files)
+        live = stream(demo, live_for_s, rate_per_s) if live_for_s else None
+        demo.console.print("reconciling Kafka, ledger and tables")
+        found = verify(demo.endpoints, demo.settings.topic, LEDGER_TIMEOUT_S)
+        return Outcome(batch, live, found, totals_by_source(demo.reader, batch.started_at))
     finally:
-        consumer.stop()
+        demo.reader.close()
+        demo.consumer.stop()
 
 
-def sum_of_amounts(endpoints: Endpoints) -> Decimal:
-    """Returns sum(amount) over the table, exactly."""
-    connection = connect(endpoints.need("postgres_read_dsn"), "rtp-demo", autocommit=True)
+def backfill(demo: Demo, files: list[Path]) -> Batch:
+    """Runs the Dagster job that loads the data folder, waits for the rows, and checks them."""
+    names = {path.name: path for path in files}
+    size = f"{sum(path.stat().st_size for path in files) / 1e6:.1f} MB"
+    demo.console.print(f"loading {len(files)} CSV files ({size}) as the Dagster job {JOB}")
+    job = dagster_job(demo.settings.home, write_dagster_home(demo.settings.home, demo.endpoints), JOB)
+    since, started = server_time(demo.reader), time.monotonic()
+
+    def progress() -> tuple[float, str]:
+        loads = [found for found in csv_loads.recent(demo.reader, 1000) if found.file_name in names]
+        written, sent = totals(demo.reader).rows, sum(found.progress.acknowledged for found in loads)
+        return sum(map(share_read, loads)), f"{sent:,} in Kafka, {written:,} in PostgreSQL"
+
+    with demo.bar(len(files), progress) as look:
+        code, _ = run_to_end(job, demo.consumer, look)
+    mine = [found for found in csv_loads.recent(demo.reader, 1000) if found.updated_at >= since]
+    return Batch(code, job.program.log, since, time.monotonic() - started, mine)
+
+
+def share_read(found: csv_loads.CsvLoad) -> float:
+    """Returns how much of a file is read, 0 to 1; of a compressed one that is known at its end only."""
+    if found.state == "loaded":
+        return 1.0
+    if not found.size_bytes or found.file_name.endswith(COMPRESSED):
+        return 0.0
+    return min(found.progress.byte_offset / found.size_bytes, 1.0)
+
+
+def stream(demo: Demo, live_for_s: float, rate_per_s: int) -> Live:
+    """Streams live records for about that long."""
+    count = max(1, round(live_for_s * rate_per_s))
+    demo.console.print(f"streaming live for {live_for_s:g} s, {rate_per_s:,} records/s")
+    arguments = ("--count", str(count), "--rate", str(rate_per_s), *CHAOS, "--json")
+    before, since = totals(demo.reader), server_time(demo.reader)
+
+    def progress() -> tuple[float, str]:
+        now = totals(demo.reader)
+        return now.rows - before.rows, f"{now.rows - before.rows:,} rows, {now.rows_per_s:,.0f}/s"
+
+    producer = ProgramPart("producer", rtp("produce", *arguments), demo.settings.home)
+    with demo.bar(count, progress) as look:
+        code, said = run_to_end(producer, demo.consumer, look)
+    return Live(code, producer.program.log, since, own_account(said))
+
+
+def own_account(said: bytes) -> Produced | None:
+    """Returns the producer's account, on the last line of what it said; None where there is none."""
     try:
-        with translated("sum the amounts"), connection.cursor() as cursor:
-            cursor.execute("select coalesce(sum(amount), 0) from transactions")
-            return Decimal(cursor.fetchall()[0][0])
-    finally:
-        connection.close()
-
-
-def show(console: Console, settings: PlatformSettings, outcome: Outcome) -> None:
-    """Prints the reconciliation, the rates, and how to look further."""
-    found = outcome.found
-    console.print(reconciliation_table(found))
-    for problem in found.problems:
-        console.print(f"problem: {problem}", style="red", markup=False)
-    if outcome.load_code != 0:
-        console.print(f"rtp load ended with code {outcome.load_code}: not every file was loaded", style="red")
-    console.print(
-        f"{found.kafka_records:,} Kafka records = {found.inserted:,} rows + {found.duplicates:,} duplicates + "
-        f"{found.dead_lettered:,} dead letters + {found.skipped:,} skipped; sum of amounts {outcome.amount:,}",
-        highlight=False,
-    )
-    console.print(
-        f"CSV to Kafka {outcome.load_s:.1f} s, to PostgreSQL {outcome.total_s:.1f} s "
-        f"({found.kafka_records / max(outcome.total_s, 0.001):,.0f} records/s, start of the programs included)",
-        highlight=False,
-    )
-    further = Table("to look further", "", box=None, header_style="bold")
-    further.add_row("rtp up", "the whole platform, live, until Ctrl-C")
-    further.add_row('eval "$(rtp env)"; psql "$RTP_POSTGRES_READ_DSN"', "the rows, while it runs")
-    further.add_row("rtp status, rtp verify", "lag, rates, reconciliation")
-    further.add_row(str(settings.home / "logs"), "what every part said")
-    console.print(further)
+        return msgspec.json.decode(said.splitlines()[-1], type=Produced)
+    except (IndexError, msgspec.MsgspecError):
+        return None

@@ -19,7 +19,7 @@ EXIT_INTERRUPTED = 130
 # Subcommand -> (module of rtp_workers.cli that exposes `command`, its line in the help).
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "Run the whole embedded platform until Ctrl-C."),
-    "demo": ("demo", "Load data/ through Kafka into PostgreSQL, reconcile, exit."),
+    "demo": ("demo", "Backfill data/, stream live, reconcile both, exit."),
     "env": ("env", "Print export lines for other programs."),
     "doctor": ("doctor", "Check ports, versions, disk, settings and connections."),
     "load": ("load", "Load CSV files into Kafka."),

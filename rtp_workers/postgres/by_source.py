@@ -1,0 +1,50 @@
+"""Rows and amounts by where they came from: what a person compares with the files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from rtp_workers.postgres.connection import Connection, translated
+
+_BY_SOURCE = """
+select source, count(*), sum(amount), count(*) filter (where ingested_at >= %(since)s),
+       max(ingested_at) filter (where ingested_at >= %(since)s)
+from transactions group by source order by source
+"""
+_NOW = "select clock_timestamp()"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTotal:
+    """The rows of one source.
+
+    Attributes:
+        source: ``csv:<file name>``, ``live``, ``api``, ``unknown``.
+        rows: all of them.
+        amount: sum(amount), exact.
+        new_rows: those written since the time that was asked for.
+        last_at: when the last of those was written, or None.
+    """
+
+    source: str
+    rows: int
+    amount: Decimal
+    new_rows: int
+    last_at: datetime | None
+
+
+def totals_by_source(connection: Connection, since: datetime) -> list[SourceTotal]:
+    """Returns one total a source, in order of name; scans `transactions` once. Any role that may read."""
+    with translated("sum the amounts by source"), connection.cursor() as cursor:
+        cursor.execute(_BY_SOURCE, {"since": since})
+        return [SourceTotal(*row) for row in cursor.fetchall()]
+
+
+def server_time(connection: Connection) -> datetime:
+    """Returns PostgreSQL's clock, aware: what `ingested_at` is to be compared with."""
+    with translated("read the clock"), connection.cursor() as cursor:
+        cursor.execute(_NOW)
+        now: datetime = cursor.fetchall()[0][0]
+        return now
