@@ -13,6 +13,7 @@ from rtp_workers.errors import RtpError
 
 P = ParamSpec("P")
 Tick = dg.SensorResult | dg.SkipReason
+Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
 
 def skips_while_away(tick: Callable[P, Tick]) -> Callable[P, Tick]:

@@ -2,16 +2,20 @@
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import astuple
 
 import dagster as dg
 
+from rtp_dagster.dead_letters.window import Sample, grown, kept
 from rtp_dagster.platform import PROBE_S, Platform
-from rtp_dagster.ticks import Tick, read_cursor, skips_while_away
+from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.transactions.checks import DEAD_LETTER_WINDOW_S
 from rtp_dagster.transactions.sensors import is_news
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_dead_letters
-from rtp_workers.postgres.balance import recent
-from rtp_workers.postgres.queries import totals
+from rtp_workers.postgres.balance import Recent, recent_reasons
+from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.queries import ledger_rows
 
 INTERVAL_S = 30
 
@@ -23,27 +27,45 @@ INTERVAL_S = 30
 )
 @skips_while_away
 def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Reports an observation of `transactions` when dead letters came, and `dead_letter_ratio` when it changes."""
+    """Reports an observation of `transactions` when dead letters came, and `dead_letter_ratio` when it changes.
+
+    The ratio of the last minutes comes from the ledger's counters at earlier ticks: no table is counted, however many
+    rows a backfill has just written.
+    """
+    before = read_cursor(context.cursor)
     with platform.reader(PROBE_S) as connection:
-        total = totals(connection).dead_letters
-        lately = recent(connection, DEAD_LETTER_WINDOW_S)
-    verdict = judge_dead_letters(lately, platform.settings())
-    before, now = read_cursor(context.cursor), time.time()
-    new = total - before.get("total", 0)
-    events: list[dg.AssetObservation | dg.AssetCheckEvaluation | dg.AssetMaterialization] = []
-    if new:
-        figures = {"dead_letters_total": total, "dead_letters_since_last_tick": new}
-        reasons = dg.MetadataValue.json(lately.reasons)
-        events.append(
-            dg.AssetObservation(
-                TRANSACTIONS, description=f"{total:,} dead letters, {new:+,}", metadata={**figures, "reasons": reasons}
-            )
+        samples = kept(
+            [Sample(*sample) for sample in before.get("samples", [])], _sample(connection), DEAD_LETTER_WINDOW_S
         )
-    if is_news(verdict, before.get("passed"), now - before.get("told_s", 0.0)):
+        rows, dead_letters = grown(samples)
+        reasons = recent_reasons(connection, DEAD_LETTER_WINDOW_S) if dead_letters else {}
+    verdict = judge_dead_letters(Recent(DEAD_LETTER_WINDOW_S, rows, dead_letters, reasons), platform.settings())
+    now, events = samples[-1], _observation(samples, reasons)
+    told = {name: before[name] for name in ("passed", "told_s") if name in before}
+    if is_news(verdict, told.get("passed"), now.at_s - told.get("told_s", 0.0)):
         events.append(verdict.evaluation("dead_letter_ratio"))
-        before = {"passed": verdict.passed, "told_s": now}
-    if not events:
-        return dg.SkipReason(f"no new dead letters; {verdict.sentence}")
+        told = {"passed": verdict.passed, "told_s": now.at_s}
     return dg.SensorResult(
-        skip_reason=f"recorded: {verdict.sentence}", asset_events=events, cursor=json.dumps({**before, "total": total})
+        skip_reason=verdict.sentence,
+        asset_events=events,
+        cursor=json.dumps({**told, "samples": [astuple(sample) for sample in samples]}),
     )
+
+
+def _observation(samples: Sequence[Sample], reasons: dict[str, int]) -> list[Event]:
+    """Returns the event that tells of dead letters since the last tick; none where none came."""
+    total = samples[-1].dead_lettered
+    new = total - (samples[-2].dead_lettered if len(samples) > 1 else 0)
+    if not new:
+        return []
+    figures: dict[str, int | dg.MetadataValue] = {
+        "dead_letters_total": total,
+        "dead_letters_since_last_tick": new,
+        "reasons": dg.MetadataValue.json(reasons),
+    }
+    return [dg.AssetObservation(TRANSACTIONS, description=f"{total:,} dead letters ever, {new:+,}", metadata=figures)]
+
+
+def _sample(connection: Connection) -> Sample:
+    rows = ledger_rows(connection)
+    return Sample(time.time(), sum(row.inserted for row in rows), sum(row.dead_lettered for row in rows))

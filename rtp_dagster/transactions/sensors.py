@@ -6,7 +6,7 @@ import time
 import dagster as dg
 
 from rtp_dagster.platform import PROBE_S, Platform
-from rtp_dagster.ticks import Tick, read_cursor, skips_while_away
+from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.transactions.history import ROW_COUNT
 from rtp_dagster.transactions.lag import measured_lag
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, Verdict
@@ -49,7 +49,7 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
     verdict = measured_lag(platform, platform.look())
     before, now = read_cursor(context.cursor), time.time()
     behind = bool(verdict.metadata["lag_records"])
-    events: list[dg.AssetObservation | dg.AssetCheckEvaluation | dg.AssetMaterialization] = []
+    events: list[Event] = []
     if behind or before.get("behind", True):
         observed = dict(verdict.metadata)
         events.append(dg.AssetObservation(TRANSACTIONS, description=verdict.sentence, metadata=observed))

@@ -11,10 +11,7 @@ _ROWS = "select count(*) from transactions"
 _DEAD_LETTERS = "select count(*) from dead_letters"
 _PURGED = "select coalesce(sum(purged_rows), 0)::bigint, coalesce(sum(purged_dead_letters), 0)::bigint from purges"
 _LAST_WRITE = "select extract(epoch from now() - max(updated_at))::float8 from ingest_ledger"
-_RECENT = """
-select (select count(*) from transactions where ingested_at > now() - make_interval(secs => %(window_s)s)),
-       (select count(*) from dead_letters where first_seen_at > now() - make_interval(secs => %(window_s)s))
-"""
+_RECENT = "select count(*) from transactions where ingested_at > now() - make_interval(secs => %(window_s)s)"
 _REASONS = """
 select reason, count(*) from dead_letters where first_seen_at > now() - make_interval(secs => %(window_s)s)
 group by reason order by count(*) desc, reason
@@ -108,9 +105,15 @@ def quiet_s(connection: Connection) -> float | None:
 
 def recent(connection: Connection, window_s: float) -> Recent:
     """Counts what came lately; reads the rows of that time only, found through their index."""
-    window = {"window_s": window_s}
     with translated("count what came lately"), connection.cursor() as cursor:
-        cursor.execute(_RECENT, window)
-        rows, dead_letters = cursor.fetchall()[0]
-        cursor.execute(_REASONS, window)
-        return Recent(window_s, rows, dead_letters, dict(cursor.fetchall()))
+        cursor.execute(_RECENT, {"window_s": window_s})
+        rows = cursor.fetchall()[0][0]
+    reasons = recent_reasons(connection, window_s)
+    return Recent(window_s, rows, sum(reasons.values()), reasons)
+
+
+def recent_reasons(connection: Connection, window_s: float) -> dict[str, int]:
+    """Returns the dead letters of the last `window_s` seconds by reason, most frequent first; found by their index."""
+    with translated("count the dead letters that came lately"), connection.cursor() as cursor:
+        cursor.execute(_REASONS, {"window_s": window_s})
+        return dict(cursor.fetchall())

@@ -1,0 +1,39 @@
+"""The last minutes by the ledger's counters alone: pure arithmetic over what earlier ticks have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The ledger's counters at one moment; they only ever grow.
+
+    Attributes:
+        at_s: Unix time.
+        inserted: rows written so far.
+        dead_lettered: dead letters written so far.
+    """
+
+    at_s: float
+    inserted: int
+    dead_lettered: int
+
+
+def kept(samples: Sequence[Sample], now: Sample, window_s: float) -> list[Sample]:
+    """Returns the samples that the window needs, oldest first: the last one before it, those inside, and `now`.
+
+    Counters that went back (another database) start the history anew.
+    """
+    if samples and (samples[-1].inserted > now.inserted or samples[-1].dead_lettered > now.dead_lettered):
+        return [now]
+    begins_s = now.at_s - window_s
+    before = [sample for sample in samples if sample.at_s <= begins_s]
+    return [*before[-1:], *(sample for sample in samples if sample.at_s > begins_s), now]
+
+
+def grown(samples: Sequence[Sample]) -> tuple[int, int]:
+    """Returns how many rows and dead letters came from the first sample to the last."""
+    first, last = samples[0], samples[-1]
+    return last.inserted - first.inserted, last.dead_lettered - first.dead_lettered
