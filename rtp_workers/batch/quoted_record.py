@@ -27,13 +27,11 @@ class Record:
     Attributes:
         end: index of the line after it.
         cells: as written, without quotes; an empty quoted cell is QUOTED_EMPTY.
-        opening: index of the line on which its last field over several lines opens, or None.
         uncommon: some cell holds a newline, a quote or is QUOTED_EMPTY.
     """
 
     end: int
     cells: list[str]
-    opening: int | None
     uncommon: bool
 
 
@@ -77,8 +75,8 @@ class RecordReader:
             MisquotedError: a quoted field is too long, or more text follows its closing quote.
         """
         if (cells := self._all_quoted(lines[start])) is not None:
-            return Record(start + 1, cells, None, False)
-        index, position, opening, uncommon = start, 0, None, False
+            return Record(start + 1, cells, False)
+        index, position, uncommon = start, 0, False
         cells = []
         while True:
             if not lines[index].startswith(self._quote, position):
@@ -90,10 +88,9 @@ class RecordReader:
                 index, position, written = self._quoted(lines, index, position + len(self._quote))
                 cells.append(written.replace(self._quote * 2, self._quote) or QUOTED_EMPTY)
                 uncommon = uncommon or index > first or not written or self._quote in written
-                opening = first if index > first else opening
                 position = self._after(lines[index], position, first)
             if position < 0:
-                return Record(index + 1, cells, opening, uncommon)
+                return Record(index + 1, cells, uncommon)
             position += len(self._delimiter)
 
     def _all_quoted(self, line: str) -> list[str] | None:

@@ -68,8 +68,7 @@ class RowParser:
     """Splits text into rows for one dialect.
 
     A quoted field may hold newlines. One that is over 100 lines or 64 kB, or reaches the end of the file, or has text
-    after its closing quote, refuses its row up to the line that it opens on; reading goes on with the next line. So
-    does a row over several lines that has not the file's width: its quote was not meant to open.
+    after its closing quote, refuses its row up to the line that it opens on; reading goes on with the next line.
     """
 
     def __init__(self, delimiter: str, quotechar: str, width: int) -> None:
@@ -116,13 +115,9 @@ class RowParser:
         return None
 
     def _record(self, lines: list[str], index: int) -> Record:
-        if self.quotechar not in lines[index]:
-            return Record(index + 1, lines[index].rstrip("\r\n").split(self.delimiter), None, False)
-        record = self._reader.read(lines, index)
-        if record.opening is not None and len(record.cells) != self.width:
-            found = f"the row has {len(record.cells)} cells over {record.end - index} lines, the header {self.width}"
-            raise MisquotedError(record.opening, "ragged_row", f"{found}; a quote on its first line may not be closed")
-        return record
+        if self.quotechar in lines[index]:
+            return self._reader.read(lines, index)
+        return Record(index + 1, lines[index].rstrip("\r\n").split(self.delimiter), False)
 
     def _add(self, rows: Rows, line: int, raw: str, record: Record) -> None:
         refused = self.refusal(line, raw, len(record.cells))

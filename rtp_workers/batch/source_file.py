@@ -27,6 +27,7 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst"
 SETTLED_AFTER_S = 1.0  # a file touched less than this ago may still be written to
 SETTLE_POLL_S = 0.25
 READ_BYTES = 1 << 18
+ZSTD_STEP_BYTES = 1 << 10
 
 
 class ByteSource(Protocol):
@@ -43,6 +44,38 @@ class FileState:
     inode: int
     size_bytes: int
     modified_ns: int
+
+
+class _ZstdFrames:
+    """The content of concatenated zstd frames. Unlike zstandard's own reader it tells a cut-off frame from its end."""
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        self._raw = raw
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._inside = False
+        self._content = b""
+
+    def read(self, size_bytes: int, /) -> bytes:
+        while not self._content:
+            # Little at a time: a few bytes may unpack to very many.
+            packed = self._raw.read(ZSTD_STEP_BYTES)
+            if not packed:
+                if self._inside:
+                    raise EOFError("the last zstd frame is cut off")
+                return b""
+            self._content = self._unpacked(packed)
+        data, self._content = self._content[:size_bytes], self._content[size_bytes:]
+        return data
+
+    def _unpacked(self, packed: bytes) -> bytes:
+        parts = []
+        while packed:
+            parts.append(self._frame.decompress(packed))
+            self._inside, packed = not self._frame.eof, b""
+            if self._frame.eof:
+                packed = self._frame.unused_data
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+        return b"".join(parts)
 
 
 class SourceFile:
@@ -207,5 +240,5 @@ def _decompressed(raw: io.BufferedReader) -> ByteSource:
     if magic.startswith(GZIP_MAGIC):
         return gzip.GzipFile(fileobj=raw, mode="rb")
     if magic.startswith(ZSTD_MAGIC):
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
+        return _ZstdFrames(raw)
     return raw
