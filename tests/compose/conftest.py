@@ -13,8 +13,15 @@ import pytest
 
 from tests.compose.docker import COMPOSE, ROOT, STANDIN, Project, docker, run
 
-# A day's worth of caution: the first run on a machine builds the stand-in images.
+# The first run on a machine builds the stand-in images: 3 minutes on an idle one.
 BUILD_TIMEOUT_S = 1200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives each of these tests time for the boot of the platform, and on a new machine for the images."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(BUILD_TIMEOUT_S + 600))
 
 
 @pytest.fixture(scope="session")

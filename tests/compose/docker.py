@@ -119,6 +119,8 @@ class Project:
     def kill(self, service: str) -> str:
         """SIGKILLs the first process of a service's container, as a crash would, and returns when it was started."""
         state = self.container(service)["State"]
+        assert state["Running"], f"{service} does not run: {state}"
+        assert state["Pid"] > 1, "0 would be our own process group"
         os.kill(state["Pid"], signal.SIGKILL)
         return str(state["StartedAt"])
 

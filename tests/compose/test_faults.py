@@ -10,7 +10,8 @@ from tests.compose.docker import EIGHT, Project, docker
 from tests.waiting import wait_until
 
 LOAD_PER_S = 2_000
-RESTART_LIMIT_S = 180
+RESTART_LIMIT_S = 240
+ROWS_LIMIT_S = 240
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def under_load(platform: Project) -> Iterator[Project]:
     """The platform with live transactions at a brisk rate."""
     platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": LOAD_PER_S})
     before = platform.rows("live")
-    wait_until(lambda: platform.rows("live") > before + LOAD_PER_S, 60, "rows under load")
+    wait_until(lambda: platform.rows("live") > before + LOAD_PER_S, ROWS_LIMIT_S, "rows under load")
     yield platform
     platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": 50})
 
@@ -26,10 +27,10 @@ def under_load(platform: Project) -> Iterator[Project]:
 @pytest.mark.parametrize("service", EIGHT)
 def test_a_killed_container_comes_back_and_the_ledger_balances(under_load: Project, service: str) -> None:
     started_at = under_load.kill(service)
-    wait_until(lambda: under_load.container(service)["State"]["StartedAt"] != started_at, 60, f"{service} restarted")
+    wait_until(lambda: under_load.container(service)["State"]["StartedAt"] != started_at, 120, f"{service} restarted")
     under_load.wait_healthy(timeout_s=RESTART_LIMIT_S)
     before = under_load.rows("live")
-    wait_until(lambda: under_load.rows("live") > before, 60, "rows after the restart")
+    wait_until(lambda: under_load.rows("live") > before, ROWS_LIMIT_S, "rows after the restart")
     found = under_load.verify()
     assert found["ok"], found
     assert found["duplicates"] == 0 or service == "producer-streaming-api", "nothing was stored or counted twice"

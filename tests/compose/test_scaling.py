@@ -28,10 +28,10 @@ def three_consumers(platform: Project) -> Iterator[Project]:
 def test_three_consumers_share_the_six_partitions(three_consumers: Project) -> None:
     three_consumers.wait_healthy(("consumer-streaming-api",))
     assert len(three_consumers.containers("consumer-streaming-api")) == 3
-    members = wait_until(lambda: _members_with_two(three_consumers), 60, "two partitions for each of three members")
+    members = wait_until(lambda: _members_with_two(three_consumers), 180, "two partitions for each of three members")
     assert len(members) == 3
     before = three_consumers.rows()
-    wait_until(lambda: three_consumers.rows() > before, 60, "rows from three consumers")
+    wait_until(lambda: three_consumers.rows() > before, 180, "rows from three consumers")
     assert three_consumers.verify()["ok"]
 
 
