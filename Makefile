@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench test-compose lock
+.PHONY: help setup demo up test check bench csv-report test-compose lock
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-compose: setup  ## the containers, end to end; needs Docker
 
 bench: setup  ## our figures beside raw COPY, raw produce and raw consume
 	$(BIN)/python -m bench
+
+csv-report: setup  ## how right the guessed mappings of foreign CSVs are, file by file
+	$(BIN)/python -m bench.csv_report
 
 lock: setup  ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade pyproject.toml --extra embedded --output-file requirements/runtime.txt

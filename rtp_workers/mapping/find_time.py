@@ -10,6 +10,7 @@ from rtp_workers.mapping import dates, vocabulary
 from rtp_workers.mapping.findings import BY_VALUES, DAY_FIRST_LANGUAGES, MARGIN, Candidate, Findings, quoted
 from rtp_workers.mapping.plan import ColumnUse
 from rtp_workers.mapping.profile import Profile
+from rtp_workers.mapping.words import zone_names
 
 CALENDAR = ("year", "month", "day")
 STEP_LINES = (
@@ -266,4 +267,4 @@ def _find_zone(found: Findings) -> None:
 
 
 def _is_zone(cell: str) -> bool:
-    return dates.offset_minutes(cell) is not None or "/" in cell
+    return dates.offset_minutes(cell) is not None or "/" in cell or cell in zone_names()

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rtp_workers.mapping import dates
 from rtp_workers.mapping.plan import FilePlan, Rules
+from rtp_workers.mapping.words import zone_names
 
 EXCEL = "excel"
 EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
@@ -269,5 +270,6 @@ def offset_of(zone: str, day: str, clock: str) -> str | None:
 
     A local time that occurs twice, when clocks go back, is the first of the two.
     """
+    zone = zone_names().get(zone, zone)
     minutes = dates.offset_minutes(zone)
     return _offset_text(minutes) if minutes is not None else _local_offset(zone, day, clock[:5])

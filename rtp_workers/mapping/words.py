@@ -70,6 +70,12 @@ def zones() -> dict[str, int]:
     return dict(_tables()["zones"])
 
 
+@lru_cache(maxsize=1)
+def zone_names() -> dict[str, str]:
+    """Returns names of zones as programs write them -> IANA names."""
+    return dict(_tables()["zone_names"])
+
+
 @lru_cache(maxsize=50_000)
 def is_balance_line(cell: str) -> bool:
     """True where the cell's text names a balance or a total instead of a transaction."""

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ class Style:
     decimal: str
     thousands: str
     negative: str
-    quoting: int
+    quote_all: bool
 
 
 STYLES = st.builds(
@@ -51,7 +52,7 @@ STYLES = st.builds(
     decimal=st.sampled_from([".", ","]),
     thousands=st.sampled_from(["", "other", " ", "'"]),
     negative=st.sampled_from(["-{}", "({})", "{}-"]),
-    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    quote_all=st.booleans(),
 )
 # ASCII letters and signs that every encoding has; padding is not kept, so none is written.
 TEXTS = (
@@ -90,7 +91,8 @@ def written_amount(amount: str, style: Style) -> str:
 
 def written(rows: list[dict[str, object]], style: Style) -> bytes:
     out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=style.delimiter, lineterminator=style.newline, quoting=style.quoting)
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if style.quote_all else csv.QUOTE_MINIMAL
+    writer = csv.writer(out, delimiter=style.delimiter, lineterminator=style.newline, quoting=quoting)
     fields = sorted(rows[0])
     writer.writerow(["transaction_id", *fields])
     for number, row in enumerate(rows):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
+from pathlib import Path
+
 import pytest
 
+from rtp_workers.batch.blocks import BlockReader
+from rtp_workers.batch.chunks import ChunkReader
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.infer import infer
 from rtp_workers.mapping.sources import Section
+from rtp_workers.postgres.csv_loads import Progress
 from tests.mapping_files import csv_of, load_all, plan_of, sources
 
 SIMPLE = csv_of("Date,Description,Amount", "2024-01-15,Coffee,-3.50", "2024-01-16,Pay,1000.00", "2024-01-17,Bus,-2.10")
@@ -276,3 +283,29 @@ def test_a_mapping_that_names_a_missing_column_says_what_the_file_has() -> None:
 def test_an_empty_file_is_an_error_that_names_it(data: bytes) -> None:
     with pytest.raises(ConfigError, match=r"empty\.csv: the file is empty"):
         plan_of(data, "empty.csv")
+
+
+def test_day_numbers_of_a_spreadsheet_are_read_by_mapping() -> None:
+    data = csv_of("date,amount", "45306.5,5.00", "45307,6.00")
+    records = load_all(data, mapping=Section(columns={"occurred_at": ("date",)}, date_format="excel")).records
+    assert [record["occurred_at"] for record in records] == ["2024-01-15T12:00:00Z", "2024-01-16T00:00:00Z"]
+
+
+def test_a_format_of_the_mapping_replaces_recognition() -> None:
+    data = csv_of("date,amount", "15 01 24 at 10h,5.00", "99,6.00")
+    mapping = Section(columns={"occurred_at": ("date",)}, date_format="%d %m %y at %Hh")
+    loaded = load_all(data, mapping=mapping)
+    assert loaded.records[0]["occurred_at"] == "2024-01-15T10:00:00Z"
+    assert [row.reason for row in loaded.refused] == ["occurred_at_not_a_date"]
+
+
+def test_a_load_that_goes_on_in_the_middle_gives_the_ids_of_a_whole_one(tmp_path: Path) -> None:
+    data = csv_of("Date,Description,Amount", *["2024-01-15,Tea,-1.00"] * 5, "2024-01-16,Bus,-2.00")
+    whole = [record["transaction_id"] for record in load_all(data).records]
+    plan = plan_of(data)
+    offset = len(csv_of("Date,Description,Amount", *["2024-01-15,Tea,-1.00"] * 3))
+    start = Progress(byte_offset=offset, line_number=4)
+    chunks = ChunkReader(BlockReader(io.BytesIO(data), "utf-8"), plan, start, tmp_path)
+    rest = [json.loads(value)["transaction_id"] for chunk in chunks.chunks() for value in chunk.encoded.values]
+    chunks.close()
+    assert rest == whole[3:]
