@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import httpx
+import psutil
 from confluent_kafka import Consumer, TopicPartition
 
 from rtp_workers.endpoints import Endpoints
@@ -166,3 +167,44 @@ def test_told_to_stop_while_kafka_is_away_it_says_what_is_lost(new_servers: NewS
 
 def _own(name: str) -> bytes:
     return json.dumps({"transaction_id": name, "occurred_at": "2026-01-31T13:45:00Z", "amount": "1"}).encode()
+
+
+def test_kafka_stopped_at_full_rate_holds_the_stream_back_and_loses_nothing(
+    new_servers: NewServers, start_rtp: StartRtp
+) -> None:
+    servers = new_servers()
+    servers.start()
+    kafka = servers.kafka
+    assert kafka is not None
+    assert kafka.child is not None
+    ensure_topic(servers.endpoints(), "transactions")
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = clean_env(
+        RTP_HOME=str(kafka.home),
+        RTP_KAFKA_BOOTSTRAP=kafka.bootstrap,
+        RTP_PRODUCER_PORT=str(port),
+        RTP_PRODUCER_QUEUE_BYTES="20000000",
+    )
+    program = start_rtp("produce", "--rate", "1000000", env=env)
+    wait_until(lambda: is_ready(url) and status_of(url)["acknowledged"] > 1_000, what="records in Kafka")
+    kafka.child.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: status_of(url)["state"] == "waiting", what="Kafka's silence noticed")
+    held = status_of(url)
+    assert held["outstanding"] > 10_000
+    assert psutil.Process(program.pid).memory_info().rss < 400_000_000
+    wait_until(lambda: status_of(url)["uptime_s"] > held["uptime_s"] + 3, what="three seconds more")
+    assert status_of(url)["outstanding"] <= 20_000_000 / 512
+    kafka.child.process.send_signal(signal.SIGCONT)
+    wait_until(
+        lambda: status_of(url)["acknowledged"] > held["acknowledged"] + held["outstanding"],
+        timeout_s=90,
+        what="more records than were held back",
+    )
+    program.signal(signal.SIGTERM)
+    assert program.wait(90) == 0
+    said = program.output().strip().splitlines()[-1]
+    acknowledged = int(said.split(" acknowledged")[0].rsplit(" ", 1)[1].replace(",", ""))
+    ends = log_offsets(servers.endpoints(), "transactions")
+    assert acknowledged == sum(end - first for first, end in ends.values())
+    assert " 0 failed" in said
