@@ -7,6 +7,7 @@ on, and ends an ingest session that blocks our writer. The main thread reads `vi
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -15,10 +16,12 @@ from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
 from rtp_workers.kafka.topic_watch import TopicView, TopicWatch
 from rtp_workers.postgres import blocking, control, ledger
-from rtp_workers.postgres.connection import Connection, connect
+from rtp_workers.postgres.connection import Connection, break_off, connect
 from rtp_workers.postgres.ledger import WrongGroupError
 
 LOOK_EVERY_S = 0.5
+# The server ends a statement of ours after 5 s; without any word for this long it is lost, though the socket is open.
+SILENT_S = 15.0
 STATEMENT_TIMEOUT = "-c statement_timeout=5s -c lock_timeout=5s"
 log = logs.get(__name__)
 
@@ -59,6 +62,7 @@ class ControlThread:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._writer_pid: int | None = None
+        self._asking_since: float | None = None
         self.view = View()
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
@@ -88,6 +92,14 @@ class ControlThread:
         """Says that our writer has been in one statement for long (None: it is not): see who blocks it."""
         self._writer_pid = backend_pid
 
+    def give_up_silent_session(self) -> None:
+        """Breaks the connection to PostgreSQL off where it has been silent for `SILENT_S`; another is made then."""
+        since, connection = self._asking_since, self._connection
+        if since is not None and connection is not None and time.monotonic() - since > SILENT_S:
+            self._asking_since = None
+            log.warning("silent_session_given_up", seconds=SILENT_S)
+            break_off(connection)
+
     def stop(self, timeout_s: float) -> None:
         """Ends the thread; it is a daemon, so one that hangs in a dead connection does not keep the process."""
         self._stopping.set()
@@ -107,12 +119,15 @@ class ControlThread:
 
     def _look(self) -> None:
         view = self._look_at_kafka(View(self.view.topic, self.view.seen, self.view.paused, self.view.paused_reason))
+        self._asking_since = time.monotonic()
         try:
             view = self._look_at_postgres(view)
         except WrongGroupError:
             raise
         except RtpError as error:
             view = self._postgres_away(view, error)
+        finally:
+            self._asking_since = None
         self.view = view
 
     def _postgres_away(self, view: View, error: RtpError) -> View:
@@ -132,6 +147,7 @@ class ControlThread:
     def _look_at_postgres(self, view: View) -> View:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._dsn, blocking.CONTROL_NAME, autocommit=True, options=STATEMENT_TIMEOUT)
+            self._asking_since = time.monotonic()
         pause = control.read_pause(self._connection)
         problems = dict(view.problems)
         if self._wanted and view.topic is not None and "kafka" not in problems:

@@ -10,7 +10,7 @@ does (throughput). When the writer is not free the open batch grows to its bound
 
 from __future__ import annotations
 
-import gc
+import threading
 import time
 from collections.abc import Callable
 
@@ -18,6 +18,7 @@ from rtp_workers import logs
 from rtp_workers.consumer.assembly import Assembler
 from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.consumer.control import ControlThread
+from rtp_workers.consumer.garbage import Garbage
 from rtp_workers.consumer.state import ConsumerState, Written
 from rtp_workers.consumer.writing import WritingThread
 from rtp_workers.endpoints import Endpoints
@@ -31,15 +32,17 @@ POLL_RECORDS = 5_000
 IDLE_POLL_S = 0.05
 # A write that takes this long is looked at: another ingest session may block it.
 STUCK_AFTER_S = 5.0
-# A write without any answer for this long has lost its server without noticing: the connection is broken off.
+# A write without any answer for this long has lost its server without noticing: the connection is broken off. It may
+# be on a slow line instead, so each time that it is broken off, it gets twice as long.
 ABANDON_AFTER_S = 60.0
+ABANDON_AFTER_AT_MOST_S = 960.0
 HELD_AFTER_S = 1.0
 REVOKE_FLUSH_S = 10.0
-STOP_S = 8.0
+# Together 12 s at most, which is what `rtp up` grants: last batch, writer (twice), group, control thread.
+LAST_WRITE_S = 4.0
+STOP_S = 1.5
+LEAVE_S = 3.5
 COMMIT_EVERY_S = 1.0
-# Python's collector runs after so many new containers and walks all that live; records are mostly containers, none
-# in a cycle. Left on, it doubles the time per record (measured: headers() 1.8 us against 0.5 us).
-COLLECT_EVERY_S = 30.0
 log = logs.get(__name__)
 
 
@@ -61,6 +64,7 @@ class ConsumerLoop:
         self._endpoints = endpoints
         self._state = state
         self._stop = False
+        self._garbage = Garbage()
 
     def stop(self) -> None:
         """Asks the loop to end; safe in a signal handler."""
@@ -73,15 +77,14 @@ class ConsumerLoop:
             ConfigError: the ledger belongs to another group, or settings are wrong.
         """
         dsn = self._endpoints.need("postgres_ingest_dsn")
-        gc.freeze()
-        gc.disable()
+        self._garbage.take_over()
         control = ControlThread(self._endpoints, self._settings.topic, self._settings.group_id, dsn)
         try:
             while not self._stop and not until(self._state):
                 topic_id = self._await_topic(control)
                 if topic_id is None:
                     continue
-                session = Session(self._settings, self._endpoints, self._state, control, topic_id)
+                session = Session(self._settings, self._endpoints, self._state, control, self._garbage, topic_id)
                 try:
                     session.run(lambda: self._stop or until(self._state))
                 except TopicChangedError as error:
@@ -90,12 +93,14 @@ class ConsumerLoop:
                     session.close()
         finally:
             control.stop(STOP_S)
-            gc.enable()
+            self._garbage.hand_back()
 
     def _await_topic(self, control: ControlThread) -> str | None:
         _raise_failure(control.failure)
+        self._garbage.collect_when_due()
+        control.give_up_silent_session()
         view = control.view
-        self._state.problems = dict(view.problems) or ({} if view.seen else {"kafka": "not reached yet"})
+        _note_problems(self._state, dict(view.problems) or ({} if view.seen else {"kafka": "not reached yet"}))
         if view.topic is None or "kafka" in view.problems:
             time.sleep(IDLE_POLL_S)
             return None
@@ -111,9 +116,11 @@ class Session:
         endpoints: Endpoints,
         state: ConsumerState,
         control: ControlThread,
+        garbage: Garbage,
         topic_id: str,
     ) -> None:
         self._settings, self._state, self._control, self._topic_id = settings, state, control, topic_id
+        self._garbage = garbage
         self._assignment = Assignment()
         writer = BatchWriter(endpoints.need("postgres_ingest_dsn"), Failpoint.parse(settings.failpoint))
         self._writer = writer
@@ -122,8 +129,8 @@ class Session:
         self._held = False
         self._uncommitted: dict[int, int] = {}
         self._commit_due_at = 0.0
-        self._collect_due_at = 0.0
-        self._aborted_at = 0.0
+        self._abandon_after_s = ABANDON_AFTER_S
+        self._closing = False
         state.topic_id, state.positions, state.settled_at, state.rebalances = topic_id, {}, None, 0
         limits = ConsumerLimits(
             settings.consumer_queue_bytes, settings.consumer_session_timeout_s, settings.consumer_max_poll_interval_s
@@ -154,16 +161,25 @@ class Session:
 
     def close(self) -> None:
         """Writes what has been handed over, drops the rest, and leaves the group; ends within seconds."""
-        self._writing.wait_idle(STOP_S if self._writing.problem is None else 0.0)
+        self._closing = True
+        self._writing.wait_idle(LAST_WRITE_S if self._writing.problem is None else 0.0)
         self._take_outcomes()
         self._writing.stop(STOP_S)
+        self._assignment.given_up(self._assignment.owned)
+        # The client waits a minute for a Kafka that does not answer. Where we don't, the group's session times out.
+        leaving = threading.Thread(target=self._leave, name="leaving", daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_S)
+        if leaving.is_alive():
+            log.warning("group_not_left", topic=self._settings.topic, reason=f"no answer from Kafka in {LEAVE_S:g} s")
+        log.info("consumer_stopped", topic=self._settings.topic, inserted=self._state.totals.inserted)
+
+    def _leave(self) -> None:
         try:
             self._consumer.commit(self._uncommitted, wait=True)
         except RtpError as error:
             log.info("offsets_not_shown_in_kafka", reason=str(error))
-        self._assignment.given_up(self._assignment.owned)
         self._consumer.close()
-        log.info("consumer_stopped", topic=self._settings.topic, inserted=self._state.totals.inserted)
 
     # What happens between two polls
 
@@ -174,7 +190,8 @@ class Session:
         self._open_partitions()
         self._watch_writer()
         self._commit_for_display()
-        self._collect_garbage()
+        self._control.give_up_silent_session()
+        self._garbage.collect_when_due()
         self._update_state()
         topic = self._control.view.topic
         if topic is not None and topic.topic_id != self._topic_id:
@@ -184,6 +201,7 @@ class Session:
         while self._writing.outcomes:
             outcome = self._writing.outcomes.popleft()
             if isinstance(outcome, Written):
+                self._abandon_after_s = ABANDON_AFTER_S
                 self._state.wrote(outcome)
                 self._uncommitted.update({number: span[1] for number, span in outcome.spans.items()})
             else:
@@ -199,6 +217,8 @@ class Session:
     def _open_partitions(self) -> None:
         assignment = self._assignment
         if not assignment.pending:
+            # What was asked for a partition that has left us must not be asked again and again, nor be a problem here.
+            self._control.want_offsets({})
             return
         found = self._control.take_offsets()
         offsets = {
@@ -219,8 +239,8 @@ class Session:
     def _watch_writer(self) -> None:
         busy_s = self._writing.busy_s
         self._control.writer_is_stuck(self._writer.backend_pid if busy_s > STUCK_AFTER_S else None)
-        if busy_s > ABANDON_AFTER_S and time.monotonic() - self._aborted_at > ABANDON_AFTER_S:
-            self._aborted_at = time.monotonic()
+        if busy_s > self._abandon_after_s:
+            self._abandon_after_s = min(2 * self._abandon_after_s, ABANDON_AFTER_AT_MOST_S)
             log.warning("write_abandoned", seconds=round(busy_s))
             self._writer.abort()
 
@@ -234,18 +254,18 @@ class Session:
             except RtpError as error:
                 log.debug("offsets_not_shown_in_kafka", reason=str(error))
 
-    def _collect_garbage(self) -> None:
-        now = time.monotonic()
-        if now >= self._collect_due_at:
-            self._collect_due_at = now + COLLECT_EVERY_S
-            gc.collect()
-
     def _update_state(self) -> None:
         view, state = self._control.view, self._state
         problems = dict(view.problems)
+        busy_s = self._writing.busy_s
         if self._writing.problem is not None:
             problems["postgres"] = self._writing.problem
-        state.problems = problems
+        elif busy_s > STUCK_AFTER_S:
+            problems["postgres"] = (
+                f"a batch has been on its way into PostgreSQL for {busy_s:.0f} s: a lock, a full disk or a slow line; "
+                "pg_stat_activity shows what it waits for"
+            )
+        _note_problems(state, problems)
         state.retries = self._writing.retries
         state.unknown_fields, state.careful_records = self._assembler.unknown_fields, self._assembler.careful
         state.assigned = self._assignment.owned
@@ -325,7 +345,7 @@ class Session:
 
     def _on_revoked(self, partitions: list[int]) -> None:
         log.info("partitions_revoked", topic=self._settings.topic, partitions=partitions)
-        if self._writing.problem is None and self._writing.wait_free(REVOKE_FLUSH_S):
+        if not self._closing and self._writing.problem is None and self._writing.wait_free(REVOKE_FLUSH_S):
             self._submit()
             self._writing.wait_idle(REVOKE_FLUSH_S)
         self._give_up(partitions)
@@ -342,6 +362,15 @@ class Session:
             self._assignment.reset()
         for partition in partitions:
             self._state.positions.pop(partition, None)
+
+
+def _note_problems(state: ConsumerState, problems: dict[str, str]) -> None:
+    """Keeps what is wrong for the API, and logs what has come or gone."""
+    for where in problems.keys() - state.problems.keys():
+        log.warning("problem", where=where, reason=problems[where])
+    for where in state.problems.keys() - problems.keys():
+        log.info("problem_over", where=where)
+    state.problems = problems
 
 
 def _raise_failure(failure: BaseException | None) -> None:

@@ -132,6 +132,9 @@ class WritingThread:
             started = time.monotonic()
             self._busy_since = started
             try:
+                if backoff.tries:
+                    # Outside a transaction: with Kafka away, no rows are written again and again to be rolled back.
+                    batch.confirm()
                 counts = self._once(batch, in_doubt)
             except (LedgerMovedError, TopicReplacedError) as error:
                 self.outcomes.append(Overtaken(batch, str(error)))

@@ -40,6 +40,8 @@ def client_options(endpoints: Endpoints, client_id: str, **options: Any) -> dict
         "logger": logging.getLogger("librdkafka"),
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
+        # Behind a proxy that accepts for a broker that is away, it would log 20 lines a second.
+        "log.connection.close": False,
         **ours,
         **endpoints.kafka_options,
     }

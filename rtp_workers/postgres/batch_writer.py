@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -17,7 +16,7 @@ from typing import Protocol
 
 from psycopg2.extras import execute_values
 
-from rtp_workers.errors import RecordError, TransientError
+from rtp_workers.errors import RecordError, RtpError, TransientError
 from rtp_workers.failpoints import Failpoint
 from rtp_workers.postgres import ledger
 from rtp_workers.postgres.batch import Batch, Counts, DeadLetter, KafkaRecord
@@ -27,6 +26,7 @@ from rtp_workers.postgres.connection import (
     Connection,
     ConnectionLostError,
     Cursor,
+    break_off,
     connect,
     translated,
 )
@@ -144,10 +144,8 @@ class BatchWriter:
     def abort(self) -> None:
         """Breaks the connection from another thread, so that a write that hangs ends with ConnectionLostError."""
         connection = self._connection
-        if connection is None or connection.closed:
-            return
-        with socket.socket(fileno=socket.dup(connection.fileno())) as handle:
-            handle.shutdown(socket.SHUT_RDWR)
+        if connection is not None:
+            break_off(connection)
 
     def close(self) -> None:
         """Closes the connection; the next write opens another."""
@@ -157,12 +155,19 @@ class BatchWriter:
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            connection = connect(self._dsn, WRITER_NAME, autocommit=True)
-            with translated("prepare the staging table"), connection.cursor() as cursor:
-                cursor.execute(_PREPARE_STAGING)
-            connection.autocommit = False
-            self._connection = connection
+            # Known before it is prepared, so that `abort` reaches it: a lock may hold up the preparation, too.
+            self._connection = connect(self._dsn, WRITER_NAME, autocommit=True)
+            try:
+                self._prepare(self._connection)
+            except RtpError:
+                self.close()
+                raise
         return self._connection
+
+    def _prepare(self, connection: Connection) -> None:
+        with translated("prepare the staging table"), connection.cursor() as cursor:
+            cursor.execute(_PREPARE_STAGING)
+            connection.autocommit = False
 
     def _try_fast(self, batch: Batch) -> dict[int, Counts] | None:
         """Returns None where the batch needs staging: a repeated id, or a value that only PostgreSQL refuses."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -75,6 +77,16 @@ def connect(dsn: str, application_name: str, *, autocommit: bool = False, option
         raise translate(error, f"connect to PostgreSQL at {given.get('host')}:{given.get('port', 5432)}") from error
     connection.autocommit = autocommit
     return connection
+
+
+def break_off(connection: Connection) -> None:
+    """Breaks a connection; safe from another thread, whose call that hangs in it ends with ConnectionLostError."""
+    try:
+        descriptor = socket.dup(connection.fileno())
+    except (psycopg2.InterfaceError, OSError):
+        return  # closed meanwhile
+    with socket.socket(fileno=descriptor) as handle, contextlib.suppress(OSError):  # the other side was quicker
+        handle.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
