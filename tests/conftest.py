@@ -10,6 +10,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def servers(session_folder: Path) -> Iterator[EmbeddedServers]:
     pair.start()
     try:
         assert pair.postgres is not None
-        _make_template(pair.postgres)
+        make_template(pair.postgres)
         yield pair
     finally:
         pair.stop()
@@ -106,16 +107,8 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def stack(servers: EmbeddedServers, home: Path) -> Iterator[Stack]:
     """A cloned database and a new topic on the session's servers."""
-    assert servers.postgres is not None
-    mark = secrets.token_hex(4)
-    database, topic = f"rtp_{mark}", f"transactions-{mark}"
-    clone_database(servers.postgres, database)
-    endpoints = endpoints_of(servers, database)
-    ensure_topic(endpoints, topic)
-    wait_until(lambda: _has_leaders(endpoints, topic), what=f"a leader for each partition of {topic}")
-    yield make_stack(endpoints, topic, home)
-    delete_topic(endpoints, topic)
-    _as_superuser(servers.postgres, f'drop database "{database}" with (force)')
+    with stack_on(servers, home) as made:
+        yield made
 
 
 @pytest.fixture
@@ -132,6 +125,21 @@ def start_rtp(home: Path) -> Iterator[StartRtp]:
     yield start
     for program in started:
         program.kill()
+
+
+@contextmanager
+def stack_on(servers: EmbeddedServers, home: Path) -> Iterator[Stack]:
+    """A cloned database and a new topic on these servers, removed at the end."""
+    assert servers.postgres is not None
+    mark = secrets.token_hex(4)
+    database, topic = f"rtp_{mark}", f"transactions-{mark}"
+    clone_database(servers.postgres, database)
+    endpoints = endpoints_of(servers, database)
+    ensure_topic(endpoints, topic)
+    wait_until(lambda: _has_leaders(endpoints, topic), what=f"a leader for each partition of {topic}")
+    yield make_stack(endpoints, topic, home)
+    delete_topic(endpoints, topic)
+    _as_superuser(servers.postgres, f'drop database "{database}" with (force)')
 
 
 def small_servers(home: Path, sasl: SaslUser | None = None) -> EmbeddedServers:
@@ -193,7 +201,8 @@ def _has_leaders(endpoints: Endpoints, topic: str) -> bool:
         return False
 
 
-def _make_template(postgres: PostgresServer) -> None:
+def make_template(postgres: PostgresServer) -> None:
+    """Makes the migrated database that every test's own is cloned from."""
     names = (roles.OWNER, roles.INGEST, roles.READ)
     given = {name: SecretStr(passwords.ensure(postgres.home, password_name(name))) for name in names}
     roles.bootstrap(postgres.superuser_dsn, given, database=TEMPLATE, dagster_database=None)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from rtp_workers.postgres.connection import connect
+from tests.balanced import always_balanced
 from tests.conftest import Stack, StartRtp
 from tests.reading import assert_balanced, ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce
@@ -19,50 +16,6 @@ from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
 RECORDS = 3_000
-BALANCE = """
-select (select count(*) from transactions) - coalesce(sum(inserted), 0) as rows_off,
-       (select count(*) from dead_letters) - coalesce(sum(dead_lettered), 0) as letters_off,
-       coalesce(sum(next_offset - first_offset - inserted - duplicates - dead_lettered - skipped), 0) as offsets_off
-from ingest_ledger
-"""
-
-
-class BalanceReader:
-    """A concurrent reader that looks at the ledger and the tables, snapshot after snapshot."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.unbalanced: list[object] = []
-        self.looks = 0
-        self._stopping = threading.Event()
-        self._connection = connect(stack.endpoints.need("postgres_read_dsn"), "rtp-test-reader", autocommit=True)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(0.01):
-            with self._connection.cursor() as cursor:
-                cursor.execute(BALANCE)
-                row = cursor.fetchone()
-                self.looks += 1
-                if row is None or any(row):
-                    self.unbalanced.append(row)
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join()
-        self._connection.close()
-
-
-@contextmanager
-def always_balanced(stack: Stack) -> Iterator[None]:
-    """Checks that no snapshot taken meanwhile was unbalanced."""
-    reader = BalanceReader(stack)
-    try:
-        yield
-    finally:
-        reader.stop()
-    assert reader.looks > 0
-    assert reader.unbalanced == []
 
 
 def _fill(stack: Stack, records: int = RECORDS, start: int = 0) -> None:

@@ -1,0 +1,378 @@
+"""Kafka and PostgreSQL killed, frozen, slowed, cut off and filled up under load: the consumer outlives it all.
+
+Whatever Kafka has acknowledged is stored, each record once; no snapshot is ever unbalanced; nobody restarts anything
+but the server that was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from psycopg2.extensions import parse_dsn
+
+from rtp_workers.errors import TransientError
+from rtp_workers.kafka.record_producer import RECORD_OVERHEAD_BYTES, RecordProducer, record_headers
+from rtp_workers.kafka.topics import PARTITIONS, delete_records, log_offsets
+from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.local.postgres_server import PostgresServer
+from rtp_workers.postgres import roles
+from rtp_workers.postgres.connection import Connection, connect
+from tests.balanced import always_balanced
+from tests.conftest import Stack, StartRtp, stack_on
+from tests.faulty_servers import FaultyServers, faulty_servers
+from tests.feed import Feed, fed
+from tests.programs import RunningProgram, run_rtp
+from tests.reading import assert_balanced, ledger_sums, query, rows_by_id, wait_for_ledger
+from tests.records import body, produce
+from tests.waiting import wait_until
+
+FROZEN_S = 20.0
+SLOW = {"delay_s": 0.3, "bytes_per_s": 60_000.0}
+START_S = 90.0
+KAFKA_AWAY = '"where": "kafka"'
+RECORDS = 2_000
+INSERT = """
+insert into transactions (transaction_id, occurred_at, amount, source, kafka_partition, kafka_offset)
+values (%s, now(), 1, 'other', 0, 0)
+"""
+SEEN_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def faulty(session_folder: Path) -> Iterator[FaultyServers]:
+    """One pair for every test here."""
+    with faulty_servers(session_folder / "faulty") as found:
+        yield found
+
+
+@pytest.fixture
+def stack(faulty: FaultyServers, home: Path) -> Iterator[Stack]:
+    """A database and a topic on the faulty pair."""
+    with stack_on(faulty.pair, home) as made:
+        yield made
+        faulty.mend()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a fault has at hand: the servers, the test's stack, and what runs on it."""
+
+    servers: FaultyServers
+    stack: Stack
+    consumer: RunningProgram
+    feed: Feed
+
+    def told(self, event: str) -> Callable[[], bool]:
+        """Returns the condition that the consumer logs `event` from now on."""
+        before = self.consumer.output().count(event)
+        return lambda: self.consumer.output().count(event) > before
+
+    def stored(self, more: int) -> Callable[[], bool]:
+        """Returns the condition that `more` rows have arrived from now on."""
+        before = ledger_sums(self.stack)["inserted"]
+        return lambda: ledger_sums(self.stack)["inserted"] >= before + more
+
+
+def restarted(
+    server: Callable[[FaultyServers], KafkaServer | PostgresServer], number: signal.Signals, event: str
+) -> Callable[[Scene], None]:
+    """Kills a server, waits until the consumer says so, and starts it again."""
+
+    def fault(scene: Scene) -> None:
+        told = scene.told(event)
+        scene.servers.signal(server(scene.servers), number)
+        wait_until(told, SEEN_S, event)
+        scene.servers.start_again(server(scene.servers))
+
+    return fault
+
+
+def kafka_frozen(scene: Scene) -> None:
+    scene.servers.signal(scene.servers.kafka, signal.SIGSTOP)
+    time.sleep(FROZEN_S)
+    scene.servers.signal(scene.servers.kafka, signal.SIGCONT)
+
+
+def kafka_half_open(scene: Scene) -> None:
+    told = scene.told(KAFKA_AWAY)
+    scene.servers.kafka_proxy.half_open()
+    wait_until(told, SEEN_S, "the consumer's word that Kafka does not answer")
+    scene.servers.kafka_proxy.heal()
+
+
+def kafka_slow(scene: Scene) -> None:
+    stored = scene.stored(200)
+    scene.servers.kafka_proxy.slow(**SLOW)
+    wait_until(stored, SEEN_S, "rows through a slow line")
+    scene.servers.kafka_proxy.heal()
+
+
+def postgres_slow(scene: Scene) -> None:
+    stored = scene.stored(200)
+    scene.servers.postgres_proxy.slow(**SLOW)
+    wait_until(stored, SEEN_S, "rows through a slow line")
+    scene.servers.postgres_proxy.heal()
+
+
+def postgres_cut(scene: Scene) -> None:
+    told = scene.told("write_failed")
+    scene.servers.postgres_proxy.refuse()
+    scene.servers.postgres_proxy.cut()
+    wait_until(told, SEEN_S, "a failed write")
+    scene.servers.postgres_proxy.heal()
+
+
+def postgres_full(scene: Scene) -> None:
+    """Another program takes every connection that there is, and the consumer's are ended."""
+    told = scene.told("write_failed")
+    with ExitStack() as held:
+        wait_until(lambda: _takes_connections(scene, held), SEEN_S, "every connection taken")
+        wait_until(told, SEEN_S, "a failed write")
+
+
+def _takes_connections(scene: Scene, held: ExitStack) -> bool:
+    """Takes what is free, ends the ingest role's sessions, and takes those too; returns whether none is left."""
+    dsn = scene.stack.endpoints.need("postgres_dsn")
+    superuser = connect(scene.servers.postgres.superuser_dsn, "rtp-test", autocommit=True)
+    try:
+        for _ in range(40):
+            try:
+                held.callback(connect(dsn, "rtp-test-hog").close)
+            except TransientError:
+                break
+        with superuser.cursor() as cursor:
+            cursor.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", (roles.INGEST,))
+            return cursor.rowcount == 0
+    finally:
+        superuser.close()
+
+
+FAULTS: dict[str, Callable[[Scene], None]] = {
+    "kafka killed": restarted(lambda servers: servers.kafka, signal.SIGKILL, KAFKA_AWAY),
+    "kafka frozen": kafka_frozen,
+    "kafka half-open": kafka_half_open,
+    "kafka slow": kafka_slow,
+    "postgres stopped immediately": restarted(lambda servers: servers.postgres, signal.SIGQUIT, "write_failed"),
+    "postgres killed": restarted(lambda servers: servers.postgres, signal.SIGKILL, "write_failed"),
+    "postgres slow": postgres_slow,
+    "postgres cut off": postgres_cut,
+    "postgres full of connections": postgres_full,
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_kafka_acknowledged_is_stored_once(
+    faulty: FaultyServers, stack: Stack, start_rtp: StartRtp, name: str
+) -> None:
+    env = {**faulty.proxied(stack), "RTP_CONSUMER_BATCH_ROWS": "500"}
+    with always_balanced(stack), fed(stack) as feed:
+        consumer = start_rtp("consume", "--no-api", env=env)
+        wait_until(lambda: ledger_sums(stack)["inserted"] > 0, START_S, "the first rows")
+        FAULTS[name](Scene(faulty, stack, consumer, feed))
+        feed.assert_stored_once()
+    assert consumer.running()
+    assert "Traceback" not in consumer.output()
+
+
+def test_a_stop_while_postgres_is_away_is_quick_and_loses_nothing(
+    faulty: FaultyServers, stack: Stack, start_rtp: StartRtp
+) -> None:
+    """Every batch is full then, one of them half-way into the writer's hands."""
+    produce(stack, [body(f"t-{number}") for number in range(2_000)])
+    env = {**faulty.proxied(stack), "RTP_CONSUMER_BATCH_ROWS": "100"}
+    faulty.postgres_proxy.slow(**SLOW)
+    consumer = start_rtp("consume", "--no-api", env=env)
+    wait_until(lambda: ledger_sums(stack)["inserted"] > 0, START_S, "the first rows")
+    faulty.postgres_proxy.refuse()
+    faulty.postgres_proxy.cut()
+    wait_until(lambda: "write_failed" in consumer.output(), SEEN_S, "a failed write")
+    consumer.signal(signal.SIGTERM)
+    assert consumer.wait(60) == 0
+    assert seconds_between(consumer, "partitions_revoked", "consumer_stopped") < 8
+    faulty.postgres_proxy.heal()
+    assert_balanced(stack)
+    start_rtp("consume", "--no-api", env=env)
+    wait_for_ledger(stack)
+    assert len(rows_by_id(stack)) == 2_000
+
+
+def test_a_stop_while_kafka_is_frozen_ends_within_the_grace_period(
+    faulty: FaultyServers, stack: Stack, start_rtp: StartRtp
+) -> None:
+    with fed(stack) as feed:
+        consumer = start_rtp("consume", "--no-api", env=stack.env)
+        wait_until(lambda: ledger_sums(stack)["inserted"] > 0, START_S, "the first rows")
+        faulty.signal(faulty.kafka, signal.SIGSTOP)
+        try:
+            consumer.signal(signal.SIGTERM)
+            assert consumer.wait(45) == 0
+        finally:
+            faulty.signal(faulty.kafka, signal.SIGCONT)
+        start_rtp("consume", "--no-api", env=stack.env)
+        feed.assert_stored_once()
+
+
+def test_a_database_session_that_never_answers_is_given_up(
+    faulty: FaultyServers, stack: Stack, start_rtp: StartRtp
+) -> None:
+    """The server process behind the control thread is frozen: its socket stays open, none of its timeouts fires."""
+    consumer = start_rtp("consume", "--no-api", env=stack.env)
+    wait_until(lambda: "partitions_opened" in consumer.output(), START_S, "the consumer's start")
+    sessions = "select pid from pg_stat_activity where application_name = %s and datname = current_database()"
+    backend = query(stack, sessions, "rtp-consumer-control")[0]["pid"]
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        assert run_rtp("pause", "--reason", "test", env=stack.env).returncode == 0
+        wait_until(lambda: '"event": "paused"' in consumer.output(), SEEN_S, "the pause, seen over another session")
+    finally:
+        os.kill(backend, signal.SIGCONT)
+
+
+def test_holes_are_the_trouble_of_whoever_has_the_partition(
+    faulty: FaultyServers, stack: Stack, start_rtp: StartRtp
+) -> None:
+    for number in range(PARTITIONS):
+        produce(stack, [body(f"t-{number}-{index}") for index in range(3)], kafka_partition=number)
+    run_rtp("consume", "--no-api", "--until-idle", "1s", env=stack.env)
+    for number in range(PARTITIONS):
+        produce(stack, [body(f"u-{number}-{index}") for index in range(3)], kafka_partition=number)
+    delete_records(stack.endpoints, stack.topic, dict.fromkeys(range(PARTITIONS), 5))
+    start_rtp("consume", env=stack.env)
+    wait_until(lambda: holes_told(stack) == PARTITIONS, START_S, "a hole in each partition")
+    start_rtp("consume", "--no-api", env=stack.env)
+    wait_until(lambda: holes_told(stack) == PARTITIONS // 2, START_S, "half of them handed over")
+    assert run_rtp("resume", "--accept-holes", env=stack.env).returncode == 0
+    wait_for_ledger(stack)
+    assert ledger_sums(stack)["skipped"] == 2 * PARTITIONS
+
+
+def test_a_deadlock_with_another_writer_is_retried(faulty: FaultyServers, stack: Stack, start_rtp: StartRtp) -> None:
+    """Two writers, the same ids, opposite order: PostgreSQL ends the consumer's transaction, not the other."""
+    last = 499
+    produce(stack, [body(f"t-{number}") for number in range(last + 1)])
+    other = superuser_of(faulty, stack)
+    with other, other.cursor() as cursor, impatient_consumer(faulty):
+        cursor.execute("set deadlock_timeout = '1h'")
+        cursor.execute(INSERT, (f"t-{last}",))
+        consumer = start_rtp("consume", "--no-api", env=stack.env)
+        waits = "select 1 from pg_stat_activity where application_name = 'rtp-consumer' and wait_event_type = 'Lock'"
+        wait_until(lambda: query(stack, waits, dsn="postgres_ingest_dsn"), START_S, "the consumer, waiting for the id")
+        cursor.execute(INSERT, (f"t-{last - 1}",))
+        other.rollback()
+    other.close()
+    wait_for_ledger(stack)
+    assert "deadlock" in consumer.output()
+    assert len(rows_by_id(stack)) == last + 1
+    assert ledger_sums(stack)["inserted"] == last + 1
+
+
+def test_a_poll_interval_exceeded_loses_the_partitions_and_nothing_else(
+    faulty: FaultyServers, stack: Stack, start_rtp: StartRtp
+) -> None:
+    """A share is taken away while PostgreSQL crawls: the consumer waits for its batch for longer than Kafka allows."""
+    produce(stack, [body(f"t-{number}") for number in range(RECORDS)])
+    env = {**faulty.proxied(stack), "RTP_CONSUMER_MAX_POLL_INTERVAL_S": "10", "RTP_CONSUMER_SESSION_TIMEOUT_S": "6"}
+    with always_balanced(stack):
+        faulty.postgres_proxy.slow(0.01, 20_000)
+        crawling = start_rtp("consume", "--no-api", env=env)
+        wait_until(lambda: "partitions_opened" in crawling.output(), START_S, "its start")
+        start_rtp("consume", "--no-api", env=stack.env)
+        wait_until(lambda: "partitions_lost" in crawling.output(), SEEN_S, "its partitions, lost")
+        faulty.postgres_proxy.heal()
+        wait_for_ledger(stack)
+    assert len(rows_by_id(stack)) == RECORDS
+    assert crawling.running()
+
+
+def test_a_platform_killed_whole_converges_in_any_order_of_starting(
+    faulty: FaultyServers, stack: Stack, start_rtp: StartRtp
+) -> None:
+    with always_balanced(stack), fed(stack) as feed:
+        killed = start_rtp("consume", "--no-api", env=stack.env)
+        wait_until(lambda: ledger_sums(stack)["inserted"] > 0, START_S, "the first rows")
+        for server in (faulty.postgres, faulty.kafka):
+            faulty.signal(server, signal.SIGKILL)
+        killed.kill()
+        consumer = start_rtp("consume", "--no-api", env=stack.env)
+        wait_until(lambda: KAFKA_AWAY in consumer.output(), START_S, "the consumer, alone")
+        faulty.start_again(faulty.postgres)
+        faulty.start_again(faulty.kafka)
+        feed.assert_stored_once()
+
+
+def test_a_full_send_queue_holds_the_sender_back_and_drops_nothing(faulty: FaultyServers, stack: Stack) -> None:
+    queue_bytes = 4_000_000
+    producer = RecordProducer(stack.endpoints, stack.topic, "rtp-test", queue_bytes=queue_bytes)
+    headers = record_headers("live")
+    values = [body(f"q-{number}") for number in range(20_000)]
+    producer.send_many(values[:1], [None], headers)
+    producer.flush(60)
+    held_back_s: list[float] = []
+
+    def send() -> None:
+        producer.send_many(values[1:], [None] * (len(values) - 1), headers, while_waiting=held_back_s.append)
+        producer.flush(120)
+
+    sender = threading.Thread(target=send)
+    faulty.signal(faulty.kafka, signal.SIGSTOP)
+    try:
+        sender.start()
+        wait_until(lambda: held_back_s and held_back_s[-1] > 2, SEEN_S, "the sender, held back")
+        assert producer.outstanding <= queue_bytes // RECORD_OVERHEAD_BYTES
+        waiting = producer.outstanding
+    finally:
+        faulty.signal(faulty.kafka, signal.SIGCONT)
+    sender.join(120)
+    assert waiting < len(values)
+    assert producer.acknowledged == len(values)
+    assert sum(end for _, end in log_offsets(stack.endpoints, stack.topic).values()) == len(values)
+    producer.close()
+
+
+def holes_told(stack: Stack) -> int:
+    """Returns how many holes the consumer's readiness complains of."""
+    try:
+        with urllib.request.urlopen(f"{stack.endpoints.need('consumer_url')}/health/ready", timeout=10):
+            return 0
+    except urllib.error.HTTPError as error:
+        return error.read().decode().count("deleted by retention")
+    except OSError:
+        return 0
+
+
+def superuser_of(faulty: FaultyServers, stack: Stack) -> Connection:
+    """Returns a superuser's connection to the test's database."""
+    database = parse_dsn(stack.endpoints.need("postgres_dsn"))["dbname"]
+    return connect(roles.with_database(faulty.postgres.superuser_dsn, database), "rtp-test")
+
+
+@contextmanager
+def impatient_consumer(faulty: FaultyServers) -> Iterator[None]:
+    """Makes PostgreSQL look for a deadlock on behalf of the consumer first."""
+    superuser = connect(faulty.postgres.superuser_dsn, "rtp-test", autocommit=True)
+    with superuser.cursor() as cursor:
+        cursor.execute(f"alter role {roles.INGEST} set deadlock_timeout = '5s'")
+        try:
+            yield
+        finally:
+            cursor.execute(f"alter role {roles.INGEST} reset deadlock_timeout")
+            superuser.close()
+
+
+def seconds_between(program: RunningProgram, first: str, then: str) -> float:
+    """Returns the time between the first two log lines of these events."""
+    lines = [json.loads(line) for line in program.output().splitlines() if line.startswith("{")]
+    at = [next(line["timestamp"] for line in lines if line["event"] == event) for event in (first, then)]
+    return (datetime.fromisoformat(at[1]) - datetime.fromisoformat(at[0])).total_seconds()
