@@ -25,6 +25,7 @@ START_TIMEOUT_S = 15.0
 MAX_CONNECTIONS = 4_000
 SPARE_DESCRIPTORS = 128  # kept for Kafka, files and the listening socket
 MAX_HEAD_BYTES = 32_768
+FEED_PATH = "/events"
 
 log = logs.get(__name__)
 
@@ -78,6 +79,13 @@ class BoundedProtocol(H11Protocol):
             pass  # an answer had begun already: closing is all that is left
         self.transport.close()
 
+    def shutdown(self) -> None:
+        """Lets an answer under way end when the server stops, but for a live feed, which never would."""
+        if self.scope is not None and self.scope["path"] == FEED_PATH:
+            self.transport.close()
+        else:
+            super().shutdown()
+
     def pause_writing(self) -> None:
         """Starts the clock for a client that does not read."""
         super().pause_writing()
@@ -127,6 +135,7 @@ class WebServer:
             loop="asyncio",
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,

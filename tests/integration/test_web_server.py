@@ -23,7 +23,7 @@ from rtp_workers.settings import ProducerSettings, load
 from rtp_workers.web.api import ApiParts, new_api
 from rtp_workers.web.events import EventFeed
 from rtp_workers.web.guard import GuardRules, rules_of
-from rtp_workers.web.server import BoundedProtocol, WebServer
+from rtp_workers.web.server import GRACE_S, BoundedProtocol, WebServer
 from tests.waiting import wait_until
 
 HOST = "127.0.0.1"
@@ -248,6 +248,15 @@ def test_the_number_of_open_pages_is_bounded(server: WebServer) -> None:
         lines = page.iter_lines()
         assert [next(lines) for _ in range(3)] == ["retry: 1000", "", 'data: {"fine":true}']
     wait_until(lambda: _streams(url), what="room after the pages were closed")
+
+
+def test_an_open_page_does_not_hold_up_a_stop(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(GuardRules()) as server, httpx.stream("GET", f"http://{HOST}:{server.port}/events") as page:
+        assert page.status_code == 200
+        started_s = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started_s < GRACE_S
+    assert not caplog.records
 
 
 def _streams(url: str) -> bool:
