@@ -37,6 +37,15 @@ mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
 """
 _TERMINATE = "mutation ($id: String!) { terminateRun(runId: $id) { __typename ... on PythonError { message } } }"
+_FAILURES = """
+query ($id: ID!) { logsForRun(runId: $id, limit: 1000) { ... on EventConnection { events {
+    ... on ExecutionStepFailureEvent { stepKey error { message } failureMetadata { description } }
+    ... on RunFailureEvent { message } } } } }
+"""
+_START_SENSOR = """
+mutation ($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) { __typename
+    ... on PythonError { message } } }
+"""
 _STOP_SENSOR = "mutation ($id: String!) { stopSensor(id: $id) { __typename ... on PythonError { message } } }"
 _GRAPH = "{ assetNodes { assetKey { path } dependencyKeys { path } isMaterializable kinds } }"
 
@@ -65,6 +74,11 @@ class DagsterUi:
         """Turns a sensor off."""
         assert self.ask(_STOP_SENSOR, id=self.sensors()[name]["id"])["stopSensor"]["__typename"] == "Sensor"
 
+    def start_sensor(self, name: str) -> None:
+        """Turns a sensor on."""
+        found = self.ask(_START_SENSOR, sensor={**REPOSITORY, "sensorName": name})["startSensor"]
+        assert found["__typename"] == "Sensor", found
+
     def graph(self) -> dict[str, Any]:
         """Returns the asset graph's nodes by name."""
         return {node["assetKey"]["path"][0]: node for node in self.ask(_GRAPH)["assetNodes"]}
@@ -86,6 +100,13 @@ class DagsterUi:
             return status if status in ENDED else None
 
         return str(wait_until(ended, timeout_s, f"the end of run {run_id}"))
+
+    def must_succeed(self, run_id: str, timeout_s: float = 240.0) -> None:
+        """Waits until the run has ended; fails with what its steps said where it did not succeed."""
+        status = self.wait_for(run_id, timeout_s)
+        if status != "SUCCESS":
+            events = self.ask(_FAILURES, id=run_id)["logsForRun"]["events"]
+            raise AssertionError(f"run {run_id} ended as {status}: {[event for event in events if event]}")
 
     def launch(self, job: str, run_config: dict[str, Any] | None = None) -> str:
         """Launches a run as the launchpad does, and returns its id."""

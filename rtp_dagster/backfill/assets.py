@@ -14,9 +14,11 @@ from rtp_dagster.platform import Platform
 from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport, load_file
 from rtp_workers.batch.source_file import find_files
 from rtp_workers.errors import ConfigError, RtpError, TransientError
+from rtp_workers.postgres.csv_loads import LoadRunningError
 from rtp_workers.settings import DagsterSettings
 
 SHOW_EVERY_S = 10.0
+LOCKED_RETRIES, LOCKED_WAIT_S = 20, 15.0  # another loader may need minutes for the file
 
 
 class BackfillConfig(dg.Config):
@@ -40,7 +42,7 @@ def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform:
     """Loads the files one after another; each goes on where an earlier run ended.
 
     A cancelled run stores what Kafka has acknowledged, and ends. A file that fails does not hold up the others; the
-    run fails after them. What passes by itself (Kafka away, another loader on the file) is retried.
+    run fails after them. What passes by itself is retried; where only another loader is on the file, for minutes.
     """
     settings = platform.settings()
     reports: list[LoadReport] = []
@@ -60,9 +62,7 @@ def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform:
                 context.log.info(summary(reports[-1]))
     backfill = together(reports)
     if problems:
-        lasting = not any(isinstance(error, TransientError) for error in problems.values())
-        text = "; ".join(f"{name}: {error}" for name, error in problems.items())
-        raise dg.Failure(f"not loaded: {text}", metadata=metadata(backfill), allow_retries=not lasting)
+        raise _failure(problems, backfill) from next(iter(problems.values()))
     context.add_output_metadata(metadata(backfill))
     return backfill
 
@@ -132,6 +132,15 @@ def summary(report: LoadReport) -> str:
         f"{report.refused:,} refused; {report.resumed_rows:,} of them before; "
         f"{report.seconds:.1f} s, {rate_per_s(report):,.0f} rows/s"
     )
+
+
+def _failure(problems: Mapping[str, RtpError], backfill: Backfill) -> Exception:
+    """Returns what ends the step: tried again where something may pass by itself, or another loader end."""
+    if all(isinstance(error, LoadRunningError) for error in problems.values()):
+        return dg.RetryRequested(LOCKED_RETRIES, LOCKED_WAIT_S)
+    passing = any(isinstance(error, TransientError) for error in problems.values())
+    text = "; ".join(f"{name}: {error}" for name, error in problems.items())
+    return dg.Failure(f"not loaded: {text}", metadata=metadata(backfill), allow_retries=passing)
 
 
 def _progress_log(context: dg.OpExecutionContext) -> Callable[[LoadProgress], None]:

@@ -6,10 +6,14 @@ import base64
 from typing import Any
 
 import dagster as dg
+import pytest
 
+from rtp_dagster.backfill import assets
+from rtp_workers.batch.load_file import LoadReport, load_file
 from rtp_workers.kafka.topics import delete_topic, describe, ensure_topic
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.csv_loads import LoadRunningError
 from tests.conftest import Stack, StartRtp
 from tests.csv_files import canonical_text, write_settled
 from tests.dagster_runs import backfill_config, evaluations, failure_text, run_job, settings_of
@@ -145,3 +149,32 @@ def test_the_chart_of_rows_over_time_is_drawn_from_what_the_sensor_recorded(stac
         found = evaluations(run_job("check_transactions", instance=instance))
     assert "image/png" in str(found["is_fresh"].metadata["rows_over_time"].value)
     assert "image/png" in str(found["lag_is_low"].metadata["lag_over_time"].value)
+
+
+def test_a_file_that_another_loader_holds_is_waited_for(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other loader's lock is held until the first attempt has failed."""
+    monkeypatch.setattr(assets, "LOCKED_WAIT_S", 0.1)
+    write_settled(stack.home / "data" / "a.csv", canonical_text(range(40)))
+    with settings_of(stack):
+        run_job("batch_backfill", backfill_config(ledger_timeout_s=0.1))
+    connection = connect(stack.endpoints.need("postgres_ingest_dsn"), "rtp-test", autocommit=True)
+    (load,) = csv_loads.recent(connection)
+    head = load.identity.rsplit("-", 1)[0]
+    attempts: list[str] = []
+
+    def noted(*arguments: Any) -> LoadReport:
+        try:
+            return load_file(*arguments)
+        except LoadRunningError as error:
+            attempts.append(str(error))
+            connection.close()
+            raise
+
+    monkeypatch.setattr(assets, "load_file", noted)
+    with csv_loads.locked(connection, head), settings_of(stack):
+        result = run_job("batch_backfill", backfill_config(ledger_timeout_s=0.1))
+    assert len(attempts) == 1
+    retried = [event.step_key for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]
+    assert retried == ["csv_backfill.load_files"]
+    loaded = [event for event in result.all_events if event.is_step_success]
+    assert "csv_backfill.load_files" in {event.step_key for event in loaded}
