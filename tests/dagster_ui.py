@@ -72,7 +72,7 @@ class DagsterUi:
 
     def stop_sensor(self, name: str) -> None:
         """Turns a sensor off."""
-        assert self.ask(_STOP_SENSOR, id=self.sensors()[name]["id"])["stopSensor"]["__typename"] == "Sensor"
+        assert self.ask(_STOP_SENSOR, id=self.sensors()[name]["id"])["stopSensor"]["__typename"] == "StopSensorMutationResult"
 
     def start_sensor(self, name: str) -> None:
         """Turns a sensor on."""
