@@ -72,7 +72,8 @@ class DagsterUi:
 
     def stop_sensor(self, name: str) -> None:
         """Turns a sensor off."""
-        assert self.ask(_STOP_SENSOR, id=self.sensors()[name]["id"])["stopSensor"]["__typename"] == "StopSensorMutationResult"
+        found = self.ask(_STOP_SENSOR, id=self.sensors()[name]["id"])["stopSensor"]
+        assert found["__typename"] == "StopSensorMutationResult", found
 
     def start_sensor(self, name: str) -> None:
         """Turns a sensor on."""
