@@ -56,6 +56,7 @@ class PlatformSettings(BaseSettings):
     consumer_url: str | None = Field(None, description="where the consumer's API is, for status and Dagster")
     dagster_url: str | None = None
     pgadmin_url: str | None = None
+    env_home: Path | None = Field(None, description="set by `rtp env`: the home whose platform the addresses are of")
     log_level: str = "INFO"
     failpoint: str | None = Field(None, description="tests only: where the process stops itself")
 

@@ -24,6 +24,7 @@ from rtp_workers.local import kafka_jars, ports
 from rtp_workers.local.bring_up import servers_for, servers_running
 from rtp_workers.local.dagster_home import write_dagster_home
 from rtp_workers.local.job_run import dagster_job, run_to_end
+from rtp_workers.local.own_exports import forget_ours
 from rtp_workers.local.parts import ProgramPart, rtp
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.by_source import server_time, totals_by_source
@@ -47,6 +48,7 @@ Look = Callable[[], None]
 @click.option("--rate", type=click.IntRange(min=1), default=500, show_default=True, help="Live records per second.")
 def command(live_for: float, rate: int) -> int:
     """Backfill data/ as a Dagster job, stream live, reconcile both, exit; 0 only when everything agrees."""
+    forget_ours(os.environ)
     settings = load(PlatformSettings)
     settings = load(PlatformSettings, **free_ports(settings))
     logs.configure("stderr", os.environ.get("RTP_LOG_LEVEL", "WARNING"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from rtp_workers.local import pgadmin
 from rtp_workers.local.bring_up import servers_for, servers_running
 from rtp_workers.local.dagster_home import write_dagster_home
 from rtp_workers.local.embedded import EmbeddedServers
+from rtp_workers.local.own_exports import forget_ours, note_ours
 from rtp_workers.local.parts import Part, ProgramPart, ServerPart, consumer, dagster, producer
 from rtp_workers.local.supervisor import keep_running, stop_all
 from rtp_workers.settings import PlatformSettings, load
@@ -59,6 +61,7 @@ def command(run_for: float | None, only: frozenset[str], with_pgadmin: bool) -> 
 
     A part that dies is started again. With RTP_KAFKA_BOOTSTRAP or RTP_POSTGRES_DSN set, your own servers are used.
     """
+    forget_ours(os.environ)
     settings = load(PlatformSettings)
     logs.configure("stderr", settings.log_level)
     with interruptible():
@@ -84,6 +87,7 @@ def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: fl
         try:
             endpoints = with_urls(found, parts)
             write_file(settings.home, endpoints)
+            note_ours(settings.home, with_urls(servers.endpoints(), parts))
             start_in_order(workers)
             if web:
                 write_dagster_home(settings.home, endpoints)

@@ -14,6 +14,7 @@ from rtp_workers.kafka.topics import ensure_topic
 from rtp_workers.local import passwords
 from rtp_workers.local.embedded import EmbeddedServers, home_locked, together
 from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.local.own_exports import note_ours
 from rtp_workers.local.postgres_server import PostgresServer, password_name
 from rtp_workers.postgres import roles
 from rtp_workers.postgres.migrate import migrate
@@ -46,6 +47,7 @@ def servers_running(settings: PlatformSettings, servers: EmbeddedServers) -> Ite
         try:
             endpoints = set_up(settings, overlay(servers.endpoints(), settings))
             write_file(settings.home, endpoints)
+            note_ours(settings.home, servers.endpoints())
             yield endpoints
         finally:
             remove_file(settings.home)

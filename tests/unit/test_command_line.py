@@ -11,9 +11,9 @@ import click
 import pytest
 
 from rtp_workers.cli import main
-from rtp_workers.cli.env import exports
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.local.own_exports import exports
 from rtp_workers.settings import PlatformSettings, known_names, load
 
 ROOT = Path(__file__).parents[2]
@@ -67,5 +67,5 @@ def test_the_example_settings_are_settings() -> None:
 def test_exported_names_are_settings_too() -> None:
     everything = Endpoints("k:1", {"sasl.password": "it's"}, *(f"postgresql://{role}" for role in "oird"), *"pcda")
     names = exports(load(PlatformSettings), everything)
-    assert len(names) == 13
+    assert len(names) == 14
     assert {name for name in names if name.startswith("RTP_")} <= known_names()

@@ -1,0 +1,79 @@
+"""What ``rtp env`` exports, and telling it from the addresses of somebody's own servers.
+
+In a shell with ``eval "$(rtp env)"``, the embedded platform's own addresses stand where a user's servers would. A
+platform writes down what it exports, so that the next start in that shell recognises it and starts its servers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.settings import PlatformSettings, load
+
+ENV_HOME = "RTP_ENV_HOME"
+NOTE = Path("run") / "exported.json"
+
+
+def exports(settings: PlatformSettings, endpoints: Endpoints) -> dict[str, str]:
+    """Returns name -> value of everything that is known, in the order of printing."""
+    named = {
+        "RTP_HOME": str(settings.home),
+        ENV_HOME: str(settings.home),
+        "RTP_TOPIC": settings.topic,
+        **addresses(endpoints),
+        "DAGSTER_HOME": str(settings.home / "dagster"),
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def addresses(endpoints: Endpoints) -> dict[str, str]:
+    """Returns name -> value of the endpoints that are known."""
+    options = endpoints.kafka_options
+    named = {
+        "RTP_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
+        "RTP_KAFKA_CLIENT_CONFIG": json.dumps(options) if options else None,
+        "RTP_POSTGRES_DSN": endpoints.postgres_dsn,
+        "RTP_POSTGRES_INGEST_DSN": endpoints.postgres_ingest_dsn,
+        "RTP_POSTGRES_READ_DSN": endpoints.postgres_read_dsn,
+        "RTP_DAGSTER_POSTGRES_DSN": endpoints.dagster_postgres_dsn,
+        "RTP_PRODUCER_URL": endpoints.producer_url,
+        "RTP_CONSUMER_URL": endpoints.consumer_url,
+        "RTP_DAGSTER_URL": endpoints.dagster_url,
+        "RTP_PGADMIN_URL": endpoints.pgadmin_url,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def note_ours(home: Path, embedded: Endpoints) -> None:
+    """Writes down, mode 0600, which addresses are of parts that the platform of `home` starts itself."""
+    path = home / NOTE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(addresses(embedded), file, indent=1)
+    draft.replace(path)
+
+
+def forget_ours(environment: MutableMapping[str, str]) -> None:
+    """Takes the addresses of an embedded platform out of `environment`; those of somebody's own servers stay.
+
+    Call it before a platform reads its settings. Programs that it starts then inherit none of them either.
+    """
+    homes = {Path(environment[ENV_HOME])} if environment.get(ENV_HOME) else set()
+    for home in homes | {load(PlatformSettings).home}:
+        for name, value in _noted(home).items():
+            if environment.get(name) == value:
+                del environment[name]
+
+
+def _noted(home: Path) -> dict[str, str]:
+    try:
+        found = json.loads((home / NOTE).read_text())
+    except (OSError, ValueError):  # none, or not ours to read: then nothing is recognised
+        return {}
+    return found if isinstance(found, dict) else {}
