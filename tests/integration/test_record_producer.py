@@ -1,0 +1,126 @@
+"""The producer against a real Kafka: what is acknowledged, what is refused, and a full queue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from rtp_workers.batch.load_file import LoadOptions, LoadProgress, load_file
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import RecordError, RtpError, TransientError
+from rtp_workers.kafka.record_producer import MAX_RECORD_BYTES, RecordProducer, record_headers
+from rtp_workers.kafka.topics import ensure_topic, log_offsets
+from rtp_workers.settings import LoaderSettings
+from rtp_workers.settings import load as load_settings
+from tests.conftest import NewServers, Stack
+from tests.csv_files import canonical_text, write_settled
+from tests.waiting import wait_until
+
+NOWHERE = Endpoints(kafka_bootstrap="127.0.0.1:1")
+BODIES = [b'{"number":%d}' % number for number in range(5_000)]
+KEYS = [b"C%d" % (number % 50) for number in range(5_000)]
+
+
+class GaveUpError(Exception):
+    pass
+
+
+def test_every_record_of_a_chunk_is_acknowledged_and_counted(stack: Stack) -> None:
+    producer = RecordProducer(stack.endpoints, stack.topic, "test")
+    deliveries = [producer.send_many(BODIES, KEYS, record_headers("csv:a.csv")) for _ in range(3)]
+    producer.flush(60)
+    assert [(delivery.sent, delivery.left) for delivery in deliveries] == [(5_000, 0)] * 3
+    assert (producer.acknowledged, producer.failed, producer.outstanding) == (15_000, 0, 0)
+    ends = {number: end for number, (_, end) in log_offsets(stack.endpoints, stack.topic).items()}
+    assert sum(ends.values()) == 15_000
+    assert producer.last_offsets == {number: end - 1 for number, end in ends.items() if end}
+
+
+def test_a_single_record_tells_where_it_is(stack: Stack) -> None:
+    producer = RecordProducer(stack.endpoints, stack.topic, "test")
+    answers: list[tuple[RtpError | None, int, int]] = []
+    producer.send(b"{}", b"C1", record_headers("api"), lambda *answer: answers.append(answer))
+    producer.flush(60)
+    [(error, kafka_partition, offset)] = answers
+    assert error is None
+    assert log_offsets(stack.endpoints, stack.topic)[kafka_partition] == (0, offset + 1)
+
+
+def test_a_record_too_large_is_refused_alone(stack: Stack) -> None:
+    producer = RecordProducer(stack.endpoints, stack.topic, "test")
+    with pytest.raises(RecordError) as caught:
+        producer.send(b"x" * (MAX_RECORD_BYTES + 1), None, record_headers("api"))
+    assert caught.value.reason == "message_too_large"
+    producer.send(b"{}", None, record_headers("api"))
+    producer.flush(60)
+    assert producer.acknowledged == 1
+
+
+def test_a_full_queue_waits_with_the_time_waited_and_keeps_its_bound() -> None:
+    producer = RecordProducer(NOWHERE, "t", "test", queue_bytes=1_000_000)
+    waited: list[float] = []
+
+    def give_up(seconds: float) -> None:
+        waited.append(seconds)
+        if seconds > 0.5:
+            raise GaveUpError
+
+    with pytest.raises(GaveUpError):
+        producer.send_many(BODIES, KEYS, record_headers("csv:a.csv"), give_up)
+    assert waited == sorted(waited)
+    assert 0 < producer.outstanding < 1_000
+    with pytest.raises(TransientError) as caught:
+        producer.send(b"{}", None, record_headers("api"))
+    assert caught.value.retry_after_s
+    assert producer.trouble is not None
+    dropped = producer.outstanding
+    assert producer.close() == dropped
+
+
+def test_what_is_not_acknowledged_makes_flush_fail() -> None:
+    producer = RecordProducer(NOWHERE, "t", "test")
+    producer.send(b"{}", None, record_headers("api"))
+    with pytest.raises(TransientError, match="1 records for t are not acknowledged"):
+        producer.flush(0.2)
+    producer.close()
+
+
+def test_a_delivery_timeout_fails_the_record_and_tells_its_sender() -> None:
+    producer = RecordProducer(NOWHERE, "t", "test", delivery_timeout_s=0.3)
+    answers: list[RtpError | None] = []
+    producer.send(b"{}", None, record_headers("api"), lambda error, *_: answers.append(error))
+    wait_until(lambda: producer.poll(0.1) >= 0 and bool(answers), what="the delivery report")
+    assert isinstance(answers[0], TransientError)
+    assert (producer.acknowledged, producer.failed) == (0, 1)
+    producer.close()
+
+
+def test_a_load_waits_for_a_paused_kafka_and_loses_nothing(new_servers: NewServers, stack: Stack) -> None:
+    kafka = new_servers().kafka
+    assert kafka is not None
+    kafka.prepare()
+    kafka.start()
+    kafka.wait_ready()
+    assert kafka.child is not None
+    broker = psutil.Process(kafka.child.process.pid)
+    endpoints = replace(stack.endpoints, kafka_bootstrap=kafka.bootstrap)
+    ensure_topic(endpoints, "t")
+    path = write_settled(stack.home / "a.csv", canonical_text(range(100_000)))
+    waited = 0.0
+
+    def watch(progress: LoadProgress) -> None:
+        nonlocal waited
+        if progress.rows_read > 20_000 and not waited:
+            broker.suspend()
+            waited = 0.001
+        if waited and progress.waiting_s:
+            waited = progress.waiting_s
+            broker.resume()
+
+    settings = load_settings(LoaderSettings, home=stack.home, topic="t", loader_queue_bytes=4_000_000)
+    report = load_file(str(path), endpoints, settings, LoadOptions(on_progress=watch))
+    assert waited > 1
+    assert report.acknowledged == 100_000
+    assert sum(end for _, end in log_offsets(endpoints, "t").values()) == 100_000
