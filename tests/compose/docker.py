@@ -7,8 +7,9 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ def run(*command: str, timeout_s: float = 300, check: bool = True, env: dict[str
     if check and done.returncode != 0:
         raise AssertionError(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done.stdout
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float, what: str) -> None:
+    """Waits until the condition is true, asking once a second: each question is a process of Docker's command line."""
+
+    def asked() -> Any:
+        value = condition()
+        if not value:
+            time.sleep(1)
+        return value
+
+    wait_until(asked, timeout_s, what)
 
 
 def docker(*arguments: str, check: bool = True) -> str:
@@ -101,17 +114,16 @@ class Project:
 
     def states(self, services: Iterable[str] = EIGHT) -> dict[str, str]:
         """Returns ``healthy``, ``starting``, ``unhealthy`` or the container's state, by service."""
-        found: dict[str, str] = {}
-        for service in services:
-            states = {_state(container) for container in self.containers(service)}
-            found[service] = states.pop() if len(states) == 1 else f"{sorted(states)}"
-        return found
+        found: dict[str, set[str]] = {service: set() for service in services}
+        for container in self.containers():
+            found.get(container["Config"]["Labels"]["com.docker.compose.service"], set()).add(_state(container))
+        return {service: ", ".join(sorted(states)) for service, states in found.items()}
 
     def wait_healthy(self, services: Iterable[str] = EIGHT, timeout_s: float = 300) -> None:
         """Waits until every container of the services is healthy; a failure shows states and last log lines."""
         wanted = tuple(services)
         try:
-            wait_until(lambda: set(self.states(wanted).values()) == {"healthy"}, timeout_s, "all healthy")
+            eventually(lambda: set(self.states(wanted).values()) == {"healthy"}, timeout_s, "all healthy")
         except AssertionError as error:
             logs = self.compose("logs", "--tail", "15", check=False)
             raise AssertionError(f"{error}\n{self.states(wanted)}\n{logs}") from error

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compose.docker import EIGHT, Project, docker
-from tests.waiting import wait_until
+from tests.compose.docker import EIGHT, Project, docker, eventually
 
 LOAD_PER_S = 2_000
 RESTART_LIMIT_S = 240
@@ -19,7 +18,7 @@ def under_load(platform: Project) -> Iterator[Project]:
     """The platform with live transactions at a brisk rate."""
     platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": LOAD_PER_S})
     before = platform.rows("live")
-    wait_until(lambda: platform.rows("live") > before + LOAD_PER_S, ROWS_LIMIT_S, "rows under load")
+    eventually(lambda: platform.rows("live") > before + LOAD_PER_S, ROWS_LIMIT_S, "rows under load")
     yield platform
     platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": 50})
 
@@ -27,10 +26,10 @@ def under_load(platform: Project) -> Iterator[Project]:
 @pytest.mark.parametrize("service", EIGHT)
 def test_a_killed_container_comes_back_and_the_ledger_balances(under_load: Project, service: str) -> None:
     started_at = under_load.kill(service)
-    wait_until(lambda: under_load.container(service)["State"]["StartedAt"] != started_at, 120, f"{service} restarted")
+    eventually(lambda: under_load.container(service)["State"]["StartedAt"] != started_at, 120, f"{service} restarted")
     under_load.wait_healthy(timeout_s=RESTART_LIMIT_S)
     before = under_load.rows("live")
-    wait_until(lambda: under_load.rows("live") > before, ROWS_LIMIT_S, "rows after the restart")
+    eventually(lambda: under_load.rows("live") > before, ROWS_LIMIT_S, "rows after the restart")
     found = under_load.verify()
     assert found["ok"], found
     assert found["duplicates"] == 0 or service == "producer-streaming-api", "nothing was stored or counted twice"
@@ -77,7 +76,7 @@ def test_losing_kafkas_volume_alone_is_survived(platform: Project) -> None:
     docker("volume", "rm", f"{platform.name}_kafka-data")
     platform.compose("up", "--detach")
     platform.wait_healthy()
-    wait_until(lambda: platform.rows() > rows, 120, "rows from the new topic")
+    eventually(lambda: platform.rows() > rows, 120, "rows from the new topic")
     after = platform.psql("select distinct topic_id from ingest_ledger").splitlines()
     assert len(after) == len(before) + 1
     assert platform.verify()["ok"]

@@ -10,8 +10,7 @@ from pathlib import Path
 import psycopg2  # a host program's own client, as in a user's script
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.compose.docker import EIGHT, ROOT, Project
-from tests.waiting import wait_until
+from tests.compose.docker import EIGHT, ROOT, Project, eventually
 
 BOOT_LIMIT_S = 120
 BACKFILL_LIMIT_S = 180
@@ -37,7 +36,7 @@ def test_a_host_program_reads_the_topic(platform: Project) -> None:
     try:
         consumer.assign([TopicPartition("transactions", number, 0) for number in range(6)])
         values: list[bytes] = []
-        wait_until(lambda: _received(consumer, values), 30, "a record on the host")
+        eventually(lambda: _received(consumer, values), 30, "a record on the host")
         assert "transaction_id" in json.loads(values[0])
     finally:
         consumer.close()
@@ -55,19 +54,19 @@ def test_a_host_program_reads_the_table(platform: Project) -> None:
 def test_the_data_folder_is_backfilled_by_the_arrival_sensor(platform: Project) -> None:
     expected = _rows_in_data()
     assert expected >= 20_000
-    wait_until(lambda: platform.rows("csv:%") == expected, BACKFILL_LIMIT_S, f"{expected} backfilled rows")
+    eventually(lambda: platform.rows("csv:%") == expected, BACKFILL_LIMIT_S, f"{expected} backfilled rows")
 
 
 def test_live_transactions_stream(platform: Project) -> None:
     before = platform.rows("live")
-    wait_until(lambda: platform.rows("live") > before + 100, 60, "100 more live rows")
+    eventually(lambda: platform.rows("live") > before + 100, 60, "100 more live rows")
 
 
 def test_the_live_rate_follows_the_api(platform: Project) -> None:
     platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": 500})
     try:
         before = platform.rows("live")
-        wait_until(lambda: platform.rows("live") > before + 3000, 60, "3,000 more live rows")
+        eventually(lambda: platform.rows("live") > before + 3000, 60, "3,000 more live rows")
     finally:
         platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": 50})
 

@@ -11,8 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from tests.compose.docker import COMPOSE, Project, run
-from tests.waiting import wait_until
+from tests.compose.docker import COMPOSE, Project, eventually, run
 
 SERVICES = ("kafka", "postgres", "producer-streaming-api", "consumer-streaming-api")
 OLD_COMPOSE = "/usr/bin/docker-compose"
@@ -33,7 +32,7 @@ def secured(image: str) -> Iterator[Project]:
 
 
 def test_records_flow_with_logins(secured: Project) -> None:
-    wait_until(lambda: secured.rows() > 100, 60, "rows through the secured Kafka")
+    eventually(lambda: secured.rows() > 100, 60, "rows through the secured Kafka")
 
 
 def test_a_client_without_login_is_refused(secured: Project) -> None:
@@ -86,7 +85,7 @@ def test_rotated_passwords_work_and_old_ones_do_not(secured: Project) -> None:
     secured.compose("restart", "producer-streaming-api", "consumer-streaming-api")
     secured.wait_healthy(SERVICES)
     before = secured.rows()
-    wait_until(lambda: secured.rows() > before, 60, "rows after the rotation")
+    eventually(lambda: secured.rows() > before, 60, "rows after the rotation")
     with pytest.raises(KafkaException):
         AdminClient({"bootstrap.servers": _host(secured), **old}).list_topics(timeout=5)
 

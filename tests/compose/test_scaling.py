@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compose.docker import Project
-from tests.waiting import wait_until
+from tests.compose.docker import Project, eventually
 
 
 @pytest.fixture
@@ -28,24 +27,16 @@ def three_consumers(platform: Project) -> Iterator[Project]:
 def test_three_consumers_share_the_six_partitions(three_consumers: Project) -> None:
     three_consumers.wait_healthy(("consumer-streaming-api",))
     assert len(three_consumers.containers("consumer-streaming-api")) == 3
-    members = wait_until(lambda: _members_with_two(three_consumers), 180, "two partitions for each of three members")
-    assert len(members) == 3
+    eventually(
+        lambda: _partitions_by_member(three_consumers) == ["2", "2", "2"], 180, "two partitions for each of three"
+    )
     before = three_consumers.rows()
-    wait_until(lambda: three_consumers.rows() > before, 180, "rows from three consumers")
+    eventually(lambda: three_consumers.rows() > before, 180, "rows from three consumers")
     assert three_consumers.verify()["ok"]
 
 
-def _members_with_two(project: Project) -> list[str]:
-    """Returns the members of the group where each of three holds two partitions, as Kafka's own tool tells it."""
-    told = project.exec(
-        "kafka",
-        "kafka-consumer-groups",
-        "--bootstrap-server",
-        "localhost:9092",
-        "--describe",
-        "--group",
-        "rtp-consumer",
-        "--members",
-    )
-    rows = [line.split() for line in told.splitlines() if line.startswith("rtp-consumer")]
-    return [row[1] for row in rows] if len(rows) == 3 and all(row[4] == "2" for row in rows) else []
+def _partitions_by_member(project: Project) -> list[str]:
+    """Returns how many partitions each member of the group holds, as Kafka's own tool tells it."""
+    tool = ("kafka-consumer-groups", "--bootstrap-server", "localhost:9092")
+    told = project.exec("kafka", *tool, "--describe", "--group", "rtp-consumer", "--members")
+    return [line.split()[4] for line in told.splitlines() if line.startswith("rtp-consumer")]
