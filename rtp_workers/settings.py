@@ -91,7 +91,9 @@ class ConsumerSettings(PlatformSettings):
 
     consumer_batch_rows: int = Field(10_000, ge=1, le=1_000_000, description="rows per batch at most")
     consumer_batch_bytes: int = Field(4_000_000, ge=1_000, description="bytes of record values per batch at most")
-    consumer_batch_age_ms: int = Field(20, ge=1, le=10_000, description="a batch is closed when its first record is this old")
+    consumer_batch_age_ms: int = Field(
+        20, ge=1, le=10_000, description="a batch is closed when its first record is this old"
+    )
     consumer_queue_bytes: int = Field(16_000_000, ge=1_000_000, description="librdkafka's fetch queue at most")
     consumer_session_timeout_s: float = Field(10.0, ge=6, le=300)
     consumer_max_poll_interval_s: float = Field(60.0, ge=10, le=3600)
