@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from rtp_workers.local import ports
 from rtp_workers.local.children import Child
 from rtp_workers.local.embedded import EmbeddedServers
 from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.local.postgres_server import PostgresServer
+from rtp_workers.postgres import roles
+from rtp_workers.postgres.connection import Connection, connect
 from tests.conftest import SMALL_HEAP_MB, SMALL_POSTGRES, Stack, make_template
 from tests.tcp_proxy import TcpProxy
 
@@ -77,6 +80,44 @@ class FaultyServers:
                 self.signal(server, signal.SIGCONT)
             else:
                 self.start_again(server)
+
+    def superuser_of(self, stack: Stack) -> Connection:
+        """Returns a superuser's connection to the test's database."""
+        database = parse_dsn(stack.endpoints.need("postgres_dsn"))["dbname"]
+        return connect(roles.with_database(self.postgres.superuser_dsn, database), "rtp-test")
+
+    @contextmanager
+    def on_small_disk(self, stack: Stack) -> Iterator[Path]:
+        """Moves the table of transactions to a disk of 16 MB, which only root can make; yields its folder."""
+        folder, account = stack.home / "small-disk", self.postgres.account
+        assert account is not None
+        folder.mkdir()
+        options = f"size=16m,mode=0755,uid={account.uid},gid={account.gid}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+        superuser = self.superuser_of(stack)
+        superuser.autocommit = True
+        try:
+            with superuser.cursor() as cursor:
+                cursor.execute("create tablespace small location %s", (str(folder),))
+                cursor.execute("alter table transactions set tablespace small")
+                yield folder
+                cursor.execute("alter table transactions set tablespace pg_default")
+                cursor.execute("drop tablespace small")
+        finally:
+            superuser.close()
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+    @contextmanager
+    def deadlocks_seen_by_consumer_first(self) -> Iterator[None]:
+        """Makes PostgreSQL look for a deadlock on behalf of the consumer, which is then the one to be ended."""
+        superuser = connect(self.postgres.superuser_dsn, "rtp-test", autocommit=True)
+        with superuser.cursor() as cursor:
+            cursor.execute(f"alter role {roles.INGEST} set deadlock_timeout = '5s'")
+            try:
+                yield
+            finally:
+                cursor.execute(f"alter role {roles.INGEST} reset deadlock_timeout")
+                superuser.close()
 
 
 def child_of(server: KafkaServer | PostgresServer) -> Child:

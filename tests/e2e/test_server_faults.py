@@ -6,7 +6,6 @@ but the server that was killed.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -14,13 +13,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import pytest
-from psycopg2.extensions import parse_dsn
 
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka.record_producer import RECORD_OVERHEAD_BYTES, RecordProducer, record_headers
@@ -28,11 +25,12 @@ from rtp_workers.kafka.topics import PARTITIONS, delete_records, log_offsets
 from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.local.postgres_server import PostgresServer
 from rtp_workers.postgres import roles
-from rtp_workers.postgres.connection import Connection, connect
+from rtp_workers.postgres.connection import connect
 from tests.balanced import always_balanced
 from tests.conftest import Stack, StartRtp, stack_on
 from tests.faulty_servers import FaultyServers, faulty_servers
 from tests.feed import Feed, fed
+from tests.program_logs import assigned, seconds_between, shared
 from tests.programs import RunningProgram, run_rtp
 from tests.reading import assert_balanced, ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce
@@ -43,6 +41,7 @@ SLOW = {"delay_s": 0.3, "bytes_per_s": 60_000.0}
 START_S = 90.0
 KAFKA_AWAY = '"where": "kafka"'
 RECORDS = 2_000
+CRAWL_BYTES_PER_S = 4_000.0  # a minute for all of them
 INSERT = """
 insert into transactions (transaction_id, occurred_at, amount, source, kafka_partition, kafka_offset)
 values (%s, now(), 1, 'other', 0, 0)
@@ -159,6 +158,18 @@ def _takes_connections(scene: Scene, held: ExitStack) -> bool:
         superuser.close()
 
 
+def postgres_disk_full(scene: Scene) -> None:
+    told = scene.told("could not extend file")
+    with scene.servers.on_small_disk(scene.stack) as folder:
+        ballast = folder / "ballast"
+        with pytest.raises(OSError, match="No space left"):
+            ballast.write_bytes(bytes(32_000_000))
+        wait_until(told, SEEN_S, "a write that found the disk full")
+        stored = scene.stored(100)
+        ballast.unlink()
+        wait_until(stored, SEEN_S, "rows again")
+
+
 FAULTS: dict[str, Callable[[Scene], None]] = {
     "kafka killed": restarted(lambda servers: servers.kafka, signal.SIGKILL, KAFKA_AWAY),
     "kafka frozen": kafka_frozen,
@@ -169,10 +180,13 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "postgres slow": postgres_slow,
     "postgres cut off": postgres_cut,
     "postgres full of connections": postgres_full,
+    "postgres disk full": postgres_disk_full,
 }
+ONLY_ROOT_MOUNTS = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+CASES = [pytest.param(name, marks=[ONLY_ROOT_MOUNTS] if "disk" in name else []) for name in FAULTS]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", CASES)
 def test_what_kafka_acknowledged_is_stored_once(
     faulty: FaultyServers, stack: Stack, start_rtp: StartRtp, name: str
 ) -> None:
@@ -262,8 +276,8 @@ def test_a_deadlock_with_another_writer_is_retried(faulty: FaultyServers, stack:
     """Two writers, the same ids, opposite order: PostgreSQL ends the consumer's transaction, not the other."""
     last = 499
     produce(stack, [body(f"t-{number}") for number in range(last + 1)])
-    other = superuser_of(faulty, stack)
-    with other, other.cursor() as cursor, impatient_consumer(faulty):
+    other = faulty.superuser_of(stack)
+    with other, other.cursor() as cursor, faulty.deadlocks_seen_by_consumer_first():
         cursor.execute("set deadlock_timeout = '1h'")
         cursor.execute(INSERT, (f"t-{last}",))
         consumer = start_rtp("consume", "--no-api", env=stack.env)
@@ -282,17 +296,21 @@ def test_a_poll_interval_exceeded_loses_the_partitions_and_nothing_else(
     faulty: FaultyServers, stack: Stack, start_rtp: StartRtp
 ) -> None:
     """A share is taken away while PostgreSQL crawls: the consumer waits for its batch for longer than Kafka allows."""
-    produce(stack, [body(f"t-{number}") for number in range(RECORDS)])
     env = {**faulty.proxied(stack), "RTP_CONSUMER_MAX_POLL_INTERVAL_S": "10", "RTP_CONSUMER_SESSION_TIMEOUT_S": "6"}
+    crawling, other = (start_rtp("consume", "--no-api", env=each) for each in (env, {**env, **stack.env}))
+    wait_until(lambda: shared(crawling, other, PARTITIONS), START_S, "a share for each")
+    other.signal(signal.SIGSTOP)
+    wait_until(lambda: len(assigned(crawling)) == PARTITIONS, START_S, "everything in one hand")
+    faulty.postgres_proxy.slow(0.01, CRAWL_BYTES_PER_S)
+    produce(stack, [body(f"t-{number}") for number in range(RECORDS)])
+    wait_until(lambda: "a batch has been on its way" in crawling.output(), SEEN_S, "a write that crawls")
+    other.signal(signal.SIGCONT)
     with always_balanced(stack):
-        faulty.postgres_proxy.slow(0.01, 20_000)
-        crawling = start_rtp("consume", "--no-api", env=env)
-        wait_until(lambda: "partitions_opened" in crawling.output(), START_S, "its start")
-        start_rtp("consume", "--no-api", env=stack.env)
         wait_until(lambda: "partitions_lost" in crawling.output(), SEEN_S, "its partitions, lost")
         faulty.postgres_proxy.heal()
-        wait_for_ledger(stack)
+        wait_for_ledger(stack, 120)
     assert len(rows_by_id(stack)) == RECORDS
+    assert ledger_sums(stack)["duplicates"] == 0
     assert crawling.running()
 
 
@@ -350,29 +368,3 @@ def holes_told(stack: Stack) -> int:
         return error.read().decode().count("deleted by retention")
     except OSError:
         return 0
-
-
-def superuser_of(faulty: FaultyServers, stack: Stack) -> Connection:
-    """Returns a superuser's connection to the test's database."""
-    database = parse_dsn(stack.endpoints.need("postgres_dsn"))["dbname"]
-    return connect(roles.with_database(faulty.postgres.superuser_dsn, database), "rtp-test")
-
-
-@contextmanager
-def impatient_consumer(faulty: FaultyServers) -> Iterator[None]:
-    """Makes PostgreSQL look for a deadlock on behalf of the consumer first."""
-    superuser = connect(faulty.postgres.superuser_dsn, "rtp-test", autocommit=True)
-    with superuser.cursor() as cursor:
-        cursor.execute(f"alter role {roles.INGEST} set deadlock_timeout = '5s'")
-        try:
-            yield
-        finally:
-            cursor.execute(f"alter role {roles.INGEST} reset deadlock_timeout")
-            superuser.close()
-
-
-def seconds_between(program: RunningProgram, first: str, then: str) -> float:
-    """Returns the time between the first two log lines of these events."""
-    lines = [json.loads(line) for line in program.output().splitlines() if line.startswith("{")]
-    at = [next(line["timestamp"] for line in lines if line["event"] == event) for event in (first, then)]
-    return (datetime.fromisoformat(at[1]) - datetime.fromisoformat(at[0])).total_seconds()
