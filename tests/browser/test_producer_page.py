@@ -29,7 +29,7 @@ def url(stack: Stack, start_rtp: StartRtp) -> str:
     """The address of a running producer."""
     found = stack.endpoints.need("producer_url")
     start_rtp("produce", env=stack.env)
-    wait_until(lambda: is_ready(found), what="readiness")
+    wait_until(lambda: is_ready(found), timeout_s=120, what="readiness")
     return found
 
 
@@ -121,7 +121,7 @@ def test_it_fits_a_phone_and_a_desk_by_day_and_by_night(url: str, page: Page) ->
 def test_a_lost_service_is_said_and_found_again(stack: Stack, start_rtp: StartRtp, page: Page) -> None:
     url = stack.endpoints.need("producer_url")
     program = start_rtp("produce", env=stack.env)
-    wait_until(lambda: is_ready(url), what="readiness")
+    wait_until(lambda: is_ready(url), timeout_s=120, what="readiness")
     page.goto(url)
     expect(page.locator("#state")).to_have_text("running", timeout=PATIENCE_MS)
     program.kill()
@@ -133,7 +133,7 @@ def test_a_lost_service_is_said_and_found_again(stack: Stack, start_rtp: StartRt
 def test_the_token_is_asked_for_once(stack: Stack, start_rtp: StartRtp, page: Page) -> None:
     url = stack.endpoints.need("producer_url")
     start_rtp("produce", env={**stack.env, "RTP_API_TOKEN": "open sesame"})
-    wait_until(lambda: is_ready(url), what="readiness")
+    wait_until(lambda: is_ready(url), timeout_s=120, what="readiness")
     page.goto(url)
     page.get_by_label("Burst of 1,000 records").click()
     page.get_by_label("API token").fill("open sesame")

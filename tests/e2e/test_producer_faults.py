@@ -87,7 +87,7 @@ class Client(threading.Thread):
 def test_killed_at_full_rate_everything_a_client_was_told_is_in_kafka(stack: Stack, start_rtp: StartRtp) -> None:
     url = stack.endpoints.need("producer_url")
     program = start_rtp("produce", "--rate", "1000000", env=stack.env)
-    wait_until(lambda: is_ready(url), what="readiness")
+    wait_until(lambda: is_ready(url), timeout_s=120, what="readiness")
     clients = [Client(url, f"client{number}") for number in range(3)]
     for client in clients:
         client.start()

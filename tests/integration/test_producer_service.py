@@ -75,7 +75,7 @@ def ready(api: httpx.Client) -> bool:
 def service(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> RunningProgram:
     """`rtp produce` at 50/s, ready."""
     program = start_rtp("produce", env=stack.env)
-    wait_until(lambda: ready(api), what="the producer's readiness")
+    wait_until(lambda: ready(api), timeout_s=120, what="the producer's readiness")
     return program
 
 
