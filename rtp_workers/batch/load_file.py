@@ -19,7 +19,7 @@ from rtp_workers.batch.progress import REFUSED_BYTES, ProgressStore, Start, at, 
 from rtp_workers.batch.refused_file import RefusedFile
 from rtp_workers.batch.source_file import STDIN, Replayed, SourceFile, open_source
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.errors import ConfigError, RtpError, TransientError
 from rtp_workers.failpoints import Failpoint
 from rtp_workers.kafka.record_producer import Delivery, RecordProducer, record_headers
 from rtp_workers.kafka.topics import describe
@@ -192,14 +192,16 @@ class _Load:
                 self._failpoint.reach("load_chunk_sent")
             self._source.refuse_changed()
             self._drain()
-        except CancelledError:
-            with suppress(TransientError):
-                self._producer.flush(CANCEL_FLUSH_S)
+        except RtpError as error:
+            if isinstance(error, CancelledError):
+                with suppress(RtpError):
+                    self._producer.flush(CANCEL_FLUSH_S)
+            self._keep()
+            if self._store is not None:
+                self._store.fail(str(error))
             raise
         finally:
-            # Also when interrupted: what is acknowledged by now need not be sent again.
-            self._settle()
-            self._save()
+            self._keep()  # also when interrupted: what is acknowledged by now need not be sent again
             self._refused.close()
         self._failpoint.reach("load_acknowledged")
         if self._store is not None:
@@ -243,6 +245,10 @@ class _Load:
     def _settle(self) -> None:
         while self._sent and not self._sent[0][0].left:
             _, self._settled = self._sent.popleft()
+
+    def _keep(self) -> None:
+        self._settle()
+        self._save()
 
     def _save(self) -> None:
         offsets = {**self._start.progress.last_offsets, **self._producer.last_offsets}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -132,6 +133,10 @@ class RowEncoder:
         text = "".join([UNIT_SEPARATOR.join(rows[index]) + "\n" for index in run])
         position, index = 0, run.start
         proven = text.count("\n") == len(run)  # else a cell holds a newline after all, and lines are no rows
+        if proven and text and self._clean_match(self._clean_joined, text, 0) == len(text):
+            cells = list(chain.from_iterable(rows if len(run) == len(rows) else rows[run.start : run.stop]))
+            self._add_proven(encoded, cells, "" in cells)
+            return
         while index < run.stop:
             end = self._clean_match(self._clean_joined, text, position) if proven else position
             if end > position:
@@ -149,12 +154,19 @@ class RowEncoder:
 
     def _add_clean(self, encoded: Encoded, text: str, separator: str) -> int:
         """Adds proven rows: each has a cell for every column, so all of them can be cut and filled at once."""
-        width = len(self._columns)
         cells = text[:-1].replace("\n", separator).split(separator)
+        has_empty = (
+            separator * 2 in text or separator + "\n" in text or text[0] == separator or "\n" + separator in text
+        )
+        return self._add_proven(encoded, cells, has_empty)
+
+    def _add_proven(self, encoded: Encoded, cells: list[str], has_empty: bool) -> int:
+        """Adds the rows whose cells these are, one after the other; returns how many."""
+        width = len(self._columns)
         count = len(cells) // width
         columns = [cells[at::width] for at in self._written] if self._turned else []
         joined = (self._template * count) % tuple(_interleaved(columns) if self._turned else cells)
-        if separator * 2 in text or separator + "\n" in text or text[0] == separator or "\n" + separator in text:
+        if has_empty:
             # A clean cell has no quote, so this text can only be a member of the template with nothing in it.
             for null in self._nulls:
                 joined = joined.replace(null, "")

@@ -162,6 +162,14 @@ def test_a_cancelled_load_goes_on_where_it_was(stack: Stack, tmp_path: Path) -> 
         load(stack, path, LoadOptions(cancelled=lambda: next(asked) >= 2))
     settled = sum(ids(stack).values())
     assert 0 < settled < 60_000
+    connection = connect(stack.endpoints.need("postgres_ingest_dsn"), "test", autocommit=True)
+    try:
+        [stopped] = csv_loads.recent(connection)
+    finally:
+        connection.close()
+    assert (stopped.state, stopped.progress.acknowledged) == ("failed", settled)
+    assert stopped.detail is not None
+    assert "cancelled" in stopped.detail
     report = load(stack, path)
     assert report.resumed_rows == settled
     assert (report.rows_read, report.acknowledged) == (60_000, 60_000)
