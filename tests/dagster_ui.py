@@ -24,8 +24,8 @@ _RUN = """
 query ($id: ID!) { runOrError(runId: $id) { ... on Run { status stepStats { stepKey status } } } }
 """
 _CHECKS = """
-{ assetNodes(assetKeys: [{path: ["transactions"]}]) { assetChecksOrError { ... on AssetChecks { checks {
-    name executionForLatestMaterialization { status } } } } } }
+query ($name: String!) { assetCheckExecutions(assetKey: {path: ["transactions"]}, checkName: $name, limit: 1) {
+    status evaluation { severity description } } }
 """
 _MATERIALIZATIONS = """
 query ($path: [String!]!, $limit: Int!) { assetOrError(assetKey: {path: $path}) { ... on Asset {
@@ -121,13 +121,10 @@ class DagsterUi:
         """Cancels a run as the button does."""
         assert self.ask(_TERMINATE, id=run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
 
-    def checks(self) -> dict[str, str]:
-        """Returns the latest status of each check on transactions that was evaluated."""
-        (node,) = self.ask(_CHECKS)["assetNodes"]
-        found = {
-            check["name"]: check["executionForLatestMaterialization"] for check in node["assetChecksOrError"]["checks"]
-        }
-        return {name: execution["status"] for name, execution in found.items() if execution is not None}
+    def check(self, name: str) -> str | None:
+        """Returns the status of the latest evaluation of a check on transactions, None where there is none."""
+        found = self.ask(_CHECKS, name=name)["assetCheckExecutions"]
+        return str(found[0]["status"]) if found else None
 
     def plotted(self, asset: str, label: str, limit: int = 50) -> list[float]:
         """Returns the values of a metadata entry that the UI plots, newest first."""

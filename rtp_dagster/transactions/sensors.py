@@ -13,7 +13,7 @@ from rtp_dagster.transactions.verdicts import TRANSACTIONS, Verdict
 from rtp_workers.postgres.queries import totals
 
 INTERVAL_S = 30
-REPEAT_S = 3600.0  # an unchanged state is reported again after this long
+REPEAT_S = 3600.0  # a check that goes on to pass is reported again after this long
 
 
 @dg.sensor(
@@ -66,5 +66,9 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
 
 
 def is_news(verdict: Verdict, passed_before: bool | None, told_ago_s: float) -> bool:
-    """Tells whether a check's state is worth an event: it has changed, or was last told long ago."""
-    return passed_before is not verdict.passed or told_ago_s > REPEAT_S
+    """Tells whether a check's state is worth an event: it has changed, was last told long ago, or fails.
+
+    A failure is told at every tick, because Dagster's overview shows a check only until the asset's next
+    materialization, and `row_count_sensor` records those.
+    """
+    return not verdict.passed or passed_before is not True or told_ago_s > REPEAT_S

@@ -119,11 +119,12 @@ def test_lag_alerts_by_records_or_by_time_and_recovers_below_both() -> None:
     assert late.metadata["lag_records_partition_0"] == 1
 
 
-def test_a_state_is_told_when_it_changes_and_again_after_an_hour() -> None:
+def test_a_failure_is_told_at_every_tick_and_a_pass_when_it_is_new_or_an_hour_old() -> None:
     good, bad = judge_keys([]), judge_keys(["transactions"])
     assert is_news(good, None, 0)
     assert not is_news(good, True, 1)
     assert is_news(bad, True, 1)
+    assert is_news(bad, False, 1)
     assert is_news(good, False, 1)
     assert is_news(good, True, REPEAT_S + 1)
 
