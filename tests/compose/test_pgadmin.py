@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import http.cookiejar
-import json
-import re
 import shutil
-import urllib.parse
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Frame, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.compose.docker import Project
+from tests.pgadmin_web import PgAdmin
 from tests.waiting import wait_until
 
 EMAIL = "rtp@example.com"
@@ -23,37 +18,8 @@ SERVER = "transactions (read-only)"
 PATIENCE_MS = 90_000  # pgAdmin has a quarter of a core
 
 
-class PgAdmin:
-    """pgAdmin by its own HTTP calls, as its page makes them."""
-
-    def __init__(self, url: str, password: str) -> None:
-        self._url = url
-        jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self._web = urllib.request.build_opener(urllib.request.ProxyHandler({}), jar)
-        token = re.search(r'csrf_?[tT]oken["\']?\s*[:=]\s*\\?["\']([^"\'\\]+)', self._ask("/login"))
-        assert token is not None
-        form = {"email": EMAIL, "password": password, "csrf_token": token.group(1), "internal_button": "Login"}
-        self._ask("/authenticate/login", urllib.parse.urlencode(form).encode())
-        script = self._ask("/browser/js/utils.js")
-        found = re.search(r"csrf_token'\] = '([^']+)'", script)
-        assert found is not None, "pgAdmin refuses the login"
-        self._token = found.group(1)
-
-    def call(self, path: str, body: Any = None) -> Any:
-        """Calls pgAdmin with the session's token."""
-        data = None if body is None else json.dumps(body).encode()
-        return json.loads(self._ask(path, data, {"X-pgA-CSRFToken": self._token, "Content-Type": "application/json"}))
-
-    def _ask(self, path: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> str:
-        request = urllib.request.Request(self._url + path, data, headers or {})
-        with self._web.open(request, timeout=90) as answer:
-            return str(answer.read().decode())
-
-
 def test_the_registered_server_connects_as_the_reader(platform: Project) -> None:
-    admin = PgAdmin(platform.url("PGADMIN", ""), _password(platform))
-    (server,) = admin.call("/browser/server/obj/1/")
-    answer = admin.call(f"/browser/server/connect/1/{server['id']}", {})
+    answer = PgAdmin(platform.url("PGADMIN", ""), EMAIL, _password(platform)).connect_first_server()
     assert answer["success"] == 1, answer
     assert answer["data"]["user"]["name"] == "rtp_read"
 
