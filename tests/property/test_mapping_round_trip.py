@@ -91,7 +91,9 @@ def written_amount(amount: str, style: Style) -> str:
 
 def written(rows: list[dict[str, object]], style: Style) -> bytes:
     out = io.StringIO(newline="")
-    quoting: Literal[0, 1] = csv.QUOTE_ALL if style.quote_all else csv.QUOTE_MINIMAL
+    # csv.writer quotes a newline only where it ends lines: with CR an LF in a cell would stand bare.
+    newlines = any("\n" in str(value) for row in rows for value in row.values())
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if style.quote_all or newlines else csv.QUOTE_MINIMAL
     writer = csv.writer(out, delimiter=style.delimiter, lineterminator=style.newline, quoting=quoting)
     fields = sorted(rows[0])
     writer.writerow(["transaction_id", *fields])
