@@ -1,4 +1,4 @@
-"""Settings: environment (prefix ``RTP_``), then ``.env``, then files in ``RTP_SECRETS_DIR``; one frozen class per program.
+"""Settings: environment (prefix ``RTP_``), then ``.env``, then files in ``RTP_SECRETS_DIR``; a frozen class a program.
 
 Nothing here is read at import. ``load(ConsumerSettings)`` reads once, at the program's start.
 """

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from pydantic import SecretStr
 
@@ -30,6 +31,10 @@ from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import migrate
 from tests.programs import RunningProgram, clean_env, start_program
 from tests.waiting import wait_until
+
+# How long an example takes says more about the machine's other work than about ours.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 TEMPLATE = "rtp_template"
 SMALL_POSTGRES = {"shared_buffers": "64MB", "max_wal_size": "1GB", "min_wal_size": "80MB"}

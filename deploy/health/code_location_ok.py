@@ -1,4 +1,4 @@
-"""Exit 0 when Dagster's code server on port 4000 says it serves; `dagster api grpc-health-check` costs 20 times as much."""
+"""Exit 0 when the code server on port 4000 says it serves; `dagster api grpc-health-check` costs 20 times as much."""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""Exit 0 when Dagster's daemon has left a heartbeat within MAX_AGE_S (it leaves one every 30 s, and ends if a part of it dies)."""
+"""Exit 0 when Dagster's daemon has left a heartbeat within MAX_AGE_S.
+
+It leaves one every 30 s, and ends if a part of it dies.
+"""
 
 import os
 import sys

@@ -17,7 +17,7 @@ from pathlib import Path
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.kafka.topics import describe
-from rtp_workers.local import kafka_jars, kafka_server, passwords, ports, postgres_server
+from rtp_workers.local import kafka_jars, kafka_server, passwords, ports, postgres_server, unprivileged
 from rtp_workers.local.embedded import platform_lock
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import pending
@@ -48,7 +48,13 @@ class Finding:
 
 def examine(settings: PlatformSettings, endpoints: Endpoints) -> list[Finding]:
     """Returns all findings: versions, programs, disk, secrets, then ports or, where a platform runs, its parts."""
-    found = [*versions(), *programs(settings), disk(settings.home), *secrets(settings.home)]
+    found = [
+        *versions(),
+        *programs(settings),
+        disk(settings.home),
+        *secrets(settings.home),
+        *data_elsewhere(settings.home),
+    ]
     running = is_running(settings.home)
     if not running:
         found += list(port_findings(settings))
@@ -128,6 +134,18 @@ def secrets(home: Path) -> Iterator[Finding]:
         yield Finding("secrets", "problem", f"others may read {names}", f"chmod -R go-rwx {folder}")
     else:
         yield Finding("secrets", "ok", f"{folder} is readable for its owner only")
+
+
+def data_elsewhere(home: Path) -> Iterator[Finding]:
+    """Data outside the home (as root, where PostgreSQL's user cannot reach it), and what is left of deleted homes."""
+    note = home / unprivileged.LOCATION_NOTE
+    if note.exists():
+        yield Finding("data", "ok", f"PostgreSQL's data is in {note.read_text()}: deleting {home} does not delete it")
+    for folder, gone in unprivileged.left_behind():
+        detail = f"{folder} holds the rows of {gone}, which is gone or begun anew"
+        yield Finding(
+            "data left behind", "warning", detail, f"if that home was not moved: rm -r {folder} {folder}.home"
+        )
 
 
 def port_findings(settings: PlatformSettings) -> Iterator[Finding]:

@@ -94,6 +94,8 @@ class PostgresServer:
         if self.child is not None:
             self.child.kill()
         location = self.location()
+        if self.account is not None:
+            unprivileged.note_home(location, self.home)  # again, because a home may have moved
         unclean = self._end_leftovers(location / "data")
         ports.require_free(self.port, "RTP_POSTGRES_PORT", "PostgreSQL", ports.AFTER_KILL_S if unclean else 0)
         self.binaries = self._usable_binaries()
@@ -138,8 +140,10 @@ class PostgresServer:
 
     def remove_data(self) -> None:
         """Removes the stopped server's data, wherever it is kept. All rows are gone then."""
-        shutil.rmtree(self.location())
-        (self.home / "postgres" / "location").unlink(missing_ok=True)
+        location = self.location()
+        shutil.rmtree(location)
+        location.with_name(f"{location.name}{unprivileged.HOME_NOTE}").unlink(missing_ok=True)
+        (self.home / unprivileged.LOCATION_NOTE).unlink(missing_ok=True)
 
     def _running_child(self) -> Child:
         if self.child is None:
@@ -148,7 +152,7 @@ class PostgresServer:
 
     def location(self) -> Path:
         """Returns the folder that holds ``data``, making it when needed; also decides whom the server runs as."""
-        near, note = self.home / "postgres", self.home / "postgres" / "location"
+        near, note = self.home / "postgres", self.home / unprivileged.LOCATION_NOTE
         location = Path(note.read_text()) if note.exists() else near / "server"
         if (location / "data").exists():
             self.account = self._owner_of(location / "data")

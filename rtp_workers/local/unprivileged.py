@@ -12,6 +12,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from rtp_workers.errors import ConfigError
 ACCOUNTS = ("nobody", "daemon")
 STATE_ROOTS = (Path("/var/lib"), Path("/var/tmp"))
 OUR_FOLDER = "real-time-data-platform"
+LOCATION_NOTE = Path("postgres") / "location"  # below the home: where the data is instead
+HOME_NOTE = ".home"  # beside the data: whose it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,31 @@ def private_folder(account: Account, near: Path, name: str) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, account.uid, account.gid)
     return folder
+
+
+def note_home(folder: Path, home: Path) -> None:
+    """Writes down, beside a folder of ours outside the home, whose it is; for one inside the home there is no need."""
+    if folder.parent.name == OUR_FOLDER:
+        folder.with_name(f"{folder.name}{HOME_NOTE}").write_text(str(home))
+
+
+def left_behind(roots: tuple[Path, ...] = STATE_ROOTS) -> Iterator[tuple[Path, Path]]:
+    """Yields (folder, home) for each folder of ours outside a home whose home no longer points to it.
+
+    None is removed by itself: a home that was moved, or lies on a disk that is away, looks like one that was deleted.
+    """
+    for root in roots:
+        for note in sorted((root / OUR_FOLDER).glob(f"*{HOME_NOTE}")):
+            folder, home = note.with_name(note.name.removesuffix(HOME_NOTE)), Path(note.read_text())
+            if folder.is_dir() and not _points_to(home, folder):
+                yield folder, home
+
+
+def _points_to(home: Path, folder: Path) -> bool:
+    try:
+        return (home / LOCATION_NOTE).read_text() == str(folder)
+    except OSError:
+        return False
 
 
 def reachable_copy(account: Account, folder: Path, program: str) -> Path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from tests.balanced import always_balanced
 from tests.conftest import Stack, StartRtp
+from tests.programs import RunningProgram
 from tests.reading import assert_balanced, ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce
 from tests.tcp_proxy import TcpProxy
@@ -96,6 +98,10 @@ def test_sigterm_ends_the_consumer_cleanly_in_the_middle(stack: Stack, start_rtp
     _everything_once(stack)
 
 
+def has_said(program: RunningProgram, word: str) -> bool:
+    return word in program.output()
+
+
 def test_consumers_come_and_go_while_records_flow(stack: Stack, start_rtp: StartRtp) -> None:
     env = {**stack.env, "RTP_CONSUMER_BATCH_ROWS": "200"}
     with always_balanced(stack):
@@ -103,7 +109,7 @@ def test_consumers_come_and_go_while_records_flow(stack: Stack, start_rtp: Start
         for round_ in range(4):
             _fill(stack, RECORDS // 4, start=round_ * (RECORDS // 4))
             guest = start_rtp("consume", "--no-api", env=env)
-            wait_until(lambda g=guest: "partitions_assigned" in g.output(), timeout_s=60, what="the guest's share")
+            wait_until(partial(has_said, guest, "partitions_assigned"), timeout_s=60, what="the guest's share")
             guest.signal(signal.SIGTERM if round_ % 2 else signal.SIGKILL)
         wait_for_ledger(stack, timeout_s=120)
     assert len(rows_by_id(stack)) == 2 * RECORDS
