@@ -26,9 +26,9 @@ def assigned(consumer: RunningProgram) -> set[int]:
 
 
 def shared(one: RunningProgram, other: RunningProgram, partitions: int) -> bool:
-    """Tells whether each has a share, and nothing is without a hand."""
+    """Tells whether each has a share, and each partition is in one hand."""
     shares = assigned(one), assigned(other)
-    return all(shares) and len(shares[0] | shares[1]) == partitions
+    return all(shares) and not shares[0] & shares[1] and len(shares[0] | shares[1]) == partitions
 
 
 def seconds_between(program: RunningProgram, first: str, then: str) -> float:

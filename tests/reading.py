@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg2.extras import RealDictCursor
 
+from rtp_workers.errors import TransientError
 from rtp_workers.kafka.topics import log_offsets
 from rtp_workers.postgres.connection import connect
 from tests.conftest import Stack
@@ -43,7 +44,10 @@ def ledger_sums(stack: Stack) -> dict[str, int]:
 
 def ledger_reached_end(stack: Stack) -> bool:
     """Tells whether the ledger's offsets are at the end of every partition."""
-    ends = {number: end for number, (_, end) in log_offsets(stack.endpoints, stack.topic).items()}
+    try:
+        ends = {number: end for number, (_, end) in log_offsets(stack.endpoints, stack.topic).items()}
+    except TransientError:
+        return False  # a broker that has just come back
     stored = query(stack, "select kafka_partition, max(next_offset) as next from ingest_ledger group by 1")
     positions = {row["kafka_partition"]: row["next"] for row in stored}
     return all(positions.get(number, 0) == end for number, end in ends.items())
