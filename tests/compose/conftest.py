@@ -52,9 +52,18 @@ def image(docker_engine: None) -> str:
 
 
 @pytest.fixture(scope="session")
-def platform(image: str) -> Iterator[Project]:
-    """The whole platform, up and healthy. Tests leave it so; `boot_seconds` is how long that took."""
-    project = Project(f"rtp-test-{os.getpid()}")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of data/, for the containers to read and for tests to add files to."""
+    folder = tmp_path_factory.mktemp("data")
+    shutil.copytree(ROOT / "data", folder, dirs_exist_ok=True)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def platform(image: str, data_dir: Path) -> Iterator[Project]:
+    """The whole platform, up and healthy. Tests leave it so; `BOOT_SECONDS` is how long that took."""
+    project = Project(f"rtp-test-{os.getpid()}", settings={"RTP_DATA_DIR": str(data_dir)})
     try:
         started_s = time.monotonic()
         project.compose("up", "--detach", timeout_s=300)

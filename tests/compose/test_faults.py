@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.compose.docker import EIGHT, Project, docker, eventually
 LOAD_PER_S = 2_000
 RESTART_LIMIT_S = 240
 ROWS_LIMIT_S = 240
+KILLED_ROWS = 1_000_000
 
 
 @pytest.fixture
@@ -33,6 +35,18 @@ def test_a_killed_container_comes_back_and_the_ledger_balances(under_load: Proje
     found = under_load.verify()
     assert found["ok"], found
     assert found["duplicates"] == 0 or service == "producer-streaming-api", "nothing was stored or counted twice"
+
+
+def test_a_backfill_killed_with_its_container_goes_on_where_it_stood(platform: Project, data_dir: Path) -> None:
+    _write_csv(data_dir / "killed.csv", KILLED_ROWS)
+    acknowledged = "select coalesce(max(acknowledged), 0) from csv_loads where file_name = 'killed.csv'"
+    eventually(lambda: int(platform.psql(acknowledged)) > 0, ROWS_LIMIT_S, "the backfill on its way")
+    platform.kill("batch-processor")
+    assert int(platform.psql(acknowledged)) < KILLED_ROWS, "it was killed too late to show anything"
+    eventually(lambda: platform.rows("csv:killed.csv") == KILLED_ROWS, 2 * ROWS_LIMIT_S, "every row of the file")
+    eventually(lambda: _runs(platform, "STARTED") == 0, ROWS_LIMIT_S, "no run left open")
+    found = platform.verify()
+    assert found["ok"], found
 
 
 def test_a_graceful_stop_ends_inside_the_grace_period(platform: Project) -> None:
@@ -80,3 +94,20 @@ def test_losing_kafkas_volume_alone_is_survived(platform: Project) -> None:
     after = platform.psql("select distinct topic_id from ingest_ledger").splitlines()
     assert len(after) == len(before) + 1
     assert platform.verify()["ok"]
+
+
+def _write_csv(path: Path, rows: int) -> None:
+    """Writes a canonical CSV, and shows it under its name when it is whole."""
+    draft = path.with_suffix(".draft")
+    with draft.open("w") as file:
+        file.write("transaction_id,occurred_at,amount,customer_id\n")
+        file.writelines(
+            f"killed-{number},2026-01-01T00:00:00Z,{number % 900}.25,C{number % 5000}\n" for number in range(rows)
+        )
+    draft.rename(path)
+
+
+def _runs(project: Project, status: str) -> int:
+    query = f"{{ runsOrError(filter: {{statuses: [{status}]}}) {{ ... on Runs {{ results {{ runId }} }} }} }}"
+    answer = project.send("DAGSTER", "POST", "/graphql", {"query": query})
+    return len(answer["data"]["runsOrError"]["results"])

@@ -54,7 +54,7 @@ def test_a_host_program_reads_the_table(platform: Project) -> None:
 def test_the_data_folder_is_backfilled_by_the_arrival_sensor(platform: Project) -> None:
     expected = _rows_in_data()
     assert expected >= 20_000
-    eventually(lambda: platform.rows("csv:%") == expected, BACKFILL_LIMIT_S, f"{expected} backfilled rows")
+    eventually(lambda: platform.rows("csv:transactions_%") == expected, BACKFILL_LIMIT_S, f"{expected} backfilled rows")
 
 
 def test_live_transactions_stream(platform: Project) -> None:
@@ -94,7 +94,7 @@ def _received(consumer: Consumer, values: list[bytes]) -> bool:
 
 def _rows_in_data() -> int:
     """Counts the rows of data/ by Python's own reader."""
-    return sum(_rows_in(path) for path in sorted((ROOT / "data").glob("*.csv*")))
+    return sum(_rows_in(path) for path in sorted((ROOT / "data").glob("transactions_*.csv*")))
 
 
 def _rows_in(path: Path) -> int:
