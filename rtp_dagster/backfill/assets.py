@@ -11,6 +11,7 @@ from rtp_dagster.backfill.interruption import interruption_noted
 from rtp_dagster.backfill.ledger_wait import await_offsets
 from rtp_dagster.backfill.results import Backfill, metadata, rate_per_s, together
 from rtp_dagster.platform import Platform
+from rtp_dagster.retries import FIRST_WAIT_S, RETRIES, retried
 from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport, load_file
 from rtp_workers.batch.source_file import find_files
 from rtp_workers.errors import ConfigError, RtpError, TransientError
@@ -34,10 +35,7 @@ class BackfillConfig(dg.Config):
     ledger_timeout_s: float | None = None
 
 
-@dg.op(
-    ins={"topic": dg.In(dg.Nothing)},
-    retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS),
-)
+@dg.op(ins={"topic": dg.In(dg.Nothing)})
 def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform) -> Backfill:
     """Loads the files one after another; each goes on where an earlier run ended.
 
@@ -62,7 +60,7 @@ def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform:
                 context.log.info(summary(reports[-1]))
     backfill = together(reports)
     if problems:
-        raise _failure(problems, backfill) from next(iter(problems.values()))
+        raise _failure(problems, backfill, context.retry_number) from next(iter(problems.values()))
     context.add_output_metadata(metadata(backfill))
     return backfill
 
@@ -76,7 +74,8 @@ def await_ledger(
     timeout_s = config.ledger_timeout_s or settings.backfill_ledger_timeout_s
     started = time.monotonic()
     if backfill.last_offsets:
-        await_offsets(platform, backfill.topic_id, backfill.last_offsets, timeout_s, context.log.info)
+        with retried(context.retry_number):
+            await_offsets(platform, backfill.topic_id, backfill.last_offsets, timeout_s, context.log.info)
     waited = dg.MetadataValue.float(round(time.monotonic() - started, 3))
     return dg.Output(None, metadata={**metadata(backfill), "ledger_waited_s": waited})
 
@@ -134,13 +133,14 @@ def summary(report: LoadReport) -> str:
     )
 
 
-def _failure(problems: Mapping[str, RtpError], backfill: Backfill) -> Exception:
-    """Returns what ends the step: tried again where something may pass by itself, or another loader end."""
-    if all(isinstance(error, LoadRunningError) for error in problems.values()):
+def _failure(problems: Mapping[str, RtpError], backfill: Backfill, attempt: int) -> Exception:
+    """Returns what ends the step: a retry where something may pass by itself, or another loader end."""
+    if all(isinstance(error, LoadRunningError) for error in problems.values()) and attempt < LOCKED_RETRIES:
         return dg.RetryRequested(LOCKED_RETRIES, LOCKED_WAIT_S)
-    passing = any(isinstance(error, TransientError) for error in problems.values())
+    if any(isinstance(error, TransientError) for error in problems.values()) and attempt < RETRIES:
+        return dg.RetryRequested(RETRIES, FIRST_WAIT_S * 2**attempt)
     text = "; ".join(f"{name}: {error}" for name, error in problems.items())
-    return dg.Failure(f"not loaded: {text}", metadata=metadata(backfill), allow_retries=passing)
+    return dg.Failure(f"not loaded: {text}", metadata=metadata(backfill), allow_retries=False)
 
 
 def _progress_log(context: dg.OpExecutionContext) -> Callable[[LoadProgress], None]:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from rtp_dagster.platform import Platform
-from rtp_workers.errors import AttentionError, ConfigError
+from rtp_dagster.retries import retried
 from rtp_workers.postgres.dead_letters import DeadLetterId, Filter
 from rtp_workers.reconcile.replay import ReplayReport, replay
 
@@ -24,20 +24,18 @@ class ReplayConfig(dg.Config):
     again: bool = False
 
 
-@dg.op(retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL))
+@dg.op
 def send_dead_letters(context: dg.OpExecutionContext, config: ReplayConfig, platform: Platform) -> None:
     """Produces each dead letter as a new record with the header replay_of, and marks it once Kafka has it.
 
     Repeating it is harmless: a record sent twice is counted as a duplicate.
     """
-    settings = platform.settings()
-    try:
+    with retried(context.retry_number):
+        topic = platform.settings().topic
         wanted: list[DeadLetterId] | Filter = [DeadLetterId.parse(text) for text in config.ids or ()]
         if not wanted:
-            wanted = Filter(topic=settings.topic, reason=config.reason, replayed=None if config.again else False)
-        report = replay(platform.endpoints(), settings.topic, wanted)
-    except (ConfigError, AttentionError) as error:  # a retry cannot help
-        raise dg.Failure(str(error), allow_retries=False) from error
+            wanted = Filter(topic=topic, reason=config.reason, replayed=None if config.again else False)
+        report = replay(platform.endpoints(), topic, wanted)
     context.add_output_metadata(replay_metadata(report))
     context.log.info(f"{report.replayed:,} dead letters sent again")
     if report.failed or report.unknown:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from rtp_dagster.platform import Platform
+from rtp_dagster.retries import retried
 from rtp_workers.postgres.connection import connect, translated
 
 BATCH_RUNS = 100
@@ -28,9 +29,10 @@ class TrimConfig(dg.Config):
 def delete_old_history(context: dg.OpExecutionContext, config: TrimConfig, platform: Platform) -> None:
     """Deletes what is older. The platform's own tables, and the assets' latest state, are not touched."""
     before = datetime.now(UTC) - timedelta(days=config.keep_days)
-    runs = delete_runs(context.instance, before)
-    dsn = platform.endpoints().dagster_postgres_dsn
-    events = delete_events(dsn, before) if dsn else 0
+    with retried(context.retry_number):
+        runs = delete_runs(context.instance, before)
+        dsn = platform.endpoints().dagster_postgres_dsn
+        events = delete_events(dsn, before) if dsn else 0
     context.add_output_metadata({"runs": runs, "events": events})
     context.log.info(f"deleted {runs:,} runs and {events:,} recorded events from before {before:%Y-%m-%d}")
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from rtp_dagster.platform import Platform
-from rtp_workers.errors import AttentionError, ConfigError
+from rtp_dagster.retries import retried
 from rtp_workers.kafka.topics import CONFIGS, TopicReport, ensure_topic
 
 
@@ -21,17 +21,13 @@ class TopicConfig(dg.Config):
     group_name="ingestion",
     kinds={"kafka"},
     owners=["team:data-platform"],
-    retry_policy=dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL),
 )
 def transactions_topic(
     context: dg.AssetExecutionContext, config: TopicConfig, platform: Platform
 ) -> dg.MaterializeResult[None]:
     """The Kafka topic that every transaction goes through: made where missing, else compared with what it must be."""
-    settings = platform.settings()
-    try:
-        report = ensure_topic(platform.endpoints(), settings.topic, alter=config.alter)
-    except (ConfigError, AttentionError) as error:  # a retry cannot help
-        raise dg.Failure(str(error), allow_retries=False) from error
+    with retried(context.retry_number):
+        report = ensure_topic(platform.endpoints(), platform.settings().topic, alter=config.alter)
     for sentence in report.altered:
         context.log.info(f"altered: {sentence}")
     if report.drift:

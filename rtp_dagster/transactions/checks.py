@@ -3,13 +3,14 @@
 `additional_deps` makes them run after the load where both are in one run.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any
 
 import dagster as dg
 
 from rtp_dagster.platform import Platform
 from rtp_dagster.plots import line_chart
+from rtp_dagster.retries import retried
 from rtp_dagster.transactions.history import lag_series, row_series
 from rtp_dagster.transactions.lag import measured_lag
 from rtp_dagster.transactions.verdicts import (
@@ -25,19 +26,23 @@ from rtp_workers.kafka.topics import log_offsets
 from rtp_workers.postgres.balance import broken_keys, quiet_s, read_balance, recent
 
 DEAD_LETTER_WINDOW_S = 300.0
-RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 
-CheckFunction = Callable[..., dg.AssetCheckResult]
+CheckFunction = Callable[[dg.AssetCheckExecutionContext, Platform], dg.AssetCheckResult]
 
 
 def transactions_check(function: CheckFunction) -> dg.AssetChecksDefinition:
     """Makes a check on `transactions`, run after the backfill, and again where a server is away."""
-    declare: Any = dg.asset_check(asset=TRANSACTIONS, additional_deps=["csv_backfill"], retry_policy=RETRY)
-    return declare(function)  # type: ignore[no-any-return]  # Dagster's decorator does not keep the type
+
+    @functools.wraps(function)
+    def guarded(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+        with retried(context.op_execution_context.retry_number):
+            return function(context, platform)
+
+    return dg.asset_check(asset=TRANSACTIONS, additional_deps=["csv_backfill"])(guarded)
 
 
 @transactions_check
-def ledger_balances(platform: Platform) -> dg.AssetCheckResult:
+def ledger_balances(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     """The ledger's counters explain every offset, and both tables hold as many rows as the counters say.
 
     At 50M rows: one count(*), a parallel index-only scan of the primary key (about 3 GB), a few seconds when cached.
@@ -48,7 +53,7 @@ def ledger_balances(platform: Platform) -> dg.AssetCheckResult:
 
 
 @transactions_check
-def matches_kafka(platform: Platform) -> dg.AssetCheckResult:
+def matches_kafka(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     """The ledger stands inside Kafka's log: nothing stored is unknown to Kafka, nothing was deleted before its turn.
 
     At 50M rows: milliseconds; offsets and counters only, no table is read.
@@ -59,7 +64,7 @@ def matches_kafka(platform: Platform) -> dg.AssetCheckResult:
 
 
 @transactions_check
-def ids_are_unique(platform: Platform) -> dg.AssetCheckResult:
+def ids_are_unique(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     """The primary keys exist, are valid, and are on the right columns: PostgreSQL itself keeps ids unique.
 
     At 50M rows: milliseconds; a look into the catalog.
@@ -83,7 +88,7 @@ def is_fresh(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.A
 
 
 @transactions_check
-def dead_letter_ratio(platform: Platform) -> dg.AssetCheckResult:
+def dead_letter_ratio(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     """Of what came in the last five minutes, few are dead letters; ten times the limit is an error.
 
     At 50M rows: reads the rows of those five minutes, found by the index on ingested_at: at 10,000 rows/s 3 million,

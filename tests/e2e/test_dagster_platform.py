@@ -207,7 +207,8 @@ def test_a_cancelled_run_stops_the_load_and_the_next_one_goes_on_from_there(plat
 def dagster_processes(platform: Platform, word: str) -> list[psutil.Process]:
     """Returns the webserver or the daemon of this platform."""
     children = psutil.Process(platform.up.pid).children()
-    return [child for child in children if any(word in part for part in child.cmdline())]
+    alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if any(word in part for part in child.cmdline())]
 
 
 def test_dagster_killed_the_stream_goes_on_and_the_sensors_catch_up(platform: Platform) -> None:
