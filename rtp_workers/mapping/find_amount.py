@@ -35,8 +35,9 @@ def find_amount(found: Findings) -> None:
         _find_direction(found, columns[0])
     else:
         found.rules["sign"] = "pair"
-        if "debit" in found.uses:
-            found.rules["debit_negative"] = found.profile(found.uses["debit"].columns[0]).all_negative
+        for role in ("debit", "credit"):
+            if role in found.uses:
+                found.rules[f"{role}_negative"] = found.profile(found.uses[role].columns[0]).all_negative
     _decide_marks(found, columns)
     _find_currency(found, columns)
     _check_unit(found, columns)

@@ -55,8 +55,9 @@ def _merchant_by_values(found: Findings) -> None:
         for profile in found.free()
         if profile.letters > 0.8 and profile.filled > 0.8 and profile.dates < 0.5 and profile.directions < 0.5
     ]
-    if texts and (len(texts) == 1 or texts[0].uniqueness >= max(other.uniqueness for other in texts[1:])):
-        found.take("merchant", texts[:1], 0.6, "values (the first free text)")
+    if texts:
+        best = max(texts, key=lambda profile: (profile.uniqueness, sum(map(len, profile.some)) / len(profile.some)))
+        found.take("merchant", [best], 0.6, "values (the most telling text)")
 
 
 def _is_plain_text(profile: Profile) -> bool:

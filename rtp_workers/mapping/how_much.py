@@ -129,8 +129,9 @@ class HowMuch:
             for index, value in enumerate(side.values):
                 if value is None and written[index] and written[index].strip() not in NOTHING:
                     refused.setdefault(index, _not_an_amount(written[index]))
-        if not self._rules.debit_negative:
-            out.values = [amounts.negated(value) if value is not None else None for value in out.values]
+        for side, turned in ((out, not self._rules.debit_negative), (into, self._rules.credit_negative)):
+            if turned:
+                side.values = [amounts.negated(value) if value is not None else None for value in side.values]
         values = [
             _one_of(index, debit, credit, refused)
             for index, (debit, credit) in enumerate(zip(out.values, into.values, strict=True))

@@ -78,6 +78,7 @@ class Rules:
         step_origin: RFC 3339 instant of step 0; ``step_unit`` is ``second``, ``minute``, ``hour`` or ``day``.
         sign: ``as_is``, ``negate``, ``direction`` (by the direction column) or ``pair`` (debit and credit columns).
         debit_negative: the debit column already carries minus signs.
+        credit_negative: the credit column carries minus signs, as a card's statement may: money in all the same.
         amount_unit: ``major`` or ``minor`` (integer cents).
         id_rule: ``columns`` or ``derived``.
         currency: code that the amounts' sign or the header's text gives, or None.
@@ -93,6 +94,7 @@ class Rules:
     thousands_mark: str = ""
     sign: str = "as_is"
     debit_negative: bool = False
+    credit_negative: bool = False
     amount_unit: str = "major"
     id_rule: str = "columns"
     id_prefix: str = ""
