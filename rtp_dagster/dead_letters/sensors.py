@@ -7,14 +7,12 @@ from dataclasses import astuple
 
 import dagster as dg
 
-from rtp_dagster.dead_letters.window import Sample, grown, kept
+from rtp_dagster.dead_letters.window import WINDOW_S, Sample, kept, sample_of
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
-from rtp_dagster.transactions.checks import DEAD_LETTER_WINDOW_S
+from rtp_dagster.transactions.quick_checks import lately
 from rtp_dagster.transactions.sensors import is_news
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_dead_letters
-from rtp_workers.postgres.balance import Recent, recent_reasons
-from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.queries import ledger_rows
 
 INTERVAL_S = 30
@@ -33,14 +31,12 @@ def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
     rows a backfill has just written.
     """
     before = read_cursor(context.cursor)
+    seen = [Sample(*sample) for sample in before.get("samples", [])]
     with platform.reader(PROBE_S) as connection:
-        samples = kept(
-            [Sample(*sample) for sample in before.get("samples", [])], _sample(connection), DEAD_LETTER_WINDOW_S
-        )
-        rows, dead_letters = grown(samples)
-        reasons = recent_reasons(connection, DEAD_LETTER_WINDOW_S) if dead_letters else {}
-    verdict = judge_dead_letters(Recent(DEAD_LETTER_WINDOW_S, rows, dead_letters, reasons), platform.settings())
-    now, events = samples[-1], _observation(samples, reasons)
+        samples = kept(seen, sample_of(ledger_rows(connection), time.time()), WINDOW_S)
+        recent = lately(connection, samples, WINDOW_S)
+    verdict = judge_dead_letters(recent, platform.settings())
+    now, events = samples[-1], _observation(samples, recent.reasons)
     told = {name: before[name] for name in ("passed", "told_s") if name in before}
     if is_news(verdict, told.get("passed"), now.at_s - told.get("told_s", 0.0)):
         events.append(verdict.evaluation("dead_letter_ratio"))
@@ -64,8 +60,3 @@ def _observation(samples: Sequence[Sample], reasons: dict[str, int]) -> list[Eve
         "reasons": dg.MetadataValue.json(reasons),
     }
     return [dg.AssetObservation(TRANSACTIONS, description=f"{total:,} dead letters ever, {new:+,}", metadata=figures)]
-
-
-def _sample(connection: Connection) -> Sample:
-    rows = ledger_rows(connection)
-    return Sample(time.time(), sum(row.inserted for row in rows), sum(row.dead_lettered for row in rows))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rtp_workers.postgres.queries import LedgerRow
+
+WINDOW_S = 300.0  # what the share of dead letters is taken over
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -37,3 +41,8 @@ def grown(samples: Sequence[Sample]) -> tuple[int, int]:
     """Returns how many rows and dead letters came from the first sample to the last."""
     first, last = samples[0], samples[-1]
     return last.inserted - first.inserted, last.dead_lettered - first.dead_lettered
+
+
+def sample_of(ledger: Sequence[LedgerRow], at_s: float) -> Sample:
+    """Returns the counters of a ledger, its history included."""
+    return Sample(at_s, sum(row.inserted for row in ledger), sum(row.dead_lettered for row in ledger))

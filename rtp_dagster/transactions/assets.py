@@ -7,7 +7,7 @@ import dagster as dg
 from rtp_workers.record.transaction import FIELDS
 
 PROVENANCE = {
-    "source": ("text", "csv:<file name>, live, api, or unknown"),
+    "source": ("text", "csv:FILE, live, api, or unknown"),
     "kafka_partition": ("integer", "partition that the record came from"),
     "kafka_offset": ("bigint", "its offset there"),
     "ingested_at": ("timestamptz", "when the row was written"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from rtp_dagster.dead_letters.window import WINDOW_S
 from rtp_dagster.platform import Platform
 from rtp_dagster.plots import line_chart
 from rtp_dagster.retries import retried
@@ -24,8 +25,6 @@ from rtp_dagster.transactions.verdicts import (
 )
 from rtp_workers.kafka.topics import log_offsets
 from rtp_workers.postgres.balance import broken_keys, quiet_s, read_balance, recent
-
-DEAD_LETTER_WINDOW_S = 300.0
 
 CheckFunction = Callable[[dg.AssetCheckExecutionContext, Platform], dg.AssetCheckResult]
 
@@ -95,7 +94,7 @@ def dead_letter_ratio(context: dg.AssetCheckExecutionContext, platform: Platform
     about a second; a quiet stream costs milliseconds.
     """
     with platform.reader() as connection:
-        return judge_dead_letters(recent(connection, DEAD_LETTER_WINDOW_S), platform.settings()).result()
+        return judge_dead_letters(recent(connection, WINDOW_S), platform.settings()).result()
 
 
 @transactions_check

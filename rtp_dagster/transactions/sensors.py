@@ -2,15 +2,20 @@
 
 import json
 import time
+from dataclasses import astuple
+from typing import Any
 
 import dagster as dg
 
+from rtp_dagster.dead_letters.window import WINDOW_S, Sample, kept, sample_of
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.transactions.history import ROW_COUNT
 from rtp_dagster.transactions.lag import measured_lag
+from rtp_dagster.transactions.quick_checks import quick_verdicts
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, Verdict
-from rtp_workers.postgres.queries import totals
+from rtp_workers.errors import RtpError
+from rtp_workers.postgres.queries import ledger_rows, totals
 
 INTERVAL_S = 30
 REPEAT_S = 3600.0  # a check that goes on to pass is reported again after this long
@@ -19,23 +24,29 @@ REPEAT_S = 3600.0  # a check that goes on to pass is reported again after this l
 @dg.sensor(
     minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Records how many rows transactions has, by the ledger (no table is scanned); skips while none come.",
+    description="Records how many rows transactions has, by the ledger, and its checks; skips while no rows come.",
 )
 @skips_while_away
 def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Reports a materialization of `transactions` where its row count has changed since the last tick."""
+    """Reports a materialization of `transactions` where its row count has changed since the last tick.
+
+    A materialization makes Dagster show every check as not evaluated, so the checks are evaluated in the same tick.
+    """
     with platform.reader(PROBE_S) as connection:
-        rows = totals(connection).rows
+        rows, ledger = totals(connection).rows, ledger_rows(connection)
     before, now = read_cursor(context.cursor), time.time()
-    cursor = json.dumps({"rows": rows, "at_s": now})
+    samples = kept([Sample(*sample) for sample in before.get("samples", [])], sample_of(ledger, now), WINDOW_S)
+    cursor = json.dumps({"rows": rows, "at_s": now, "samples": [astuple(sample) for sample in samples]})
     if before.get("rows") == rows:
         return dg.SensorResult(skip_reason=f"no new rows: {rows:,}", cursor=cursor)
-    metadata: dict[str, int | float] = {ROW_COUNT: rows}
-    if "rows" in before:
-        metadata["rows_since_last_tick"] = rows - before["rows"]
-        metadata["rows_per_s"] = round((rows - before["rows"]) / max(now - before["at_s"], 0.001), 2)
-    event = dg.AssetMaterialization(TRANSACTIONS, description=f"{rows:,} rows", metadata=metadata)
-    return dg.SensorResult(skip_reason=f"recorded: {rows:,} rows", asset_events=[event], cursor=cursor)
+    events: list[Event] = [_row_count(rows, before, now)]
+    text = f"recorded: {rows:,} rows"
+    try:
+        found = quick_verdicts(platform, samples, WINDOW_S)
+        events += [verdict.evaluation(name) for name, verdict in found.items()]
+    except RtpError as error:  # the row count is known all the same
+        text += f"; checks not evaluated: {error}"
+    return dg.SensorResult(skip_reason=text, asset_events=events, cursor=cursor)
 
 
 @dg.sensor(
@@ -51,7 +62,7 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
     behind = bool(verdict.metadata["lag_records"])
     events: list[Event] = []
     if behind or before.get("behind", True):
-        observed = dict(verdict.metadata)
+        observed = {name: value for name, value in verdict.metadata.items() if name.startswith("lag_")}
         events.append(dg.AssetObservation(TRANSACTIONS, description=verdict.sentence, metadata=observed))
     if is_news(verdict, before.get("passed"), now - before.get("told_s", 0.0)):
         events.append(verdict.evaluation("lag_is_low"))
@@ -66,9 +77,13 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
 
 
 def is_news(verdict: Verdict, passed_before: bool | None, told_ago_s: float) -> bool:
-    """Tells whether a check's state is worth an event: it has changed, was last told long ago, or fails.
-
-    A failure is told at every tick, because Dagster's overview shows a check only until the asset's next
-    materialization, and `row_count_sensor` records those.
-    """
+    """Tells whether a check's state is worth an event: it fails, has changed, or was last told long ago."""
     return not verdict.passed or passed_before is not True or told_ago_s > REPEAT_S
+
+
+def _row_count(rows: int, before: dict[str, Any], now: float) -> dg.AssetMaterialization:
+    metadata: dict[str, int | float] = {ROW_COUNT: rows}
+    if "rows" in before:
+        metadata["rows_since_last_tick"] = rows - before["rows"]
+        metadata["rows_per_s"] = round((rows - before["rows"]) / max(now - before["at_s"], 0.001), 2)
+    return dg.AssetMaterialization(TRANSACTIONS, description=f"{rows:,} rows", metadata=metadata)

@@ -23,6 +23,7 @@ from tests.programs import run_rtp
 from tests.records import body, produce
 
 SENSORS = ("csv_arrival_sensor", "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor")
+CHECKS = ("ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low")
 TICK_S = 20.0  # a tick gives up after 5 s; the rest is for a crowded machine
 
 
@@ -61,9 +62,11 @@ def test_the_row_count_is_recorded_when_it_has_changed(stack: Stack) -> None:
         produce(stack, [body(f"U{number}") for number in range(12)])
         consume(stack)
         grown = tick("row_count_sensor", again.cursor)
-    (event,) = first.asset_events
+    event, *checks = first.asset_events
     assert isinstance(event, dg.AssetMaterialization)
     assert event.metadata["dagster/row_count"].value == 30
+    found = {check.check_name: check.passed for check in checks if isinstance(check, dg.AssetCheckEvaluation)}
+    assert found == dict.fromkeys(CHECKS, True)
     assert not again.asset_events
     assert "no new rows" in str(again.skip_message)
     metadata = grown.asset_events[0].metadata
@@ -175,6 +178,14 @@ def assert_skips(stack: Stack, name: str, word: str, **settings: str) -> None:
 def test_with_kafka_silent_or_gone_a_tick_skips_within_seconds(stack: Stack, silent_server: int, name: str) -> None:
     settled(stack.home / "data" / "a.csv", canonical_text(range(3)))
     assert_skips(stack, name, "Kafka", RTP_KAFKA_BOOTSTRAP=f"127.0.0.1:{silent_server}")
+
+
+def test_with_kafka_silent_the_row_count_is_recorded_all_the_same(stack: Stack, silent_server: int) -> None:
+    with settings_of(stack, RTP_KAFKA_BOOTSTRAP=f"127.0.0.1:{silent_server}"):
+        found = tick("row_count_sensor")
+    (event,) = found.asset_events
+    assert isinstance(event, dg.AssetMaterialization)
+    assert "checks not evaluated" in str(found.skip_message)
 
 
 @pytest.mark.parametrize("name", SENSORS)
