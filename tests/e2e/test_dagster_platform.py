@@ -234,6 +234,22 @@ def test_dagster_killed_the_stream_goes_on_and_the_sensors_catch_up(platform: Pl
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_old_runs_and_old_events_of_sensors_are_deleted_and_newer_ones_kept(platform: Platform) -> None:
+    def ask(sql: str, *values: object) -> list[dict[str, object]]:
+        return query(platform.stack, sql, *values, dsn="dagster_postgres_dsn")
+
+    events = ask("select id from event_logs where run_id = '' order by id")
+    oldest, newest = events[0]["id"], events[-1]["id"]
+    ask("update event_logs set timestamp = timestamp - interval '8 days' where id = %s", oldest)
+    old_run = platform.ui.runs("batch_backfill")[-1]["runId"]
+    ask("update runs set create_timestamp = create_timestamp - interval '31 days' where run_id = %s", old_run)
+    platform.ui.must_succeed(platform.ui.launch("trim_history"))
+    assert [row["id"] for row in ask("select id from event_logs where id in (%s, %s)", oldest, newest)] == [newest]
+    left = {run["runId"] for run in platform.ui.runs("batch_backfill")}
+    assert left
+    assert old_run not in left
+
+
 def test_dg_lists_the_definitions_from_the_top_of_the_repository() -> None:
     env = {**clean_env(), "DG_CLI_DISABLE_TELEMETRY": "1", "NO_COLOR": "1"}
     for arguments in (["check", "defs"], ["list", "defs", "--json"]):
