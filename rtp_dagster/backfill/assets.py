@@ -9,7 +9,7 @@ import dagster as dg
 
 from rtp_dagster.backfill.interruption import interruption_noted
 from rtp_dagster.backfill.ledger_wait import await_offsets
-from rtp_dagster.backfill.results import Backfill, metadata, rate_per_s, together
+from rtp_dagster.backfill.results import Backfill, figures, metadata, rate_per_s, together
 from rtp_dagster.platform import Platform
 from rtp_dagster.retries import FIRST_WAIT_S, RETRIES, retried
 from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport, load_file
@@ -61,7 +61,7 @@ def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform:
     backfill = together(reports)
     if problems:
         raise _failure(problems, backfill, context.retry_number) from next(iter(problems.values()))
-    context.add_output_metadata(metadata(backfill))
+    context.add_output_metadata(figures(backfill))
     return backfill
 
 

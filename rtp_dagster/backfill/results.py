@@ -49,10 +49,22 @@ def rate_per_s(report: LoadReport) -> float:
 
 
 def metadata(backfill: Backfill) -> dict[str, dg.MetadataValue]:
-    """Returns figures, a table with a row for each file, the rates as a chart, and the first refused rows."""
+    """Returns the figures, the rates as a chart, and the first refused rows."""
+    found = figures(backfill)
+    rates = {report.file: rate_per_s(report) for report in backfill.reports[:BARS] if rate_per_s(report)}
+    if rates:
+        found["load_rate"] = bar_chart("Rows acknowledged by Kafka per second, by file", "rows/s", rates)
+    refused = refused_preview(backfill.reports)
+    if refused:
+        found["refused_rows"] = dg.MetadataValue.table(refused)
+    return found
+
+
+def figures(backfill: Backfill) -> dict[str, dg.MetadataValue]:
+    """Returns sums over all files, and a table with a row for each file."""
     reports = backfill.reports
     new, seconds = sum(r.rows_read - r.resumed_rows for r in reports), sum(r.seconds for r in reports)
-    found: dict[str, dg.MetadataValue] = {
+    return {
         "files": dg.MetadataValue.int(len(reports)),
         "rows_read": dg.MetadataValue.int(sum(r.rows_read for r in reports)),
         "rows_acknowledged": dg.MetadataValue.int(sum(r.acknowledged for r in reports)),
@@ -65,13 +77,6 @@ def metadata(backfill: Backfill) -> dict[str, dg.MetadataValue]:
             {str(number): at for number, at in sorted(backfill.last_offsets.items())}
         ),
     }
-    rates = {report.file: rate_per_s(report) for report in reports[:BARS] if rate_per_s(report)}
-    if rates:
-        found["load_rate"] = bar_chart("Rows acknowledged by Kafka per second, by file", "rows/s", rates)
-    refused = refused_preview(reports)
-    if refused:
-        found["refused_rows"] = dg.MetadataValue.table(refused)
-    return found
 
 
 def refused_preview(reports: Sequence[LoadReport]) -> list[dg.TableRecord]:
