@@ -197,7 +197,8 @@ def main() -> int:
         alone_s = None if given.megabytes else rtp_load(env, path)
         fresh(endpoints)
         server = stack.enter_context(code_server(env, home, port))
-        found = watch(env, server, launch(env, path.name), memory_mb(server))
+        idle_mb = memory_mb(server)
+        found = watch(env, server, launch(env, path.name), idle_mb)
     console.print(f"{rows:,} rows, load step {found.step_s:.1f} s, {rows / found.step_s:,.0f} rows/s")
     console.print(f"code server {found.idle_mb:.0f} MB, with the run {found.peak_mb:.0f} MB at most")
     ratio = alone_s / found.step_s if alone_s else None
