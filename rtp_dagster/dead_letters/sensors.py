@@ -7,12 +7,12 @@ from dataclasses import astuple
 
 import dagster as dg
 
-from rtp_dagster.dead_letters.window import WINDOW_S, Sample, kept, sample_of
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.transactions.quick_checks import lately
 from rtp_dagster.transactions.sensors import is_news
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_dead_letters
+from rtp_dagster.transactions.window import WINDOW_S, Sample, kept, sample_of
 from rtp_workers.postgres.queries import ledger_rows
 
 INTERVAL_S = 30

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from rtp_dagster.dead_letters.window import WINDOW_S
 from rtp_dagster.platform import Platform
 from rtp_dagster.plots import line_chart
 from rtp_dagster.retries import retried
@@ -23,6 +22,7 @@ from rtp_dagster.transactions.verdicts import (
     judge_keys,
     lag_by_partition,
 )
+from rtp_dagster.transactions.window import WINDOW_S
 from rtp_workers.kafka.topics import log_offsets
 from rtp_workers.postgres.balance import broken_keys, quiet_s, read_balance, recent
 

@@ -1,6 +1,5 @@
 """The checks as a sensor evaluates them: each in milliseconds, all at one moment, without a run."""
 
-from rtp_dagster.dead_letters.window import Sample, grown
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.transactions.lag import measured_lag
 from rtp_dagster.transactions.verdicts import (
@@ -12,6 +11,7 @@ from rtp_dagster.transactions.verdicts import (
     judge_keys,
     lag_by_partition,
 )
+from rtp_dagster.transactions.window import Sample, grown
 from rtp_workers.kafka.topics import log_offsets
 from rtp_workers.postgres.balance import Recent, broken_keys, quiet_s, read_balance, recent_reasons
 from rtp_workers.postgres.connection import Connection

@@ -7,13 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from rtp_dagster.dead_letters.window import WINDOW_S, Sample, kept, sample_of
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.transactions.history import ROW_COUNT
 from rtp_dagster.transactions.lag import measured_lag
 from rtp_dagster.transactions.quick_checks import quick_verdicts
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, Verdict
+from rtp_dagster.transactions.window import WINDOW_S, Sample, kept, sample_of
 from rtp_workers.errors import RtpError
 from rtp_workers.postgres.queries import ledger_rows, totals
 
