@@ -169,10 +169,11 @@ def test_the_preview_of_a_value_is_its_beginning(
 
 
 def test_the_budget_makes_wait_for_as_long_as_was_overspent() -> None:
-    budget = CpuBudget(share=0.1, burst_s=0.02)
+    # So small a share that the time a busy machine takes to spend 0.1 CPU seconds refills next to nothing.
+    budget = CpuBudget(share=0.001, burst_s=0.02)
     assert budget.missing_s() == 0
     spend_until = time.thread_time() + 0.1
     while time.thread_time() < spend_until:
         pass
     missing_s = budget.missing_s()
-    assert 0.1 < missing_s <= 0.9
+    assert 20 < missing_s < 200
