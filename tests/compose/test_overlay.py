@@ -99,7 +99,6 @@ def _host(project: Project) -> str:
     return f"localhost:{project.ports['KAFKA']}"
 
 
-def _login(project: Project, folder: str) -> dict[str, str]:
-    text = project.compose("run", "--rm", "--no-deps", "-T", "setup", "cat", f"/secrets/{folder}/kafka.json")
-    found: dict[str, str] = json.loads(text)
+def _login(project: Project, name: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(project.exec(f"{name}-streaming-api", "cat", "/run/rtp/kafka.json"))
     return found

@@ -60,8 +60,7 @@ def _log_in(page: Page, platform: Project) -> None:
 
 
 def _open_query_tool(page: Page) -> Frame:
-    for name, child in (("Servers", SERVER), (SERVER, "Databases"), ("Databases", "rtp")):
-        _expand(page, name, child)
+    _open_tree(page, ("Servers", SERVER, "Databases", "rtp"))
     _node(page, "rtp", exact=True).click()
     page.locator("button[data-label='Query Tool']:enabled").click()
     wait_until(lambda: _editor_frames(page), PATIENCE_MS / 1000, "the query tool")
@@ -75,15 +74,17 @@ def _editor_frames(page: Page) -> list[Frame]:
     return [frame for frame in page.frames if "/sqleditor/" in frame.url]
 
 
-def _expand(page: Page, name: str, child: str) -> None:
-    """Opens a node of the tree until its child is seen: pgAdmin drops a click that comes while it still loads."""
-    for _ in range(8):
-        if _node(page, child).is_visible():
+def _open_tree(page: Page, path: tuple[str, ...]) -> None:
+    """Opens the tree along `path`. pgAdmin drops a click that comes while it still loads, so each may need another."""
+    _node(page, path[0]).wait_for()
+    for _ in range(12):
+        shown = [name for name in path if _node(page, name).is_visible()]
+        if shown == list(path):
             return
-        _node(page, name).dblclick()
+        _node(page, shown[-1]).dblclick()
         with contextlib.suppress(PlaywrightTimeout):
-            _node(page, child).wait_for(timeout=10_000)
-    raise AssertionError(f"{child} does not appear under {name}")
+            _node(page, path[len(shown)]).wait_for(timeout=PATIENCE_MS / 3)
+    raise AssertionError(f"the tree shows {shown} of {path}")
 
 
 def _node(page: Page, name: str, *, exact: bool = False) -> Locator:
