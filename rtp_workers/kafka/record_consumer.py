@@ -191,6 +191,8 @@ def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dic
         fetch_max_bytes=4 * 1024 * 1024,
         fetch_wait_max_ms=100,
         fetch_error_backoff_ms=100,
+        # Its default of 1 s lets a full queue run dry: 16 MB a second at most.
+        fetch_queue_backoff_ms=5,
     )
     # These carry the exactly-once promise: no client setting of the user's may change them.
     return {**options, "enable.auto.commit": False, "auto.offset.reset": "error", "group.id": group_id}
