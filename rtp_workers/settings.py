@@ -115,7 +115,7 @@ class ProducerSettings(PlatformSettings):
 class LoaderSettings(PlatformSettings):
     """``rtp load`` and the backfill: chunk size and queue bounds."""
 
-    loader_block_bytes: int = Field(1 << 20, ge=1 << 10, le=1 << 26, description="bytes of a file sent at a time")
+    loader_block_bytes: int = Field(1 << 18, ge=1 << 10, le=1 << 26, description="bytes of a file sent at a time")
     loader_queue_bytes: int = Field(64_000_000, ge=1_000_000, description="librdkafka's send queue at most")
 
 

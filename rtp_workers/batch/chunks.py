@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +51,9 @@ class ChunkReader:
         dialect = plan.dialect
         self._reader = reader
         self._dialect = dialect
-        self._parser = RowParser(dialect.delimiter, dialect.quotechar, dialect.row_width)
+        self._parser = RowParser(
+            dialect.delimiter, dialect.quotechar, dialect.row_width, tells_quoted_empty=plan.canonical
+        )
         self._mapped = None if plan.canonical else MappedRows(plan, counts_folder)
         self._encoder = RowEncoder(
             dialect.columns if plan.canonical else FIELD_NAMES, dialect.delimiter, dialect.quotechar
@@ -68,7 +72,8 @@ class ChunkReader:
                 refused = refused_row(first_line, "line_too_long", "the line is over 1 MiB: no CSV row is", block.text)
                 encoded, rest, next_line = Encoded(refused=[refused]), "", first_line + 1
             else:
-                encoded, rest, next_line = self._encoded(block, text, first_line)
+                with _without_collector():
+                    encoded, rest, next_line = self._encoded(block, text, first_line)
             self._reader.advance(block, rest)
             yield self._chunk(block, encoded, next_line)
 
@@ -106,9 +111,7 @@ class ChunkReader:
             lines = unquoted_lines(text)
             encoded = self._encoder.encode_lines(lines, first_line, self._parser.refusal)
             return encoded, "", first_line + lines.count("\n")
-        rows = self._mapped.clean_rows(text, first_line) if self._mapped is not None and block.decodes else None
-        if rows is None:
-            rows = self._parser.parse(text, first_line, at_end=block.at_end)
+        rows = self._parser.parse(text, first_line, at_end=block.at_end)
         if self._mapped is not None:
             encoded = self._mapped.encode(rows)
         else:
@@ -135,3 +138,15 @@ def first_lines(sample: bytes, dialect: Dialect) -> bytes:
 
 def _by_line(some: list[RefusedRow], others: list[RefusedRow]) -> list[RefusedRow]:
     return sorted(some + others, key=lambda row: row.line)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keeps the cycle collector from walking a block's cells again and again: they hold no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

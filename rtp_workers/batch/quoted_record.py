@@ -27,7 +27,7 @@ class Record:
     Attributes:
         end: index of the line after it.
         cells: as written, without quotes; an empty quoted cell is QUOTED_EMPTY.
-        uncommon: some cell holds a newline, a quote or is QUOTED_EMPTY.
+        uncommon: some cell holds a newline or is QUOTED_EMPTY.
     """
 
     end: int
@@ -87,7 +87,7 @@ class RecordReader:
                 first = index
                 index, position, written = self._quoted(lines, index, position + len(self._quote))
                 cells.append(written.replace(self._quote * 2, self._quote) or QUOTED_EMPTY)
-                uncommon = uncommon or index > first or not written or self._quote in written
+                uncommon = uncommon or index > first or not written
                 position = self._after(lines[index], position, first)
             if position < 0:
                 return Record(index + 1, cells, uncommon)

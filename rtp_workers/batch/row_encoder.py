@@ -1,16 +1,17 @@
 """Rows of canonical cells -> Kafka values and keys: one pattern proves many rows clean at once, the rest one by one.
 
-The pattern admits only rows that `record.codec.check` accepts and whose JSON needs no escape; for those a template
-gives the very bytes that `record.codec.encode` gives. Every other row takes the careful path: a Transaction is built,
-checked and encoded, or refused by its line. A property test holds both paths equal.
+The pattern admits only rows that `record.codec.check` accepts; those are encoded column by column, in loops of C, to
+the very bytes that `record.codec.encode` gives. Every other row takes the careful path: a Transaction is built, checked
+and encoded, or refused by its line. A property test holds both paths equal.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from rtp_workers.batch.quoted_record import QUOTED_EMPTY
 from rtp_workers.batch.rows import RefusedRow, refused_row
 from rtp_workers.errors import RecordError
 from rtp_workers.record import codec
-from rtp_workers.record.transaction import FIELD_NAMES, FIELDS, Field, Transaction
+from rtp_workers.record.transaction import FIELDS, MAX_ATTRIBUTES_BYTES, Field, Transaction
 
 UNIT_SEPARATOR = "\x1f"
 ATTRIBUTES = "attributes"
@@ -31,6 +32,14 @@ _CLEAN_INSTANT = (
 )
 _CLEAN_AMOUNT = r"-?[0-9]{1,20}(?:\.[0-9]{1,12})?"
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
+_ENCODER = msgspec.json.Encoder()
+# An object written in so few characters is within MAX_ATTRIBUTES_BYTES, however its numbers are written anew.
+_SURELY_SMALL = MAX_ATTRIBUTES_BYTES // 8
+# The record as `record.codec.encode` writes it, its fields by position.
+_Body = msgspec.defstruct(
+    "Body", [(field.name, Any) if field.required else (field.name, Any, None) for field in FIELDS],
+    omit_defaults=True, gc=False,
+)  # fmt: skip
 
 Refusal = Callable[[int, str, int], RefusedRow | None]
 
@@ -66,19 +75,9 @@ class RowEncoder:
         self._columns = tuple(columns)
         self._delimiter = delimiter
         self._trusted = trusted_attributes
-        self._clean_lines = self._pattern(delimiter, quotechar)
-        self._clean_joined = self._pattern(UNIT_SEPARATOR, '"')
-        texts = [name for name in FIELD_NAMES if name in self._columns and name != ATTRIBUTES]
-        members = [f'"{name}":"%s"' for name in texts]
-        self._template = f"{{{','.join(members)}}}\n"
-        self._written = [self._columns.index(name) for name in texts]
-        self._turned = self._written != list(range(len(self._columns)))
-        self._nulls = tuple(f',"{field.name}":""' for field in FIELDS if not field.required)
-        self._attributes = (
-            self._columns.index(ATTRIBUTES) if ATTRIBUTES in self._columns and trusted_attributes else None
-        )
-        self._key = self._columns.index("customer_id") if "customer_id" in self._columns else None
-        self._id = self._columns.index("transaction_id")
+        self._clean_lines = self._pattern(delimiter, quotechar, "")
+        self._clean_joined = self._pattern(UNIT_SEPARATOR, UNIT_SEPARATOR, "[^\x1f\n]*+")
+        self._places = {name: at for at, name in enumerate(self._columns)}
 
     def encode_lines(self, text: str, first_line: int, refusal: Refusal) -> Encoded:
         """Encodes unquoted lines.
@@ -93,7 +92,10 @@ class RowEncoder:
         while position < len(text):
             end = self._clean_match(self._clean_lines, text, position)
             if end > position:
-                line += self._add_clean(encoded, text[position:end], self._delimiter)
+                # Proven rows have a cell for every column, so all of them can be cut at once.
+                cells = text[position : end - 1].replace("\n", self._delimiter).split(self._delimiter)
+                columns = [cells[at :: len(self._columns)] for at in range(len(self._columns))]
+                line += self._add_proven(encoded, columns)
                 position = end
                 continue
             end = text.index("\n", position)
@@ -116,32 +118,55 @@ class RowEncoder:
             rows: cells; QUOTED_EMPTY is an empty text, any other empty cell is null.
             lines: line number of each row.
             raws: each row as it stands in the file.
-            uncommon: indexes of rows that hold newlines, quotes or QUOTED_EMPTY: they go the careful way.
+            uncommon: indexes of rows that hold newlines or QUOTED_EMPTY: they go the careful way.
         """
         encoded = Encoded()
+        objects, odd = self._objects(rows)
         start = 0
-        for index in [*sorted(uncommon), len(rows)]:
-            self._add_run(encoded, rows, lines, raws, range(start, index))
+        for index in [*sorted(uncommon | odd), len(rows)]:
+            self._add_run(encoded, rows, objects, lines, raws, range(start, index))
             if index < len(rows):
                 self._add_careful(encoded, rows[index], lines[index], raws[index])
             start = index + 1
         return encoded
 
+    def _objects(self, rows: Sequence[Sequence[str]]) -> tuple[list[Any], set[int]]:
+        """Returns each row's `attributes`, ready to be encoded, and the rows that need to be judged carefully."""
+        at = self._places.get(ATTRIBUTES)
+        if at is None:
+            return [], set()
+        texts = [row[at] for row in rows]
+        if self._trusted:
+            return [msgspec.Raw(text) if text else None for text in texts], set()
+        if max(map(len, texts), default=0) <= _SURELY_SMALL and "\\u0000" not in "\n".join(texts):
+            with suppress(msgspec.DecodeError, UnicodeError):
+                return [_OBJECT.decode(text) if text else None for text in texts], set()
+        objects, odd = [], set[int]()
+        for index, text in enumerate(texts):
+            objects.append(_sure_object(text))
+            if text and objects[-1] is None:
+                odd.add(index)
+        return objects, odd
+
     def _add_run(
-        self, encoded: Encoded, rows: Sequence[Sequence[str]], lines: Sequence[int], raws: Sequence[str], run: range
+        self,
+        encoded: Encoded,
+        rows: Sequence[Sequence[str]],
+        objects: Sequence[Any],
+        lines: Sequence[int],
+        raws: Sequence[str],
+        run: range,
     ) -> None:
         text = "".join([UNIT_SEPARATOR.join(rows[index]) + "\n" for index in run])
         position, index = 0, run.start
         proven = text.count("\n") == len(run)  # else a cell holds a newline after all, and lines are no rows
-        if proven and text and self._clean_match(self._clean_joined, text, 0) == len(text):
-            cells = list(chain.from_iterable(rows if len(run) == len(rows) else rows[run.start : run.stop]))
-            self._add_proven(encoded, cells, "" in cells)
-            return
         while index < run.stop:
             end = self._clean_match(self._clean_joined, text, position) if proven else position
             if end > position:
-                index += self._add_clean(encoded, text[position:end], UNIT_SEPARATOR)
-                position = end
+                count = text.count("\n", position, end)
+                columns = list(zip(*rows[index : index + count], strict=True))
+                self._add_proven(encoded, columns, objects[index : index + count])
+                index, position = index + count, end
                 continue
             self._add_careful(encoded, rows[index], lines[index], raws[index])
             position = text.find("\n", position) + 1
@@ -152,32 +177,27 @@ class RowEncoder:
         match = pattern.match(text, position)
         return match.end() if match else position
 
-    def _add_clean(self, encoded: Encoded, text: str, separator: str) -> int:
-        """Adds proven rows: each has a cell for every column, so all of them can be cut and filled at once."""
-        cells = text[:-1].replace("\n", separator).split(separator)
-        has_empty = (
-            separator * 2 in text or separator + "\n" in text or text[0] == separator or "\n" + separator in text
-        )
-        return self._add_proven(encoded, cells, has_empty)
+    def _add_proven(self, encoded: Encoded, columns: Sequence[Sequence[str]], objects: Sequence[Any] = ()) -> int:
+        """Adds rows, and returns how many.
 
-    def _add_proven(self, encoded: Encoded, cells: list[str], has_empty: bool) -> int:
-        """Adds the rows whose cells these are, one after the other; returns how many."""
-        width = len(self._columns)
-        count = len(cells) // width
-        columns = [cells[at::width] for at in self._written] if self._turned else []
-        joined = (self._template * count) % tuple(_interleaved(columns) if self._turned else cells)
-        if has_empty:
-            # A clean cell has no quote, so this text can only be a member of the template with nothing in it.
-            for null in self._nulls:
-                joined = joined.replace(null, "")
-        if self._attributes is not None:
-            joined = _with_attributes(joined, cells[self._attributes :: width])
-        encoded.values += joined[:-1].encode().split(b"\n")
-        keys = cells[self._id :: width]
-        if self._key is not None:
-            keys = [customer or other for customer, other in zip(cells[self._key :: width], keys, strict=True)]
-        encoded.keys += "\n".join(keys).encode().split(b"\n")
-        return count
+        Args:
+            columns: their cells, column by column.
+            objects: their `attributes`; none where no row has any.
+        """
+        members: list[Iterable[Any]] = []
+        for field_ in FIELDS:
+            column = columns[self._places[field_.name]] if field_.name in self._places else ()
+            if field_.name == ATTRIBUTES:
+                members.append(objects or repeat(None))
+            elif not column:
+                members.append(repeat(None))
+            else:
+                members.append([cell or None for cell in column] if "" in column else column)
+        encoded.values += map(_ENCODER.encode, map(_Body, *members))
+        ids = columns[self._places["transaction_id"]]
+        customers = columns[self._places["customer_id"]] if "customer_id" in self._places else ids
+        encoded.keys += [(customer or other).encode() for customer, other in zip(customers, ids, strict=True)]
+        return len(ids)
 
     def _add_careful(self, encoded: Encoded, cells: Sequence[str], line: int, raw: str) -> None:
         try:
@@ -200,10 +220,10 @@ class RowEncoder:
             values[ATTRIBUTES] = _object(values[ATTRIBUTES])
         return Transaction(**values)
 
-    def _pattern(self, separator: str, quotechar: str) -> re.Pattern[str]:
-        excluded = "".join(re.escape(character) for character in dict.fromkeys((separator, quotechar, '"', "\\")))
+    def _pattern(self, separator: str, quotechar: str, attributes: str) -> re.Pattern[str]:
+        excluded = "".join(re.escape(character) for character in dict.fromkeys((separator, quotechar)))
         text = f"[^{excluded}\x00-\x1f\ud800-\udfff]"
-        cells = [self._cell(name, text, excluded) for name in self._columns]
+        cells = [attributes if name == ATTRIBUTES else self._cell(name, text, excluded) for name in self._columns]
         return re.compile(f"(?:{re.escape(separator).join(cells)}\n)*+")
 
     def _cell(self, name: str, text: str, excluded: str) -> str:
@@ -212,29 +232,11 @@ class RowEncoder:
             return _CLEAN_INSTANT
         if name == "amount":
             return _CLEAN_AMOUNT
-        if name == ATTRIBUTES:
-            return "[^\x1f\n]*+" if self._trusted else ""
         if rule.pattern:
             return f"(?:{rule.pattern})?"
         if not rule.controls:
             text = f"[^{excluded}\x00-\x1f\x7f-\x9f\ud800-\udfff]"
         return f"{text}{{{rule.min_length},{rule.max_length}}}+"
-
-
-def _with_attributes(joined: str, objects: list[str]) -> str:
-    bodies = joined[:-1].split("\n")
-    return "".join(
-        f'{body[:-1]},"{ATTRIBUTES}":{written}}}\n' if written else f"{body}\n"
-        for body, written in zip(bodies, objects, strict=True)
-    )
-
-
-def _interleaved(columns: Sequence[Sequence[str]]) -> list[str]:
-    """Returns the cells row by row."""
-    cells = [""] * (len(columns) * len(columns[0]))
-    for at, column in enumerate(columns):
-        cells[at :: len(columns)] = column
-    return cells
 
 
 def _means_null(field_: Field, value: str) -> bool:
@@ -244,8 +246,18 @@ def _means_null(field_: Field, value: str) -> bool:
     return value is not QUOTED_EMPTY or field_.rule.pattern is not None or field_.name == ATTRIBUTES
 
 
+def _sure_object(text: str) -> dict[str, Any] | None:
+    """Returns the object, or None where there is none or the careful way must judge it."""
+    if not text or len(text) > _SURELY_SMALL or "\\u0000" in text:
+        return None
+    try:
+        return _OBJECT.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+
+
 def _object(text: str) -> dict[str, Any]:
     try:
         return _OBJECT.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise RecordError("attributes_object", f"attributes are no JSON object: {error}", field="attributes") from error

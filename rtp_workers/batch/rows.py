@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rtp_workers.batch.quoted_record import MisquotedError, Record, RecordReader, UnfinishedRecordError
+from rtp_workers.batch.quoted_record import (
+    MAX_FIELD_CHARACTERS,
+    MisquotedError,
+    Record,
+    RecordReader,
+    UnfinishedRecordError,
+)
 
 SHOWN_CHARACTERS = 2_000
+# Lines that are tried as plain rows at once: few, since one odd line sends all of them the slow way.
+RUN_LINES = 64
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -37,7 +47,7 @@ class Rows:
         cells: one list a row, all of the file's width.
         lines: physical line of each row.
         raws: the row as it stands in the file, without its last line end.
-        uncommon: indexes of rows that have a newline, a quote or a quoted empty text in a cell.
+        uncommon: indexes of rows that have a newline or a quoted empty text in a cell.
         refused: rows that are no rows.
         rest: end of the text: a row that goes on in the next block.
         next_line: physical line of what follows.
@@ -69,13 +79,24 @@ class RowParser:
 
     A quoted field may hold newlines. One that is over 100 lines or 64 kB, or reaches the end of the file, or has text
     after its closing quote, refuses its row up to the line that it opens on; reading goes on with the next line.
+
+    Lines go through the csv module where every one of them is a row of the right width; the rest are read one by one.
+
+    Args:
+        delimiter: one character.
+        quotechar: one character.
+        width: cells a row.
+        tells_quoted_empty: ``""`` becomes QUOTED_EMPTY, not merely an empty text.
     """
 
-    def __init__(self, delimiter: str, quotechar: str, width: int) -> None:
+    def __init__(self, delimiter: str, quotechar: str, width: int, *, tells_quoted_empty: bool = True) -> None:
         self.delimiter = delimiter
         self.quotechar = quotechar
         self.width = width
+        self._tells_quoted_empty = tells_quoted_empty
         self._reader = RecordReader(delimiter, quotechar)
+        quote, end = re.escape(quotechar), re.escape(delimiter)
+        self._quoted_empty = re.compile(f"(?:^|{end}){quote}{quote}(?:{end}|$)")
 
     def parse(self, text: str, first_line: int, *, at_end: bool) -> Rows:
         """Parses whole lines.
@@ -87,19 +108,18 @@ class RowParser:
         """
         rows = Rows()
         lines = list(io.StringIO(text, newline=""))
-        index = 0
+        index, odd_until = 0, len(lines) if _has_surrogate(text) else 0
         while index < len(lines):
-            try:
-                record = self._record(lines, index)
-            except UnfinishedRecordError as error:
-                if not at_end:
-                    break
-                index = self._refuse(rows, lines, index, _never_closed(error), first_line)
-            except MisquotedError as error:
-                index = self._refuse(rows, lines, index, error, first_line)
-            else:
-                self._add(rows, first_line + index, "".join(lines[index : record.end]).rstrip("\r\n"), record)
-                index = record.end
+            if index >= odd_until:
+                run = lines[index : index + RUN_LINES]
+                if self._add_run(rows, run, first_line + index):
+                    index += len(run)
+                    continue
+                odd_until = index + len(run)
+            following = self._add_one(rows, lines, index, first_line, at_end=at_end)
+            if following == index:
+                break
+            index = following
         rows.rest = "".join(lines[index:])
         rows.next_line = first_line + index
         return rows
@@ -114,7 +134,39 @@ class RowParser:
             return refused_row(line, "undecodable", "the row holds bytes that are not of the file's encoding", raw)
         return None
 
-    def _record(self, lines: list[str], index: int) -> Record:
+    def _add_run(self, rows: Rows, lines: Sequence[str], first_line: int) -> bool:
+        """Adds lines that are plain rows, all of them; returns False, and adds none, where one is not."""
+        try:
+            cells = list(csv.reader(lines, delimiter=self.delimiter, quotechar=self.quotechar, strict=True))
+        except csv.Error:
+            return False
+        # As many rows as lines: no row goes over two. No row is blank, since it would have no cell.
+        if len(cells) != len(lines) or {*map(len, cells)} != {self.width}:
+            return False
+        raws = [line.rstrip("\r\n") for line in lines]
+        if max(map(len, raws)) > MAX_FIELD_CHARACTERS:
+            return False
+        if self._tells_quoted_empty:
+            for index, row in enumerate(cells):
+                if "" in row and self.quotechar in raws[index] and self._quoted_empty.search(raws[index]):
+                    return False
+        rows.cells += cells
+        rows.lines += range(first_line, first_line + len(lines))
+        rows.raws += raws
+        return True
+
+    def _add_one(self, rows: Rows, lines: Sequence[str], index: int, first_line: int, *, at_end: bool) -> int:
+        """Adds or refuses the record at `index`; returns where the next one starts, `index` where it has no end yet."""
+        try:
+            record = self._record(lines, index)
+        except UnfinishedRecordError as error:
+            return self._refuse(rows, lines, index, _never_closed(error), first_line) if at_end else index
+        except MisquotedError as error:
+            return self._refuse(rows, lines, index, error, first_line)
+        self._add(rows, first_line + index, "".join(lines[index : record.end]).rstrip("\r\n"), record)
+        return record.end
+
+    def _record(self, lines: Sequence[str], index: int) -> Record:
         if self.quotechar in lines[index]:
             return self._reader.read(lines, index)
         return Record(index + 1, lines[index].rstrip("\r\n").split(self.delimiter), False)
@@ -130,10 +182,18 @@ class RowParser:
         rows.lines.append(line)
         rows.raws.append(raw)
 
-    def _refuse(self, rows: Rows, lines: list[str], index: int, error: MisquotedError, first_line: int) -> int:
+    def _refuse(self, rows: Rows, lines: Sequence[str], index: int, error: MisquotedError, first_line: int) -> int:
         raw = "".join(lines[index : error.opening + 1]).rstrip("\r\n")
         rows.refused.append(refused_row(first_line + index, error.reason, error.detail, raw))
         return error.opening + 1
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _never_closed(error: UnfinishedRecordError) -> MisquotedError:

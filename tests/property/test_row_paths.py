@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.quoted_record import QUOTED_EMPTY
 from rtp_workers.batch.row_encoder import Encoded, RowEncoder
-from rtp_workers.batch.rows import RowParser, unquoted_lines
+from rtp_workers.batch.rows import RowParser, Rows, unquoted_lines
 from rtp_workers.errors import RecordError
 from rtp_workers.record import codec
 from rtp_workers.record.transaction import FIELD_NAMES, Transaction
@@ -110,6 +111,90 @@ def test_what_is_encoded_decodes_to_the_cells(rows: list[tuple[str, ...]]) -> No
         cells = dict(zip(COLUMNS, row, strict=True))
         assert codec.decode(value).texts == (*(cell or None for cell in row), None)
         assert key == (cells["customer_id"] or cells["transaction_id"]).encode()
+
+
+OBJECTS = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            "{}",
+            '{ "b": 1.50, "a": [1, null], "b": true }',
+            '{"currency":"","attributes":{}}',
+            '{"a":",\\"currency\\":\\"\\""}',
+            '{"a":"\\u0000"}',
+            '{"a":"\\\\u0000"}',
+            '{"a":"\\ud800"}',
+            '{"a":1e400}',
+            '{"a":123456789012345678901234567890.10}',
+            '{"a":1},{"b":2}',
+            '{"a":1',
+            "[1]",
+            "null",
+            "x",
+            '{"a":' * 5_000 + "1" + "}" * 5_000,
+            '{"a":"' + "é" * 3_000 + '"}',
+            '{"a":"' + "é" * 5_000 + '"}',
+            '{"é":"\u2028"}',
+        ]
+    ),
+    st.dictionaries(st.text(max_size=3), st.floats() | st.text(max_size=3), max_size=3).map(json.dumps),
+)
+WITH_OBJECTS = st.lists(
+    st.tuples(st.one_of(ROW, LIKELY, LIKELY), OBJECTS).map(lambda pair: (*pair[0], pair[1])), max_size=9
+)
+
+
+@given(WITH_OBJECTS, st.permutations(FIELD_NAMES))
+def test_attributes_encode_as_they_do_one_by_one(rows: list[tuple[str, ...]], order: list[str]) -> None:
+    turned = [tuple(row[FIELD_NAMES.index(name)] for name in order) for row in rows]
+    fast = RowEncoder(order).encode_cells(turned, range(2, 2 + len(rows)), [""] * len(rows), set())
+    assert outcome(fast) == outcome(one_by_one(rows, FIELD_NAMES))
+
+
+class OneByOne(RowParser):
+    """The reference: every record is read on its own."""
+
+    def _add_run(self, rows: Rows, lines: Sequence[str], first_line: int) -> bool:
+        return False
+
+
+PIECES = [
+    "a",
+    "a,b,c\n",
+    '"a","b",c\n',
+    '"{""x"":1}"',
+    '"a,b"',
+    ",",
+    ",,",
+    '"',
+    '""',
+    '"""',
+    " ",
+    "\t",
+    "\n",
+    "\r\n",
+    "\r",
+]
+ODD_PIECES = ["é", "\0", "\udc80", "\x0b", "\u2028", ",\n", '"",', ',""\n', "x" * 70_000]
+
+
+@given(st.lists(st.sampled_from(PIECES + ODD_PIECES), max_size=60).map("".join), st.booleans(), st.booleans())
+@settings(max_examples=1_000, deadline=None)
+def test_runs_of_lines_parse_as_their_records_do_one_by_one(text: str, at_end: bool, tells: bool) -> None:
+    fast = RowParser(",", '"', 3, tells_quoted_empty=tells).parse(text, 1, at_end=at_end)
+    slow = OneByOne(",", '"', 3).parse(text, 1, at_end=at_end)
+    assert (fast.cells, fast.lines, fast.raws) == (slow.cells, slow.lines, slow.raws)
+    assert (fast.refused, fast.rest, fast.next_line) == (slow.refused, slow.rest, slow.next_line)
+    if tells:
+        kinds = [[cell is QUOTED_EMPTY for cell in row] for row in fast.cells]
+        assert kinds == [[cell is QUOTED_EMPTY for cell in row] for row in slow.cells]
+        assert fast.uncommon == slow.uncommon
+
+
+def test_plain_lines_do_not_go_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RowParser, "_add_one", None)
+    rows = RowParser(",", '"', 3).parse('a,"b ""c""","{""x"":1}"\n' * 100, 1, at_end=True)
+    assert rows.cells == [["a", 'b "c"', '{"x":1}']] * 100
 
 
 ANY_CHARACTER = st.characters(exclude_categories=["Cs"], exclude_characters="\0")

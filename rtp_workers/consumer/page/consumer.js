@@ -1,6 +1,6 @@
 // The consumer's live page: shows what /events says, and tells the service what the person wants.
 import { timeChart } from "/static/chart.js";
-import { brief, change, count, follow, put, rate, toast } from "/static/live.js";
+import { brief, change, count, follow, put, rate, settling, toast } from "/static/live.js";
 
 const HISTORY = 240;
 const byId = (id) => document.getElementById(id);
@@ -23,14 +23,10 @@ const large = (value) => (value >= 1e7 ? brief(value) : count(value));
 
 // What a person does
 
-// What was just asked for wins over events that were under way meanwhile.
-let holdUntil = 0;
 toggle.addEventListener("click", async () => {
   const pausing = toggle.dataset.does === "/pause";
   const done = await change("POST", toggle.dataset.does, pausing ? { reason: "paused on the page" } : {});
-  if (!done) return;
-  holdUntil = performance.now() + 1500;
-  showToggle(done.paused);
+  if (done) showToggle(done.paused);
 });
 byId("accept-holes").addEventListener("click", async () => {
   const done = await change("POST", "/resume", { accept_holes: true });
@@ -52,7 +48,7 @@ const LOOKS = { streaming: "good", idle: "good", paused: "warn", starting: "", t
 function showState(status) {
   put("state", status.state);
   byId("state").className = `pill ${LOOKS[status.state]}`;
-  if (performance.now() >= holdUntil) showToggle(status.paused);
+  if (!settling()) showToggle(status.paused);
 }
 function showToggle(paused) {
   toggle.disabled = false;

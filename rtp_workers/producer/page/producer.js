@@ -1,6 +1,6 @@
 // The producer's live page: shows what /events says, and tells the service what the person wants.
 import { timeChart } from "/static/chart.js";
-import { brief, change, count, follow, put, rate } from "/static/live.js";
+import { brief, change, count, follow, put, rate, settling } from "/static/live.js";
 
 const STEPS_PER_DECADE = 100;
 const HISTORY = 240;
@@ -13,11 +13,6 @@ const byId = (id) => document.getElementById(id);
 const slider = byId("slider");
 const exact = byId("exact");
 const toggle = byId("toggle");
-
-// What a person has just set wins over events that were under way meanwhile.
-let holdUntil = 0;
-const hold = () => (holdUntil = performance.now() + 1500);
-const held = () => performance.now() < holdUntil;
 
 const toRate = (step) => {
   const value = 10 ** (step / STEPS_PER_DECADE);
@@ -33,17 +28,18 @@ function showTarget(value) {
   if (document.activeElement !== exact) exact.value = value;
 }
 
-let waiting;
+let waiting = null;
 slider.addEventListener("input", () => {
-  hold();
   const value = toRate(Number(slider.value));
   showTarget(value);
   exact.value = value;
   clearTimeout(waiting);
-  waiting = setTimeout(() => change("PUT", "/rate", { records_per_s: value }), 120);
+  waiting = setTimeout(() => {
+    waiting = null;
+    change("PUT", "/rate", { records_per_s: value });
+  }, 120);
 });
 exact.addEventListener("change", async () => {
-  hold();
   const done = await change("PUT", "/rate", { records_per_s: Number(exact.value) });
   if (done) showTarget(done.target_records_per_s);
 });
@@ -73,20 +69,18 @@ function chaosRow(kind) {
     <span class="sent" aria-label="${kind.title} sent so far">–</span>`;
   const [on, share] = row.querySelectorAll("input");
   for (const input of [on, share]) {
-    input.addEventListener("change", () => {
-      hold();
-      change("PUT", "/chaos", Object.fromEntries(KINDS.map((one) => [one.name, one.on.checked ? Number(one.share_input.value) / 100 : 0])));
-    });
+    input.addEventListener("change", () => change("PUT", "/chaos", wantedChaos()));
   }
   byId("chaos").append(row);
   Object.assign(kind, { on, share_input: share, sent: row.querySelector(".sent") });
 }
 KINDS.forEach(chaosRow);
+const wantedChaos = () => Object.fromEntries(KINDS.map(({ name, on, share_input }) => [name, on.checked ? Number(share_input.value) / 100 : 0]));
 
 function showChaos(status) {
   for (const kind of KINDS) {
     kind.sent.textContent = count(status.generated[kind.name]);
-    if (held()) continue;
+    if (settling()) continue;
     const share = status.chaos[kind.name];
     kind.on.checked = share > 0;
     if (share > 0 && document.activeElement !== kind.share_input) kind.share_input.value = Number((share * 100).toFixed(6));
@@ -129,7 +123,7 @@ function show(status) {
   put("burst-left", count(status.burst_left));
   put("topic", status.topic);
   put("uptime", uptime(status.uptime_s));
-  if (!held()) showTarget(status.target_records_per_s);
+  if (!settling() && waiting === null) showTarget(status.target_records_per_s);
   banner(status.kafka_trouble);
   document.title = `${rate(status.acknowledged_records_per_s)}/s · Producer`;
   const target = status.running ? status.target_records_per_s : 0;

@@ -16,8 +16,30 @@ export function follow(show, lost) {
   };
 }
 
-/** Sends a call that changes something; asks once for the token where one is needed. Returns the answer's JSON or null. */
-export async function change(method, path, body) {
+// Events that were under way while something was changed still show what was before it.
+const SETTLING_MS = 1500;
+let queue = Promise.resolve();
+let underWay = 0;
+let settledAt = 0;
+
+/** Tells whether what a person has just set is newer than what events may show. */
+export const settling = () => underWay > 0 || performance.now() < settledAt;
+
+/**
+ * Sends a call that changes something, after those before it: two at once could arrive in either order.
+ * Asks once for the token where one is needed. Returns the answer's JSON or null.
+ */
+export function change(method, path, body) {
+  underWay += 1;
+  const answer = queue.then(() => changeNow(method, path, body)).finally(() => {
+    underWay -= 1;
+    settledAt = performance.now() + SETTLING_MS;
+  });
+  queue = answer.catch(() => null);
+  return answer;
+}
+
+async function changeNow(method, path, body) {
   for (;;) {
     let answer;
     try {
