@@ -157,7 +157,7 @@ class RowEncoder:
         raws: Sequence[str],
         run: range,
     ) -> None:
-        text = "".join([UNIT_SEPARATOR.join(rows[index]) + "\n" for index in run])
+        text = "\n".join(map(UNIT_SEPARATOR.join, rows[run.start : run.stop])) + "\n"
         position, index = 0, run.start
         proven = text.count("\n") == len(run)  # else a cell holds a newline after all, and lines are no rows
         while index < run.stop:

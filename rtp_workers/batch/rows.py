@@ -67,6 +67,15 @@ def refused_row(line: int, reason: str, detail: str, raw: str) -> RefusedRow:
     return RefusedRow(line, reason, detail, raw[:SHOWN_CHARACTERS].encode("utf-8", "replace").decode())
 
 
+def physical_lines(text: str) -> list[str]:
+    """Returns the lines with their ends, which are LF, CRLF or CR."""
+    if "\r" in text:
+        return list(io.StringIO(text, newline=""))
+    lines = [line + "\n" for line in text.split("\n")]
+    last = lines.pop()
+    return [*lines, last[:-1]] if last != "\n" else lines
+
+
 def unquoted_lines(text: str) -> str:
     """Returns text without quotes as lines that all end with LF."""
     if "\r" in text:
@@ -107,7 +116,7 @@ class RowParser:
             at_end: nothing follows, so that a quoted field still open is never closed.
         """
         rows = Rows()
-        lines = list(io.StringIO(text, newline=""))
+        lines = physical_lines(text)
         index, odd_until = 0, len(lines) if _has_surrogate(text) else 0
         while index < len(lines):
             if index >= odd_until:
