@@ -36,6 +36,8 @@ from rtp_workers.record.transaction import COPY_COLUMNS, FIELD_NAMES
 COPY_CHUNK_BYTES = 1 << 18
 # One repeated id spoils a whole COPY, so after one we stay on the staging path until duplicates have ceased.
 CLEAN_BATCHES_BEFORE_FAST = 5
+# Where this share of a staged batch was stored already, the next one is looked up before it is inserted.
+MOSTLY_REPEATED = 0.5
 # One bad value spoils it too; a feed that had one is looked at record by record for a while (10 us a record).
 SIFTED_BATCHES = 50
 
@@ -44,7 +46,10 @@ _COPY = f"copy transactions ({_COLUMNS}) from stdin"
 _COPY_STAGING = f"copy pg_temp.incoming ({_COLUMNS}) from stdin"
 _PREPARE_STAGING = f"""
 create temp table if not exists incoming on commit delete rows as select {_COLUMNS} from transactions with no data;
-create temp table if not exists landed (kafka_partition int, kafka_offset bigint) on commit delete rows
+create temp table if not exists landed (kafka_partition int, kafka_offset bigint) on commit delete rows;
+-- A batch meets the table through its key. Without statistics the planner may prefer to read the whole table.
+set enable_hashjoin = off;
+set enable_mergejoin = off
 """  # noqa: S608 - column names of our own declaration
 _INSERT = f"""
 with inserted as (
@@ -64,6 +69,16 @@ with repeated as materialized (
     from pg_temp.incoming join transactions as stored using (transaction_id)
     where (incoming.kafka_partition, incoming.kafka_offset)
         not in (select kafka_partition, kafka_offset from pg_temp.landed))
+select kafka_partition, null::bigint, count(*) from repeated where same group by kafka_partition
+union all
+select kafka_partition, kafka_offset, 1 from repeated where not same
+"""  # noqa: S608 - column names of our own declaration
+# The same for rows that are stored before anything is inserted; takes them out of the staging table.
+_TAKE_OUT_STORED = f"""
+with repeated as (
+    delete from pg_temp.incoming using transactions as stored
+    where stored.transaction_id = incoming.transaction_id
+    returning incoming.kafka_partition, incoming.kafka_offset, {_SAME_CONTENT} as same)
 select kafka_partition, null::bigint, count(*) from repeated where same group by kafka_partition
 union all
 select kafka_partition, kafka_offset, 1 from repeated where not same
@@ -88,6 +103,7 @@ class BatchWriter:
         self._connection: Connection | None = None
         self._clean_batches = CLEAN_BATCHES_BEFORE_FAST
         self._batches_to_sift = 0
+        self._look_up_first = False
         self.fast_batches = 0
         self.staged_batches = 0
 
@@ -215,6 +231,7 @@ class BatchWriter:
             self._land(cursor, batch.lines, batch.records, counts, refused)
         repeated = len(refused) + sum(count.duplicates for count in counts.values())
         self._clean_batches = 0 if repeated else self._clean_batches + 1
+        self._look_up_first = repeated > MOSTLY_REPEATED * len(batch.lines)
         self.staged_batches += 1
         return refused
 
@@ -228,9 +245,13 @@ class BatchWriter:
     ) -> None:
         """Lands a run of lines; halves it where PostgreSQL refuses a value, down to the records at fault."""
         cursor.execute("savepoint run")
+        repeated: list[Repeated] = []
         try:
             with translated("write a batch"):
                 self._copy(cursor, _COPY_STAGING, lines)
+                if self._look_up_first:
+                    cursor.execute(_TAKE_OUT_STORED)
+                    repeated = cursor.fetchall()
                 cursor.execute(_INSERT)
         except RecordError as error:
             cursor.execute("rollback to savepoint run; release savepoint run")
@@ -243,7 +264,7 @@ class BatchWriter:
             self._land(cursor, lines[middle:], records[middle:], counts, refused)
             return
         cursor.execute("release savepoint run")
-        _count_landed(cursor, records, counts, refused)
+        _count_landed(cursor, records, repeated, counts, refused)
         cursor.execute(_CLEAR)
 
     def _copy(self, cursor: Cursor, statement: str, lines: Sequence[str]) -> None:
@@ -252,6 +273,10 @@ class BatchWriter:
             cursor.copy_expert(statement, _Halting(payload, self._failpoint), size=1024)
         else:
             cursor.copy_expert(statement, payload, size=COPY_CHUNK_BYTES)
+
+
+# kafka_partition, None and how many have the same content; or kafka_partition, kafka_offset and 1 for another content.
+Repeated = tuple[int, int | None, int]
 
 
 class Land(Protocol):
@@ -299,17 +324,21 @@ def _rolled_back_on_error(connection: Connection) -> Iterator[None]:
 
 
 def _count_landed(
-    cursor: Cursor, records: Sequence[KafkaRecord], counts: dict[int, Counts], refused: list[DeadLetter]
+    cursor: Cursor,
+    records: Sequence[KafkaRecord],
+    repeated: list[Repeated],
+    counts: dict[int, Counts],
+    refused: list[DeadLetter],
 ) -> None:
     cursor.execute(_LANDED)
     landed = cursor.fetchall()
     for partition, number in landed:
         counts[partition].inserted += number
-    if sum(number for _, number in landed) == len(records):
-        return
+    if sum(number for _, number in landed) + sum(number for _, _, number in repeated) < len(records):
+        cursor.execute(_REPEATED)
+        repeated = repeated + cursor.fetchall()
     conflicts = set()
-    cursor.execute(_REPEATED)
-    for partition, offset, number in cursor.fetchall():
+    for partition, offset, number in repeated:
         if offset is None:
             counts[partition].duplicates += number
         else:

@@ -1,0 +1,121 @@
+"""Repeated ids, on each of the writer's ways: straight, staged, and staged after a look at what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from rtp_workers.postgres import ledger
+from rtp_workers.postgres.batch import Batch, Counts, Span
+from rtp_workers.postgres.batch_writer import BatchWriter
+from rtp_workers.postgres.connection import connect
+from rtp_workers.record.copy_text import BatchDecoder
+from tests.conftest import Stack
+from tests.reading import query
+from tests.records import body
+
+TOPIC_ID = "some-id"
+
+
+@dataclass(frozen=True)
+class SentRecord:
+    """What the writer reads of a record of Kafka's client."""
+
+    number: int
+    body: bytes
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.number
+
+    def key(self) -> bytes | None:
+        return None
+
+    def value(self) -> bytes | None:
+        return self.body
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
+
+    def headers(self) -> Sequence[tuple[str, bytes | None]] | None:
+        return None
+
+
+class Feed:
+    """Makes batches of one partition, one after the other."""
+
+    def __init__(self, writer: BatchWriter) -> None:
+        self._writer = writer
+        self._next = 0
+
+    def write(self, values: Sequence[bytes]) -> Counts:
+        start, self._next = self._next, self._next + len(values)
+        records = [SentRecord(start + index, value) for index, value in enumerate(values)]
+        decoded = BatchDecoder().lines(list(values))
+        lines = [f"{line}\ttest\t0\t{start + index}" for index, line in enumerate(decoded.lines)]
+        batch = Batch("t", TOPIC_ID, {0: Span(start, self._next, 0)}, lines, list(records))
+        return self._writer.write(batch)[0]
+
+
+@pytest.fixture
+def writer(stack: Stack) -> Iterator[BatchWriter]:
+    dsn = stack.endpoints.need("postgres_ingest_dsn")
+    connection = connect(dsn, "rtp-test", autocommit=True)
+    ledger.open_partitions(connection, ledger.Topic("t", TOPIC_ID, "g"), {0: 0})
+    connection.close()
+    writer = BatchWriter(dsn)
+    yield writer
+    writer.close()
+
+
+def test_repeats_are_told_apart_whichever_way_they_go(stack: Stack, writer: BatchWriter) -> None:
+    feed = Feed(writer)
+    first = [body(f"a{number}") for number in range(10)]
+    assert feed.write(first) == Counts(inserted=10)
+    assert (writer.fast_batches, writer.staged_batches) == (1, 0)
+
+    def mixed(new: str) -> list[bytes]:
+        """5 new ones, one twice and one with two contents; 4 stored ones, and 2 stored ones with other content."""
+        fresh = [body(f"{new}{number}") for number in range(5)]
+        return [
+            *fresh,
+            fresh[0],
+            body(f"{new}1", amount="99"),
+            *first[:4],
+            *(body(f"a{n}", amount="99") for n in (8, 9)),
+        ]
+
+    expected = Counts(inserted=5, duplicates=5, dead_lettered=3)
+    assert feed.write(mixed("b")) == expected, "straight, then staged"
+    assert feed.write(first) == Counts(duplicates=10), "staged: more than half was repeated"
+    assert feed.write(mixed("c")) == expected, "looked up first: more than half was repeated"
+    assert feed.write([body(f"d{number}") for number in range(9)]) == Counts(inserted=9), "looked up first, in vain"
+    assert feed.write(mixed("e")) == expected, "staged again"
+    assert writer.staged_batches == 5
+    rows = query(stack, "select transaction_id, amount from transactions order by 1")
+    assert [row["transaction_id"] for row in rows] == sorted(
+        [f"a{n}" for n in range(10)] + [f"{new}{n}" for new in "bce" for n in range(5)] + [f"d{n}" for n in range(9)]
+    )
+    assert {str(row["amount"]) for row in rows} == {"12.50"}
+    letters = query(stack, "select kafka_offset, reason from dead_letters order by 1")
+    assert [row["reason"] for row in letters] == ["conflicting_duplicate"] * 9
+    moved = query(stack, "select inserted, duplicates, dead_lettered, next_offset from ingest_ledger")[0]
+    assert moved == {"inserted": 34, "duplicates": 25, "dead_lettered": 9, "next_offset": 68}
+
+
+def test_a_batch_reaches_the_table_through_its_key_even_without_statistics(stack: Stack, writer: BatchWriter) -> None:
+    feed = Feed(writer)
+    feed.write([body("a1")])
+    feed.write([body("a1")])
+    connection = writer._connection
+    assert connection is not None
+    with connection.cursor() as cursor:
+        cursor.execute("explain select 1 from pg_temp.incoming join transactions as stored using (transaction_id)")
+        plan = "\n".join(str(line) for (line,) in cursor.fetchall())
+    connection.rollback()
+    assert "transactions_pkey" in plan, plan
+    assert "Nested Loop" in plan, plan
