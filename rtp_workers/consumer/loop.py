@@ -10,6 +10,7 @@ does (throughput). When the writer is not free the open batch grows to its bound
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +44,8 @@ LAST_WRITE_S = 4.0
 STOP_S = 1.5
 LEAVE_S = 3.5
 COMMIT_EVERY_S = 1.0
+# The writing thread wants the interpreter some twenty times a batch; Python's 5 ms until it gets it would add up.
+SWITCH_INTERVAL_S = 0.0005
 log = logs.get(__name__)
 
 
@@ -78,6 +81,8 @@ class ConsumerLoop:
         """
         dsn = self._endpoints.need("postgres_ingest_dsn")
         self._garbage.take_over()
+        switch_interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         control = ControlThread(self._endpoints, self._settings.topic, self._settings.group_id, dsn)
         try:
             while not self._stop and not until(self._state):
@@ -94,6 +99,7 @@ class ConsumerLoop:
         finally:
             control.stop(STOP_S)
             self._garbage.hand_back()
+            sys.setswitchinterval(switch_interval_s)
 
     def _await_topic(self, control: ControlThread) -> str | None:
         _raise_failure(control.failure)
