@@ -6,6 +6,8 @@ REQUIREMENTS := $(addprefix requirements/,bootstrap.txt build.txt runtime.txt de
 # Rewritten only when what it depends on has changed: a second `make` starts at once, and works offline.
 STAMP := $(VENV)/.set-up
 WORKERS ?= 2
+# The slow tests wait more than they work. Folder by folder: the slowest files come first.
+TEST_WORKERS ?= 4
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 
@@ -39,7 +41,7 @@ check: setup  ## format, lint, layers, types, unit and property tests; under a m
 	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property
 
 test: setup  ## every test that needs no Docker
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --ignore tests/compose
+	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/compose
 
 test-compose: setup  ## the containers, end to end; needs Docker
 	$(BIN)/pytest -q tests/compose

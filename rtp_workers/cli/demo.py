@@ -54,7 +54,9 @@ def command(live_for: float, rate: int) -> int:
     logs.configure("stderr", os.environ.get("RTP_LOG_LEVEL", "WARNING"))
     files = csv_files(settings.data_dir)
     console = Console(highlight=False)
-    download = "" if kafka_jars.cache_folder().exists() else "; the first start downloads Kafka (43 MB)"
+    download = (
+        "" if kafka_jars.cache_folder().exists() else "; the first start downloads Kafka (43 MB) and records its start"
+    )
     console.print(f"starting Kafka and PostgreSQL in {settings.home}{download}", soft_wrap=True)
     started = time.monotonic()
     with interruptible(), servers_running(settings, servers_for(settings, ("kafka", "postgres"))) as endpoints:

@@ -101,9 +101,13 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
     @app.get("/health/ready", summary="Do records flow?", tags=["health"], responses=documented(503))
     async def ready() -> Health:
-        reason = not_ready(service.watcher.state)
+        state = service.watcher.state
+        reason = not_ready(state)
         if reason is not None:
             raise Problem(503, reason)
+        if state.paused:
+            why = state.paused_reason or "no reason given"
+            return Health(status="paused", detail=f"{why}; `rtp resume` or POST /resume goes on")
         return Health()
 
 

@@ -53,9 +53,10 @@ class ReplayAll(Request):
 
 
 class Health(BaseModel):
-    """Fine. Trouble is a problem with status 503."""
+    """Fine, or paused by a person. Trouble is a problem with status 503."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok", "paused"] = "ok"
+    detail: str | None = Field(default=None, description="why it is paused, and how to go on")
 
 
 class Partition(BaseModel):

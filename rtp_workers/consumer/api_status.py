@@ -169,10 +169,8 @@ class StatusView:
 
 
 def not_ready(state: ConsumerState) -> str | None:
-    """Returns what keeps records from flowing; None when nothing does."""
+    """Returns what keeps records from flowing, but for a pause, which somebody wanted; None when nothing does."""
     reasons = [f"{where}: {what}" for where, what in sorted(state.problems.items())]
-    if state.paused:
-        reasons.append(f"paused ({state.paused_reason or 'no reason given'}); `rtp resume` or POST /resume goes on")
     if not reasons and state.settled_at is None:
         reasons.append("waiting for its share of the topic's partitions; this takes seconds")
     return "; ".join(reasons) or None

@@ -113,5 +113,5 @@ class ConsumerState:
 
     @property
     def ready(self) -> bool:
-        """True while nothing keeps records from flowing."""
-        return not self.problems and not self.paused
+        """True while nothing keeps records from flowing, but for a pause."""
+        return not self.problems

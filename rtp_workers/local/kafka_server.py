@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from rtp_workers.errors import ConfigError, FatalError
-from rtp_workers.local import kafka_jars, ports
+from rtp_workers.local import kafka_jars, kafka_start, ports
 from rtp_workers.local.children import Child, Program, end_orphan
 
 READY_TIMEOUT_S = 120.0  # recovery of a large log after an unclean end
 STOP_S = 15.0
+RECORDED_S = 120.0  # Java writes its cache when it ends
 STARTED = b"Kafka Server started"
 
 BROKER_SETTINGS: dict[str, object] = {
@@ -88,6 +90,7 @@ class KafkaServer:
     def __post_init__(self) -> None:
         self.child: Child | None = None
         self.class_path = ""
+        self._recorded: Path | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -112,7 +115,7 @@ class KafkaServer:
         return self.home / "kafka" / "data"
 
     def prepare(self) -> None:
-        """Formats the storage where there is none (2 s); ends what a killed platform left running.
+        """Formats the storage where there is none; ends what a killed platform left running.
 
         Raises:
             ConfigError: the port is taken.
@@ -124,6 +127,10 @@ class KafkaServer:
         unclean = end_orphan(self._program(()), STOP_S)
         ports.require_free(self.port, "RTP_KAFKA_PORT", "Kafka", ports.AFTER_KILL_S if unclean else 0)
         self.class_path = kafka_jars.class_path()
+        kafka_start.ensure_recorded(java_program(), _record_start)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self._write("log4j2.xml", LOG4J)
         if not self.data.exists():
@@ -156,6 +163,23 @@ class KafkaServer:
             self.child.stop(STOP_S)
             self.child = None
 
+    def record_start(self, cache: Path) -> None:
+        """Starts and stops the broker so that Java writes `cache` for later starts; `home` must be new.
+
+        Raises:
+            FatalError, TransientError: it did not start, or the cache was not written.
+        """
+        self.class_path = kafka_jars.class_path()
+        self._lay_out()
+        self._recorded = cache
+        self.start()
+        try:
+            self.wait_ready()
+            if self.child is None or not self.child.signal_and_wait(signal.SIGTERM, RECORDED_S):
+                raise FatalError(f"Java did not write {cache} within {RECORDED_S:g} s")
+        finally:
+            self.stop()
+
     def _program(self, argv: tuple[str, ...]) -> Program:
         return Program(
             name="kafka",
@@ -169,9 +193,12 @@ class KafkaServer:
 
     def _java(self) -> tuple[str, ...]:
         speed = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC") if self.quick_start else ("-XX:+UseG1GC",)
+        java = java_program()
+        cache = kafka_start.options(java) if self._recorded is None else (f"-XX:AOTCacheOutput={self._recorded}",)
         return (
             *(
-                str(java_program()),
+                str(java),
+                *cache,
                 f"-Xms{min(self.heap_mb, 256)}m",
                 f"-Xmx{self.heap_mb}m",
                 *speed,
@@ -237,6 +264,11 @@ class KafkaServer:
         path = self.data.parent / name
         path.write_text(text)
         return path
+
+
+def _record_start(cache: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="rtp-kafka-start-") as home:
+        KafkaServer(Path(home), ports.free_port()).record_start(cache)
 
 
 def java_program() -> Path:

@@ -15,9 +15,9 @@ import pytest
 
 from rtp_workers.errors import ConfigError, FatalError, RtpError
 from rtp_workers.kafka.topics import describe, ensure_topic
-from rtp_workers.local import passwords, postgres_server
+from rtp_workers.local import kafka_start, passwords, postgres_server
 from rtp_workers.local.embedded import EmbeddedServers
-from rtp_workers.local.kafka_server import KafkaServer, SaslUser
+from rtp_workers.local.kafka_server import KafkaServer, SaslUser, java_program
 from rtp_workers.local.postgres_server import PostgresServer
 from rtp_workers.postgres.connection import connect
 from tests.conftest import NewServers
@@ -199,3 +199,22 @@ def test_kafka_with_sasl_lets_only_its_user_in(new_servers: NewServers) -> None:
     stranger = replace(known, kafka_options={**known.kafka_options, "sasl.password": "wrong"})
     with pytest.raises(RtpError):
         describe(stranger, "secured", timeout_s=3)
+
+
+def test_kafka_starts_from_what_java_has_recorded_and_also_without(
+    new_servers: NewServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mapped_cache(servers: EmbeddedServers) -> bool:
+        servers.postgres = None
+        servers.start()
+        kafka = servers.kafka
+        assert kafka is not None
+        assert kafka.child is not None
+        return any(part.path == str(cache) for part in psutil.Process(kafka.child.process.pid).memory_maps())
+
+    cache = kafka_start.cache_file(java_program())
+    assert mapped_cache(new_servers())
+    cache = tmp_path / "damaged.aot"
+    cache.write_bytes(kafka_start.cache_file(java_program()).read_bytes()[:100_000])
+    monkeypatch.setattr(kafka_start, "cache_file", lambda java: cache)
+    assert not mapped_cache(new_servers())
