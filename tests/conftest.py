@@ -130,6 +130,7 @@ def start_rtp(home: Path) -> Iterator[StartRtp]:
     yield start
     for program in started:
         program.kill()
+        print(f"--- {program.log.name}\n{program.output()[-4_000:]}")  # shown where the test failed
 
 
 @contextmanager
