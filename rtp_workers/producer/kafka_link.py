@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rtp_workers import logs
 from rtp_workers.backoff import Backoff
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import RtpError
+from rtp_workers.errors import RtpError, TransientError
 from rtp_workers.kafka import topics
 from rtp_workers.kafka.record_producer import Headers, OnAck, RecordProducer
 
@@ -18,6 +18,8 @@ CLIENT_ID = "rtp-producer"
 AWAY_AFTER_S = 3.0
 PROBE_S = 1.0
 PROBE_TIMEOUT_S = 3.0
+# A client finds a topic that was made again by itself, or waits for the old one for ever.
+MADE_AGAIN_PATIENCE_S = 10.0
 
 log = logs.get(__name__)
 
@@ -41,6 +43,8 @@ class KafkaLink:
         self._queue_bytes = queue_bytes
         self.trouble: str | None = f"Kafka at {endpoints.need('kafka_bootstrap')} has not answered yet"
         self._producer = self._new_producer()
+        self._topic_id: str | None = None
+        self._other_topic: tuple[str, float] | None = None  # its id, and since when it is known
         self._acknowledged_before = self._failed_before = 0
         self._seen_acknowledged = 0
         self._progress_at_s = time.monotonic()
@@ -113,14 +117,17 @@ class KafkaLink:
         return RecordProducer(self._endpoints, self._topic, CLIENT_ID, queue_bytes=self._queue_bytes)
 
     def _watch(self) -> None:
+        """Raises TransientError where the topic is another one now, and the client still waits for the old one."""
         now = time.monotonic()
         acknowledged = self.acknowledged
         if acknowledged != self._seen_acknowledged:
             self._seen_acknowledged = acknowledged
             self._progress_at_s = now
+            self._take_to_other_topic()
             self._trust()
         elif not self.outstanding:
             self._progress_at_s = now
+            self._take_to_other_topic()
             if self.trouble is not None:
                 self._probe_wanted.set()
             elif self._producer.trouble is not None:
@@ -128,6 +135,14 @@ class KafkaLink:
         elif now - self._progress_at_s > AWAY_AFTER_S and self.trouble is None:
             said = f" ({self._producer.trouble})" if self._producer.trouble else ""
             self._doubt(f"Kafka has acknowledged nothing for {AWAY_AFTER_S:g} s{said}")
+        elif self._other_topic is not None and now - self._other_topic[1] > MADE_AGAIN_PATIENCE_S:
+            self._take_to_other_topic()
+            raise TransientError(f"the topic {self._topic} was deleted and made again; what waited for it is lost")
+
+    def _take_to_other_topic(self) -> None:
+        if self._other_topic is not None:
+            self._topic_id = self._other_topic[0]
+            self._other_topic = None
 
     def _trust(self) -> None:
         if self.trouble is not None:
@@ -163,4 +178,8 @@ class KafkaLink:
             return str(error)
         if found is None:
             return f"the topic {self._topic} does not exist; create it with `rtp topics`"
+        if self._topic_id is None:
+            self._topic_id = found.topic_id
+        elif self._topic_id != found.topic_id and self._other_topic is None:
+            self._other_topic = (found.topic_id, time.monotonic())
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from typing import Any
 
 import httpx
 import psutil
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from rtp_workers.endpoints import Endpoints
@@ -208,3 +210,40 @@ def test_kafka_stopped_at_full_rate_holds_the_stream_back_and_loses_nothing(
     ends = log_offsets(servers.endpoints(), "transactions")
     assert acknowledged == sum(end - first for first, end in ends.values())
     assert " 0 failed" in said
+
+
+@pytest.mark.parametrize("ending", ["killed", "stopped"])
+def test_kafkas_data_lost_under_load_it_goes_on_with_the_new_topic(
+    new_servers: NewServers, start_rtp: StartRtp, ending: str
+) -> None:
+    servers = new_servers()
+    servers.start()
+    kafka = servers.kafka
+    assert kafka is not None
+    assert kafka.child is not None
+    ensure_topic(servers.endpoints(), "transactions")
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = clean_env(RTP_HOME=str(kafka.home), RTP_KAFKA_BOOTSTRAP=kafka.bootstrap, RTP_PRODUCER_PORT=str(port))
+    start_rtp("produce", "--rate", "2000", env=env)
+    wait_until(lambda: is_ready(url) and status_of(url)["acknowledged"] > 4_000, 60, "records in Kafka")
+    if ending == "killed":
+        kafka.child.kill()
+    else:
+        kafka.stop()
+    wait_until(lambda: status_of(url)["outstanding"] > 0 and status_of(url)["state"] == "waiting", 60, "the silence")
+    shutil.rmtree(kafka.data)
+    kafka.prepare()
+    kafka.start()
+    kafka.wait_ready()
+    wait_until(lambda: "does not exist" in str(status_of(url)["kafka_trouble"]), 60, "the topic missed")
+    ensure_topic(servers.endpoints(), "transactions")
+    wait_until(lambda: is_ready(url), 150, "readiness again")
+    before = status_of(url)
+    wait_until(lambda: status_of(url)["acknowledged"] > before["acknowledged"] + 4_000, 60, "records in the new topic")
+    httpx.post(f"{url}/stop", timeout=10)
+    wait_until(lambda: status_of(url)["outstanding"] == 0, 60, "the last answer")
+    done = status_of(url)
+    assert done["acknowledged"] + done["failed"] == done["generated"]["records"], (
+        "nothing is lost without being counted"
+    )
