@@ -15,9 +15,11 @@ from confluent_kafka import Consumer, TopicPartition
 
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.kafka.topics import ensure_topic, log_offsets
+from rtp_workers.local.embedded import EmbeddedServers
+from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.local.ports import free_port as _free_port
 from tests.conftest import NewServers, Stack, StartRtp
-from tests.programs import clean_env
+from tests.programs import RunningProgram, clean_env
 from tests.waiting import wait_until
 
 
@@ -171,24 +173,26 @@ def _own(name: str) -> bytes:
     return json.dumps({"transaction_id": name, "occurred_at": "2026-01-31T13:45:00Z", "amount": "1"}).encode()
 
 
-def test_kafka_stopped_at_full_rate_holds_the_stream_back_and_loses_nothing(
-    new_servers: NewServers, start_rtp: StartRtp
-) -> None:
+def producing(
+    new_servers: NewServers, start_rtp: StartRtp, rate_per_s: str, **env: str
+) -> tuple[EmbeddedServers, KafkaServer, str, RunningProgram]:
+    """Starts servers of its own and a producer service on them; returns them, Kafka, the URL and the program."""
     servers = new_servers()
     servers.start()
     kafka = servers.kafka
     assert kafka is not None
-    assert kafka.child is not None
     ensure_topic(servers.endpoints(), "transactions")
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    env = clean_env(
-        RTP_HOME=str(kafka.home),
-        RTP_KAFKA_BOOTSTRAP=kafka.bootstrap,
-        RTP_PRODUCER_PORT=str(port),
-        RTP_PRODUCER_QUEUE_BYTES="20000000",
-    )
-    program = start_rtp("produce", "--rate", "1000000", env=env)
+    port = str(_free_port())
+    home = {"RTP_HOME": str(kafka.home), "RTP_KAFKA_BOOTSTRAP": kafka.bootstrap, "RTP_PRODUCER_PORT": port}
+    program = start_rtp("produce", "--rate", rate_per_s, env=clean_env(**home, **env))
+    return servers, kafka, f"http://127.0.0.1:{port}", program
+
+
+def test_kafka_stopped_at_full_rate_holds_the_stream_back_and_loses_nothing(
+    new_servers: NewServers, start_rtp: StartRtp
+) -> None:
+    servers, kafka, url, program = producing(new_servers, start_rtp, "1000000", RTP_PRODUCER_QUEUE_BYTES="20000000")
+    assert kafka.child is not None
     wait_until(lambda: is_ready(url) and status_of(url)["acknowledged"] > 1_000, what="records in Kafka")
     kafka.child.process.send_signal(signal.SIGSTOP)
     wait_until(lambda: status_of(url)["state"] == "waiting", what="Kafka's silence noticed")
@@ -216,16 +220,8 @@ def test_kafka_stopped_at_full_rate_holds_the_stream_back_and_loses_nothing(
 def test_kafkas_data_lost_under_load_it_goes_on_with_the_new_topic(
     new_servers: NewServers, start_rtp: StartRtp, ending: str
 ) -> None:
-    servers = new_servers()
-    servers.start()
-    kafka = servers.kafka
-    assert kafka is not None
+    servers, kafka, url, _ = producing(new_servers, start_rtp, "2000")
     assert kafka.child is not None
-    ensure_topic(servers.endpoints(), "transactions")
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    env = clean_env(RTP_HOME=str(kafka.home), RTP_KAFKA_BOOTSTRAP=kafka.bootstrap, RTP_PRODUCER_PORT=str(port))
-    start_rtp("produce", "--rate", "2000", env=env)
     wait_until(lambda: is_ready(url) and status_of(url)["acknowledged"] > 4_000, 60, "records in Kafka")
     if ending == "killed":
         kafka.child.kill()

@@ -130,7 +130,9 @@ def test_rate_stop_start_and_burst_work_live(service: RunningProgram, api: httpx
     wait_until(lambda: api.get("/status").json()["outstanding"] == 0, what="all acknowledged")
     before = api.get("/status").json()["acknowledged"]
     api.post("/burst", json={"records": 5_000})
-    wait_until(lambda: api.get("/status").json()["acknowledged"] == before + 5_000, what="the burst in Kafka")
+    wait_until(lambda: api.get("/status").json()["acknowledged"] >= before + 5_000, what="the burst in Kafka")
+    # What was due when the stop came may still have been sent after it: at most a second's worth.
+    assert api.get("/status").json()["acknowledged"] <= before + 5_000 + 50
     assert api.get("/status").json()["state"] == "stopped"
     api.put("/rate", json={"records_per_s": 1_000})
     assert api.post("/start").json()["state"] == "running"
