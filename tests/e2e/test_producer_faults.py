@@ -20,6 +20,7 @@ from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.local.ports import free_port as _free_port
 from tests.conftest import NewServers, Stack, StartRtp
 from tests.programs import RunningProgram, clean_env
+from tests.reading import assert_balanced, query, wait_for_ledger
 from tests.waiting import wait_until
 
 
@@ -88,7 +89,7 @@ class Client(threading.Thread):
                         self.told[place["kafka_partition"], place["kafka_offset"]] = place["transaction_id"]
 
 
-def test_killed_at_full_rate_everything_a_client_was_told_is_in_kafka(stack: Stack, start_rtp: StartRtp) -> None:
+def test_killed_at_full_rate_everything_a_client_was_told_is_stored(stack: Stack, start_rtp: StartRtp) -> None:
     url = stack.endpoints.need("producer_url")
     program = start_rtp("produce", "--rate", "1000000", env=stack.env)
     wait_until(lambda: is_ready(url), timeout_s=120, what="readiness")
@@ -104,6 +105,12 @@ def test_killed_at_full_rate_everything_a_client_was_told_is_in_kafka(stack: Sta
     assert len(told) >= 600
     for place, name in told.items():
         assert json.loads(found[place])["transaction_id"] == name
+    start_rtp("consume", "--no-api", env=stack.env)
+    wait_for_ledger(stack, timeout_s=300)
+    rows = query(stack, "select kafka_partition, kafka_offset, transaction_id from transactions where source = 'api'")
+    stored = {(row["kafka_partition"], row["kafka_offset"]): row["transaction_id"] for row in rows}
+    assert {place: stored.get(place) for place in told} == told
+    assert_balanced(stack)
 
 
 def test_kafka_away_is_said_and_waited_for_and_nothing_is_lost(new_servers: NewServers, start_rtp: StartRtp) -> None:
