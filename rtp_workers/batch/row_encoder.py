@@ -139,7 +139,7 @@ class RowEncoder:
         if self._trusted:
             return [msgspec.Raw(text) if text else None for text in texts], set()
         if max(map(len, texts), default=0) <= _SURELY_SMALL and "\\u0000" not in "\n".join(texts):
-            with suppress(msgspec.DecodeError, UnicodeError):
+            with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
                 return [_OBJECT.decode(text) if text else None for text in texts], set()
         objects, odd = [], set[int]()
         for index, text in enumerate(texts):
@@ -252,7 +252,7 @@ def _sure_object(text: str) -> dict[str, Any] | None:
         return None
     try:
         return _OBJECT.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 
