@@ -1,7 +1,9 @@
-"""``python -m bench.soak``: ten minutes at full rate, and ten at 5,000/s with trouble mixed in, reconciled exactly.
+"""``python -m bench.soak``: ten minutes at full rate, ten at 5,000/s with trouble mixed in, and a minute a target rate.
 
 Full rate: the producer service sends as fast as the machine lets it; its memory must stay where it was. The topic keeps
 little (retention.bytes), and everything is removed at the end.
+
+Rates: targets from 1/s to half of what full rate reached, changed live; the average over a minute must be within 2%.
 
 Trouble: 1% duplicates, 1% late, 0.1% corrupt, with the consumer beside it. At the end the ledger must equal the
 generator's own counts, and every whole minute must have had its records within 2%.
@@ -31,12 +33,14 @@ from rtp_workers.local import ports
 from rtp_workers.reconcile.verify import verify
 
 KEPT_BYTES = 64 << 20  # of each partition
+KEEPS_LITTLE = {"retention.bytes": str(KEPT_BYTES), "segment.bytes": str(KEPT_BYTES // 4)}
 RATE_PER_S = 5_000
 CHAOS = ("--duplicate", "0.01", "--late", "0.01", "--corrupt", "0.001")
 FULL_RATE_PER_S = "1000000"
 MOST_GROWTH = 0.10
 OFF_RATE = 0.02
-START_S, CATCH_UP_S, SAMPLE_S, MINUTE_S = 120.0, 300.0, 5.0, 60.0
+OUTSTANDING = 5_000  # records; what a higher target left unacknowledged is not the lower one's
+START_S, CATCH_UP_S, SAMPLE_S, MINUTE_S, LIMIT_S = 120.0, 300.0, 5.0, 60.0, 20.0
 
 
 @contextmanager
@@ -65,11 +69,11 @@ def answers(url: str) -> bool:
         return False
 
 
-def call(url: str, path: str, *, post: bool = False) -> dict[str, Any]:
+def call(url: str, path: str, method: str = "GET", body: object = None) -> dict[str, Any]:
     """Returns the JSON of a call."""
-    with urllib.request.urlopen(
-        urllib.request.Request(url + path, method="POST" if post else "GET"), timeout=30
-    ) as made:
+    sent = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, sent, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=30) as made:
         found: dict[str, Any] = json.load(made)
         return found
 
@@ -111,7 +115,7 @@ def told(name: str, resident_mb: list[float]) -> str:
 def full_rate(endpoints: Endpoints, home: Path, seconds: float) -> bool:
     """Sends as fast as it goes; prints a line; returns whether memory stayed."""
     topic = "soak-full"
-    ensure_topic(endpoints, topic, configs={"retention.bytes": str(KEPT_BYTES), "segment.bytes": str(KEPT_BYTES // 4)})
+    ensure_topic(endpoints, topic, configs=KEEPS_LITTLE)
     resident_mb: list[float] = []
     with service("produce-full", ["produce", "--rate", FULL_RATE_PER_S], environment(endpoints, home, topic), home) as (
         process,
@@ -126,6 +130,36 @@ def full_rate(endpoints: Endpoints, home: Path, seconds: float) -> bool:
     per_s = (after - before) / elapsed
     print(f"full rate, {elapsed:.0f} s: {per_s:,.0f} acknowledged/s; {told('producer', resident_mb)}", flush=True)
     return grown(resident_mb) <= MOST_GROWTH
+
+
+def rates(endpoints: Endpoints, home: Path, seconds: float) -> bool:
+    """Changes the target live; prints a line for each; returns whether every average was the target."""
+    topic = "soak-rates"
+    ensure_topic(endpoints, topic, configs=KEEPS_LITTLE)
+    env, held = environment(endpoints, home, topic), []
+    with service("produce-rates", ["produce", "--rate", FULL_RATE_PER_S], env, home) as (_, url):
+        limit_per_s = average(url, LIMIT_S)
+        print(f"rates: full rate is {limit_per_s:,.0f} acknowledged/s", flush=True)
+        for target_per_s in (1, 50, 5_000, round(limit_per_s / 4), round(limit_per_s / 2)):
+            call(url, "/rate", "PUT", {"records_per_s": target_per_s})
+            await_(lambda: call(url, "/status")["outstanding"] < OUTSTANDING, START_S, home / "produce-rates.log")
+            found_per_s = average(url, seconds)
+            off = found_per_s / target_per_s - 1
+            print(
+                f"  target {target_per_s:,}/s: {found_per_s:,.2f} acknowledged/s over {seconds:.0f} s ({off:+.2%})",
+                flush=True,
+            )
+            held.append(abs(off) <= OFF_RATE)
+    delete_topic(endpoints, topic)
+    return all(held)
+
+
+def average(url: str, seconds: float) -> float:
+    """Returns how many records a second Kafka acknowledged."""
+    started, before = time.monotonic(), call(url, "/status")["acknowledged"]
+    time.sleep(seconds)
+    after = call(url, "/status")["acknowledged"]
+    return float(after - before) / (time.monotonic() - started)
 
 
 def trouble(endpoints: Endpoints, home: Path, seconds: float) -> bool:
@@ -152,7 +186,7 @@ def trouble(endpoints: Endpoints, home: Path, seconds: float) -> bool:
                 minutes.append((acknowledged - before) / (now - minute_at))
                 minute_at, before = now, acknowledged
         last = call(consumer_url, "/status")
-        call(producer_url, "/stop", post=True)
+        call(producer_url, "/stop", "POST")
         await_(lambda: call(producer_url, "/status")["outstanding"] == 0, CATCH_UP_S, home / "produce.log")
         sent = call(producer_url, "/status")
         found = verify(endpoints, topic, timeout_s=CATCH_UP_S)
@@ -174,17 +208,21 @@ def trouble(endpoints: Endpoints, home: Path, seconds: float) -> bool:
 
 
 def main() -> int:
-    """Runs both parts; exit 1 where one does not hold."""
+    """Runs the parts; exit 1 where one does not hold."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0, help="of each part")
-    parser.add_argument("--only", choices=["full-rate", "trouble"])
+    parser.add_argument(
+        "--seconds", type=float, default=600.0, help="of trouble and of full rate; of each rate a tenth"
+    )
+    parser.add_argument("--only", choices=["full-rate", "trouble", "rates"])
     given = parser.parse_args()
     held = []
     with bench_servers() as (endpoints, home):
-        if given.only != "full-rate":
+        if given.only in (None, "trouble"):
             held.append(trouble(endpoints, home, given.seconds))
-        if given.only != "trouble":
+        if given.only in (None, "full-rate"):
             held.append(full_rate(endpoints, home, given.seconds))
+        if given.only in (None, "rates"):
+            held.append(rates(endpoints, home, given.seconds / 10))
     return 0 if all(held) else 1
 
 
