@@ -50,7 +50,7 @@ class Parts:
     currency: str | None
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=20_000)
 def take_apart(cell: str) -> Parts | None:
     """Returns sign, number and currency of a cell, or None where it is not an amount."""
     text = cell.strip().strip('"').strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import pairwise, permutations
 
 from rtp_workers.mapping import amounts
 from rtp_workers.mapping.profile import Profile
@@ -33,13 +33,23 @@ def balance_walk(full: Sequence[Profile], sparse: Sequence[Profile]) -> tuple[Pr
 
 
 def _walks(balance: list[int], sums: list[int]) -> bool:
-    """True where the balance changes by the sums, oldest row first or last."""
-    steps = len(balance) - 1
-    if len(sums) != len(balance) or steps < 1 or not any(sums):
+    """True where the balance changes by the sums, oldest row first or last.
+
+    Rows in which neither changes say nothing: a column of zeros walks through any constant.
+    """
+    if len(sums) != len(balance):
         return False
-    down = sum(balance[at] - balance[at - 1] == sums[at] for at in range(1, len(sums)))
-    up = sum(balance[at - 1] - balance[at] == sums[at - 1] for at in range(1, len(sums)))
-    return max(down, up) >= max(steps * LEAST_SHARE, min(steps, LEAST_ROWS - 2))
+    changes = [after - before for before, after in pairwise(balance)]
+    return any(_agree(steps) for steps in (list(zip(changes, sums[1:], strict=True)), _backwards(changes, sums)))
+
+
+def _backwards(changes: list[int], sums: list[int]) -> list[tuple[int, int]]:
+    return [(-change, amount) for change, amount in zip(changes, sums[:-1], strict=True)]
+
+
+def _agree(steps: list[tuple[int, int]]) -> bool:
+    telling = [change == amount for change, amount in steps if change or amount]
+    return bool(telling) and sum(telling) >= max(len(telling) * LEAST_SHARE, min(len(steps), LEAST_ROWS - 2))
 
 
 def _values(profile: Profile) -> list[int]:

@@ -24,7 +24,7 @@ _TIME = (
 )
 _ZONE = r"(?P<zone>Z|z|(?:UTC|GMT)?\s?[+\-−]\d{1,2}(?::?\d{2})?|[A-Z]{1,5})?(?:\s*\([^)]*\))?"
 _TIME_ONLY = re.compile(rf"{_TIME}\s*{_ZONE}")
-_AFTER_DATE = re.compile(rf"(?:[T ,;:/\-]|\s|at|um|às|alle)*{_TIME}\s*{_ZONE}", re.IGNORECASE)
+_AFTER_DATE = re.compile(rf"(?:[T ,;:./\-]|\s|at|um|às|alle)*{_TIME}\s*{_ZONE}", re.IGNORECASE)
 _YMD = re.compile(r"(?P<y>\d{4})(?P<sep>[-/.\s年])\s?(?P<m>\d{1,2})[-/.\s月]\s?(?P<d>\d{1,2})(?!\d)(?:日|\.)?")
 _NUMERIC = re.compile(r"(?P<a>\d{1,2})\s?(?P<sep>[-/. ])\s?(?P<b>\d{1,2})\s?(?P=sep)\s?'?(?P<c>\d{4}|\d{2})(?!\d)\.?")
 _MONTH_FIRST = re.compile(
@@ -37,6 +37,11 @@ _MONTH_SECOND = re.compile(
 _YEAR_MONTH_NAME = re.compile(rf"(?P<y>\d{{4}})[-/ .]*(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?!\d)\.?")
 _COMPACT = re.compile(r"(?P<date>\d{8})(?:[T ]?(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?)?(?:[.,]0+)?(?!\d)")
 _SHORT = re.compile(r"\d{6}")
+# As C's ctime and Java's Date write it: the clock stands before the year.
+_CTIME = re.compile(
+    rf"(?P<mon>{_LETTERS}{{3,12}}) +(?P<d>\d{{1,2}}),? +"
+    r"(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: [A-Z]{1,5})?) +(?P<y>\d{4})(?!\d)"
+)
 _WEEKDAY = re.compile(rf"{_LETTERS}{{2,12}}\.?,?\s+")
 _EPOCH = re.compile(r"(\d{9,10}|\d{13}|\d{16})(?:\.(\d+))?")
 _CLOCK_DIGITS = re.compile(r"\d{1,6}(?:\.0+)?")
@@ -71,7 +76,7 @@ class Shape:
         return frozenset(order for order in ORDERS if _day(self, order) is not None)
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=20_000)
 def shape_of(cell: str) -> Shape | None:
     """Returns how a cell is written as a date, or None where it is none."""
     text = cell.strip().strip("\"'").strip()
@@ -92,6 +97,8 @@ def shape_of(cell: str) -> Shape | None:
 def _named_month(text: str) -> Shape | None:
     weekday = _WEEKDAY.match(text)
     for start in (text, text[weekday.end() :] if weekday else ""):
+        if (found := _CTIME.fullmatch(start)) is not None and (month := months().get(normalise(found["mon"]))):
+            return Shape("month", (found["y"], str(month), found["d"]), "", f" {found['clock']}")
         for pattern in (_YEAR_MONTH_NAME, _MONTH_SECOND, _MONTH_FIRST):
             found = pattern.match(start)
             month = months().get(normalise(found["mon"])) if found else None
@@ -152,6 +159,13 @@ def parse(cell: str, order: Order) -> Moment | None:
     return Moment(day, clock, found["zone"] or None)
 
 
+@lru_cache(maxsize=20_000)
+def is_date(cell: str) -> bool:
+    """Returns whether a cell is wholly a date, or date and time, in some day order."""
+    shape = shape_of(cell)
+    return shape is not None and any(parse(cell, order) is not None for order in shape.readings())
+
+
 def _clock(found: re.Match[str]) -> str | None:
     hour, minute, second = int(found["hour"]), int(found["minute"] or 0), int(found["second"] or 0)
     half = (found["half"] or "").replace(".", "").replace(" ", "").lower()
@@ -166,7 +180,7 @@ def _clock(found: re.Match[str]) -> str | None:
     return f"{hour:02}:{minute:02}:{second:02}{fraction}"
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=20_000)
 def parse_clock(cell: str, digits: str = "HHMMSS") -> tuple[str, str | None] | None:
     """Returns (``HH:MM:SS``, zone or None) of a cell that holds only a time, or None.
 

@@ -133,9 +133,14 @@ def _delimiter_score(rows: list[Row]) -> float:
 
 def _hits(cells: Sequence[str]) -> int:
     """Returns how many cells are names that the vocabulary knows; 0 for a row of data."""
-    if any(len(cell) > MAX_NAME_LENGTH or looks_typed(cell) for cell in cells[:6]):
+    if _holds_sentences(cells) or any(looks_typed(cell) for cell in cells[:6]):
         return 0
     return sum(is_known(cell) for cell in cells)
+
+
+def _holds_sentences(cells: Sequence[str]) -> bool:
+    """True for a row of text; a long name or two, with a hint in brackets, is a header still."""
+    return sum(len(cell) > MAX_NAME_LENGTH for cell in cells) > len(cells) * 0.25
 
 
 def looks_typed(cell: str) -> bool:
@@ -165,7 +170,7 @@ def _header_score(row: Row, data_width: int, after: Sequence[Row]) -> float:
     named = [cell for cell in cells if cell]
     if len(named) < 2 or sum(looks_typed(cell) for cell in named) > len(named) * 0.2:
         return 0.0
-    if any(len(cell) > MAX_NAME_LENGTH for cell in named) or (len(set(named)) < len(named) * 0.6):
+    if _holds_sentences(named) or len(set(named)) < len(named) * 0.6:
         return 0.0
     hits = _hits(named)
     fits = abs(len(cells) - data_width) <= 1
@@ -240,16 +245,30 @@ def _columns(header: Row | None, body: list[Row], given: Given) -> tuple[str, ..
     if not total or widths[len(names)] >= total * 0.25:
         return unique_names(names)
     width = widths.most_common(1)[0][0]
-    if (
-        width == len(names) + 1
-        and sum(bool(row.cells[-1].strip()) for row in body if len(row.cells) == width) > total * 0.5
-    ):
-        return unique_names(["", *names])  # row names, as R writes them
+    usual = [row for row in body if len(row.cells) == width and not row.is_blank]
+    if width == len(names) + 1 and sum(bool(row.cells[-1].strip()) for row in usual) > total * 0.5:
+        shifted, straight = ["", *names], [*names, ""]
+        # Row names, as R writes them, unless the cells say that the surplus one is the last.
+        return unique_names(straight if _confirmed(straight, usual) > _confirmed(shifted, usual) else shifted)
     if width > len(names):
         return unique_names(names + [""] * (width - len(names)))
-    if not any(names[width:]):
-        return unique_names(names[:width])
-    return unique_names(names)
+    # Every row is shorter than the header: the cells at the end are left out where they are empty.
+    return unique_names(names[:width])
+
+
+def _confirmed(names: Sequence[str], rows: Sequence[Row]) -> int:
+    """Returns how many cells are what their column's name says: dates below dates, numbers below amounts."""
+    tests = {"occurred_at": _is_when, "time": _is_when, "amount": _is_number, "fee": _is_number, "balance": _is_number}
+    roles = [(at, tests[role]) for at, name in enumerate(names) if (role := best_role(name)[0]) in tests]
+    return sum(test(row.cells[at].strip()) for row in rows[:LOOKED_AT_ROWS] for at, test in roles)
+
+
+def _is_when(cell: str) -> bool:
+    return dates.shape_of(cell) is not None or dates.epoch_unit([cell]) is not None
+
+
+def _is_number(cell: str) -> bool:
+    return amounts.take_apart(cell) is not None and dates.shape_of(cell) is None
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import statistics
+from itertools import combinations
 
 from rtp_workers.mapping import amounts, vocabulary
 from rtp_workers.mapping.balance_walk import balance_walk
-from rtp_workers.mapping.findings import BY_VALUES, MARGIN, Candidate, Findings, quoted
+from rtp_workers.mapping.find_direction import find_direction
+from rtp_workers.mapping.find_quantity import find_quantity, is_product
+from rtp_workers.mapping.findings import BY_VALUES, ENOUGH, MARGIN, Candidate, Findings, quoted
 from rtp_workers.mapping.names import bracketed, normalise
 from rtp_workers.mapping.profile import Profile
 from rtp_workers.mapping.words import currency_code, word_list
 
+FULL, MOSTLY = 0.95, 0.7  # shares of filled cells
+MOST_FACTORS = 8
 MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
-UNIT_PRICES = frozenset(
-    {"price", "unit price", "item price", "unitprice", "value", "cost", "lineitem price", "product price"}
-)
 
 
 def find_amount(found: Findings) -> None:
@@ -31,8 +33,8 @@ def find_amount(found: Findings) -> None:
     if not columns:
         return
     if "amount" in found.uses:
-        _find_quantity(found)
-        _find_direction(found, columns[0])
+        find_quantity(found)
+        find_direction(found, columns[0])
     else:
         found.rules["sign"] = "pair"
         for role in ("debit", "credit"):
@@ -48,7 +50,7 @@ def _given(found: Findings) -> bool:
     return bool(roles)
 
 
-def _is_number(profile: Profile) -> float:
+def is_number(profile: Profile) -> float:
     """Fits numbers; some stray texts weigh little against a telling name, much against a weak one."""
     if profile.numbers < 0.5 or (profile.dates >= 0.95 and profile.numbers < 1.0):
         return 0.0
@@ -57,7 +59,7 @@ def _is_number(profile: Profile) -> float:
 
 def _choose(found: Findings) -> None:
     pair = _pair(found)
-    named = [candidate for candidate in found.candidates("amount", _is_number) if candidate.profile.filled > 0.3]
+    named = [candidate for candidate in found.candidates("amount", is_number) if candidate.profile.filled > 0.3]
     if named and not (pair and not named[0].profile.signed):
         _take_named(found, named)
     elif pair:
@@ -79,7 +81,7 @@ def _pair(found: Findings) -> tuple[Candidate, Candidate] | None:
 
 def _is_side(profile: Profile) -> float:
     # A side without a single entry is still one: an export of withdrawals only.
-    return 1.0 if not profile.cells else _is_number(profile)
+    return 1.0 if not profile.cells else is_number(profile)
 
 
 def _exclusive(debit: Profile, credit: Profile) -> bool:
@@ -101,6 +103,14 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
         if best.score - other.score < MARGIN and list(other.profile.cells) != list(best.profile.cells)
     ]
     if rivals:
+        # A tie: the one that every row fills, where the others are filled for foreign currencies only.
+        full = [candidate for candidate in (best, *rivals) if candidate.profile.filled >= FULL]
+        sparse = [candidate for candidate in (best, *rivals) if candidate.profile.filled < MOSTLY]
+        if len(full) == 1 and len(sparse) == len(rivals):
+            best, rivals = full[0], []
+        elif (products := [one for one in (best, *rivals) if _is_product_of_others(found, one.profile)]) != []:
+            best, rivals = products[0], products[1:]
+    if rivals:
         names = [candidate.profile.name for candidate in (best, *rivals)]
         lines = [
             f"columns.amount = {quoted([names[0]])}",
@@ -110,28 +120,32 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
     found.take("amount", [best.profile], best.score, best.why)
 
 
+def _is_product_of_others(found: Findings, profile: Profile) -> bool:
+    """True where the cells are two other columns multiplied: price times pieces."""
+    others = [other for other in found.free() if other is not profile and other.numbers >= FULL]
+    return any(is_product(profile, one, other) for one, other in combinations(others[:MOST_FACTORS], 2))
+
+
 def _unit_price_or_values(found: Findings) -> None:
-    prices = found.candidates("unit_price", _is_number)
+    prices = found.candidates("unit_price", is_number)
     if prices:
         price = prices[0].profile
         found.take("amount", [price], 0.4, "name and values (a price per unit)")
         return
-    numeric = [
-        profile
-        for profile in found.free()
-        if profile.numbers >= 0.95 and not vocabulary.best_role(profile.name)[0] and profile.dates < 0.9
-    ]
+    numeric = [profile for profile in found.free() if _may_be_amount(profile)]
     full = [profile for profile in numeric if profile.filled > 0.8 and profile.whole_numbers < 0.9]
     sparse = [profile for profile in numeric if profile not in full and profile.filled <= 0.8]
+    sides = [profile for profile in found.free() if _names_a_side(profile)]
     walk = balance_walk(full, sparse)
     if walk is not None:
         roles = ("amount",) if len(walk) == 1 else ("debit", "credit")
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
-    elif len(full) == 1 and not sparse:
+    elif len(full) == 1 and not sparse and not sides:
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
     else:
-        names = [profile.name for profile in [*full, *sparse] or numeric]
+        counted = [profile for profile in numeric if profile.whole_numbers < 1.0 or profile.uniqueness < 1.0]
+        names = [profile.name for profile in [*full, *sparse, *sides] or [*_quantities(found), *(counted or numeric)]]
         lines = [f"columns.amount = {quoted([name])}" for name in names[:1]] or ['columns.amount = "..."']
         lines += [f"# columns.amount = {quoted([name])}" for name in names[1:6]]
         if len(sparse) == 2:
@@ -139,99 +153,21 @@ def _unit_price_or_values(found: Findings) -> None:
         found.ask("amount", "no column is surely the amount", *lines)
 
 
-def _find_quantity(found: Findings) -> None:
-    """A price per unit beside a quantity is no amount yet: multiplied, but only when the mapping says so."""
-    if found.take_given("quantity") or "amount" in found.section.columns:
-        return
-    use = found.uses["amount"]
-    is_price = normalise(use.columns[0]) in UNIT_PRICES or use.confidence <= 0.4
-    quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= 0.95)) if is_price else []
-    several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"1", "1.0"}]
-    if several:
-        question = f"{use.columns[0]} may be the price of one of {several[0].profile.name}"
-        found.ask(
-            "amount",
-            question,
-            f"columns.amount = {quoted(use.columns)}",
-            f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; leave out for the price alone",
-        )
-    elif use.confidence <= 0.4:
-        found.ask("amount", f"only {use.columns[0]} may be the amount", f"columns.amount = {quoted(use.columns)}")
-
-
-def _find_direction(found: Findings, amount: Profile) -> None:
-    if found.section.sign is not None and "direction" not in found.section.columns:
-        found.rules["sign"] = found.section.sign
-        return
-    given = found.take_given("direction")
-    if not given and not _guess_direction(found, amount):
-        return
-    found.rules["sign"] = "direction"
-
-
-def _guess_direction(found: Findings, amount: Profile) -> bool:
-    named = found.candidates("direction", lambda profile: float(_says_direction(profile)))
-    unknown = [
-        profile
-        for profile in found.free()
-        if profile.name.startswith("column ") and _says_direction(profile) and len(profile.direction_kinds) > 1
-    ]
-    if amount.signed:
+def _may_be_amount(profile: Profile) -> bool:
+    """Numbers whose name does not say that they are something else; decimals are no ids, whatever their name says."""
+    if profile.numbers < 0.95 or profile.dates >= 0.9:
         return False
-    if named:
-        found.take("direction", [named[0].profile], named[0].score, named[0].why)
-        return True
-    if unknown:
-        found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
-        return True
-    if not _ask_direction(found):
-        _ask_unknown_words(found)
-    return False
-
-
-def _says_direction(profile: Profile) -> bool:
-    sides = profile.direction_kinds & {"debit", "credit"}
-    exact = vocabulary.score(profile.name, "direction").score > 0.9
-    return profile.directions >= 0.95 and bool(sides) and (exact or len(sides) == 2)
-
-
-def _ask_direction(found: Findings) -> bool:
-    """Asks about a column of debit and credit words whose name does not say what it is: a card's type, maybe."""
-    for profile in found.free():
-        sides = profile.direction_kinds & {"debit", "credit"}
-        of_card = "card" in normalise(profile.name)
-        if len(sides) == 2 and profile.directions >= 0.95 and not of_card and not _named_otherwise(profile):
-            found.ask(
-                "amount",
-                f"{profile.name} may give the direction of amounts that carry no sign",
-                f"columns.direction = {quoted([profile.name])}",
-                '# sign = "as_is"  # where it does not',
-            )
-            return True
-    return False
-
-
-def _named_otherwise(profile: Profile) -> bool:
     role, best = vocabulary.best_role(profile.name)
-    return bool(role) and role != "direction" and best.score >= 0.8
+    return best.score < ENOUGH or (role == "transaction_id" and profile.whole_numbers < 0.9)
 
 
-def _ask_unknown_words(found: Findings) -> None:
-    for profile in found.free():
-        score = vocabulary.score(profile.name, "direction")
-        english_or_plain = (
-            score.exact and score.score >= 0.95 and normalise(profile.name) not in ("code", "тип", "sign")
-        )
-        if english_or_plain and 2 <= len(profile.distinct) <= 4 and profile.letters > 0.9 and profile.directions < 0.95:
-            words = sorted(profile.distinct)
-            found.ask(
-                "amount",
-                f"{profile.name} seems to give the direction, in words that are not known: {', '.join(words)}",
-                f"columns.direction = {quoted([profile.name])}",
-                f"debit_words = [{quoted(words[:1])}]",
-                f"credit_words = [{quoted(words[1:2])}]",
-            )
-            return
+def _names_a_side(profile: Profile) -> bool:
+    role, best = vocabulary.best_role(profile.name)
+    return role in ("debit", "credit") and best.exact and (not profile.cells or profile.numbers >= 0.5)
+
+
+def _quantities(found: Findings) -> list[Profile]:
+    return [candidate.profile for candidate in found.candidates("quantity", is_number)]
 
 
 def _decide_marks(found: Findings, columns: list[Profile]) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rtp_workers.mapping import vocabulary
-from rtp_workers.mapping.findings import Candidate, Findings
+from rtp_workers.mapping.findings import BY_VALUES, Candidate, Findings
 from rtp_workers.mapping.names import normalise
 from rtp_workers.mapping.profile import Profile
 from rtp_workers.record.transaction import FIELDS
 
 MAX_LENGTH = {field.name: field.rule.max_length or 0 for field in FIELDS}
-FEW_ROWS = 20
+FEW_ROWS, SOME_ROWS = 20, 5
+FLAGS = frozenset({"y", "n", "t", "f", "0", "1", "yes", "no", "true", "false", "ja", "nein", "oui", "non", "si"})
+# Words that say of which of several amounts a column speaks.
+QUALIFIERS = frozenset(
+    {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
+    | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
+    | {"transaction", "account", "local"}
+)
 # An id by a telling name may repeat (the ledger sorts repeats out); by a weaker name it must hardly ever.
 LEAST_UNIQUE = ((0.95, 0.5), (0.7, 0.95), (0.0, 0.98))
 OPTIONAL = ("currency", "country", "payment_method", "category", "status", "customer_id", "merchant")
@@ -24,13 +31,49 @@ def find_fields(found: Findings) -> None:
     wanted = [field for field in OPTIONAL if field not in found.uses and field not in found.section.constants]
     options: list[tuple[float, int, str, Candidate]] = []
     for order, field in enumerate(wanted):
-        options += [(candidate.score, -order, field, candidate) for candidate in found.candidates(field, FITS[field])]
-    for score, _, field, candidate in sorted(options, key=lambda option: (-option[0], -option[1])):
+        fitting = [one for one in found.candidates(field, FITS[field]) if not _names_better(one, field)]
+        if field == "currency":
+            fitting = _of_the_amount(found, fitting)
+        options += [(_weight(candidate, field), -order, field, candidate) for candidate in fitting]
+    for _, _, field, candidate in sorted(options, key=lambda option: (-option[0], -option[1])):
         if field not in found.uses and candidate.profile.index not in found.taken:
-            found.take(field, [candidate.profile], score, candidate.why)
+            found.take(field, [candidate.profile], candidate.score, candidate.why)
     _add_description(found)
-    if "merchant" in wanted and "merchant" not in found.uses:
-        _merchant_by_values(found)
+    if all(profile.name.startswith("column ") for profile in found.profiles):
+        _by_values(found, [field for field in wanted if field not in found.uses])
+
+
+def _weight(candidate: Candidate, field: str) -> float:
+    """A merchant that is the same in every row says little; another text, where there is one, says more."""
+    constant = field == "merchant" and candidate.profile.rows >= SOME_ROWS and len(candidate.profile.distinct) == 1
+    return candidate.score * (0.7 if constant else 1.0)
+
+
+def _names_better(candidate: Candidate, field: str) -> bool:
+    """True where the name speaks clearly for another field that the values refute: a number called payment_type."""
+    role, best = vocabulary.best_role(candidate.profile.name)
+    other = role in FITS and role != field and best.score >= candidate.name.score + 0.2
+    return other and not FITS[role](candidate.profile)
+
+
+def _of_the_amount(found: Findings, candidates: list[Candidate]) -> list[Candidate]:
+    """Keeps currencies that may be the amount's: ``Native Currency`` goes with ``Native Amount``, if there is one."""
+    columns = [
+        name for role in ("amount", "debit", "credit") if role in found.uses for name in found.uses[role].columns
+    ]
+    own = {frozenset(_qualifiers(name)) for name in columns}
+    others = {
+        frozenset(_qualifiers(profile.name))
+        for profile in found.profiles
+        if profile.numbers >= 0.9 and profile.name not in columns
+    } - own
+    kept = [one for one in candidates if (words := _qualifiers(one.profile.name)) in own or words not in others]
+    same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
+    return same or kept
+
+
+def _qualifiers(name: str) -> frozenset[str]:
+    return frozenset(normalise(name).split()) & QUALIFIERS
 
 
 def _add_description(found: Findings) -> None:
@@ -46,18 +89,33 @@ def _add_description(found: Findings) -> None:
         found.take("merchant", columns, use.confidence, f"{use.why}; {others[0].profile.name} where it is empty")
 
 
-def _merchant_by_values(found: Findings) -> None:
-    """Without names: the one column of free text is the other side, as the source names it."""
-    if any(not profile.name.startswith("column ") for profile in found.profiles):
-        return
+def _by_values(found: Findings, wanted: list[str]) -> None:
+    """Without names: codes that are currencies, and the one column of telling text, the other side as it is called."""
+    codes = [profile for profile in found.free() if profile.currencies == 1.0 and profile.filled > 0.8]
+    if "currency" in wanted and len(codes) == 1:
+        found.take("currency", codes, BY_VALUES, "values (only codes of currencies)")
     texts = [
         profile
         for profile in found.free()
-        if profile.letters > 0.8 and profile.filled > 0.8 and profile.dates < 0.5 and profile.directions < 0.5
+        if profile.letters > 0.8
+        and profile.filled > 0.8
+        and profile.dates < 0.5
+        and profile.directions < 0.5
+        and profile.share(_is_code) < 0.5
+        and _tells(profile)
     ]
-    if texts:
+    if "merchant" in wanted and texts:
         best = max(texts, key=lambda profile: (profile.uniqueness, sum(map(len, profile.some)) / len(profile.some)))
         found.take("merchant", [best], 0.6, "values (the most telling text)")
+
+
+def _is_code(cell: str) -> bool:
+    return " " not in cell and any(char.isdigit() for char in cell)
+
+
+def _tells(profile: Profile) -> bool:
+    """True for texts in which words vary; a handful of words over and over is a kind, not a name."""
+    return profile.uniqueness >= 0.5 or any(" " in cell for cell in profile.distinct)
 
 
 def _is_plain_text(profile: Profile) -> bool:
@@ -85,8 +143,14 @@ def _choice(profile: Profile, longest: int) -> float:
     """Fits a column with few different short texts."""
     if not _is_plain_text(profile) or profile.longest > longest:
         return 0.0
+    if _is_flag(profile):
+        return 0.0
     few = profile.rows <= FEW_ROWS or len(profile.distinct) <= max(50, len(profile.cells) * 0.3)
     return 1.0 if few else 0.5
+
+
+def _is_flag(profile: Profile) -> bool:
+    return {cell.lower() for cell in profile.distinct} <= FLAGS
 
 
 def _payment_method(profile: Profile) -> float:
@@ -96,7 +160,7 @@ def _payment_method(profile: Profile) -> float:
 def _status(profile: Profile) -> float:
     if profile.whole_numbers > 0.9 or profile.longest <= 2:
         return 0.0  # US states share the name "state"
-    return _choice(profile, MAX_LENGTH["status"])
+    return 1.0 if _is_flag(profile) else _choice(profile, MAX_LENGTH["status"])
 
 
 def _category(profile: Profile) -> float:
@@ -111,6 +175,8 @@ def _customer(profile: Profile) -> float:
 
 def _text(profile: Profile) -> float:
     if not _is_plain_text(profile) or profile.longest > MAX_LENGTH["merchant"] or profile.directions >= 0.9:
+        return 0.0
+    if _is_flag(profile):
         return 0.0
     # A merchant may be named by a code, but a column of numbers needs a strong name for it.
     return 1.0 if profile.letters >= 0.5 else 0.7
@@ -141,7 +207,7 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
         return
     if canonical_name:
         found.take("transaction_id", [found.profile("transaction_id")], 1.0, "name (the field's own)")
-    elif candidates := found.candidates("transaction_id", _id_fit):
+    elif candidates := found.candidates("transaction_id", _id_fit(found)):
         best = _most_unique(candidates)
         found.take("transaction_id", [best.profile], best.score, best.why)
         _note_repeats(found, best.profile)
@@ -159,7 +225,23 @@ def _most_unique(candidates: list[Candidate]) -> Candidate:
     return next((c for c in candidates[1:] if c.profile.uniqueness >= 0.999 and c.score >= best.score - 0.2), best)
 
 
-def _id_fit(profile: Profile) -> float:
+def _id_fit(found: Findings) -> Callable[[Profile], float]:
+    """Returns the fit of an id: every row that has a date and an amount must have one, balance lines need not."""
+    needed = [
+        found.profile(found.uses[role].columns[0]).column
+        for role in ("occurred_at", "date", "amount")
+        if role in found.uses
+    ]
+    places = [at for at, cells in enumerate(zip(*needed, strict=True)) if all(cells)] if needed else []
+
+    def fit(profile: Profile) -> float:
+        usual = Profile(profile.name, profile.index, [profile.column[at] for at in places]) if places else profile
+        return _is_id(usual)
+
+    return fit
+
+
+def _is_id(profile: Profile) -> float:
     name = vocabulary.score(profile.name, "transaction_id")
     least = next(unique for weight, unique in LEAST_UNIQUE if name.score >= weight)
     if profile.filled < 0.95 or profile.uniqueness < least or profile.longest > MAX_LENGTH["transaction_id"]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
+from zoneinfo import available_timezones
 
 from rtp_workers.mapping import dates, vocabulary
 from rtp_workers.mapping.findings import BY_VALUES, DAY_FIRST_LANGUAGES, MARGIN, Candidate, Findings, quoted
+from rtp_workers.mapping.local_times import zone_name_at
 from rtp_workers.mapping.plan import ColumnUse
 from rtp_workers.mapping.profile import Profile
 from rtp_workers.mapping.words import zone_names
 
 CALENDAR = ("year", "month", "day")
+SOME_ROWS = 5
 STEP_LINES = (
     'step_origin = "2024-01-01T00:00:00Z"  # the moment of step 0: only you know it',
     'step_unit = "{unit}"  # second, minute, hour or day',
@@ -31,11 +35,22 @@ def find_time(found: Findings, more_cells: dict[str, list[str]]) -> None:
     """
     if _given(found):
         pass
-    elif not (_by_name(found) or _calendar(found) or _step(found) or _by_values(found)):
-        found.ask("occurred_at", "no column holds a date or a time", *NO_TIME_LINES)
+    elif not (_by_name(found) or _calendar(found) or _step(found) or _by_values(found) or _counter(found)):
+        found.ask("occurred_at", _why_no_time(found), *NO_TIME_LINES)
     if any(role in found.uses for role in ("occurred_at", "date")):
         _decide_order(found, more_cells)
     _find_zone(found)
+
+
+def _why_no_time(found: Findings) -> str:
+    for profile in found.free():
+        if vocabulary.score(profile.name, "occurred_at").score >= 0.8 and profile.share(_has_no_year) >= 0.9:
+            return f"the dates of {profile.name} have no year (e.g. {profile.cells[0]!r}), and no other column has one"
+    return "no column holds a date or a time"
+
+
+def _has_no_year(cell: str) -> bool:
+    return dates.shape_of(cell) is None and any(dates.is_date(f"{cell}{mark}2024") for mark in "/.- ")
 
 
 def _given(found: Findings) -> bool:
@@ -64,7 +79,7 @@ def _fit(profile: Profile) -> float:
 
 
 def _by_name(found: Findings) -> bool:
-    candidates = found.candidates("occurred_at", _fit)
+    candidates = _without_constants(found.candidates("occurred_at", _fit))
     if not candidates:
         return False
     best = candidates[0]
@@ -72,8 +87,11 @@ def _by_name(found: Findings) -> bool:
     if rivals:
         rivals = [other for other in rivals if other.profile.has_clock or not best.profile.has_clock]
         clocked = [other for other in (best, *rivals) if other.profile.has_clock]
-        if len(clocked) == 1:
-            best, rivals = clocked[0], []
+        in_utc = [
+            other for other in (best, *rivals) if "UTC" in other.profile.name and not _zone_in(other.profile.name)
+        ]
+        if len(clocked) == 1 or len(in_utc) == 1:
+            best, rivals = (clocked if len(clocked) == 1 else in_utc)[0], []
     if rivals:
         names = [candidate.profile.name for candidate in (best, *rivals)]
         lines = [
@@ -83,6 +101,12 @@ def _by_name(found: Findings) -> bool:
         found.ask("occurred_at", f"several columns may say when it happened: {', '.join(names)}", *lines)
     _take_date(found, best.profile, best.score, best.why)
     return True
+
+
+def _without_constants(candidates: list[Candidate]) -> list[Candidate]:
+    """Leaves out columns that say the same moment in every row, the export's own maybe, where another one varies."""
+    varying = [one for one in candidates if len(one.profile.distinct) > 1 or one.profile.rows < SOME_ROWS]
+    return varying or candidates
 
 
 def _differ(one: Candidate, other: Candidate) -> bool:
@@ -135,10 +159,16 @@ def _whole_between(profile: Profile, low: int, high: int) -> float:
 
 
 def _step(found: Findings) -> bool:
-    whole = found.candidates("step", lambda profile: float(profile.whole_numbers >= 0.95))
-    counters = whole or found.candidates(
-        "time", lambda profile: float(profile.numbers >= 0.95 and profile.clocks < 0.9)
-    )
+    return _take_step(found, found.candidates("step", lambda profile: float(profile.whole_numbers >= 0.95)))
+
+
+def _counter(found: Findings) -> bool:
+    """A column called time that holds plain numbers counts from somewhere; dates elsewhere say more."""
+    numbers = found.candidates("time", lambda profile: float(profile.numbers >= 0.95 and profile.clocks < 0.9))
+    return _take_step(found, numbers)
+
+
+def _take_step(found: Findings, counters: list[Candidate]) -> bool:
     if not counters:
         return False
     profile = counters[0].profile
@@ -264,6 +294,48 @@ def _find_zone(found: Findings) -> None:
     zones = found.candidates("time_zone", lambda profile: float(profile.share(_is_zone) >= 0.9))
     if zones and ("time" in found.uses or "occurred_at" in found.uses):
         found.take("time_zone", [zones[0].profile], zones[0].score, zones[0].why)
+    elif found.section.time_zone is None and (
+        zones_named := {_zone_in(name) for name in _time_columns(found)} - {None}
+    ):
+        found.rules["time_zone"] = zones_named.pop()
+        found.notes.append(f"times are read as {found.rules['time_zone']}, as the column's name says")
+    else:
+        _ask_zone(found)
+
+
+def _time_columns(found: Findings) -> list[str]:
+    return [name for role in ("occurred_at", "date", "time") if role in found.uses for name in found.uses[role].columns]
+
+
+def _zone_in(name: str) -> str | None:
+    """Returns the zone of the offset that a column's name carries: ``Time (UTC+8)`` -> ``Etc/GMT-8``."""
+    offset = re.search(r"(?:UTC|GMT)\s?([+\-−])0?(\d{1,2})(?::?00)?(?![:\d])", name)
+    if offset is None:
+        return None
+    zone = f"Etc/GMT{'-' if offset[1] == '+' else '+'}{offset[2]}"
+    return zone if zone in available_timezones() else None
+
+
+def _ask_zone(found: Findings) -> None:
+    """Asks which zone an abbreviation means that several zones share, as IST does."""
+    for cell in dict.fromkeys(cell for name in _time_columns(found) for cell in found.profile(name).some):
+        zone, day = _written_zone(cell)
+        if zone is None or dates.offset_minutes(zone) is not None:
+            continue
+        if found.section.time_zone is None or zone_name_at(found.section.time_zone, day) != zone:
+            meant = next((name for name in sorted(available_timezones()) if zone_name_at(name, day) == zone), "UTC")
+            question = f"{zone!r} in {cell!r} is no zone's name alone; which zone is meant"
+            found.ask("occurred_at", question, f'time_zone = "{meant}"  # its IANA name')
+        return
+
+
+def _written_zone(cell: str) -> tuple[str | None, str]:
+    """Returns the zone that a cell names, and its day."""
+    moment = next((one for order in dates.ORDERS if (one := dates.parse(cell, order)) is not None), None)
+    if moment is not None:
+        return moment.zone, moment.day
+    clock = dates.parse_clock(cell)
+    return (clock[1] if clock is not None else None), "2024-01-01"
 
 
 def _is_zone(cell: str) -> bool:

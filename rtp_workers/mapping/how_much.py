@@ -14,7 +14,7 @@ from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.texts import NOTHING
 from rtp_workers.mapping.words import direction_words
 
-CACHE_ENTRIES = 200_000
+CACHE_ENTRIES = 50_000
 SIGNS = {"debit": -1, "credit": 1, "neutral": 0}
 
 Refusals = dict[int, tuple[str, str]]

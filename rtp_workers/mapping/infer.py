@@ -229,7 +229,7 @@ def _rules(found: Findings) -> Rules:
 
 
 def _uses_default_zone(found: Findings) -> bool:
-    if found.rules.get("epoch_unit") or "time_zone" in found.uses or "step" in found.uses:
+    if {"epoch_unit", "time_zone"} & found.rules.keys() or "time_zone" in found.uses or "step" in found.uses:
         return False
     columns = [
         name for role in ("occurred_at", "date", "time") if role in found.uses for name in found.uses[role].columns

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rtp_workers.mapping import dates
+from rtp_workers.mapping.local_times import offset_of, zone_name_at
 from rtp_workers.mapping.plan import FilePlan, Rules
-from rtp_workers.mapping.words import zone_names
 
 EXCEL = "excel"
 EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
@@ -137,10 +135,13 @@ class Instants:
         if isinstance(moment, str):
             return moment
         zone = moment.zone or (cells[-1].strip() if self._zoned else "") or self._rules.time_zone
-        offset = offset_of(zone, moment.day, moment.clock or "00:00:00")
+        clock = moment.clock or "00:00:00"
+        offset = offset_of(zone, moment.day, clock)
+        if offset is None and zone_name_at(self._rules.time_zone, moment.day, clock) == zone:
+            offset = offset_of(self._rules.time_zone, moment.day, clock)
         if offset is None:
             return NoInstantError("occurred_at_zone_unknown", f"{zone!r} is no time zone that is known")
-        return f"{moment.day}T{moment.clock or '00:00:00'}{offset}"
+        return f"{moment.day}T{clock}{offset}"
 
 
 def _order(rules: Rules) -> dates.Order:
@@ -247,29 +248,3 @@ def _excel(cell: str) -> dates.Moment:
 def _step(cell: str, rules: Rules) -> str:
     origin = datetime.fromisoformat(rules.step_origin or "1970-01-01T00:00:00+00:00")
     return _after(origin, _number(cell) * STEP_S[rules.step_unit], cell)
-
-
-@lru_cache(maxsize=100_000)
-def _local_offset(zone: str, day: str, minute: str) -> str | None:
-    try:
-        moment = datetime.fromisoformat(f"{day}T{minute}").replace(tzinfo=ZoneInfo(zone))
-    except (ZoneInfoNotFoundError, ValueError, IsADirectoryError):
-        return None
-    offset = moment.utcoffset() or timedelta()
-    # Local mean time of long ago has seconds; RFC 3339 has none.
-    return _offset_text(round(offset.total_seconds() / 60))
-
-
-def _offset_text(minutes: int) -> str:
-    sign = "-" if minutes < 0 else "+"
-    return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}" if minutes else "Z"
-
-
-def offset_of(zone: str, day: str, clock: str) -> str | None:
-    """Returns the offset of a zone (IANA name, abbreviation or offset) at a local time, or None where unknown.
-
-    A local time that occurs twice, when clocks go back, is the first of the two.
-    """
-    zone = zone_names().get(zone, zone)
-    minutes = dates.offset_minutes(zone)
-    return _offset_text(minutes) if minutes is not None else _local_offset(zone, day, clock[:5])

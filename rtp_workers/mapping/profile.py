@@ -64,7 +64,7 @@ class Profile:
 
     @cached_property
     def dates(self) -> float:
-        return self.share(lambda cell: bool((shape := dates.shape_of(cell)) and shape.readings()))
+        return self.share(dates.is_date)
 
     @cached_property
     def has_clock(self) -> bool:
@@ -116,9 +116,15 @@ class Profile:
         return self.share(lambda cell: normalise(cell) in words)
 
     @cached_property
+    def direction_words(self) -> frozenset[str]:
+        """Its cells, normalised, that are words for debit or credit."""
+        words = direction_words()
+        return frozenset(word for cell in self.distinct if (word := normalise(cell)) in words)
+
+    @cached_property
     def direction_kinds(self) -> frozenset[str]:
         words = direction_words()
-        return frozenset(words[word] for cell in self.distinct if (word := normalise(cell)) in words)
+        return frozenset(words[word] for word in self.direction_words)
 
     @cached_property
     def currencies(self) -> float:

@@ -14,6 +14,7 @@ from rtp_workers.mapping.words import word_list
 TIERS = {"prime": 1.1, "strong": 1.0, "good": 0.85, "weak": 0.6}
 EXACT, BARE, PART, SPOILT = 1.0, 0.94, 0.5, 0.4
 # Roles whose columns are known but fill no field: they only keep their columns from being taken for another.
+SIDES = ("debit", "credit")
 DECOYS = frozenset({"balance", "fee", "rate", "other_amount", "other_date", "other_party", "place", "label", "index"})
 SUFFIX_LENGTH = 5
 MAX_WORDS, MAX_NAME = 8, 24  # longer names are sentences; their beginning is looked at
@@ -85,6 +86,13 @@ def score(name: str, role_name: str) -> NameScore:
     if not normalise(name):
         return NO_SCORE
     bare = without_brackets(name)
+    side = _side_in_brackets(name)
+    if side is not None:
+        return (
+            NameScore(side.weight * BARE, True, side.text, side.languages)
+            if side.joined in role.by_joined
+            else NO_SCORE
+        )
     for text, factor in ((name, EXACT), (bare, 0.98), (_without_noise(bare or name), BARE)):
         phrase = role.by_joined.get(compact(text)) if text else None
         if phrase is not None:
@@ -92,6 +100,18 @@ def score(name: str, role_name: str) -> NameScore:
             factor *= SPOILT if spoilt else 1.0
             return NameScore(phrase.weight * factor, factor > BARE, phrase.text, phrase.languages)
     return _inside(bare or name, role)
+
+
+def _side_in_brackets(name: str) -> Phrase | None:
+    """Returns the side of an amount that brackets name: ``交易金额(支出)`` and ``Amount (Debit)`` are debits only."""
+    inside = compact(bracketed(name))
+    if not inside or not _is_whole_or_part(without_brackets(name), roles()["amount"]):
+        return None
+    return next((found for side in SIDES if (found := roles()[side].by_joined.get(inside)) is not None), None)
+
+
+def _is_whole_or_part(name: str, role: Role) -> bool:
+    return any(joined in role.by_joined for joined, _ in _parts(normalise(name).split()))
 
 
 def _without_noise(name: str) -> str:
@@ -102,8 +122,9 @@ def _without_noise(name: str) -> str:
 
 def _inside(name: str, role: Role) -> NameScore:
     words = normalise(name).split()
-    spoilt = any(word in role.spoil for word in words) or any(
-        len(word) > 4 and words[0].startswith(word) for word in role.spoil
+    spoilt = any(
+        word in words or (len(word) > 4 and words[0].startswith(word)) or (is_cjk(word) and word in words[-1])
+        for word in role.spoil
     )
     best = NO_SCORE
     for joined, covered in _parts(words):

@@ -53,6 +53,12 @@ def direction_codes() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
+def direction_views() -> frozenset[str]:
+    """Returns words whose sign depends on who tells it: what is bought is paid by one and received by the other."""
+    return frozenset(normalise(word) for word in _tables()["direction"]["views"])
+
+
+@lru_cache(maxsize=1)
 def months() -> dict[str, int]:
     """Returns normalised month names and abbreviations -> 1..12."""
     return {normalise(name): int(number) for number, names in _tables()["months"].items() for name in names}

@@ -108,9 +108,45 @@ def test_a_cards_type_is_no_direction() -> None:
 
 def test_the_mapping_can_teach_words_for_debit_and_credit() -> None:
     data = csv_of("date,amount,direction", "2024-01-15,5.00,ven", "2024-01-16,9.00,dovnitr")
-    assert 'debit_words = ["dovnitr"]' in lines_of(data)
+    assert lines_of(data) == [
+        'columns.direction = "direction"',
+        'debit_words = []  # which of "dovnitr", "ven" take money out?',
+        'credit_words = []  # which of "dovnitr", "ven" bring money in?',
+    ]
     mapping = Section(columns={"direction": ("direction",)}, debit_words=("ven",), credit_words=("dovnitr",))
     assert [record["amount"] for record in load_all(data, mapping=mapping).records] == ["-5.00", "9.00"]
+
+
+def test_a_word_inside_an_unknown_one_says_on_which_side_to_put_it() -> None:
+    data = csv_of(
+        "date,amount,direction", "2024-01-15,5.00,Transfer-Out", "2024-01-16,9.00,Income", "2024-01-17,1.00,Moved"
+    )
+    assert lines_of(data) == [
+        'columns.direction = "direction"',
+        'debit_words = ["Transfer-Out"]  # which of "Moved" take money out?',
+        'credit_words = []  # which of "Moved" bring money in?',
+    ]
+
+
+def test_rows_without_a_mark_take_the_side_that_the_mapping_gives_them() -> None:
+    data = csv_of("Date,Description,Amount,", "12-Dec-2019,Food,18.89,", "02-Dec-2019,Payment,+100.00,CR")
+    assert lines_of(data)[:2] == ['columns.direction = "column 4"', 'debit_words = [""]  # the rows without a mark']
+    mapping = Section(columns={"direction": ("column 4",)}, debit_words=("",))
+    assert [record["amount"] for record in load_all(data, mapping=mapping).records] == ["-18.89", "100.00"]
+
+
+def test_a_zone_that_several_places_call_the_same_is_asked_for_and_then_read() -> None:
+    data = csv_of("id,time,amount", "1,Sat Feb 02 12:50:00 IST 2019,5.00", "2,Sun Feb 03 12:50:00 UTC 2019,6.00")
+    assert lines_of(data) == ['time_zone = "Asia/Calcutta"  # its IANA name']
+    for zone, first in (("Asia/Kolkata", "2019-02-02T12:50:00+05:30"), ("Asia/Jerusalem", "2019-02-02T12:50:00+02:00")):
+        loaded = load_all(data, mapping=Section(time_zone=zone))
+        assert [record["occurred_at"] for record in loaded.records] == [first, "2019-02-03T12:50:00Z"]
+    assert lines_of(data, Section(time_zone="Europe/Paris")) == lines_of(data)
+
+
+def test_dates_without_a_year_are_said_to_have_none() -> None:
+    (question,) = plan_of(csv_of("Datum;Naam;Bedrag", "01 Mrt;Bakker;-3,50", "12 Apr;Loon;1000,00")).undecided
+    assert question.question.startswith("the dates of Datum have no year (e.g. '01 Mrt')")
 
 
 def test_times_without_an_offset_are_in_the_sources_zone() -> None:

@@ -9,7 +9,7 @@ from rtp_workers.mapping.amounts import Marks, decide_marks, evidence_of
 from rtp_workers.mapping.countries import country_code
 from rtp_workers.mapping.find_amount import header_currency
 from rtp_workers.mapping.find_time import possible_orders
-from rtp_workers.mapping.instants import offset_of
+from rtp_workers.mapping.local_times import offset_of
 from rtp_workers.mapping.words import currency_code, is_balance_line, looks_like_balance_line
 
 POINT = Marks(".", ",")

@@ -1,0 +1,89 @@
+"""Whether the amount is a price per piece, or a number of pieces: then the money is something else."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from rtp_workers.mapping import amounts, vocabulary
+from rtp_workers.mapping.findings import Findings, quoted
+from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.profile import Profile
+
+UNIT_PRICES = frozenset(
+    {"price", "unit price", "item price", "unitprice", "value", "cost", "lineitem price", "product price"}
+)
+PRICES = UNIT_PRICES - {"value", "cost"}
+MARKETS = frozenset({"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"})
+LOOKED_AT_ROWS, LEAST_ROWS, MOSTLY = 200, 3, 0.9
+
+
+def find_quantity(found: Findings) -> None:
+    """A price per unit beside a quantity is no amount yet: multiplied, but only when the mapping says so."""
+    if found.take_given("quantity") or "amount" in found.section.columns:
+        return
+    use = found.uses["amount"]
+    is_price = normalise(use.columns[0]) in UNIT_PRICES or use.confidence <= 0.4
+    quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= 0.95)) if is_price else []
+    several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"1", "1.0"}]
+    if several:
+        question = f"{use.columns[0]} may be the price of one of {several[0].profile.name}"
+        found.ask(
+            "amount",
+            question,
+            f"columns.amount = {quoted(use.columns)}",
+            f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; leave out for the price alone",
+        )
+    elif use.confidence <= 0.4:
+        found.ask("amount", f"only {use.columns[0]} may be the amount", f"columns.amount = {quoted(use.columns)}")
+    elif not is_price:
+        _ask_whether_pieces(found)
+
+
+def _ask_whether_pieces(found: Findings) -> None:
+    """Asks where the amount counts pieces whose price stands beside it."""
+    amount = found.profile(found.uses["amount"].columns[0])
+    price = next((profile for profile in found.free() if _is_price(profile)), None)
+    if amount.signed or found.candidates("quantity", lambda profile: float(profile.numbers >= 0.95)):
+        return  # pieces have no sign, and are counted elsewhere
+    if price is None or vocabulary.score(amount.name, "amount").phrase not in PLAIN_AMOUNTS:
+        return
+    others = [profile for profile in found.free() if profile is not price and profile.numbers >= 0.95]
+    if any(is_product(amount, price, other) for other in others):
+        return  # the amount is pieces times price
+    money = next((other for other in others if is_product(other, price, amount)), None)
+    traded = any(set(normalise(profile.name).split()) & MARKETS for profile in found.profiles)
+    if money is None and not (traded or (amount.whole_numbers >= 0.95 and not amount.signed)):
+        return
+    if money is not None:
+        lines = (f"columns.amount = {quoted([money.name])}", f"# columns.amount = {quoted([amount.name])}")
+    else:
+        lines = (
+            f"columns.amount = {quoted([price.name])}",
+            f"columns.quantity = {quoted([amount.name])}  # multiplied; leave out for the price alone",
+        )
+    found.ask("amount", f"{amount.name} may count pieces, of which {price.name} is the price", *lines)
+
+
+PLAIN_AMOUNTS = frozenset({"amount", "amt", "cantidad", "valor", "vol"})
+
+
+def _is_price(profile: Profile) -> bool:
+    per_piece = normalise(profile.name) in PRICES or vocabulary.score(profile.name, "unit_price").score >= 0.5
+    return per_piece and profile.numbers >= 0.95
+
+
+def is_product(product: Profile, one: Profile, other: Profile) -> bool:
+    """True where one column is the other two multiplied, to a cent or a thousandth."""
+    rows = []
+    for cells in zip(product.column[:LOOKED_AT_ROWS], one.column, other.column, strict=False):
+        parts = [_value(cell) for cell in cells]
+        if all(parts):
+            money, price, pieces = (abs(part) for part in parts if part is not None)
+            rows.append(abs(money - price * pieces) <= max(Decimal("0.011"), money / 1000))
+    return len(rows) >= LEAST_ROWS and sum(rows) >= len(rows) * MOSTLY
+
+
+def _value(cell: str) -> Decimal | None:
+    part = amounts.take_apart(cell) if cell else None
+    number = part.number.replace(",", "").replace(" ", "") if part is not None else ""
+    return Decimal(number) if number.replace(".", "", 1).isdigit() else None
