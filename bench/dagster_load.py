@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ KEPT_BYTES = 64 << 20  # of each partition
 LIMIT_MB = 1000.0  # batch-processor's cap
 AT_LEAST = 0.9
 STEP = "csv_backfill.load_files"
-START_S, RUN_S = 180.0, 3600.0
+START_S, RUN_S, SAMPLE_S = 180.0, 3600.0, 1.0
 
 
 @dataclass
@@ -140,7 +141,7 @@ def watch(env: dict[str, str], server: psutil.Process, run_id: str, idle_mb: flo
             run = instance.get_run_by_id(run_id)
             if run is not None and run.is_finished:
                 break
-            time.sleep(0.5)
+            time.sleep(SAMPLE_S)
         (step,) = instance.get_run_step_stats(run_id, [STEP])
     if step.status is None or step.status.value != "SUCCESS" or not step.end_time or not step.start_time:
         raise RuntimeError(f"the load step of run {run_id} ended as {step.status}")
@@ -179,13 +180,28 @@ def fresh(endpoints: Endpoints) -> None:
         connection.close()
 
 
+def interleaved(
+    endpoints: Endpoints, env: dict[str, str], path: Path, server: psutil.Process, rounds: int
+) -> tuple[list[DagsterRun], list[float]]:
+    """Runs ``rtp load`` and the Dagster step in turn; returns the steps, and the seconds that ``rtp load`` took."""
+    steps, alone_s = [], []
+    for _ in range(rounds):
+        fresh(endpoints)
+        alone_s.append(rtp_load(env, path))
+        fresh(endpoints)
+        steps.append(watch(env, server, launch(env, path.name), memory_mb(server)))
+    return steps, alone_s
+
+
 def main() -> int:
     """Measures and prints; exit 1 where the step is too slow, or the memory over the cap."""
     parser = argparse.ArgumentParser(prog="python -m bench.dagster_load", description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000)
-    parser.add_argument("--megabytes", type=int, help="load a file of this size instead, and tell the memory")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--megabytes", type=int, help="load a file of this size once instead, and tell the memory")
     given = parser.parse_args()
     console = Console()
+    alone_s: list[float] = []
     with ExitStack() as stack:
         endpoints, home = stack.enter_context(bench_servers())
         (home / "data").mkdir()
@@ -193,18 +209,21 @@ def main() -> int:
         rows = write_rows(path, rows=None if given.megabytes else given.rows, megabytes=given.megabytes)
         env = environment(endpoints, home)
         write_instance(home, endpoints, port)
-        fresh(endpoints)
-        alone_s = None if given.megabytes else rtp_load(env, path)
-        fresh(endpoints)
         server = stack.enter_context(code_server(env, home, port))
-        idle_mb = memory_mb(server)
-        found = watch(env, server, launch(env, path.name), idle_mb)
-    console.print(f"{rows:,} rows, load step {found.step_s:.1f} s, {rows / found.step_s:,.0f} rows/s")
-    console.print(f"code server {found.idle_mb:.0f} MB, with the run {found.peak_mb:.0f} MB at most")
-    ratio = alone_s / found.step_s if alone_s else None
-    if ratio is not None:
-        console.print(f"rtp load {alone_s:.1f} s; the step reaches {ratio:.2f} of its speed")
-    return 1 if found.peak_mb > LIMIT_MB or (ratio is not None and ratio < AT_LEAST) else 0
+        if given.megabytes:
+            fresh(endpoints)
+            steps = [watch(env, server, launch(env, path.name), memory_mb(server))]
+        else:
+            steps, alone_s = interleaved(endpoints, env, path, server, given.rounds)
+    step_s, peak_mb = statistics.median(step.step_s for step in steps), max(step.peak_mb for step in steps)
+    console.print(f"{rows:,} rows, load step {step_s:.1f} s, {rows / step_s:,.0f} rows/s")
+    console.print(f"code server {steps[0].idle_mb:.0f} MB, with the run {peak_mb:.0f} MB at most")
+    ratios = [alone / step.step_s for alone, step in zip(alone_s, steps, strict=False)]
+    if ratios:
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        median_s, ratio = statistics.median(alone_s), statistics.median(ratios)
+        console.print(f"rtp load {median_s:.1f} s; the step reaches {ratio:.2f} of its speed ({each})")
+    return 1 if peak_mb > LIMIT_MB or (ratios and statistics.median(ratios) < AT_LEAST) else 0
 
 
 if __name__ == "__main__":
