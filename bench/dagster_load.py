@@ -180,6 +180,12 @@ def fresh(endpoints: Endpoints) -> None:
         connection.close()
 
 
+def backfill(env: dict[str, str], path: Path, server: psutil.Process) -> DagsterRun:
+    """Launches the backfill of the file and watches it to its end."""
+    idle_mb = memory_mb(server)
+    return watch(env, server, launch(env, path.name), idle_mb)
+
+
 def interleaved(
     endpoints: Endpoints, env: dict[str, str], path: Path, server: psutil.Process, rounds: int
 ) -> tuple[list[DagsterRun], list[float]]:
@@ -189,7 +195,7 @@ def interleaved(
         fresh(endpoints)
         alone_s.append(rtp_load(env, path))
         fresh(endpoints)
-        steps.append(watch(env, server, launch(env, path.name), memory_mb(server)))
+        steps.append(backfill(env, path, server))
     return steps, alone_s
 
 
@@ -212,7 +218,7 @@ def main() -> int:
         server = stack.enter_context(code_server(env, home, port))
         if given.megabytes:
             fresh(endpoints)
-            steps = [watch(env, server, launch(env, path.name), memory_mb(server))]
+            steps = [backfill(env, path, server)]
         else:
             steps, alone_s = interleaved(endpoints, env, path, server, given.rounds)
     step_s, peak_mb = statistics.median(step.step_s for step in steps), max(step.peak_mb for step in steps)
