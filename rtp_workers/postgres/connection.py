@@ -103,7 +103,9 @@ def translate(error: psycopg2.Error, doing: str) -> RtpError:
     state = error.pgcode
     text = f"{doing}: {_first_line(error)}"
     if state is None:
-        return ConnectionLostError(f"{text}; is PostgreSQL up? It is tried again")
+        # While connecting the client gives no SQLSTATE. A server that says no is up; which user and database it says.
+        hint = "Check the DSN's user, password and database." if "FATAL" in text else "Is PostgreSQL up?"
+        return ConnectionLostError(f"{text}. {hint} It is tried again")
     refused = _record_error(error, state)
     if refused is not None:
         return refused
