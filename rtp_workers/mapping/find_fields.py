@@ -214,6 +214,11 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
     elif not _numbered(found):
         found.rules["id_rule"] = "derived"
         found.notes.append("no column identifies a transaction: ids are derived from the row's own cells")
+        if "customer_id" not in found.uses and found.section.name == "":
+            found.notes.append(
+                "no column names the account: give each account's files a section of their own, "
+                "or equal rows of two accounts count as one"
+            )
         return
     found.rules["id_rule"] = "columns"
 
