@@ -79,16 +79,18 @@ def test_a_stop_ends_inside_the_grace_period_and_any_start_order_ends_healthy(pl
 
 
 def test_losing_kafkas_volume_alone_is_survived(platform: Project) -> None:
-    before = platform.psql("select distinct topic_id from ingest_ledger").splitlines()
-    rows = platform.rows()
+    before = _topics(platform)
     platform.compose("rm", "--stop", "--force", "kafka", timeout_s=120)
     docker("volume", "rm", f"{platform.name}_kafka-data")
     platform.compose("up", "--detach")
     platform.wait_healthy()
-    eventually(lambda: platform.rows() > rows, 120, "rows from the new topic")
-    after = platform.psql("select distinct topic_id from ingest_ledger").splitlines()
-    assert len(after) == len(before) + 1
+    eventually(lambda: len(_topics(platform)) == len(before) + 1, 120, "rows from the new topic")
+    assert before < _topics(platform)
     assert platform.verify()["ok"]
+
+
+def _topics(project: Project) -> set[str]:
+    return set(project.psql("select distinct topic_id from ingest_ledger").splitlines())
 
 
 def _write_csv(path: Path, rows: int) -> None:
