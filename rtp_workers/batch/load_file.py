@@ -17,6 +17,7 @@ from rtp_workers.batch.chunks import Chunk, ChunkReader, first_lines
 from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, refuse_unloadable
 from rtp_workers.batch.progress import REFUSED_BYTES, ProgressStore, Start, at, find_start, with_tail
 from rtp_workers.batch.refused_file import RefusedFile
+from rtp_workers.batch.same_topic import SameTopic
 from rtp_workers.batch.source_file import STDIN, Replayed, SourceFile, open_source
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError, TransientError
@@ -130,6 +131,7 @@ def load_file(
         LoadRunningError: another process loads this file.
         CancelledError: `options.cancelled` said so.
         TransientError: the file is still being written or changed; Kafka refused a record for a passing reason.
+        OtherTopicError: the topic was deleted, or made again, meanwhile.
         AttentionError, FatalError: something that a retry does not mend.
     """
     options = options or LoadOptions()
@@ -151,7 +153,7 @@ def load_file(
             store.begin(start.identity, source.name, source.size_bytes, topic.topic_id)
             store.save(start.progress)
         producer = stack.enter_context(_producer(endpoints, settings))
-        load = _Load(source, store, start, producer, settings, options)
+        load = _Load(source, store, start, producer, SameTopic(endpoints, topic), settings, options)
         reader = BlockReader(Replayed(planned.sample, source), plan.dialect.encoding, settings.loader_block_bytes)
         chunks = ChunkReader(reader, plan, start.progress, settings.home / COUNTS_FOLDER)
         stack.callback(chunks.close)
@@ -167,9 +169,11 @@ class _Load:
         store: ProgressStore | None,
         start: Start,
         producer: RecordProducer,
+        topic: SameTopic,
         settings: LoaderSettings,
         options: LoadOptions,
     ) -> None:
+        self._topic = topic
         self._source, self._store, self._start, self._producer, self._options = source, store, start, producer, options
         self._home = settings.home
         self._headers = record_headers(f"csv:{source.name}")
@@ -192,6 +196,7 @@ class _Load:
                 self._failpoint.reach("load_chunk_sent")
             self._source.refuse_changed()
             self._drain()
+            self._topic.require()
         except RtpError as error:
             if isinstance(error, CancelledError):
                 with suppress(RtpError):
@@ -230,6 +235,7 @@ class _Load:
             self._step()
             waited = time.monotonic() - started
             self._show(waited if waited > SLOW_S else 0.0)
+            self._topic.ask_while_waiting(waited)
 
     def _step(self) -> None:
         self._cancel_where_asked()
@@ -260,6 +266,7 @@ class _Load:
     def _wait(self, waited_s: float) -> None:
         self._cancel_where_asked()
         self._show(waited_s if waited_s > SLOW_S else 0.0)
+        self._topic.ask_while_waiting(waited_s)
 
     def _show(self, waiting_s: float) -> None:
         self._shown_at = time.monotonic()

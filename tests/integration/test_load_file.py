@@ -15,8 +15,9 @@ import zstandard
 from confluent_kafka import Consumer, TopicPartition
 
 from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport, load_file
+from rtp_workers.batch.same_topic import OtherTopicError
 from rtp_workers.errors import ConfigError, RtpError, TransientError
-from rtp_workers.kafka.topics import log_offsets
+from rtp_workers.kafka.topics import delete_topic, ensure_topic, log_offsets
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.csv_loads import LoadRunningError
@@ -257,3 +258,25 @@ def test_a_missing_topic_is_a_clear_error(stack: Stack, tmp_path: Path) -> None:
     path = write_settled(tmp_path / "a.csv", canonical_text(range(5)))
     with pytest.raises(ConfigError, match="rtp topics"):
         load_file(str(path), stack.endpoints, settings_of(stack, topic="not-there"))
+
+
+def test_a_topic_made_again_in_the_middle_of_a_file_ends_the_load_and_the_next_one_starts_over(
+    stack: Stack, tmp_path: Path
+) -> None:
+    path = write_settled(tmp_path / "a.csv", canonical_text(range(20_000)))
+    asked = 0
+
+    def made_again() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            delete_topic(stack.endpoints, stack.topic)
+            ensure_topic(stack.endpoints, stack.topic)
+        return False
+
+    options = LoadOptions(cancelled=made_again)
+    with pytest.raises(OtherTopicError, match="made again during the load"):
+        load_file(str(path), stack.endpoints, settings_of(stack, loader_block_bytes=65_536), options)
+    report = load(stack, path)
+    assert (report.resumed_rows, report.acknowledged) == (0, 20_000)
+    assert set(ids(stack)) == set(wanted(range(20_000)))

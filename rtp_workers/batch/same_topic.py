@@ -1,0 +1,58 @@
+"""Whether the topic is still the one that a load began with: one that is made again under its name is another."""
+
+from __future__ import annotations
+
+import time
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import TransientError
+from rtp_workers.kafka.topics import TopicDescription, describe
+
+PATIENCE_S = 10.0
+ASK_TIMEOUT_S = 2.0
+
+
+class OtherTopicError(TransientError):
+    """The topic was deleted, or deleted and made again: what was sent to it is gone."""
+
+
+class SameTopic:
+    """Asks Kafka for the topic's id while a load waits, and once more at its end.
+
+    The client may wait for the old topic for ever, or go over to the new one in the middle of a file.
+    """
+
+    def __init__(self, endpoints: Endpoints, topic: TopicDescription) -> None:
+        self._endpoints, self._topic = endpoints, topic
+        self._asked_at = 0.0
+
+    def ask_while_waiting(self, waited_s: float) -> None:
+        """Asks every PATIENCE_S of waiting; a Kafka that does not answer is waited for.
+
+        Raises:
+            OtherTopicError: it is not the same.
+        """
+        if waited_s < PATIENCE_S or time.monotonic() - self._asked_at < PATIENCE_S:
+            return
+        self._asked_at = time.monotonic()
+        try:
+            found = describe(self._endpoints, self._topic.topic, timeout_s=ASK_TIMEOUT_S)
+        except TransientError:
+            return
+        self._refuse(found)
+
+    def require(self) -> None:
+        """Asks now.
+
+        Raises:
+            OtherTopicError: it is not the same. TransientError: Kafka does not answer.
+        """
+        self._refuse(describe(self._endpoints, self._topic.topic))
+
+    def _refuse(self, found: TopicDescription | None) -> None:
+        if found is None or found.topic_id != self._topic.topic_id:
+            made_again = " and made again" if found is not None else ""
+            raise OtherTopicError(
+                f"the topic {self._topic.topic} was deleted{made_again} during the load; "
+                "run it again: the file is then read from its beginning"
+            )
