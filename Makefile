@@ -8,11 +8,13 @@ STAMP := $(VENV)/.set-up
 WORKERS ?= 2
 # The slow tests wait more than they work. Folder by folder: the slowest files come first.
 TEST_WORKERS ?= 4
+SEED ?= 1
+MINUTES ?= 5
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench csv-report test-compose lock
+.PHONY: help setup demo up test check bench soak csv-report test-compose lock
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -45,6 +47,9 @@ test: setup  ## every test that needs no Docker
 
 test-compose: setup  ## the containers, end to end; needs Docker
 	$(BIN)/pytest -q tests/compose
+
+soak: setup  ## faults at random for MINUTES while records flow, then everything compared; SEED=n tries one again
+	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES)
 
 bench: setup  ## our figures beside raw COPY, raw produce and raw consume
 	$(BIN)/python -m bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from rtp_workers.postgres.connection import Connection, connect, translated
 from tests.conftest import Stack
 
 LOOK_EVERY_S = 0.05
+REST = 3.0  # times as long as the last look took: tables may have grown large
 BALANCE = """
 select (select count(*) from transactions) - coalesce(sum(inserted), 0) as rows_off,
        (select count(*) from dead_letters) - coalesce(sum(dead_lettered), 0) as letters_off,
@@ -43,11 +45,14 @@ class BalanceReader:
         self._disconnect()
 
     def _run(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY_S):
+        took_s = 0.0
+        while not self._stopping.wait(max(LOOK_EVERY_S, REST * took_s)):
+            started = time.monotonic()
             try:
                 self._look()
             except TransientError:
                 self._disconnect()
+            took_s = time.monotonic() - started
 
     def _look(self) -> None:
         if self._connection is None:

@@ -67,7 +67,7 @@ class Stack:
 @pytest.fixture(scope="session")
 def session_folder() -> Iterator[Path]:
     """A folder that PostgreSQL's own user can enter (pytest's are 0700), removed at the end."""
-    folder = _new_folder()
+    folder = new_folder()
     yield folder
     shutil.rmtree(folder)
 
@@ -89,7 +89,7 @@ def servers(session_folder: Path) -> Iterator[EmbeddedServers]:
 def new_servers() -> Iterator[NewServers]:
     """A function that makes another pair of servers, in a home of its own, not started: ``new_servers(sasl=None)``."""
     made: list[EmbeddedServers] = []
-    folder = _new_folder()
+    folder = new_folder()
 
     def make(sasl: SaslUser | None = None, home: Path | None = None) -> EmbeddedServers:
         made.append(small_servers(home or folder / f"home-{len(made)}", sasl))
@@ -104,7 +104,7 @@ def new_servers() -> Iterator[NewServers]:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """An empty folder to be RTP_HOME (reachable for PostgreSQL's own user, unlike tmp_path), removed at the end."""
-    folder = _new_folder()
+    folder = new_folder()
     yield folder
     _remove(folder)
 
@@ -235,7 +235,7 @@ def _remove(folder: Path) -> None:
     wait_until(removed, what=f"the removal of {folder}")
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """Returns a new folder with mode 0755; its parent is the system's folder for temporary files."""
     folder = Path(tempfile.gettempdir()) / f"rtp-test-{secrets.token_hex(6)}"
     folder.mkdir(mode=0o755)

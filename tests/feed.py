@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,6 @@ from tests.reading import ledger_sums, query, wait_for_ledger
 from tests.records import body, producer_of
 
 TICK_S = 0.05
-RECORDS_PER_TICK = 10
 FLUSH_S = 120.0
 
 
@@ -22,7 +21,10 @@ class Feed:
 
     Attributes:
         acknowledged: transaction_id -> amount, of the records that Kafka has taken over.
+        records_per_tick: how many records each 50 ms.
     """
+
+    records_per_tick = 10
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -30,14 +32,14 @@ class Feed:
         self.refused: list[object] = []
         options = {"enable.idempotence": True, "message.timeout.ms": 0, "reconnect.backoff.max.ms": 1_000}
         self._producer = producer_of(stack, **options)
+        self._numbers = itertools.count()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def stop(self) -> None:
         """Stops sending and waits until Kafka has acknowledged everything sent; safe to repeat."""
-        self._stopping.set()
-        self._thread.join()
+        self.abandon()
         assert self._producer.flush(FLUSH_S) == 0
         assert self.refused == []
 
@@ -50,22 +52,39 @@ class Feed:
         sums = {"inserted": len(self.acknowledged), "duplicates": 0, "dead_lettered": 0, "skipped": 0}
         assert ledger_sums(self.stack) == sums
 
+    def abandon(self) -> None:
+        """Stops sending, whatever is acknowledged; safe to repeat."""
+        self._stopping.set()
+        self._thread.join()
+
+    def running(self) -> bool:
+        """Returns whether it still sends."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
-        numbers = itertools.count()
         while not self._stopping.wait(TICK_S):
-            for number in itertools.islice(numbers, RECORDS_PER_TICK):
-                self._send(f"feed-{number}", f"{number}.01")
+            for number in itertools.islice(self._numbers, self.records_per_tick):
+                self._send(number)
             self._producer.poll(0)
 
-    def _send(self, transaction_id: str, amount: str) -> None:
+    def _send(self, number: int) -> None:
+        transaction_id, amount = f"feed-{number}", f"{number}.01"
+
+        def acknowledged(message: Any) -> None:
+            self.acknowledged[transaction_id] = amount
+
+        self._produce(body(transaction_id, amount=amount), acknowledged, key=transaction_id)
+
+    def _produce(self, value: bytes | None, acknowledged: Callable[[Any], None], **where: Any) -> None:
+        """Sends one record; `acknowledged` is told the message once Kafka has it."""
+
         def delivered(error: object, message: Any) -> None:
             if error is None:
-                self.acknowledged[transaction_id] = amount
+                acknowledged(message)
             else:
                 self.refused.append(error)
 
-        value = body(transaction_id, amount=amount)
-        self._producer.produce(self.stack.topic, value, key=transaction_id, on_delivery=delivered)
+        self._producer.produce(self.stack.topic, value, on_delivery=delivered, **where)
 
 
 @contextmanager

@@ -57,6 +57,12 @@ class RunningProgram:
         """Returns whether it is still there."""
         return self.process.poll() is None
 
+    def stopped(self) -> bool:
+        """Returns whether it is stopped by SIGSTOP."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return bool(psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED)
+        return False
+
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to the process alone."""
         self.process.send_signal(number)

@@ -1,11 +1,14 @@
-"""What tests read back from PostgreSQL, over a connection of their own."""
+"""What tests read back from PostgreSQL and Kafka, over connections of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from psycopg2.extras import RealDictCursor
 
+from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka.topics import log_offsets
 from rtp_workers.postgres.connection import connect
@@ -24,6 +27,16 @@ def query(stack: Stack, sql: str, *arguments: Any, dsn: str = "postgres_dsn") ->
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
     finally:
         connection.close()
+
+
+def end_sessions(stack: Stack) -> None:
+    """Ends the consumers' database sessions: a database's owner may not end another role's, that role may."""
+    query(
+        stack,
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where usename = current_user and application_name = 'rtp-consumer' and datname = current_database()",
+        dsn="postgres_ingest_dsn",
+    )
 
 
 def rows_by_id(stack: Stack) -> dict[str, dict[str, Any]]:
@@ -73,3 +86,26 @@ def assert_balanced(stack: Stack) -> None:
     assert found["rows"] == (found["inserted"] or 0)
     assert found["letters"] == (found["dead_lettered"] or 0)
     assert found["offsets"] == found["sums"]
+
+
+def messages(endpoints: Endpoints, topic: str) -> Iterator[Any]:
+    """Yields every message of the topic as it is now, partition by partition; not those of aborted transactions."""
+    options = {"bootstrap.servers": endpoints.need("kafka_bootstrap"), "group.id": "test-reader"}
+    consumer = Consumer({**options, "enable.auto.commit": False, "enable.partition.eof": True})
+    try:
+        for number, (start, _) in log_offsets(endpoints, topic).items():
+            consumer.assign([TopicPartition(topic, number, start)])
+            yield from iter(lambda: _message(consumer), None)
+    finally:
+        consumer.close()
+
+
+def _message(consumer: Consumer) -> Any:
+    """Returns the next message of the partition, None at its end."""
+    message = consumer.poll(30)
+    assert message is not None
+    error = message.error()
+    if error is None:
+        return message
+    assert error.code() == KafkaError._PARTITION_EOF, error
+    return None

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 
 from tests.conftest import Stack
 
+LOG_LEVEL = 2  # of syslog: critical
 Header = tuple[str, bytes | None]
 
 
@@ -26,8 +27,8 @@ def body(transaction_id: str | None, /, **fields: Any) -> bytes:
 
 
 def producer_of(stack: Stack, **options: Any) -> Producer:
-    """Returns a plain client on the stack's Kafka."""
-    return Producer({"bootstrap.servers": stack.endpoints.need("kafka_bootstrap"), **options})
+    """Returns a plain client on the stack's Kafka, quiet about connections: tests break them."""
+    return Producer({"bootstrap.servers": stack.endpoints.need("kafka_bootstrap"), "log_level": LOG_LEVEL, **options})
 
 
 def produce(

@@ -12,7 +12,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from tests.balanced import always_balanced
 from tests.conftest import Stack, StartRtp
 from tests.programs import RunningProgram
-from tests.reading import assert_balanced, ledger_sums, query, rows_by_id, wait_for_ledger
+from tests.reading import assert_balanced, end_sessions, ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
@@ -58,7 +58,7 @@ def test_a_zombie_is_overtaken_and_writes_nothing(stack: Stack, start_rtp: Start
     env = {**stack.env, "RTP_CONSUMER_BATCH_ROWS": "500", "RTP_CONSUMER_SESSION_TIMEOUT_S": "6"}
     with always_balanced(stack):
         zombie = start_rtp("consume", "--no-api", env={**env, "RTP_FAILPOINT": f"{place}=stop"})
-        wait_until(lambda: _is_stopped(zombie.pid), timeout_s=60, what="the stopped consumer")
+        wait_until(zombie.stopped, timeout_s=60, what="the stopped consumer")
         start_rtp("consume", "--no-api", env=env)
         _everything_once(stack)
         zombie.signal(signal.SIGCONT)
@@ -76,11 +76,6 @@ def _everything_once_of(stack: Stack, records: int) -> None:
     wait_for_ledger(stack)
     assert len(rows_by_id(stack)) == 2 * records
     assert ledger_sums(stack)["duplicates"] == 0
-
-
-def _is_stopped(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rsplit(")", 1)[1].split()[0] == "T"
 
 
 def test_sigterm_ends_the_consumer_cleanly_in_the_middle(stack: Stack, start_rtp: StartRtp) -> None:
@@ -122,13 +117,7 @@ def test_ended_database_sessions_are_survived(stack: Stack, start_rtp: StartRtp)
         start_rtp("consume", "--no-api", env={**stack.env, "RTP_CONSUMER_BATCH_ROWS": "200"})
         wait_until(lambda: ledger_sums(stack)["inserted"] > 0, timeout_s=60, what="the first rows")
         for _ in range(10):
-            # The owner of a database may not end another role's session; the ingest role may end its own.
-            query(
-                stack,
-                "select pg_terminate_backend(pid) from pg_stat_activity "
-                "where usename = current_user and application_name = 'rtp-consumer' and datname = current_database()",
-                dsn="postgres_ingest_dsn",
-            )
+            end_sessions(stack)
             time.sleep(0.2)
         _everything_once(stack)
 
@@ -145,7 +134,7 @@ def test_a_commit_without_an_answer_is_settled_from_the_ledger(stack: Stack, sta
             "RTP_FAILPOINT": "before_commit:2=stop",
         }
         consumer = start_rtp("consume", "--no-api", env=env)
-        wait_until(lambda: _is_stopped(consumer.pid), timeout_s=60, what="the consumer, stopped before COMMIT")
+        wait_until(consumer.stopped, timeout_s=60, what="the consumer, stopped before COMMIT")
         before = ledger_sums(stack)["inserted"]
         proxy.drop_replies()
         consumer.signal(signal.SIGCONT)

@@ -72,9 +72,7 @@ def test_a_finished_file_is_not_sent_again(stack: Stack, tmp_path: Path) -> None
 def test_a_second_loader_of_the_same_file_says_so(stack: Stack, start_rtp: StartRtp, tmp_path: Path) -> None:
     path = write_settled(tmp_path / "big.csv", canonical_text(range(ROWS)))
     first = start_rtp("load", str(path), env={**stack.env, "RTP_FAILPOINT": "load_chunk_sent=stop"})
-    wait_until(
-        lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED, timeout_s=60, what="the first to stop"
-    )
+    wait_until(first.stopped, timeout_s=60, what="the first to stop")
     second = run_rtp("load", str(path), env=stack.env)
     assert second.returncode == 1
     assert "another process is loading this file" in second.stderr

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.kafka.topics import ensure_topic, log_offsets
@@ -20,29 +19,13 @@ from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.local.ports import free_port as _free_port
 from tests.conftest import NewServers, Stack, StartRtp
 from tests.programs import RunningProgram, clean_env
-from tests.reading import assert_balanced, query, wait_for_ledger
+from tests.reading import assert_balanced, messages, query, wait_for_ledger
 from tests.waiting import wait_until
 
 
 def bodies_at(endpoints: Endpoints, topic: str) -> dict[tuple[int, int], bytes]:
     """Returns every record's value by partition and offset."""
-    ends = {number: end for number, (_, end) in log_offsets(endpoints, topic).items() if end}
-    options = {"bootstrap.servers": endpoints.need("kafka_bootstrap"), "group.id": "test-reader"}
-    consumer = Consumer({**options, "enable.auto.commit": False})
-    found: dict[tuple[int, int], bytes] = {}
-    try:
-        for number, end in ends.items():
-            consumer.assign([TopicPartition(topic, number, 0)])
-            position = 0
-            while position < end:
-                message = consumer.poll(30)
-                assert message is not None
-                assert message.error() is None
-                position = int(message.offset() or 0) + 1
-                found[number, position - 1] = message.value() or b""
-    finally:
-        consumer.close()
-    return found
+    return {(found.partition(), found.offset()): found.value() or b"" for found in messages(endpoints, topic)}
 
 
 def is_ready(url: str) -> bool:

@@ -14,38 +14,19 @@ from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from rtp_workers.errors import RecordError
 from rtp_workers.kafka.topics import log_offsets
 from rtp_workers.record import codec
 from tests.conftest import Stack, StartRtp
 from tests.programs import RunningProgram, run_rtp
+from tests.reading import messages
 from tests.waiting import wait_until
 
 
 def in_kafka(stack: Stack) -> int:
     """Returns how many records the topic holds."""
     return sum(end - first for first, end in log_offsets(stack.endpoints, stack.topic).values())
-
-
-def messages(stack: Stack) -> Iterator[Any]:
-    """Yields every message of the topic as it is now, partition by partition."""
-    ends = {number: end for number, (_, end) in log_offsets(stack.endpoints, stack.topic).items() if end}
-    options = {"bootstrap.servers": stack.endpoints.need("kafka_bootstrap"), "group.id": "test-reader"}
-    consumer = Consumer({**options, "enable.auto.commit": False})
-    try:
-        for number, end in ends.items():
-            consumer.assign([TopicPartition(stack.topic, number, 0)])
-            offset = 0
-            while offset < end:
-                message = consumer.poll(30)
-                assert message is not None
-                assert message.error() is None
-                offset = int(message.offset() or 0) + 1
-                yield message
-    finally:
-        consumer.close()
 
 
 def transaction(number: int, **fields: Any) -> dict[str, Any]:
@@ -90,7 +71,7 @@ def test_a_counted_run_puts_exactly_its_records_into_kafka(stack: Stack) -> None
     assert outcome["acknowledged"] == outcome["generated"]["records"] == 5_000 == in_kafka(stack)
     found: Counter[str] = Counter()
     seen = set()
-    for message in messages(stack):
+    for message in messages(stack.endpoints, stack.topic):
         assert dict(message.headers())["source"] == b"live"
         try:
             record = codec.decode(message.value()).texts
@@ -160,7 +141,7 @@ def test_own_transactions_are_answered_with_their_place_in_kafka(
     assert [place["transaction_id"] for place in placed] == [f"own-{number}" for number in range(500)]
     found = {
         (message.partition(), message.offset()): (codec.decode(message.value()).texts[0], dict(message.headers()))
-        for message in messages(stack)
+        for message in messages(stack.endpoints, stack.topic)
         if dict(message.headers())["source"] == b"api"
     }
     for place in placed:
@@ -171,7 +152,7 @@ def test_own_transactions_are_answered_with_their_place_in_kafka(
 def test_a_number_arrives_as_the_caller_wrote_it(service: RunningProgram, api: httpx.Client, stack: Stack) -> None:
     body = b'{"transaction_id":"n","occurred_at":"2026-01-31T13:45:00Z","amount":12345678901234567.000000000001}'
     assert api.post("/transactions", content=body).status_code == 200
-    assert body in [message.value() for message in messages(stack)]
+    assert body in [message.value() for message in messages(stack.endpoints, stack.topic)]
 
 
 def test_a_list_with_one_bad_transaction_is_refused_whole(service: RunningProgram, api: httpx.Client) -> None:
