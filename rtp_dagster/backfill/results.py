@@ -49,11 +49,14 @@ def rate_per_s(report: LoadReport) -> float:
 
 
 def metadata(backfill: Backfill) -> dict[str, dg.MetadataValue]:
-    """Returns the figures, the rates as a chart, and the first refused rows."""
+    """Returns the figures, the rates as a chart, how foreign files were read, and the first refused rows."""
     found = figures(backfill)
     rates = {report.file: rate_per_s(report) for report in backfill.reports[:BARS] if rate_per_s(report)}
     if rates:
         found["load_rate"] = bar_chart("Rows acknowledged by Kafka per second, by file", "rows/s", rates)
+    mappings = [report.mapping for report in backfill.reports if report.mapping]
+    if mappings:
+        found["mapping"] = dg.MetadataValue.md("\n\n".join(f"```toml\n{mapping}```" for mapping in mappings))
     refused = refused_preview(backfill.reports)
     if refused:
         found["refused_rows"] = dg.MetadataValue.table(refused)

@@ -24,6 +24,7 @@ from rtp_workers.errors import ConfigError, RtpError, TransientError
 from rtp_workers.failpoints import Failpoint
 from rtp_workers.kafka.record_producer import Delivery, RecordProducer, record_headers
 from rtp_workers.kafka.topics import describe
+from rtp_workers.mapping.section_text import section_text
 from rtp_workers.postgres.csv_loads import Progress
 from rtp_workers.settings import LoaderSettings
 
@@ -73,6 +74,7 @@ class LoadReport:
         seconds: of this run.
         last_offsets: kafka_partition -> offset of the load's last acknowledged record.
         refused_file: where the refused rows are listed; None where there are none.
+        mapping: the section of data/sources.toml that says how the file was read; empty where its names are ours.
     """
 
     file: str
@@ -85,6 +87,7 @@ class LoadReport:
     topic_id: str
     last_offsets: dict[int, int]
     refused_file: Path | None
+    mapping: str = ""
 
 
 def _nothing(progress: LoadProgress) -> None:
@@ -142,6 +145,7 @@ def load_file(
         source = stack.enter_context(open_source(path, wait_s=options.wait_s, cancelled=options.cancelled))
         planned = plan_file(path, source, settings, options.overrides)
         plan, head = planned.plan, _head(planned)
+        mapping = "" if plan.canonical else section_text(plan, source.name, plan.section)
         refuse_unloadable(source.name, planned)
         store, start = None, Start(head, Progress(topic_id=topic.topic_id))
         if path != STDIN:
@@ -149,7 +153,8 @@ def load_file(
             stack.enter_context(store.held())
             start = find_start(path, plan.dialect.encoding, head, store.candidates(), topic.topic_id)
             if start.finished is not None:
-                return _report(source.name, start, start.finished, settings.home, 0.0)
+                report = _report(source.name, start, start.finished, settings.home, 0.0)
+                return dataclasses.replace(report, mapping=mapping)
             store.begin(start.identity, source.name, source.size_bytes, topic.topic_id)
             store.save(start.progress)
         producer = stack.enter_context(_producer(endpoints, settings))
@@ -157,7 +162,7 @@ def load_file(
         reader = BlockReader(Replayed(planned.sample, source), plan.dialect.encoding, settings.loader_block_bytes)
         chunks = ChunkReader(reader, plan, start.progress, settings.home / COUNTS_FOLDER)
         stack.callback(chunks.close)
-        return load.run(chunks)
+        return dataclasses.replace(load.run(chunks), mapping=mapping)
 
 
 class _Load:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import tomllib
 from typing import Any
 
 import dagster as dg
@@ -54,6 +55,23 @@ def test_a_backfill_loads_every_file_waits_for_the_rows_and_checks_them(stack: S
     assert "T00000400" in refused.data["row"]
     image = metadata["load_rate"].split("base64,")[1].removesuffix(")")
     assert base64.b64decode(image).startswith(b"\x89PNG")
+
+
+def test_a_foreign_file_is_read_by_the_mapping_file_and_its_mapping_is_shown(stack: Stack, start_rtp: StartRtp) -> None:
+    data = stack.home / "data"
+    write_settled(
+        data / "bank-01.csv", "Buchungstag;Empfänger;Betrag\n03.04.2026;Bäcker;-3,50\n13.04.2026;Lohn;1.000,00\n"
+    )
+    (data / "sources.toml").write_text('[bank]\nfiles = ["bank-*.csv"]\nconstants.currency = "CHF"\n')
+    start_rtp("consume", "--no-api", env=stack.env)
+    with settings_of(stack):
+        result = run_job("batch_backfill", backfill_config())
+    assert result.success, failure_text(result)
+    amounts = {row["merchant"]: (str(row["amount"]), row["currency"]) for row in rows_by_id(stack).values()}
+    assert amounts == {"Bäcker": ("-3.50", "CHF"), "Lohn": ("1000.00", "CHF")}
+    shown = tomllib.loads(backfill_metadata(result)["mapping"].removeprefix("```toml\n").removesuffix("```"))
+    assert shown["bank"]["columns"]["occurred_at"] == "Buchungstag"
+    assert shown["bank"]["constants"] == {"currency": "CHF"}
 
 
 def test_chosen_files_only_and_a_second_run_loads_nothing_again(stack: Stack, start_rtp: StartRtp) -> None:
