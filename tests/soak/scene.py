@@ -6,8 +6,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
+from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.local.postgres_server import PostgresServer
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.control import set_pause
 from tests.balanced import BalanceReader
@@ -19,6 +22,7 @@ from tests.soak.feed import MixedFeed
 from tests.soak.loads import Loads
 from tests.soak.schedule import Parameters
 from tests.soak.upstream import Upstream
+from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
 FIRST_CONSUMER = 1
@@ -98,70 +102,41 @@ def set_up(servers: FaultyServers, stack: Stack, seed: int, logs: Path) -> Itera
         reader.stop()
 
 
-def _kill_kafka(scene: Scene, given: Parameters) -> None:
-    scene.servers.signal(scene.servers.kafka, signal.SIGKILL)
+Action = Callable[[Scene, Parameters], None]
+Server = KafkaServer | PostgresServer
 
 
-def _start_kafka(scene: Scene, given: Parameters) -> None:
-    scene.servers.start_again(scene.servers.kafka)
+def _signalled(server: Callable[[FaultyServers], Server], number: signal.Signals) -> Action:
+    def act(scene: Scene, given: Parameters) -> None:
+        scene.servers.signal(server(scene.servers), number)
+
+    return act
 
 
-def _freeze_kafka(scene: Scene, given: Parameters) -> None:
-    scene.servers.signal(scene.servers.kafka, signal.SIGSTOP)
+def _started(server: Callable[[FaultyServers], Server]) -> Action:
+    def act(scene: Scene, given: Parameters) -> None:
+        scene.servers.start_again(server(scene.servers))
+
+    return act
 
 
-def _thaw_kafka(scene: Scene, given: Parameters) -> None:
-    scene.servers.signal(scene.servers.kafka, signal.SIGCONT)
+def _on_line(proxy: Callable[[FaultyServers], TcpProxy], *does: Callable[[TcpProxy], None]) -> Action:
+    def act(scene: Scene, given: Parameters) -> None:
+        for each in does:
+            each(proxy(scene.servers))
+
+    return act
 
 
-def _slow_kafka(scene: Scene, given: Parameters) -> None:
-    scene.servers.kafka_proxy.slow(float(given["delay_s"]), float(given["bytes_per_s"]))
+def _slowed(proxy: Callable[[FaultyServers], TcpProxy]) -> Action:
+    def act(scene: Scene, given: Parameters) -> None:
+        proxy(scene.servers).slow(float(given["delay_s"]), float(given["bytes_per_s"]))
 
-
-def _half_open_kafka(scene: Scene, given: Parameters) -> None:
-    scene.servers.kafka_proxy.half_open()
-
-
-def _cut_kafka(scene: Scene, given: Parameters) -> None:
-    scene.servers.kafka_proxy.cut()
-
-
-def _heal_kafka(scene: Scene, given: Parameters) -> None:
-    scene.servers.kafka_proxy.heal()
-
-
-def _kill_postgres(scene: Scene, given: Parameters) -> None:
-    scene.servers.signal(scene.servers.postgres, signal.SIGKILL)
-
-
-def _stop_postgres_at_once(scene: Scene, given: Parameters) -> None:
-    """What ``pg_ctl stop -m immediate`` sends."""
-    scene.servers.signal(scene.servers.postgres, signal.SIGQUIT)
-
-
-def _start_postgres(scene: Scene, given: Parameters) -> None:
-    scene.servers.start_again(scene.servers.postgres)
+    return act
 
 
 def _end_sessions(scene: Scene, given: Parameters) -> None:
     end_sessions(scene.stack)
-
-
-def _slow_postgres(scene: Scene, given: Parameters) -> None:
-    scene.servers.postgres_proxy.slow(float(given["delay_s"]), float(given["bytes_per_s"]))
-
-
-def _cut_off_postgres(scene: Scene, given: Parameters) -> None:
-    scene.servers.postgres_proxy.refuse()
-    scene.servers.postgres_proxy.cut()
-
-
-def _drop_postgres_replies(scene: Scene, given: Parameters) -> None:
-    scene.servers.postgres_proxy.drop_replies()
-
-
-def _heal_postgres(scene: Scene, given: Parameters) -> None:
-    scene.servers.postgres_proxy.heal()
 
 
 def _pause(scene: Scene, given: Parameters) -> None:
@@ -205,23 +180,27 @@ def _transact(scene: Scene, given: Parameters) -> None:
     scene.upstream.send(int(given["records"]), str(given["then"]))
 
 
-ACTIONS: dict[str, Callable[[Scene, Parameters], None]] = {
-    "kafka killed": _kill_kafka,
-    "kafka started again": _start_kafka,
-    "kafka frozen": _freeze_kafka,
-    "kafka thawed": _thaw_kafka,
-    "kafka slow": _slow_kafka,
-    "kafka half-open": _half_open_kafka,
-    "kafka connections cut": _cut_kafka,
-    "kafka healed": _heal_kafka,
-    "postgres killed": _kill_postgres,
-    "postgres stopped at once": _stop_postgres_at_once,
-    "postgres started again": _start_postgres,
+KAFKA: Callable[[FaultyServers], Server] = attrgetter("kafka")
+POSTGRES: Callable[[FaultyServers], Server] = attrgetter("postgres")
+KAFKA_LINE: Callable[[FaultyServers], TcpProxy] = attrgetter("kafka_proxy")
+POSTGRES_LINE: Callable[[FaultyServers], TcpProxy] = attrgetter("postgres_proxy")
+ACTIONS: dict[str, Action] = {
+    "kafka killed": _signalled(KAFKA, signal.SIGKILL),
+    "kafka started again": _started(KAFKA),
+    "kafka frozen": _signalled(KAFKA, signal.SIGSTOP),
+    "kafka thawed": _signalled(KAFKA, signal.SIGCONT),
+    "kafka slow": _slowed(KAFKA_LINE),
+    "kafka half-open": _on_line(KAFKA_LINE, TcpProxy.half_open),
+    "kafka connections cut": _on_line(KAFKA_LINE, TcpProxy.cut),
+    "kafka healed": _on_line(KAFKA_LINE, TcpProxy.heal),
+    "postgres killed": _signalled(POSTGRES, signal.SIGKILL),
+    "postgres stopped at once": _signalled(POSTGRES, signal.SIGQUIT),  # as `pg_ctl stop -m immediate` does
+    "postgres started again": _started(POSTGRES),
+    "postgres slow": _slowed(POSTGRES_LINE),
+    "postgres cut off": _on_line(POSTGRES_LINE, TcpProxy.refuse, TcpProxy.cut),
+    "postgres replies dropped": _on_line(POSTGRES_LINE, TcpProxy.drop_replies),
+    "postgres healed": _on_line(POSTGRES_LINE, TcpProxy.heal),
     "sessions ended": _end_sessions,
-    "postgres slow": _slow_postgres,
-    "postgres cut off": _cut_off_postgres,
-    "postgres replies dropped": _drop_postgres_replies,
-    "postgres healed": _heal_postgres,
     "paused": _pause,
     "resumed": _resume,
     "consumer killed": _kill_consumer,

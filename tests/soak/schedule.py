@@ -16,7 +16,7 @@ Range = tuple[float, float]
 
 CONSUMER_FAILPOINTS = ("before_copy", "in_copy", "after_copy", "before_commit", "after_commit")
 LOAD_FAILPOINTS = ("load_saved", "load_chunk_sent", "load_acknowledged")
-MOST_BATCHES = 60
+MOST_BATCHES = 12
 MOST_CHUNKS = 30
 
 
