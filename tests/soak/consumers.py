@@ -103,13 +103,12 @@ class Consumers:
         self.watch()
 
     def stop(self) -> None:
-        """Wants nobody any more and tells all to stop; `gone` tells when they have."""
+        """Wants nobody any more and tells all to stop; `gone` says when they have."""
         for number in self._slots:
             self.go(number, signal.SIGTERM)
 
     def gone(self) -> bool:
-        """Looks again, and tells whether every consumer has ended."""
-        self.watch()
+        """Tells whether every consumer has ended."""
         return all(slot.program is None for slot in self._slots.values())
 
     def kill(self) -> None:
@@ -154,8 +153,8 @@ class Consumers:
             rss_bytes = int(psutil.Process(program.pid).memory_info().rss)
         except psutil.NoSuchProcess:
             return
-        if rss_bytes > max(self.peak_rss_bytes, MOST_RSS_BYTES):
-            self.problems.append(f"{program.log.name} had {rss_bytes:,} bytes of memory")
+        if rss_bytes > MOST_RSS_BYTES >= self.peak_rss_bytes:
+            self.problems.append(f"{program.log.name} had more than {MOST_RSS_BYTES:,} bytes of memory")
         self.peak_rss_bytes = max(self.peak_rss_bytes, rss_bytes)
 
     def _continue_after_sleep(self, slot: Slot, program: RunningProgram) -> None:

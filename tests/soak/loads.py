@@ -49,11 +49,14 @@ class Loads:
         self._loads: list[Load] = []
 
     def begin(self, rows: int, failpoint: str) -> None:
-        """Loads another file of so many valid rows, the first and the last line of which are not."""
+        """Loads another file, of so many valid rows and two lines that are none.
+
+        The first row is another in each file: the loader takes files that begin alike for one that has grown.
+        """
         first = len(self._loads) * NUMBERS_PER_FILE
         numbers = range(first, first + rows)
-        header, _, body = canonical_text(numbers).partition("\n")
-        path = write_settled(self._data / f"{len(self._loads)}.csv", f"{header}\n{REFUSED}{body}{REFUSED}")
+        start, rest = canonical_text(numbers[:1]), canonical_text(numbers[1:], header=False)
+        path = write_settled(self._data / f"{len(self._loads)}.csv", f"{start}{REFUSED}{rest}{REFUSED}")
         self._loads.append(Load(path, numbers))
         self._run(self._loads[-1], failpoint)
 
@@ -72,8 +75,7 @@ class Loads:
                 self._run(load)
 
     def whole(self) -> bool:
-        """Looks again, and tells whether every file is loaded."""
-        self.watch()
+        """Tells whether every file is loaded."""
         return all(load.whole for load in self._loads)
 
     def amounts(self) -> dict[str, Decimal]:

@@ -72,17 +72,20 @@ class Scene:
         self.consumers.wake()
         assert self.feed.running(), "the feed has ended by itself"
         looks = self.reader.looks
-        wait_until(self.loads.whole, HEALED_S, "every file loaded")
+        self._watched_until(self.loads.whole, HEALED_S, "every file loaded")
         self.upstream.wait()
         self.feed.stop()
-        wait_until(lambda: self.reader.looks > looks, HEALED_S, "a snapshot of the healed ledger")
-        wait_until(self._reached_end, REACHED_S, "the ledger at the end of the topic")
+        self._watched_until(lambda: self.reader.looks > looks, HEALED_S, "a snapshot of the healed ledger")
+        self._watched_until(lambda: ledger_reached_end(self.stack), REACHED_S, "the ledger at the end of the topic")
         self.consumers.stop()
-        wait_until(self.consumers.gone, HEALED_S, "the end of every consumer")
+        self._watched_until(self.consumers.gone, HEALED_S, "the end of every consumer")
 
-    def _reached_end(self) -> bool:
-        self.consumers.watch()
-        return ledger_reached_end(self.stack)
+    def _watched_until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+        def holds() -> bool:
+            self.watch()
+            return condition()
+
+        wait_until(holds, timeout_s, what)
 
 
 @contextmanager

@@ -88,7 +88,7 @@ ASLEEP: Mapping[str, Draw] = {"asleep_s": between(7, 15)}
 FIRST: Mapping[str, Draw] = {"consumer": just(1)}
 
 KAFKA = Lane(
-    (3, 9),
+    (5, 14),
     (
         Fault("kafka killed", "kafka started again", (0.5, 12)),
         Fault("kafka frozen", "kafka thawed", (2, 25)),
@@ -98,7 +98,7 @@ KAFKA = Lane(
     ),
 )
 POSTGRES = Lane(
-    (3, 9),
+    (4, 12),
     (
         Fault("postgres killed", "postgres started again", (0.5, 8)),
         Fault("postgres stopped at once", "postgres started again", (0.5, 8)),
@@ -111,7 +111,7 @@ POSTGRES = Lane(
     ),
 )
 CONSUMER = Lane(
-    (5, 14),
+    (8, 20),
     (
         Fault("consumer killed", draws={**FIRST, **ASLEEP, "next_failpoint": _failpoint}),
         Fault("consumer killed", draws={**FIRST, **ASLEEP, "next_failpoint": _failpoint}),
@@ -147,7 +147,7 @@ def guest(number: int) -> Lane:
         "failpoint": _failpoint,
         **ASLEEP,
     }
-    return Lane((2, 20), (Fault("consumer comes", "consumer goes", (2, 25), draws),))
+    return Lane((5, 25), (Fault("consumer comes", "consumer goes", (5, 30), draws),))
 
 
 LANES = (KAFKA, POSTGRES, CONSUMER, guest(2), guest(3), LOAD, UPSTREAM)
