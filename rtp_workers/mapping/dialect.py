@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ LOOKED_AT_ROWS = 400
 PREAMBLE_ROWS = 60
 MAX_NAME_LENGTH = 80
 MULTIBYTE = ("gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
+TAG = re.compile(r"#[a-z_]+(?:\+[a-z_]+)*")  # of the Humanitarian Exchange Language, in a row below the header
 CENTRAL_EUROPEAN = frozenset({"hu", "pl", "cs", "ro"})
 
 
@@ -133,9 +135,12 @@ def _delimiter_score(rows: list[Row]) -> float:
 
 def _hits(cells: Sequence[str]) -> int:
     """Returns how many cells are names that the vocabulary knows; 0 for a row of data."""
-    if _holds_sentences(cells) or any(looks_typed(cell) for cell in cells[:6]):
+    if _holds_sentences(cells):
         return 0
-    return sum(is_known(cell) for cell in cells)
+    typed = sum(looks_typed(cell) for cell in cells[:6])
+    known = sum(is_known(cell) for cell in cells)
+    # A year or a total may stand in a header; a row of data has a date and an amount.
+    return known if not typed or (typed == 1 and known >= 2) else 0
 
 
 def _holds_sentences(cells: Sequence[str]) -> bool:
@@ -168,7 +173,10 @@ def find_header(rows: Sequence[Row]) -> Row | None:
 def _header_score(row: Row, data_width: int, after: Sequence[Row]) -> float:
     cells = [cell.strip() for cell in row.cells]
     named = [cell for cell in cells if cell]
-    if len(named) < 2 or sum(looks_typed(cell) for cell in named) > len(named) * 0.2:
+    typed_names = sum(looks_typed(cell) for cell in named)
+    if len(named) < 2 or (typed_names > len(named) * 0.2 and (typed_names > 1 or _hits(named) < 2)):
+        return 0.0
+    if all(TAG.fullmatch(cell) for cell in named):
         return 0.0
     if _holds_sentences(named) or len(set(named)) < len(named) * 0.6:
         return 0.0

@@ -17,6 +17,9 @@ from rtp_workers.mapping.words import currency_code, word_list
 
 FULL, MOSTLY = 0.95, 0.7  # shares of filled cells
 MOST_FACTORS = 8
+DOLLAR_LANGUAGES = frozenset({"es", "pt"})
+WHOLE_NAME = 0.8
+WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu"})  # their currencies have no cents, or hardly ever
 MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
 
 
@@ -60,7 +63,10 @@ def is_number(profile: Profile) -> float:
 def _choose(found: Findings) -> None:
     pair = _pair(found)
     named = [candidate for candidate in found.candidates("amount", is_number) if candidate.profile.filled > 0.3]
-    if named and not (pair and not named[0].profile.signed):
+    side = None if pair else _lone_side(found)
+    if side is not None and (not named or named[0].score < WHOLE_NAME):
+        found.take(side[0], [side[1].profile], side[1].score, side[1].why)
+    elif named and not (pair and not named[0].profile.signed):
         _take_named(found, named)
     elif pair:
         for role, candidate in zip(("debit", "credit"), pair, strict=True):
@@ -77,6 +83,17 @@ def _pair(found: Findings) -> tuple[Candidate, Candidate] | None:
             if debit.profile.index != credit.profile.index and _exclusive(debit.profile, credit.profile):
                 return debit, credit
     return None
+
+
+def _lone_side(found: Findings) -> tuple[str, Candidate] | None:
+    """Returns the only debit or credit column, of a statement of one side."""
+    sides = [
+        (role, candidate)
+        for role in ("debit", "credit")
+        for candidate in found.candidates(role, is_number)
+        if candidate.name.exact and candidate.profile.filled > 0.5
+    ]
+    return sides[0] if len(sides) == 1 else None
 
 
 def _is_side(profile: Profile) -> float:
@@ -143,6 +160,8 @@ def _unit_price_or_values(found: Findings) -> None:
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
     elif len(full) == 1 and not sparse and not sides:
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
+    elif len(signed := [profile for profile in full if _has_both_signs(profile)]) == 1 and _is_nameless(found):
+        found.take("amount", signed, BY_VALUES, "values (the only decimal numbers with signs)")
     else:
         counted = [profile for profile in numeric if profile.whole_numbers < 1.0 or profile.uniqueness < 1.0]
         names = [profile.name for profile in [*full, *sparse, *sides] or [*_quantities(found), *(counted or numeric)]]
@@ -159,6 +178,14 @@ def _may_be_amount(profile: Profile) -> bool:
         return False
     role, best = vocabulary.best_role(profile.name)
     return best.score < ENOUGH or (role == "transaction_id" and profile.whole_numbers < 0.9)
+
+
+def _has_both_signs(profile: Profile) -> bool:
+    return profile.signed and not profile.all_negative
+
+
+def _is_nameless(found: Findings) -> bool:
+    return all(profile.name.startswith("column ") for profile in found.profiles)
 
 
 def _names_a_side(profile: Profile) -> bool:
@@ -199,7 +226,7 @@ def _hint(found: Findings, columns: list[Profile]) -> str | None:
         if profile.index in used or profile.numbers < 0.95 or profile.dates > 0.9:
             continue
         seen = amounts.evidence_of(profile.some)
-        if seen.decimal and (marks := amounts.decide_marks(seen)) is not None:
+        if (seen.decimal or seen.thousands) and (marks := amounts.decide_marks(seen)) is not None:
             hints.add(marks.decimal)
     return hints.pop() if len(hints) == 1 else None
 
@@ -212,6 +239,8 @@ def _find_currency(found: Findings, columns: list[Profile]) -> None:
         for cell in profile.distinct
         if (part := amounts.take_apart(cell)) and part.currency
     }
+    if codes == {"USD"} and found.languages & DOLLAR_LANGUAGES and _bare_dollars(found, columns):
+        return
     if len(codes) == 1:
         sign = codes.pop()
         sign = "JPY" if sign == "CNY" and "ja" in found.languages else sign
@@ -222,6 +251,21 @@ def _find_currency(found: Findings, columns: list[Profile]) -> None:
     if not codes and len(named) == 1:
         found.rules["currency"] = named.pop()
         found.notes.append(f"currency {found.rules['currency']} by the amount's column name")
+
+
+def _bare_dollars(found: Findings, columns: list[Profile]) -> bool:
+    """Asks whose dollars or pesos a bare ``$`` means in a language whose countries all write it."""
+    cells = [cell for profile in columns for cell in profile.some if "$" in cell]
+    if not cells or any("U" in cell.upper() for cell in cells):
+        return False
+    named = found.candidates("currency", lambda profile: float(profile.currencies >= 0.9))
+    if not named and not {"currency"} & (found.section.constants.keys() | found.section.columns.keys()):
+        found.ask(
+            "currency",
+            f"the $ of {cells[0]!r} may be of several countries",
+            'constants.currency = "USD"  # put the right one',
+        )
+    return True
 
 
 def header_currency(name: str) -> str | None:
@@ -239,6 +283,8 @@ def header_currency(name: str) -> str | None:
 def _check_unit(found: Findings, columns: list[Profile]) -> None:
     """Asks where whole numbers look like cents."""
     if found.section.amount_unit is not None or found.rules.get("currency") in word_list("whole_amounts"):
+        return
+    if found.languages & WHOLE_LANGUAGES and not found.rules.get("currency"):
         return
     numbers = [int(cell) for profile in columns for cell in profile.some if re.fullmatch(r"-?\d+", cell)]
     others = sum(len(profile.some) for profile in columns) - len(numbers)

@@ -6,7 +6,7 @@ from rtp_workers.mapping import amounts, vocabulary
 from rtp_workers.mapping.findings import BY_VALUES, Findings, quoted
 from rtp_workers.mapping.names import normalise
 from rtp_workers.mapping.profile import Profile
-from rtp_workers.mapping.words import direction_codes, direction_views, direction_words
+from rtp_workers.mapping.words import direction_codes, direction_of, direction_views, direction_words
 
 SIDES = frozenset({"debit", "credit"})
 AS_IS = '# sign = "as_is"  # where it does not'
@@ -30,23 +30,29 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     unknown = [
         profile
         for profile in found.free()
-        if profile.name.startswith("column ") and _says_direction(profile) and len(profile.direction_kinds) > 1
+        if _says_nothing(profile.name) and _says_direction(profile) and len(profile.direction_kinds) > 1
     ]
     if amount.signed:
-        _ask_contradiction(found, amount)
+        if not _ask_contradiction(found, amount):
+            _ask_mixed_signs(found, amount)
         return False
     if named and named[0].profile.direction_words & direction_views() and named[0].name.score < 0.9:
         _ask_for(found, named[0].profile)
         return False
     if named:
         found.take("direction", [named[0].profile], named[0].score, named[0].why)
+        _note_unsigned_rows(found, named[0].profile)
         return True
     if unknown:
         found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
         return True
     if not (_ask_direction(found) or _ask_unknown_words(found) or _ask_marked_rows(found)):
-        _note_other_words(found)
+        _ask_some_words(found)
     return False
+
+
+def _says_nothing(name: str) -> bool:
+    return name.startswith("column ") or not normalise(name)
 
 
 def _says_direction(profile: Profile) -> bool:
@@ -55,21 +61,14 @@ def _says_direction(profile: Profile) -> bool:
     return profile.directions >= 0.95 and bool(sides) and (exact or len(sides) == 2)
 
 
-def _ask_contradiction(found: Findings, amount: Profile) -> None:
+def _ask_contradiction(found: Findings, amount: Profile) -> bool:
     """Asks where signs say the opposite of words: debits without a minus, credits with one."""
     for profile in found.free():
         named = vocabulary.score(profile.name, "direction").score > 0.9
         codes_only = profile.direction_words <= direction_codes() and not named
         if profile.directions < 0.95 or codes_only or _named_otherwise(profile):
             continue
-        words = direction_words()
-        kinds = [words.get(normalise(cell), "") if cell else "" for cell in profile.column]
-        parts = [amounts.take_apart(cell) if cell else None for cell in amount.column]
-        signs = [
-            (kind == "debit") == part.negative
-            for kind, part in zip(kinds, parts, strict=True)
-            if kind in SIDES and part is not None and part.number.strip("0.,")
-        ]
+        signs = [(kind == "debit") == negative for _, kind, negative in _words_and_signs(profile, amount)]
         if signs and signs.count(False) >= len(signs) * CONTRADICTED:
             found.ask(
                 "amount",
@@ -77,7 +76,48 @@ def _ask_contradiction(found: Findings, amount: Profile) -> None:
                 f"columns.direction = {quoted([profile.name])}  # the words are right",
                 '# sign = "as_is"  # the signs are right',
             )
+            return True
+    return False
+
+
+def _ask_mixed_signs(found: Findings, amount: Profile) -> None:
+    """Asks where one word for money out never has a minus and another always has: the first may lack it."""
+    for profile in found.free():
+        if len(profile.distinct) > FEW_WORDS or not _says_kind(profile.name):
+            continue
+        negative: dict[str, set[bool]] = {}
+        for word, kind, minus in _words_and_signs(profile, amount):
+            if kind == "debit":
+                negative.setdefault(word, set()).add(minus)
+        without = sorted(word for word, signs in negative.items() if signs == {False})
+        if without and {True} in negative.values():
+            found.ask(
+                "amount",
+                f"{profile.name} says {', '.join(without)} where {amount.name} has no minus, and others have one",
+                f"columns.direction = {quoted([profile.name])}",
+                '# sign = "as_is"  # the signs are right',
+            )
             return
+
+
+def _words_and_signs(profile: Profile, amount: Profile) -> list[tuple[str, str, bool]]:
+    """Returns (word, side, whether the amount is negative) of the rows that have a word for a side and an amount."""
+    rows = []
+    for word, cell in zip(profile.column, amount.column, strict=True):
+        kind, part = (_side_of(word) if word else None), (amounts.take_apart(cell) if cell else None)
+        if kind in SIDES and part is not None and part.number.strip("0.,"):
+            rows.append((word, str(kind), part.negative))
+    return rows
+
+
+def _side_of(cell: str) -> str | None:
+    """Returns the side that a cell names, whole or by a word in it: ``BUY - MARKET`` is a debit."""
+    kind = direction_of(cell)
+    if kind is not None:
+        return kind
+    words = set(normalise(cell).split()) - direction_codes()
+    inside = {direction_words().get(word, "") for word in words} & SIDES
+    return inside.pop() if len(inside) == 1 else None
 
 
 def _ask_direction(found: Findings) -> bool:
@@ -106,6 +146,11 @@ def _named_otherwise(profile: Profile) -> bool:
     return "card" in normalise(profile.name) or bool(speaks and best.score >= 0.8)
 
 
+def _says_kind(name: str) -> bool:
+    """True for names of a transaction's kind, and for those that say nothing."""
+    return vocabulary.best_role(name)[0] in ("direction", "payment_method", "category", "")
+
+
 def _ask_unknown_words(found: Findings) -> bool:
     for profile in found.free():
         score = vocabulary.score(profile.name, "direction")
@@ -114,7 +159,7 @@ def _ask_unknown_words(found: Findings) -> bool:
         )
         few = 2 <= len(profile.distinct) <= FEW_WORDS
         if english_or_plain and few and profile.letters > 0.9 and profile.directions < 0.95:
-            unknown = sorted(cell for cell in profile.distinct if normalise(cell) not in direction_words())
+            unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
             found.ask(
                 "amount",
                 f"{profile.name} seems to give the direction, in words that are not known: {', '.join(unknown)}",
@@ -129,8 +174,7 @@ def _word_lines(unknown: list[str]) -> list[str]:
     """Returns mapping lines that put each word on the side that a word inside it names; the rest is left to people."""
     sides: dict[str, list[str]] = {"debit": [], "credit": [], "": []}
     for word in unknown:
-        inside = {direction_words().get(part, "") for part in normalise(word).split()} & SIDES
-        sides[inside.pop() if len(inside) == 1 else ""].append(word)
+        sides[_side_of(word) or ""].append(word)
     left = ", ".join(quoted([word]) for word in sides[""])
     hints = {"debit": f"  # which of {left} take money out?", "credit": f"  # which of {left} bring money in?"}
     return [
@@ -158,16 +202,36 @@ def _ask_marked_rows(found: Findings) -> bool:
     return False
 
 
-def _note_other_words(found: Findings) -> None:
-    """Says so where a column knows debits and credits among other words, and the amounts carry no sign."""
+def _note_unsigned_rows(found: Findings, profile: Profile) -> None:
+    """Says how many rows the direction's column leaves without a sign: transfers, and empty cells."""
+    neutral = [cell for cell in profile.column if direction_of(cell) == "neutral"]
+    if neutral:
+        words = ", ".join(sorted({cell or "nothing" for cell in neutral})[:4])
+        found.notes.append(
+            f"{profile.name} says {words} in {len(neutral)} of {profile.rows} rows: their amounts stay without a sign; "
+            "debit_words or credit_words gives them one"
+        )
+
+
+def _ask_some_words(found: Findings) -> None:
+    """Asks where a column knows debits or credits among other words, and no amount carries a sign."""
     for profile in found.free():
-        words = {cell for cell in profile.distinct if normalise(cell) in direction_words()}
-        plain = {cell for cell in words if normalise(cell) not in direction_codes() and normalise(cell)}
-        kinds = {direction_words()[normalise(cell)] for cell in plain} & SIDES
-        if len(kinds) == 2 and profile.directions < 0.95 and len(profile.distinct) <= FEW_WORDS:
-            found.notes.append(
-                f"no amount carries a sign, and {profile.name} tells {', '.join(sorted(plain)[:4])} apart: amounts "
-                f"stay as they are; columns.direction = {quoted([profile.name])}, with debit_words and credit_words "
-                "for the other words, gives them signs"
-            )
+        known = {cell for cell in profile.distinct if direction_of(cell) in SIDES}
+        plain = {cell for cell in known if normalise(cell) not in direction_codes() | direction_views()}
+        plain = {cell for cell in plain if "card" not in normalise(cell)}
+        of_payment = vocabulary.score(profile.name, "payment_method").score >= 0.95
+        if not plain or not 2 <= len(profile.distinct) <= FEW_WORDS or of_payment or not _says_kind(profile.name):
+            continue
+        words = ", ".join(sorted(plain)[:4])
+        if "step" in found.uses:
+            found.notes.append(f"no amount carries a sign, as simulations write them, whatever {profile.name} says")
             return
+        unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
+        found.ask(
+            "amount",
+            f"no amount carries a sign, and {profile.name} says {words} among others",
+            f"columns.direction = {quoted([profile.name])}",
+            *_word_lines(unknown),
+            AS_IS,
+        )
+        return

@@ -14,6 +14,12 @@ MAX_LENGTH = {field.name: field.rule.max_length or 0 for field in FIELDS}
 FEW_ROWS, SOME_ROWS = 20, 5
 FLAGS = frozenset({"y", "n", "t", "f", "0", "1", "yes", "no", "true", "false", "ja", "nein", "oui", "non", "si"})
 # Words that say of which of several amounts a column speaks.
+# Words that a name must have to be taken for an id when the vocabulary knows only a part of it.
+ID_WORDS = frozenset(
+    {"id", "ids", "no", "nr", "num", "number", "ref", "reference", "code", "key", "uuid", "guid", "hash", "identifier"}
+    | {"nummer", "numero", "codigo", "codice", "referenz", "referencia", "reference", "referentie", "kenmerk", "rif"}
+    | {"azonosito", "szam", "numer", "cislo", "номер", "ид", "referens", "n", "txid", "kode", "invoice", "receipt"}
+)
 QUALIFIERS = frozenset(
     {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
     | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
@@ -32,6 +38,8 @@ def find_fields(found: Findings) -> None:
     options: list[tuple[float, int, str, Candidate]] = []
     for order, field in enumerate(wanted):
         fitting = [one for one in found.candidates(field, FITS[field]) if not _names_better(one, field)]
+        if field == "customer_id":
+            fitting = [one for one in fitting if one.name.exact or not _all_differ(one.profile)]
         if field == "currency":
             fitting = _of_the_amount(found, fitting)
         options += [(_weight(candidate, field), -order, field, candidate) for candidate in fitting]
@@ -47,6 +55,11 @@ def _weight(candidate: Candidate, field: str) -> float:
     """A merchant that is the same in every row says little; another text, where there is one, says more."""
     constant = field == "merchant" and candidate.profile.rows >= SOME_ROWS and len(candidate.profile.distinct) == 1
     return candidate.score * (0.7 if constant else 1.0)
+
+
+def _all_differ(profile: Profile) -> bool:
+    """True where no customer would come twice: rather a reference of the row's own."""
+    return profile.rows >= FEW_ROWS and profile.uniqueness >= 0.999
 
 
 def _names_better(candidate: Candidate, field: str) -> bool:
@@ -69,7 +82,9 @@ def _of_the_amount(found: Findings, candidates: list[Candidate]) -> list[Candida
     } - own
     kept = [one for one in candidates if (words := _qualifiers(one.profile.name)) in own or words not in others]
     same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
-    return same or kept
+    places = [found.profile(name).index for name in columns]
+    # Of equals, the one beside the amount; a currency rather follows it.
+    return sorted(same or kept, key=lambda one: min((abs(one.profile.index - at - 0.6) for at in places), default=0))
 
 
 def _qualifiers(name: str) -> frozenset[str]:
@@ -240,10 +255,19 @@ def _id_fit(found: Findings) -> Callable[[Profile], float]:
     places = [at for at, cells in enumerate(zip(*needed, strict=True)) if all(cells)] if needed else []
 
     def fit(profile: Profile) -> float:
+        if not _speaks_of_ids(profile.name):
+            return 0.0
         usual = Profile(profile.name, profile.index, [profile.column[at] for at in places]) if places else profile
         return _is_id(usual)
 
     return fit
+
+
+def _speaks_of_ids(name: str) -> bool:
+    """False for ``transaction duration``: a part of such a name is an entry, but none of its words means an id."""
+    score = vocabulary.score(name, "transaction_id")
+    words = set(normalise(name).split())
+    return score.exact or bool(words & ID_WORDS) or any(char in name for char in "号號番번")
 
 
 def _is_id(profile: Profile) -> float:

@@ -130,12 +130,23 @@ def _note_epoch(found: Findings, profile: Profile) -> None:
 def _add_clock(found: Findings, date_column: Profile) -> None:
     """Joins a column that holds only the time of day, where there is one."""
     clocks = found.candidates("time", lambda profile: 1.0 if profile.clocks >= 0.9 and profile.dates < 0.5 else 0.0)
+    if not clocks:
+        clocks = _nameless_clock(found)
     if clocks and "time" not in found.section.columns:
         clock = clocks[0]
         found.uses.pop("occurred_at", None)
         before = found.uses.pop("date", None) or ColumnUse("date", (date_column.name,), clock.score, clock.why)
         found.take("date", [found.profile(before.columns[0])], before.confidence, "name and values")
         found.take("time", [clock.profile], clock.score, clock.why)
+
+
+def _nameless_clock(found: Findings) -> list[Candidate]:
+    """Returns the one column of clock times of a file without names."""
+    if any(not profile.name.startswith("column ") for profile in found.profiles):
+        return []
+    clocks = [profile for profile in found.free() if profile.clocks >= 0.9 and profile.numbers < 0.5]
+    name = vocabulary.NameScore(BY_VALUES, False, "values", frozenset())
+    return [Candidate(clocks[0], BY_VALUES, name)] if len(clocks) == 1 else []
 
 
 def _calendar(found: Findings) -> bool:

@@ -12,7 +12,7 @@ from rtp_workers.mapping.amounts import Amount, Marks
 from rtp_workers.mapping.names import normalise
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.texts import NOTHING
-from rtp_workers.mapping.words import direction_words
+from rtp_workers.mapping.words import direction_of
 
 CACHE_ENTRIES = 50_000
 SIGNS = {"debit": -1, "credit": 1, "neutral": 0}
@@ -42,8 +42,9 @@ class HowMuch:
             if role in uses
         }
         self._seen: dict[str, Amount | None] = {}
-        words = direction_words() | {normalise(word): "debit" for word in rules.debit_words}
-        self._words = words | {normalise(word): "credit" for word in rules.credit_words}
+        # The mapping's own words come first.
+        self._words = {normalise(word) or word.strip(): "debit" for word in rules.debit_words}
+        self._words |= {normalise(word) or word.strip(): "credit" for word in rules.credit_words}
         self._signs: dict[str, int | None] = {}
 
     def read(self, columns: Sequence[Sequence[str]], refused: Refusals) -> tuple[list[str], list[str]]:
@@ -116,9 +117,7 @@ class HowMuch:
         return result
 
     def _sign(self, word: str) -> int | None:
-        if word.strip() in ("+", "-"):
-            return 1 if word.strip() == "+" else -1
-        kind = self._words.get(normalise(word))
+        kind = self._words.get(normalise(word) or word.strip()) or direction_of(word)
         return SIGNS[kind] if kind is not None else None
 
     def _pairs(self, columns: Sequence[Sequence[str]], refused: Refusals) -> tuple[list[str | None], list[str]]:

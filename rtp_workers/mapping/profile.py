@@ -9,7 +9,7 @@ from functools import cached_property
 from rtp_workers.mapping import amounts, dates
 from rtp_workers.mapping.countries import country_code
 from rtp_workers.mapping.names import normalise
-from rtp_workers.mapping.words import currency_code, direction_words
+from rtp_workers.mapping.words import currency_code, direction_of
 
 LOOKED_AT = 1_000
 
@@ -112,19 +112,16 @@ class Profile:
 
     @cached_property
     def directions(self) -> float:
-        words = direction_words()
-        return self.share(lambda cell: normalise(cell) in words)
+        return self.share(lambda cell: direction_of(cell) is not None)
 
     @cached_property
     def direction_words(self) -> frozenset[str]:
-        """Its cells, normalised, that are words for debit or credit."""
-        words = direction_words()
-        return frozenset(word for cell in self.distinct if (word := normalise(cell)) in words)
+        """Its cells, normalised, that are words for debit or credit; a sign stays what it is."""
+        return frozenset(normalise(cell) or cell for cell in self.distinct if direction_of(cell) is not None)
 
     @cached_property
     def direction_kinds(self) -> frozenset[str]:
-        words = direction_words()
-        return frozenset(words[word] for word in self.direction_words)
+        return frozenset(kind for cell in self.distinct if (kind := direction_of(cell)) is not None)
 
     @cached_property
     def currencies(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ EXACT, BARE, PART, SPOILT = 1.0, 0.94, 0.5, 0.4
 SIDES = ("debit", "credit")
 DECOYS = frozenset({"balance", "fee", "rate", "other_amount", "other_date", "other_party", "place", "label", "index"})
 SUFFIX_LENGTH = 5
+REPEATED = re.compile(r" \(\d\)$")  # the second column of a name, as the dialect calls it
 MAX_WORDS, MAX_NAME = 8, 24  # longer names are sentences; their beginning is looked at
 
 
@@ -82,7 +84,7 @@ def score(name: str, role_name: str) -> NameScore:
     The whole name, the name without brackets, and the name without filler words are looked up; then known names
     inside a longer one, which count less and nothing at all beside a spoiling word.
     """
-    role = roles()[role_name]
+    role, name = roles()[role_name], REPEATED.sub("", name)
     if not normalise(name):
         return NO_SCORE
     bare = without_brackets(name)

@@ -12,6 +12,7 @@ from typing import Any
 from rtp_workers.mapping.names import normalise
 
 MAX_BALANCE_TEXT = 60
+SIGNS = {"+": "credit", "-": "debit", "−": "debit", "–": "debit"}
 
 
 @lru_cache(maxsize=1)
@@ -44,6 +45,15 @@ def direction_words() -> dict[str, str]:
     """Returns normalised word -> ``debit``, ``credit`` or ``neutral``."""
     table = _tables()["direction"]
     return {normalise(word): kind for kind in ("neutral", "credit", "debit") for word in table[kind]}
+
+
+@lru_cache(maxsize=20_000)
+def direction_of(cell: str) -> str | None:
+    """Returns ``debit``, ``credit`` or ``neutral`` of a cell that is a word, a code or a sign for it, else None."""
+    sign = cell.strip(" ()[]")
+    if sign in SIGNS:
+        return SIGNS[sign]
+    return direction_words().get(normalise(cell))
 
 
 @lru_cache(maxsize=1)

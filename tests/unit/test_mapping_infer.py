@@ -119,11 +119,11 @@ def test_the_mapping_can_teach_words_for_debit_and_credit() -> None:
 
 def test_a_word_inside_an_unknown_one_says_on_which_side_to_put_it() -> None:
     data = csv_of(
-        "date,amount,direction", "2024-01-15,5.00,Transfer-Out", "2024-01-16,9.00,Income", "2024-01-17,1.00,Moved"
+        "date,amount,direction", "2024-01-15,5.00,Paper-Out", "2024-01-16,9.00,Income", "2024-01-17,1.00,Moved"
     )
     assert lines_of(data) == [
         'columns.direction = "direction"',
-        'debit_words = ["Transfer-Out"]  # which of "Moved" take money out?',
+        'debit_words = ["Paper-Out"]  # which of "Moved" take money out?',
         'credit_words = []  # which of "Moved" bring money in?',
     ]
 
