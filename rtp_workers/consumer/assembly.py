@@ -62,8 +62,7 @@ class Assembler:
         else:
             self._add_some(decoded.lines, tails, taken)
             batch.dead_letters += [
-                DeadLetter(taken[refusal.index], refusal.error.reason, refusal.error.detail)
-                for refusal in decoded.refusals
+                DeadLetter(taken[refusal.index], refusal.reason, refusal.detail) for refusal in decoded.refusals
             ]
         for partition, end in ends.items():
             if self._assignment.positions.get(partition, end) < end:

@@ -46,10 +46,14 @@ _astuple = msgspec.structs.astuple
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A record that breaks a rule. ``index`` is its place in the batch."""
+    """A record that breaks a rule. ``index`` is its place in the batch.
+
+    Not the error itself: its traceback would hold the whole batch, in a cycle that only the collector ends.
+    """
 
     index: int
-    error: RecordError
+    reason: str
+    detail: str
 
 
 @dataclass(slots=True)
@@ -158,7 +162,7 @@ class BatchDecoder:
             decoded = decode(value)
         except RecordError as error:
             result.lines[index] = None
-            result.refusals.append(Refusal(index, error))
+            result.refusals.append(Refusal(index, error.reason, error.detail))
             return
         result.unknown_fields += decoded.unknown_fields
         result.lines[index] = "\t".join(NULL if text is None else escape(text) for text in decoded.texts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,3 +101,18 @@ def test_a_reset_makes_every_partition_ask_the_ledger_again() -> None:
     assignment.reset()
     assert assignment.pending == {0, 1}
     assert assignment.positions == {}
+
+
+def test_a_batch_with_refused_records_is_freed_without_the_cycle_collector() -> None:
+    """The consumer runs it every 30 s only: what waits for it is a full rate's memory."""
+    assembler, _ = _assembler({0: 0})
+    records = [Record(0, 0), Record(0, 1, b"bad"), Record(0, 2, BODY.replace(b"1.00", b"NaN") % 2), Record(0, 3, b"[]")]
+    kept = [weakref.ref(record) for record in records]
+    gc.disable()
+    try:
+        assembler.add(records, {})
+        assert len(assembler.take().dead_letters) == 3
+        records.clear()
+        assert [each() for each in kept] == [None] * 4
+    finally:
+        gc.enable()
