@@ -16,7 +16,7 @@ Range = tuple[float, float]
 
 CONSUMER_FAILPOINTS = ("before_copy", "in_copy", "after_copy", "before_commit", "after_commit")
 LOAD_FAILPOINTS = ("load_saved", "load_chunk_sent", "load_acknowledged")
-MOST_BATCHES = 12
+MOST_BATCHES = 5
 MOST_CHUNKS = 30
 
 
@@ -71,7 +71,7 @@ def just(value: Value) -> Draw:
 
 def _failpoint(random: Random) -> Value:
     """Where the consumer that comes next dies or stops by itself; most do neither."""
-    if random.random() < 0.5:
+    if random.random() < 0.3:
         return ""
     effect = random.choice(("kill", "stop"))
     return f"{random.choice(CONSUMER_FAILPOINTS)}:{random.randint(1, MOST_BATCHES)}={effect}"
