@@ -101,7 +101,7 @@ class RecordConsumer:
         running = [TopicPartition(self._topic, partition) for partition in partitions if partition in self._started]
         if running:
             self._started.difference_update(partition.partition for partition in running)
-            self._call("unassign partitions", self._consumer.incremental_unassign, running)
+            self._call("unassign partitions", self._unassign, running)
 
     def pause(self) -> None:
         """Holds delivery of every started partition; `resume` goes on where it stopped."""
@@ -148,16 +148,22 @@ class RecordConsumer:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances.revoked([partition.partition for partition in partitions])
-        self._give_up(consumer, partitions)
+        self._give_up(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances.lost([partition.partition for partition in partitions])
-        self._give_up(consumer, partitions)
+        self._give_up(partitions)
 
-    def _give_up(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _give_up(self, partitions: list[TopicPartition]) -> None:
         running = [partition for partition in partitions if partition.partition in self._started]
         self._started.difference_update(partition.partition for partition in running)
-        consumer.incremental_unassign([TopicPartition(self._topic, partition.partition) for partition in running])
+        self._unassign([TopicPartition(self._topic, partition.partition) for partition in running])
+
+    def _unassign(self, running: list[TopicPartition]) -> None:
+        if running:
+            # The client remembers a pause: a partition that came back would deliver nothing, and nobody resume it.
+            self._consumer.resume(running)
+        self._consumer.incremental_unassign(running)
 
     def _sort_error(self, polled: Polled, problem: KafkaError, message: Message | None) -> None:
         code = problem.code()
