@@ -37,7 +37,7 @@ class Upstream:
         """Sends so many records in one transaction, then commits or aborts it."""
         ids = [f"{PREFIX}-{self._sent}-{number}" for number in range(records)]
         self._sent += 1
-        self._threads.append(threading.Thread(target=self._run, args=(ids, then)))
+        self._threads.append(threading.Thread(target=self._run, args=(ids, then), daemon=True))
         self._threads[-1].start()
 
     def wait(self) -> None:
