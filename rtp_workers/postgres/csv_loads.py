@@ -102,7 +102,9 @@ def locked(connection: Connection, identity: str) -> Iterator[None]:
     with translated("lock a CSV file"), connection.cursor() as cursor:
         cursor.execute(_LOCK, (identity,))
         if not cursor.fetchall()[0][0]:
-            raise LoadRunningError("another process is loading this file; wait for it, or stop it, and run again")
+            raise LoadRunningError(
+                "another process is loading this file, or one that begins alike; wait for it, or stop it, and run again"
+            )
     try:
         yield
     finally:
