@@ -19,7 +19,7 @@ FULL, MOSTLY = 0.95, 0.7  # shares of filled cells
 MOST_FACTORS = 8
 DOLLAR_LANGUAGES = frozenset({"es", "pt"})
 WHOLE_NAME = 0.8
-WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu"})  # their currencies have no cents, or hardly ever
+WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies have no cents, or hardly ever
 MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
 
 

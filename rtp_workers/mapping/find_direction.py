@@ -36,6 +36,10 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         if not _ask_contradiction(found, amount):
             _ask_mixed_signs(found, amount)
         return False
+    sides = next((profile for profile in found.free() if _buys_and_sells(profile)), None)
+    if sides is not None:
+        _ask_for(found, sides, 'debit_words = ["B"]', 'credit_words = ["S"]')
+        return False
     if named and named[0].profile.direction_words & direction_views() and named[0].name.score < 0.9:
         _ask_for(found, named[0].profile)
         return False
@@ -130,13 +134,18 @@ def _ask_direction(found: Findings) -> bool:
     return False
 
 
-def _ask_for(found: Findings, profile: Profile) -> None:
+def _ask_for(found: Findings, profile: Profile, *words: str) -> None:
     found.ask(
         "amount",
         f"{profile.name} may give the direction of amounts that carry no sign",
         f"columns.direction = {quoted([profile.name])}",
+        *words,
         AS_IS,
     )
+
+
+def _buys_and_sells(profile: Profile) -> bool:
+    return {normalise(cell) for cell in profile.distinct} == {"b", "s"}
 
 
 def _named_otherwise(profile: Profile) -> bool:

@@ -17,7 +17,9 @@ ENOUGH = 0.5
 MARGIN = 0.04
 BY_VALUES = 0.7
 # Languages whose dates are day-first and whose amounts, where "1,5" can be, use a decimal comma.
-DAY_FIRST_LANGUAGES = frozenset({"de", "fr", "es", "pt", "nl", "it", "pl", "cs", "sv", "no", "fi", "tr", "ro", "ru"})
+DAY_FIRST_LANGUAGES = frozenset(
+    {"bg", "he", "id", "de", "fr", "es", "pt", "nl", "it", "pl", "cs", "sv", "no", "fi", "tr", "ro", "ru"}
+)
 
 
 @dataclass(frozen=True, slots=True)
