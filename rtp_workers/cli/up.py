@@ -20,7 +20,7 @@ from rtp_workers.endpoints import Endpoints, write_file
 from rtp_workers.errors import ConfigError
 from rtp_workers.local import pgadmin
 from rtp_workers.local.bring_up import servers_for, servers_running
-from rtp_workers.local.dagster_home import write_dagster_home
+from rtp_workers.local.dagster_home import write_dagster_home, write_workspace
 from rtp_workers.local.embedded import EmbeddedServers
 from rtp_workers.local.own_exports import forget_ours, note_ours
 from rtp_workers.local.parts import Part, ProgramPart, ServerPart, consumer, dagster, producer
@@ -74,10 +74,10 @@ def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: fl
     console = Console()
     servers = servers_for(settings, only)
     workers = [make(settings) for name, make in (("producer", producer), ("consumer", consumer)) if name in only]
-    web = dagster(settings, settings.home / "dagster") if "dagster" in only else []
+    orchestration = dagster(settings) if "dagster" in only else None
     admin = [pgadmin.pgadmin(settings)] if PGADMIN in only else []
     _need_servers(settings, only)
-    parts: list[ProgramPart] = [*workers, *web, *admin]
+    parts: list[ProgramPart] = [*workers, *(orchestration or ()), *admin]
     for part in parts:
         part.prepare()
     if admin:
@@ -88,13 +88,15 @@ def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: fl
             endpoints = with_urls(found, parts)
             write_file(settings.home, endpoints)
             note_ours(settings.home, with_urls(servers.endpoints(), parts))
-            start_in_order(workers)
-            if web:
+            start_together(workers)
+            if orchestration is not None:
                 write_dagster_home(settings.home, endpoints)
-                start_in_order(web)
+                write_workspace(orchestration.folder, orchestration.code_socket)
+                start_together([orchestration.code])
+                start_together([orchestration.web, orchestration.daemon])
             if admin:
                 pgadmin.configure(settings.home, endpoints)
-                start_in_order(admin)
+                start_together(admin)
             console.print(overview(settings, endpoints))
             ends_at = None if run_for_s is None else time.monotonic() + run_for_s
             watched: list[Part] = [*server_parts(servers), *parts]
@@ -106,7 +108,7 @@ def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: fl
             stop_all(parts)
 
 
-def start_in_order(parts: list[ProgramPart]) -> None:
+def start_together(parts: list[ProgramPart]) -> None:
     """Starts parts and waits until each answers.
 
     Raises:

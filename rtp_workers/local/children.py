@@ -159,6 +159,14 @@ def remember(pid_file: Path, pid: int) -> None:
         pid_file.write_text(f"{pid} {psutil.Process(pid).create_time()!r}\n")
 
 
+def noted_pid(pid_file: Path) -> int | None:
+    """Returns the process id that was written down."""
+    try:
+        return int(pid_file.read_text().split()[0])
+    except (FileNotFoundError, ValueError, IndexError):
+        return None
+
+
 def remembered(pid_file: Path) -> psutil.Process | None:
     """Returns the process that was noted, if that very one still runs."""
     try:
@@ -170,12 +178,25 @@ def remembered(pid_file: Path) -> psutil.Process | None:
     return process if same else None
 
 
+def left_in_group(leader: int, home: Path) -> list[psutil.Process]:
+    """Returns what a program of this home had started, by its process group; others may have got that number since."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.Error):
+            if os.getpgid(process.pid) == leader and process.environ().get("RTP_HOME") == str(home):
+                found.append(process)
+    return found
+
+
 def end_orphan(program: Program, grace_s: float) -> bool:
     """Ends what an earlier, killed platform of this home left running. Call it with the home's lock held.
+
+    What the program had started itself ends with it, such as the runs beside Dagster's code server.
 
     Returns whether the last run ended without its own clean-up, so that its sockets may linger for a moment.
     """
     unclean = program.pid_file.exists()
+    leader = noted_pid(program.pid_file)
     orphan = remembered(program.pid_file)
     if orphan is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -184,5 +205,8 @@ def end_orphan(program: Program, grace_s: float) -> bool:
             for process in alive:
                 process.kill()
             psutil.wait_procs(alive, timeout=grace_s)
+    for process in left_in_group(leader, program.home) if leader is not None else ():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     program.pid_file.unlink(missing_ok=True)
     return unclean

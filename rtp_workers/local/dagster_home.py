@@ -13,9 +13,9 @@ CODE_LOCATION = "rtp_dagster"
 
 
 def write_dagster_home(home: Path, endpoints: Endpoints) -> Path:
-    """Writes ``dagster.yaml`` (mode 0600) and ``workspace.yaml`` below ``<home>/dagster`` and returns that folder.
+    """Writes ``dagster.yaml`` (mode 0600) below ``<home>/dagster`` and returns that folder.
 
-    YAML holds JSON, so they are written as JSON.
+    YAML holds JSON, so it is written as JSON.
 
     Args:
         home: RTP_HOME.
@@ -24,9 +24,15 @@ def write_dagster_home(home: Path, endpoints: Endpoints) -> Path:
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "dagster.yaml", instance_settings(folder, endpoints.dagster_postgres_dsn))
-    module = {"module_name": f"{CODE_LOCATION}.definitions", "location_name": CODE_LOCATION}
-    _write(folder / "workspace.yaml", {"load_from": [{"python_module": module}]})
     return folder
+
+
+def write_workspace(folder: Path, code_socket: Path) -> Path:
+    """Writes ``workspace.yaml``, which names the code server that listens on `code_socket`, and returns its path."""
+    server = {"socket": str(code_socket), "location_name": CODE_LOCATION}
+    path = folder / "workspace.yaml"
+    _write(path, {"load_from": [{"grpc_server": server}]})
+    return path
 
 
 def instance_settings(folder: Path, dsn: str | None) -> dict[str, Any]:

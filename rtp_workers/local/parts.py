@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
+import shutil
+import socket
 import sys
+import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +26,7 @@ from rtp_workers.settings import PlatformSettings
 WORKER_GRACE_S = 12.0
 DAGSTER_GRACE_S = 8.0
 HEALTH_TIMEOUT_S = 2.0
+SOCKET_PATH_BYTES = 103  # macOS has the shortest: 104 with the zero at the end
 
 
 class Part(Protocol):
@@ -86,6 +91,7 @@ class ProgramPart:
         port_setting: the setting that moves the port.
         host: the address that it listens on.
         live_path: answers 2xx on the port once it is up.
+        unix_socket: path that it listens on, in place of a port.
         grace_s: for a clean stop.
     """
 
@@ -97,6 +103,7 @@ class ProgramPart:
     port_setting: str = ""
     host: str = ports.LOOPBACK
     live_path: str = "/health/live"
+    unix_socket: Path | None = None
     grace_s: float = WORKER_GRACE_S
 
     def __post_init__(self) -> None:
@@ -141,7 +148,9 @@ class ProgramPart:
         return None if self.child is None else self.child.process.poll()
 
     def live(self) -> bool:
-        """Returns whether it answers; where it has no port, whether it runs."""
+        """Returns whether it answers; where it listens on nothing, whether it runs."""
+        if self.unix_socket is not None:
+            return _accepts(self.unix_socket)
         if self.url is None:
             return self.running()
         try:
@@ -185,30 +194,77 @@ def consumer(settings: PlatformSettings) -> ProgramPart:
     )
 
 
-def dagster(settings: PlatformSettings, dagster_home: Path) -> list[ProgramPart]:
-    """Returns Dagster's webserver and daemon; none where our definitions are not installed."""
+@dataclass(frozen=True)
+class DagsterParts:
+    """Dagster: a code server for both of the others, which are started once it listens.
+
+    Attributes:
+        folder: DAGSTER_HOME.
+        code_socket: where the code server listens.
+    """
+
+    folder: Path
+    code_socket: Path
+    code: ProgramPart
+    web: ProgramPart
+    daemon: ProgramPart
+
+    def __iter__(self) -> Iterator[ProgramPart]:
+        """Yields them in the order of their start."""
+        return iter((self.code, self.web, self.daemon))
+
+
+def dagster(settings: PlatformSettings) -> DagsterParts | None:
+    """Returns Dagster's programs; None where our definitions are not installed."""
     if importlib.util.find_spec("rtp_dagster.definitions") is None:
-        return []
+        return None
     if importlib.util.find_spec("dagster_webserver") is None:
         raise ConfigError("dagster-webserver is not installed; run `make setup`, or leave dagster out with --only")
-    env = {"DAGSTER_HOME": str(dagster_home)}
-    workspace = ("-w", str(dagster_home / "workspace.yaml"))
-    where = ("-h", settings.bind_host, "-p", str(settings.dagster_port))
-    web, daemon = (script("dagster-webserver"), *where, *workspace), (script("dagster-daemon"), "run", *workspace)
-    return [
+    home, folder = settings.home, settings.home / "dagster"
+    env = {"DAGSTER_HOME": str(folder)}
+    code_socket = socket_path(home)
+    serve = (sys.executable, "-m", "rtp_dagster.code_server", "--socket", str(code_socket))
+    workspace = ("-w", str(folder / "workspace.yaml"))
+    web = (script("dagster-webserver"), "-h", settings.bind_host, "-p", str(settings.dagster_port), *workspace)
+    daemon = (script("dagster-daemon"), "run", *workspace)
+    return DagsterParts(
+        folder,
+        code_socket,
+        ProgramPart("dagster-code", serve, home, env, unix_socket=code_socket, grace_s=DAGSTER_GRACE_S),
         ProgramPart(
             "dagster-webserver",
             web,
-            settings.home,
+            home,
             env,
             settings.dagster_port,
             "RTP_DAGSTER_PORT",
             settings.bind_host,
             "/server_info",
-            DAGSTER_GRACE_S,
+            grace_s=DAGSTER_GRACE_S,
         ),
-        ProgramPart("dagster-daemon", daemon, settings.home, env, grace_s=DAGSTER_GRACE_S),
-    ]
+        ProgramPart("dagster-daemon", daemon, home, env, grace_s=DAGSTER_GRACE_S),
+    )
+
+
+def socket_path(home: Path) -> Path:
+    """Returns where the code server listens: in the home, or in a folder of ours alone where that path is too long."""
+    path = home.absolute() / "run" / "dagster.sock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+        return path
+    folder = Path(tempfile.mkdtemp(prefix="rtp-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder / "dagster.sock"
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(HEALTH_TIMEOUT_S)
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def rtp(*arguments: str) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
 BIG_ROWS = 1_000_000
+HALF_ROWS = 250_000
 ARRIVALS = "csv_arrival_sensor"
 SENSORS = (ARRIVALS, "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor")
 CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low"}
@@ -55,6 +56,11 @@ class Platform:
         return int(
             query(self.stack, "select count(*) as rows from transactions where source = %s", f"csv:{file}")[0]["rows"]
         )
+
+    def acknowledged(self, file: str) -> int:
+        """Returns how many rows of a file Kafka has taken."""
+        found = query(self.stack, "select acknowledged from csv_loads where file_name = %s", file)
+        return int(found[0]["acknowledged"]) if found else 0
 
     def rows(self) -> int:
         """Returns how many rows there are."""
@@ -188,38 +194,42 @@ def test_a_cancelled_run_stops_the_load_and_the_next_one_goes_on_from_there(plat
     settle(platform.data / "big.csv")
     config = backfill_config("big.csv", ledger_timeout_s=600)
 
-    def acknowledged() -> int:
-        found = query(platform.stack, "select acknowledged from csv_loads where file_name = 'big.csv'")
-        return int(found[0]["acknowledged"]) if found else 0
-
     cancelled = platform.ui.launch("batch_backfill", config)
-    wait_until(lambda: acknowledged() >= 0.35 * BIG_ROWS, 300, "40% of the file")
+    wait_until(lambda: platform.acknowledged("big.csv") >= 0.35 * BIG_ROWS, 300, "40% of the file")
     platform.ui.terminate(cancelled)
     assert platform.ui.wait_for(cancelled) == "CANCELED"
-    stopped_at = acknowledged()
+    stopped_at = platform.acknowledged("big.csv")
     assert 0.35 * BIG_ROWS <= stopped_at < BIG_ROWS
 
     again = platform.ui.launch("batch_backfill", config)
     platform.ui.must_succeed(again, 600)
     assert platform.rows_of("big.csv") == BIG_ROWS
-    assert acknowledged() == BIG_ROWS
+    assert platform.acknowledged("big.csv") == BIG_ROWS
     assert platform.ui.plotted("csv_backfill", "rows_settled_before", 1) == [stopped_at]
     ledger = query(platform.stack, "select sum(duplicates) as duplicates from ingest_ledger")[0]
     assert ledger["duplicates"] < 0.2 * BIG_ROWS
 
 
-def dagster_processes(platform: Platform, word: str) -> list[psutil.Process]:
-    """Returns the webserver or the daemon of this platform."""
+def dagster_processes(platform: Platform) -> list[psutil.Process]:
+    """Returns code server, webserver and daemon of this platform."""
     children = psutil.Process(platform.up.pid).children()
     alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if any(word in part for part in child.cmdline())]
+    return [child for child in alive if any("dagster" in part for part in child.cmdline())]
 
 
-def test_dagster_killed_the_stream_goes_on_and_the_sensors_catch_up(platform: Platform) -> None:
+def test_dagster_killed_in_a_backfill_the_stream_goes_on_sensors_catch_up_the_file_is_loaded(
+    platform: Platform,
+) -> None:
+    (platform.data / "half.csv").write_text(canonical_text(range(2 * BIG_ROWS, 2 * BIG_ROWS + HALF_ROWS)))
+    interrupted = platform.ui.launch("batch_backfill", backfill_config("half.csv", ledger_timeout_s=600))
+    wait_until(lambda: platform.acknowledged("half.csv") > 0, 300, "the start of the load")
     before_s = time.time()
-    for word in ("dagster-webserver", "dagster-daemon"):
-        (process,) = dagster_processes(platform, word)
+    killed = dagster_processes(platform)
+    assert len(killed) == 3
+    for process in killed:
         process.kill()
+    acknowledged = platform.acknowledged("half.csv")
+    assert acknowledged < HALF_ROWS
     rows = platform.rows()
     wait_until(lambda: platform.rows() > rows + 50, 60, "rows written while Dagster is dead")
 
@@ -234,6 +244,15 @@ def test_dagster_killed_the_stream_goes_on_and_the_sensors_catch_up(platform: Pl
     wait_until(catches_up, 240, "a tick of each sensor after the kill")
     # A tick is listed from its start on, its figure only from its end.
     wait_until(lambda: (platform.ui.plotted("transactions", "dagster/row_count", 1) or [0])[0] > rows, 120, "the plot")
+
+    def retry() -> str | None:
+        parent = {"key": "dagster/parent_run_id", "value": interrupted}
+        return next((run["runId"] for run in platform.ui.runs("batch_backfill") if parent in run["tags"]), None)
+
+    assert platform.ui.wait_for(interrupted) == "FAILURE"
+    platform.ui.must_succeed(wait_until(retry, 240, "a retry of the backfill") or "", 600)
+    assert platform.rows_of("half.csv") == HALF_ROWS
+    assert platform.ui.plotted("csv_backfill", "rows_settled_before", 1)[0] >= acknowledged
     done = run_rtp("verify", "--json", env=platform.stack.env)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.local import passwords, ports
-from rtp_workers.local.children import remember, remembered
+from rtp_workers.local.children import Child, Program, end_orphan, remember, remembered
 from rtp_workers.local.embedded import home_locked
+from rtp_workers.local.parts import SOCKET_PATH_BYTES, socket_path
 from rtp_workers.local.supervisor import Watch
+from tests.waiting import wait_until
 
 
 @dataclass
@@ -112,3 +116,38 @@ def test_a_pid_that_another_process_has_now_is_not_taken_for_ours(tmp_path: Path
     assert remembered(note) is None
     note.write_text("")
     assert remembered(note) is None
+
+
+def test_what_a_killed_program_had_started_is_ended_before_it_starts_again(tmp_path: Path) -> None:
+    script = "sleep 300 & echo $! > started; exec sleep 300"
+    program = Program("part", ("/bin/sh", "-c", script), tmp_path / "part.log", tmp_path, cwd=tmp_path)
+    program = replace(program, env={**os.environ, "RTP_HOME": str(tmp_path)})
+    child = Child(program)
+    started = wait_until(lambda: (tmp_path / "started").exists() and (tmp_path / "started").read_text(), what="a pid")
+    left = psutil.Process(int(started))
+    child.process.kill()
+    child.process.wait()
+    assert left.is_running()
+    assert end_orphan(program, 1)
+    assert psutil.wait_procs([left], timeout=25)[0] == [left]
+
+
+def test_a_group_of_somebody_else_with_that_number_is_left_alone(tmp_path: Path) -> None:
+    program = Program("part", ("/bin/sleep", "300"), tmp_path / "part.log", tmp_path)
+    foreign = Child(replace(program, env={**os.environ, "RTP_HOME": "/somewhere/else"}))
+    try:
+        program.pid_file.write_text(f"{foreign.pid} 12345.0\n")
+        end_orphan(program, 1)
+        assert foreign.running()
+    finally:
+        foreign.kill()
+
+
+def test_a_socket_path_is_short_enough_wherever_the_home_is(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["folder"] * 20)
+    for home in (tmp_path, deep):
+        path = socket_path(home)
+        assert len(os.fsencode(path)) <= SOCKET_PATH_BYTES
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700

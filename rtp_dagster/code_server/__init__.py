@@ -1,0 +1,1 @@
+"""Dagster's code server with our definitions, which webserver and daemon share."""

@@ -1,0 +1,78 @@
+"""Runs whose process is gone, which Dagster itself cannot know: it would call them running for hours.
+
+Once told, a failed run is retried (``run_retries`` of the instance), and a backfill goes on where it stood. The daemon
+makes the retry through the code server and gives up when that does not answer: so it is told once the server does, and
+again until the retry is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import grpc
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+from sqlalchemy.exc import OperationalError
+
+GONE = "the platform was stopped or killed under this run: its process is gone"
+LOOK_BACK = 50  # failed runs at most
+GIVE_UP_S = 600
+LOOK_S = 3
+
+
+def find_lost() -> set[str]:
+    """Returns the ids of runs to look after. Ask before serving: nothing of this server's own runs then."""
+    with DagsterInstance.get() as instance:
+        open_runs = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]))
+        failed = RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "false"})
+        # Interrupted by a stop: the daemon tried the retry while nobody answered, once, and gave up.
+        given_up = [
+            run
+            for run in instance.get_runs(failed, limit=LOOK_BACK)
+            if AUTO_RETRY_RUN_ID_TAG not in run.tags and auto_reexecution_should_retry_run(instance, run, None)
+        ]
+    return {run.run_id for run in (*open_runs, *given_up)}
+
+
+def look_after(run_ids: set[str], target: str) -> None:
+    """Tells the instance of lost runs until each is settled, for `GIVE_UP_S` at most.
+
+    Args:
+        run_ids: of `find_lost`.
+        target: the code server's gRPC address; it may not answer yet.
+    """
+    log = logging.getLogger("dagster.code_server")
+    log.info("Looking after %d runs that have lost their process", len(run_ids))
+    deadline = time.monotonic() + GIVE_UP_S
+    with grpc.insecure_channel(target) as channel:
+        grpc.channel_ready_future(channel).result(GIVE_UP_S)
+    with DagsterInstance.get() as instance:
+        while run_ids and time.monotonic() < deadline:
+            try:
+                run_ids = {run_id for run_id in run_ids if not settled(instance, instance.get_run_by_id(run_id))}
+            except OperationalError as error:
+                log.warning("The instance's database is away: %s", error.orig)
+            time.sleep(LOOK_S)
+    if run_ids:
+        log.warning("Not retried within %d s: %s", GIVE_UP_S, ", ".join(sorted(run_ids)))
+
+
+def settled(instance: DagsterInstance, run: DagsterRun | None) -> bool:
+    """Reports the run where that is still to do, and returns whether nothing is left to do for it."""
+    if run is None:
+        return True
+    if run.status == DagsterRunStatus.STARTED:
+        instance.report_run_failed(run, GONE)
+        return False
+    if run.status == DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, GONE)
+        return True
+    if run.status != DagsterRunStatus.FAILURE or AUTO_RETRY_RUN_ID_TAG in run.tags:
+        return True
+    if run.tags.get(WILL_RETRY_TAG) == "false":  # the daemon has tried, and failed
+        if not auto_reexecution_should_retry_run(instance, run, None):
+            return True
+        instance.report_run_failed(run, GONE)
+    return False
