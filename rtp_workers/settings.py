@@ -116,7 +116,10 @@ class LoaderSettings(PlatformSettings):
     """``rtp load`` and the backfill: chunk size and queue bounds."""
 
     loader_block_bytes: int = Field(1 << 18, ge=1 << 10, le=1 << 26, description="bytes of a file sent at a time")
-    loader_queue_bytes: int = Field(64_000_000, ge=1_000_000, description="librdkafka's send queue at most")
+    loader_queue_bytes: int = Field(32_000_000, ge=1_000_000, description="librdkafka's send queue at most")
+    loader_process_bytes: int = Field(
+        16_000_000, ge=0, description="files from this size on are read by a second process"
+    )
 
 
 class DagsterSettings(LoaderSettings):

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtp_workers.batch.blocks import Block, BlockReader
-from rtp_workers.batch.mapped_rows import MappedRows
 from rtp_workers.batch.row_encoder import Encoded, RowEncoder
 from rtp_workers.batch.rows import RefusedRow, RowParser, refused_row, unquoted_lines
 from rtp_workers.mapping.plan import Dialect, FilePlan
 from rtp_workers.postgres.csv_loads import Progress
 from rtp_workers.record.transaction import FIELD_NAMES
+
+if TYPE_CHECKING:
+    from rtp_workers.batch.mapped_rows import MappedRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class ChunkReader:
         self._parser = RowParser(
             dialect.delimiter, dialect.quotechar, dialect.row_width, tells_quoted_empty=plan.canonical
         )
-        self._mapped = None if plan.canonical else MappedRows(plan, counts_folder)
+        self._mapped = None if plan.canonical else _mapped_rows(plan, counts_folder)
         self._encoder = RowEncoder(
             dialect.columns if plan.canonical else FIELD_NAMES, dialect.delimiter, dialect.quotechar
         )
@@ -128,6 +131,13 @@ class ChunkReader:
         while first_line < wanted and lines.readline():
             first_line += 1
         return lines.read(), first_line
+
+
+def _mapped_rows(plan: FilePlan, counts_folder: Path | None) -> MappedRows:
+    # Not at the top of the file: a file with our own names needs nothing of the mapping.
+    from rtp_workers.batch.mapped_rows import MappedRows
+
+    return MappedRows(plan, counts_folder)
 
 
 def first_lines(sample: bytes, dialect: Dialect) -> bytes:

@@ -7,18 +7,18 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtp_workers import logs
-from rtp_workers.batch.blocks import BlockReader
-from rtp_workers.batch.chunks import Chunk, ChunkReader, first_lines
+from rtp_workers.batch.chunks import Chunk, first_lines
 from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, refuse_unloadable
 from rtp_workers.batch.progress import REFUSED_BYTES, ProgressStore, Start, at, find_start, with_tail
+from rtp_workers.batch.reading import Reading
 from rtp_workers.batch.refused_file import RefusedFile
 from rtp_workers.batch.same_topic import SameTopic
-from rtp_workers.batch.source_file import STDIN, Replayed, SourceFile, open_source
+from rtp_workers.batch.source_file import STDIN, SourceFile, open_source
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError, TransientError
 from rtp_workers.failpoints import Failpoint
@@ -30,7 +30,6 @@ from rtp_workers.settings import LoaderSettings
 
 CLIENT_ID = "rtp-load"
 LINGER_MS = 100  # nobody waits for a single row: full batches cost the broker half the CPU of small ones
-COUNTS_FOLDER = "counts"
 SAVE_EVERY_S = 1.0
 SHOW_EVERY_S = 0.2
 POLL_S = 0.1
@@ -143,6 +142,7 @@ def load_file(
         raise ConfigError(f"topic {settings.topic} does not exist; run `rtp topics`")
     with ExitStack() as stack:
         source = stack.enter_context(open_source(path, wait_s=options.wait_s, cancelled=options.cancelled))
+        reading = stack.enter_context(closing(Reading(source, settings)))
         planned = plan_file(path, source, settings, options.overrides)
         plan, head = planned.plan, _head(planned)
         mapping = "" if plan.canonical else section_text(plan, source.name, plan.section)
@@ -159,9 +159,7 @@ def load_file(
             store.save(start.progress)
         producer = stack.enter_context(_producer(endpoints, settings))
         load = _Load(source, store, start, producer, SameTopic(endpoints, topic), settings, options)
-        reader = BlockReader(Replayed(planned.sample, source), plan.dialect.encoding, settings.loader_block_bytes)
-        chunks = ChunkReader(reader, plan, start.progress, settings.home / COUNTS_FOLDER)
-        stack.callback(chunks.close)
+        chunks = stack.enter_context(closing(reading.chunks(planned, start.progress)))
         return dataclasses.replace(load.run(chunks), mapping=mapping)
 
 
@@ -191,10 +189,10 @@ class _Load:
         self._saved_at = 0.0
         self._failpoint = Failpoint.parse(settings.failpoint)
 
-    def run(self, chunks: ChunkReader) -> LoadReport:
+    def run(self, chunks: Iterator[Chunk]) -> LoadReport:
         log.info("load_started", file=self._source.name, rows_settled=self._settled.rows_read)
         try:
-            for chunk in chunks.chunks():
+            for chunk in chunks:
                 self._source.refuse_changed()
                 self._send(chunk)
                 self._step()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtp_workers.batch.row_encoder import Encoded, RowEncoder
 from rtp_workers.batch.rows import Rows, refused_row
 from rtp_workers.mapping.convert import Converter
-from rtp_workers.mapping.ids import OccurrenceCounter
 from rtp_workers.mapping.plan import FilePlan
+
+if TYPE_CHECKING:
+    from rtp_workers.mapping.ids import OccurrenceCounter
 
 
 class MappedRows:
@@ -20,7 +23,7 @@ class MappedRows:
     """
 
     def __init__(self, plan: FilePlan, folder: Path | None) -> None:
-        self._counter = OccurrenceCounter(folder) if folder is not None else OccurrenceCounter.in_memory()
+        self._counter = _counter(folder) if plan.derives_ids and folder is not None else None
         self._converter = Converter(plan, self._counter)
         self._encoder = RowEncoder(self._converter.columns, trusted_attributes=True)
 
@@ -49,4 +52,12 @@ class MappedRows:
 
     def close(self) -> None:
         """Removes what was spilled."""
-        self._counter.close()
+        if self._counter is not None:
+            self._counter.close()
+
+
+def _counter(folder: Path) -> OccurrenceCounter:
+    # Not at the top of the file, as in `mapping.convert`.
+    from rtp_workers.mapping.ids import OccurrenceCounter
+
+    return OccurrenceCounter(folder)

@@ -7,6 +7,8 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress, repeat
+from operator import contains
 
 from rtp_workers.batch.quoted_record import (
     MAX_FIELD_CHARACTERS,
@@ -46,7 +48,7 @@ class Rows:
     Attributes:
         cells: one list a row, all of the file's width.
         lines: physical line of each row.
-        raws: the row as it stands in the file, without its last line end.
+        raws: the row as it stands in the file, its last line end perhaps included.
         uncommon: indexes of rows that have a newline or a quoted empty text in a cell.
         refused: rows that are no rows.
         rest: end of the text: a row that goes on in the next block.
@@ -63,8 +65,9 @@ class Rows:
 
 
 def refused_row(line: int, reason: str, detail: str, raw: str) -> RefusedRow:
-    """Returns the refusal with `raw` cut to what is kept, and made printable."""
-    return RefusedRow(line, reason, detail, raw[:SHOWN_CHARACTERS].encode("utf-8", "replace").decode())
+    """Returns the refusal with `raw` cut to what is kept, without its last line end, and made printable."""
+    shown = raw.rstrip("\r\n")[:SHOWN_CHARACTERS]
+    return RefusedRow(line, reason, detail, shown.encode("utf-8", "replace").decode())
 
 
 def physical_lines(text: str) -> list[str]:
@@ -105,7 +108,7 @@ class RowParser:
         self._tells_quoted_empty = tells_quoted_empty
         self._reader = RecordReader(delimiter, quotechar)
         quote, end = re.escape(quotechar), re.escape(delimiter)
-        self._quoted_empty = re.compile(f"(?:^|{end}){quote}{quote}(?:{end}|$)")
+        self._quoted_empty = re.compile(f"(?:^|{end}){quote}{quote}(?:{end}|\\r?$)")
 
     def parse(self, text: str, first_line: int, *, at_end: bool) -> Rows:
         """Parses whole lines.
@@ -152,16 +155,15 @@ class RowParser:
         # As many rows as lines: no row goes over two. No row is blank, since it would have no cell.
         if len(cells) != len(lines) or {*map(len, cells)} != {self.width}:
             return False
-        raws = [line.rstrip("\r\n") for line in lines]
-        if max(map(len, raws)) > MAX_FIELD_CHARACTERS:
+        if max(map(len, lines)) > MAX_FIELD_CHARACTERS:
             return False
         if self._tells_quoted_empty:
-            for index, row in enumerate(cells):
-                if "" in row and self.quotechar in raws[index] and self._quoted_empty.search(raws[index]):
-                    return False
+            with_empty = map(contains, cells, repeat(""))
+            if any(map(self._quoted_empty.search, compress(lines, with_empty))):
+                return False
         rows.cells += cells
         rows.lines += range(first_line, first_line + len(lines))
-        rows.raws += raws
+        rows.raws += lines
         return True
 
     def _add_one(self, rows: Rows, lines: Sequence[str], index: int, first_line: int, *, at_end: bool) -> int:

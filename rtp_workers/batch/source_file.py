@@ -112,8 +112,12 @@ class SourceFile:
         return self.state.size_bytes if self.state is not None else None
 
     def position_bytes(self) -> int:
-        """Returns how far the file itself (compressed, where it is) has been read; 0 for stdin."""
-        return self._raw.tell() if self.state is not None else 0
+        """Returns how far the file itself (compressed, where it is) has been read, by whomever; 0 for stdin."""
+        return os.lseek(self.fileno(), 0, os.SEEK_CUR) if self.state is not None else 0
+
+    def fileno(self) -> int:
+        """Returns the file's descriptor."""
+        return self._raw.fileno()
 
     def refuse_changed(self) -> None:
         """Raises TransientError where the file was written to, cut or replaced in place since it was opened."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from rtp_workers.mapping import texts
 from rtp_workers.mapping.how_much import HowMuch
-from rtp_workers.mapping.ids import DerivedIds, OccurrenceCounter
 from rtp_workers.mapping.instants import Instants, NoInstantError
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.words import is_balance_line, looks_like_balance_line, may_hold_balance_line
 from rtp_workers.record.transaction import FIELD_NAMES, MAX_ATTRIBUTES_BYTES
+
+if TYPE_CHECKING:
+    from rtp_workers.mapping.ids import DerivedIds, OccurrenceCounter
 
 Cells = Sequence[Sequence[str]]
 _ENCODER = msgspec.json.Encoder()
@@ -74,7 +76,7 @@ class Converter:
         named = {name for use in plan.uses.values() for name in use.columns}
         spoken = {name for role in ("merchant", "category") if role in plan.uses for name in plan.uses[role].columns}
         self._texts_at = [at for name, at in self._where.items() if name not in named or name in spoken]
-        self._ids = DerivedIds(plan.source, counter or OccurrenceCounter.in_memory()) if plan.derives_ids else None
+        self._ids = _derived_ids(plan.source, counter) if plan.derives_ids else None
         self._id_columns = [] if self._ids else [self._where[name] for name in plan.uses["transaction_id"].columns]
 
     def count(self, rows: Cells) -> None:
@@ -242,3 +244,10 @@ def _is_plain(text: str) -> bool:
     if '"' in text or "\\" in text or "\n " in text or " \n" in text or text[:1] == " " or text[-1:] == " ":
         return False
     return text.replace("\n", "").isprintable()
+
+
+def _derived_ids(source: str, counter: OccurrenceCounter | None) -> DerivedIds:
+    # Not at the top of the file: numpy comes with it, a quarter of a second and 25 MB that files with ids don't need.
+    from rtp_workers.mapping.ids import DerivedIds, OccurrenceCounter
+
+    return DerivedIds(source, counter or OccurrenceCounter.in_memory())

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIGEST_BYTES = 16
-MEMORY_ROWS = 150_000
+MEMORY_ROWS = 100_000
 MERGE_RUNS = 8
 MERGE_SLICES = 64
 SEPARATOR = "\x1f"

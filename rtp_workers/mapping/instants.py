@@ -101,7 +101,10 @@ class Instants:
         day, clock = self._days.get(head), self._clocks.get(tail)
         if day is not None and clock is not None:
             return f"{day}T{clock}Z"
-        answer = self._whole((cell,))
+        known = self._seen.get((cell,))
+        if known is not None:
+            return known
+        answer = self._answer((cell,))
         if isinstance(answer, str) and answer.endswith("Z"):
             alone = dates.parse(head, self._order)
             if (
@@ -112,6 +115,8 @@ class Instants:
                 self._limit_memory()
                 self._days[head] = alone.day
                 self._clocks[tail] = answer[11:-1]
+                return answer
+        self._seen[(cell,)] = answer
         return answer
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from rtp_workers.batch import reading_process
 from tests.conftest import Stack, StartRtp
 from tests.csv_files import canonical_text, settle, write_settled
 from tests.programs import run_rtp
@@ -19,6 +21,7 @@ from tests.waiting import wait_until
 
 ROWS = 120_000
 LOADER_CAP_BYTES = 250_000_000
+BY_TWO_PROCESSES = {"RTP_LOADER_PROCESS_BYTES": "0"}
 
 
 def load(stack: Stack, *arguments: str, stdin: str | None = None, **env: str) -> dict[str, Any]:
@@ -51,16 +54,46 @@ def test_a_load_killed_and_run_again_leaves_exactly_the_files_rows(
     stack: Stack, start_rtp: StartRtp, tmp_path: Path, place: str
 ) -> None:
     path = write_settled(tmp_path / "big.csv", canonical_text(range(ROWS)) + "one,bad,row\n")
-    killed = start_rtp("load", str(path), env={**stack.env, "RTP_FAILPOINT": place})
+    killed = start_rtp("load", str(path), env={**stack.env, **BY_TWO_PROCESSES, "RTP_FAILPOINT": place})
     wait_until(lambda: not killed.running(), timeout_s=120, what=f"the load to die at {place}")
     assert killed.process.returncode == -signal.SIGKILL, killed.output()
-    report = load(stack, str(path))
+    wait_until(lambda: not reading_processes(stack), what="the end of the process that reads for it")
+    report = load(stack, str(path), **BY_TWO_PROCESSES)
     assert (report["rows_read"], report["acknowledged"], report["refused"]) == (ROWS + 1, ROWS, 1)
     listed = Path(report["refused_file"]).read_text().splitlines()
     assert [line.split(",")[0] for line in listed] == ["line", str(ROWS + 2)]
     found = consume_all(stack, start_rtp)
     assert (found["rows"], found["ids"], found["dead_letters"]) == (ROWS, ROWS, 0)
     assert found["sum"] * 100 == expected_sum(ROWS)
+
+
+def reading_processes(stack: Stack) -> list[psutil.Process]:
+    """Returns the processes that read a file for a loader of this stack."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("RTP_HOME") == str(stack.home) and reading_process.__name__ in process.cmdline():
+                found.append(process)
+    return found
+
+
+def test_a_load_whose_reading_process_is_killed_says_so_and_the_next_one_goes_on(
+    stack: Stack, start_rtp: StartRtp, tmp_path: Path
+) -> None:
+    path = write_settled(tmp_path / "big.csv", canonical_text(range(ROWS)))
+    env = {**stack.env, **BY_TWO_PROCESSES}
+    loader = start_rtp("load", str(path), env={**env, "RTP_FAILPOINT": "load_saved=stop"})
+    wait_until(loader.stopped, timeout_s=60, what="the loader to stop in the middle")
+    (reading,) = reading_processes(stack)
+    reading.kill()
+    loader.signal(signal.SIGCONT)
+    wait_until(lambda: not loader.running(), timeout_s=120, what="the end of the loader")
+    assert loader.process.returncode == 1
+    assert "big.csv: the process that reads it ended with code -9" in loader.output()
+    report = load(stack, str(path), **BY_TWO_PROCESSES)
+    assert 0 < report["resumed_rows"] < ROWS
+    found = consume_all(stack, start_rtp)
+    assert (found["rows"], found["ids"], found["dead_letters"]) == (ROWS, ROWS, 0)
 
 
 def test_a_finished_file_is_not_sent_again(stack: Stack, tmp_path: Path) -> None:
@@ -114,11 +147,12 @@ def test_memory_does_not_grow_with_the_file(stack: Stack, start_rtp: StartRtp, t
 
 
 def _peak_bytes(start_rtp: StartRtp, stack: Stack, path: Path) -> int:
-    program = start_rtp("load", str(path), env=stack.env)
+    program = start_rtp("load", str(path), env={**stack.env, **BY_TWO_PROCESSES})
     process, peak = psutil.Process(program.pid), 0
     while program.running():
         try:
-            peak = max(peak, process.memory_info().rss)
+            family = [process, *process.children(recursive=True)]
+            peak = max(peak, sum(member.memory_info().rss for member in family))
             process.wait(0.05)
         except psutil.TimeoutExpired:
             continue

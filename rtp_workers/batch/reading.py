@@ -1,0 +1,117 @@
+"""A file -> its chunks; a large one is read and encoded by a second process, while this one sends.
+
+Either is about half of the work, and a Python process works on one core.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import closing, suppress
+from typing import BinaryIO
+
+import msgspec
+
+from rtp_workers.batch import reading_process
+from rtp_workers.batch.blocks import BlockReader
+from rtp_workers.batch.chunks import Chunk, ChunkReader
+from rtp_workers.batch.planning import PlannedFile
+from rtp_workers.batch.reading_process import CHUNK, END, FRAME, Task
+from rtp_workers.batch.source_file import Replayed, SourceFile
+from rtp_workers.errors import TransientError
+from rtp_workers.postgres.csv_loads import Progress
+from rtp_workers.settings import LoaderSettings
+
+COUNTS_FOLDER = "counts"
+PIPE_BYTES = 1 << 20  # a chunk is half of it: one is written while another is read
+END_GRACE_S = 5.0
+
+
+class Reading:
+    """Reads one open file. A large regular one gets its process at once, which starts while the plan is made."""
+
+    def __init__(self, source: SourceFile, settings: LoaderSettings) -> None:
+        self._source = source
+        self._settings = settings
+        self._counts_folder = settings.home / COUNTS_FOLDER
+        large = source.size_bytes is not None and source.size_bytes >= settings.loader_process_bytes
+        self._process = _start(source.fileno()) if large and (os.cpu_count() or 1) > 1 else None
+
+    def chunks(self, planned: PlannedFile, start: Progress) -> Generator[Chunk]:
+        """Yields the chunks up to the content's end.
+
+        Args:
+            planned: of this source, which has been read up to the end of the sample.
+            start: progress to go on from.
+
+        Raises:
+            FatalError: the compressed data is damaged or cut off.
+            TransientError: the second process has ended too early.
+        """
+        plan, block_bytes = planned.plan, self._settings.loader_block_bytes
+        if self._process is not None:
+            task = Task(self._source.fileno(), self._source.name, plan, start, self._counts_folder, block_bytes)
+            yield from self._from_process(self._process, task)
+            return
+        reader = BlockReader(Replayed(planned.sample, self._source), plan.dialect.encoding, block_bytes)
+        with closing(ChunkReader(reader, plan, start, self._counts_folder)) as chunks:
+            yield from chunks.chunks()
+
+    def close(self) -> None:
+        """Ends the process, which cleans up behind itself where it is given the time."""
+        if self._process is None:
+            return
+        told, frames = _pipes(self._process)
+        with suppress(BrokenPipeError):
+            told.close()
+        frames.close()
+        try:
+            self._process.wait(END_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _from_process(self, process: subprocess.Popen[bytes], task: Task) -> Generator[Chunk]:
+        told, frames = _pipes(process)
+        with suppress(BrokenPipeError):  # it has ended; that shows below
+            pickle.dump(task, told)
+            told.close()
+        decoder = msgspec.msgpack.Decoder(Chunk)
+        while True:
+            head = frames.read(FRAME.size)
+            kind, size_bytes = FRAME.unpack(head) if len(head) == FRAME.size else (b"", 0)
+            body = frames.read(size_bytes)
+            if not kind or len(body) != size_bytes:
+                raise _ended_early(task.name, process.wait())
+            if kind == END:
+                return
+            if kind != CHUNK:
+                raise pickle.loads(body)
+            yield decoder.decode(body)
+
+
+def _start(descriptor: int) -> subprocess.Popen[bytes]:
+    # -P: what lies in the current folder is nobody's module.
+    command = [sys.executable, "-P", "-m", reading_process.__name__]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(descriptor,))
+    with suppress(OSError, AttributeError):  # only Linux has it; a user may have used up what pipes may hold
+        fcntl.fcntl(_pipes(process)[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return process
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[BinaryIO, BinaryIO]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout  # type: ignore[return-value]
+
+
+def _ended_early(name: str, code: int) -> TransientError:
+    cause = ", killed perhaps for want of memory" if code == -signal.SIGKILL else ""
+    return TransientError(
+        f"{name}: the process that reads it ended with code {code}{cause}; run the load again: it goes on from there"
+    )

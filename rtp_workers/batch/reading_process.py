@@ -1,0 +1,88 @@
+"""The process that reads and encodes a large file for `reading`: ``python -m rtp_workers.batch.reading_process``.
+
+It is told once, on stdin, what to read, and writes frames to its stdout, which hold it back when nobody reads them. It
+imports no more than it needs: its start is part of every large load.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import signal
+import struct
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from rtp_workers.batch.blocks import BlockReader
+from rtp_workers.batch.chunks import ChunkReader
+from rtp_workers.batch.source_file import READ_BYTES, SourceFile
+from rtp_workers.errors import RtpError
+from rtp_workers.mapping.plan import FilePlan
+from rtp_workers.postgres.csv_loads import Progress
+
+# A frame is its kind, the size of its body, and the body: a chunk in MessagePack, an error pickled, or nothing.
+FRAME = struct.Struct(">cI")
+CHUNK, ERROR, END = b"C", b"E", b"."
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to read.
+
+    Attributes:
+        descriptor: of the open file; inherited.
+        name: the file's, for messages.
+        plan: decided.
+        start: where to go on.
+        counts_folder: where counts of identical rows may be spilled.
+        block_bytes: of a chunk.
+    """
+
+    descriptor: int
+    name: str
+    plan: FilePlan
+    start: Progress
+    counts_folder: Path
+    block_bytes: int
+
+
+def serve(task: Task, out: BinaryIO) -> None:
+    """Writes the chunks of a file, or the error that reading it has raised."""
+    os.lseek(task.descriptor, 0, os.SEEK_SET)
+    source = SourceFile(task.name, io.BufferedReader(io.FileIO(task.descriptor), READ_BYTES), None)
+    encoder = msgspec.msgpack.Encoder()
+    try:
+        reader = BlockReader(source, task.plan.dialect.encoding, task.block_bytes)
+        chunks = ChunkReader(reader, task.plan, task.start, task.counts_folder)
+        try:
+            for chunk in chunks.chunks():
+                _write(out, CHUNK, encoder.encode(chunk))
+        finally:
+            chunks.close()
+        _write(out, END, b"")
+    except RtpError as error:
+        _write(out, ERROR, pickle.dumps(error))
+
+
+def _write(out: BinaryIO, kind: bytes, body: bytes) -> None:
+    out.write(FRAME.pack(kind, len(body)))
+    out.write(body)
+    out.flush()
+
+
+def main() -> None:
+    """Reads the task and serves it; what is printed by accident goes to stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the loader too, which then closes the pipe
+    with suppress(EOFError, BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)
+        serve(pickle.load(sys.stdin.buffer), out)
+
+
+if __name__ == "__main__":
+    main()
