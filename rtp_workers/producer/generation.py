@@ -39,6 +39,7 @@ class GenerationLoop:
         self.generated = Counts()
         self.error: RtpError | None = None
         self.stopping = threading.Event()
+        self._ended = threading.Event()
         self._generator = generator
         self._link = link
         self._controls = controls
@@ -54,8 +55,8 @@ class GenerationLoop:
 
     @property
     def alive(self) -> bool:
-        """True while the thread runs."""
-        return self._thread.is_alive()
+        """True until the thread has ended; from before its start on, since the API may be asked earlier."""
+        return not self._ended.is_set()
 
     def start(self) -> None:
         """Starts the thread."""
@@ -67,6 +68,12 @@ class GenerationLoop:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._generate()
+        finally:
+            self._ended.set()
+
+    def _generate(self) -> None:
         while not self.stopping.is_set() and not self.finished:
             try:
                 self._step()

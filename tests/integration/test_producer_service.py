@@ -16,7 +16,12 @@ import httpx
 import pytest
 
 from rtp_workers.errors import RecordError
+from rtp_workers.generator.chaos import Chaos
+from rtp_workers.generator.stream import Generator, World
 from rtp_workers.kafka.topics import log_offsets
+from rtp_workers.producer.controls import Controls
+from rtp_workers.producer.generation import GenerationLoop
+from rtp_workers.producer.kafka_link import KafkaLink
 from rtp_workers.record import codec
 from tests.conftest import Stack, StartRtp
 from tests.programs import RunningProgram, run_rtp
@@ -183,6 +188,18 @@ def test_metrics_are_those_of_the_status(service: RunningProgram, api: httpx.Cli
     assert f'rtp_producer_records_acknowledged_total{{source="live"}} {float(status["acknowledged"])}' in metrics
     assert "rtp_producer_kafka_up 1.0" in metrics
     assert "process_cpu_seconds_total" in metrics
+
+
+def test_generation_has_not_ended_before_it_began(stack: Stack) -> None:
+    """The API may be asked in between: live, and ready to take a transaction."""
+    link = KafkaLink(stack.endpoints, stack.topic, 16_000_000)
+    loop = GenerationLoop(Generator(World(1)), link, Controls(True, 1_000.0, Chaos()), 10)
+    assert loop.alive
+    loop.start()
+    wait_until(lambda: not loop.alive, what="the end of generation")
+    assert loop.finished
+    assert loop.join(30)
+    link.close()
 
 
 def test_a_missing_topic_is_said_and_waited_for(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> None:
