@@ -17,12 +17,8 @@ RTP = (sys.executable, "-m", "rtp_workers.cli.main")
 
 
 def clean_env(**settings: str) -> dict[str, str]:
-    """Returns our environment without any ``RTP_*`` name of the developer's, and with `settings` added.
-
-    Kafka started in it compiles less eagerly, as the tests' own servers do: a few seconds of CPU less for each start.
-    """
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("RTP_")}
-    return {**ours, "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1", **settings}
+    """Returns our environment without any ``RTP_*`` name of the developer's, and with `settings` added."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("RTP_")}, **settings}
 
 
 def run_rtp(
