@@ -59,9 +59,10 @@ def command(live_for: float, rate: int) -> int:
     )
     console.print(f"starting Kafka and PostgreSQL in {settings.home}{download}", soft_wrap=True)
     started = time.monotonic()
-    with interruptible(), servers_running(settings, servers_for(settings, ("kafka", "postgres"))) as endpoints:
+    servers = servers_for(settings, ("kafka", "postgres"))
+    with interruptible() as asked, servers_running(settings, servers) as endpoints:
         console.print(f"  up after {time.monotonic() - started:.1f} s")
-        outcome = run_demo(Demo(settings, endpoints, console), files, live_for, rate)
+        outcome = run_demo(Demo(settings, endpoints, console, asked), files, live_for, rate)
     show(console, settings, outcome)
     return 0 if outcome.ok else 1
 
@@ -88,33 +89,50 @@ def csv_files(folder: Path) -> list[Path]:
 class Demo:
     """What every phase works with: the running platform, a connection that looks on, and the terminal."""
 
-    def __init__(self, settings: PlatformSettings, endpoints: Endpoints, console: Console) -> None:
+    def __init__(
+        self, settings: PlatformSettings, endpoints: Endpoints, console: Console, asked: Callable[[], bool]
+    ) -> None:
+        """Connects.
+
+        Args:
+            settings: the demo's own ports among them.
+            endpoints: of the running servers.
+            console: what a person looks at.
+            asked: tells whether somebody wants it to stop.
+        """
         self.settings = settings
         self.endpoints = endpoints
         self.console = console
+        self.asked = asked
         self.consumer = ProgramPart("consumer", rtp("consume", "--no-api"), settings.home)
         self.reader: Connection = connect(endpoints.need("postgres_read_dsn"), "rtp-demo", autocommit=True)
 
     @contextmanager
     def bar(self, total: float, text: Callable[[], tuple[float, str]]) -> Iterator[Look]:
-        """Shows progress while something runs, where a person looks on; yields what moves it.
+        """Shows progress while something runs, where a person looks on; yields what moves it, and ends it when asked.
 
         Args:
             total: where the bar is full.
             text: returns how far it is, and a few words.
         """
         if not self.console.is_terminal:
-            yield lambda: None
+            yield self.stop_where_asked
             return
         columns = (TextColumn(" "), BarColumn(30), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task("", total=total)
 
             def look() -> None:
+                self.stop_where_asked()
                 done, words = text()
                 progress.update(task, completed=done, description=words)
 
             yield look
+
+    def stop_where_asked(self) -> None:
+        """Raises KeyboardInterrupt where somebody wants an end, and the first one was lost."""
+        if self.asked():
+            raise KeyboardInterrupt
 
 
 def run_demo(demo: Demo, files: list[Path], live_for_s: float, rate_per_s: int) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -64,13 +64,15 @@ def command(run_for: float | None, only: frozenset[str], with_pgadmin: bool) -> 
     forget_ours(os.environ)
     settings = load(PlatformSettings)
     logs.configure("stderr", settings.log_level)
-    with interruptible():
-        run_platform(settings, only | {PGADMIN} if with_pgadmin else only, run_for)
+    with interruptible() as asked:
+        run_platform(settings, only | {PGADMIN} if with_pgadmin else only, run_for, asked)
     return 0
 
 
-def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: float | None) -> None:
-    """Boots the parts, shows where they are, and keeps them running until KeyboardInterrupt or `run_for_s`."""
+def run_platform(
+    settings: PlatformSettings, only: frozenset[str], run_for_s: float | None, asked: Callable[[], bool]
+) -> None:
+    """Boots the parts, shows where they are, and keeps them running until `asked` to stop, or for `run_for_s`."""
     console = Console()
     servers = servers_for(settings, only)
     workers = [make(settings) for name, make in (("producer", producer), ("consumer", consumer)) if name in only]
@@ -100,7 +102,7 @@ def run_platform(settings: PlatformSettings, only: frozenset[str], run_for_s: fl
             console.print(overview(settings, endpoints))
             ends_at = None if run_for_s is None else time.monotonic() + run_for_s
             watched: list[Part] = [*server_parts(servers), *parts]
-            keep_running(watched, lambda: ends_at is not None and time.monotonic() >= ends_at)
+            keep_running(watched, lambda: asked() or (ends_at is not None and time.monotonic() >= ends_at))
         except KeyboardInterrupt:
             pass
         finally:
@@ -163,17 +165,24 @@ def overview(settings: PlatformSettings, endpoints: Endpoints) -> Table:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Makes SIGTERM and SIGHUP what Ctrl-C is. A second one ends us at once; the servers then stop by themselves."""
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Makes SIGTERM and SIGHUP what Ctrl-C is. A second one ends us at once; the servers then stop by themselves.
+
+    Yields a function that tells whether one has come. Loops ask it too: Python drops what is raised while it calls back
+    from its own housekeeping, and the signal may come just then.
+    """
+    asked = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, signal.SIG_DFL)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield
+        yield lambda: asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -104,9 +104,14 @@ def test_a_counted_run_says_finished(stack: Stack) -> None:
 def test_the_average_rate_is_the_target(rate_per_s: float, service: RunningProgram, api: httpx.Client) -> None:
     assert api.put("/rate", json={"records_per_s": rate_per_s}).status_code == 200
     before, started_s = api.get("/status").json()["generated"]["records"], time.monotonic()
-    wait_until(lambda: time.monotonic() - started_s > 6, what="six seconds of producing")
-    made = api.get("/status").json()["generated"]["records"] - before
-    assert made / (time.monotonic() - started_s) == pytest.approx(rate_per_s, rel=0.05)
+
+    def average_is_the_target() -> bool:
+        made = api.get("/status").json()["generated"]["records"] - before
+        over_s = time.monotonic() - started_s
+        return over_s > 6 and made / over_s == pytest.approx(rate_per_s, rel=0.05)
+
+    # On a busy machine the new rate may begin late; the longer the time, the less that is of the average.
+    wait_until(average_is_the_target, 60, f"an average of {rate_per_s:g}/s over six seconds or more")
 
 
 def test_rate_stop_start_and_burst_work_live(service: RunningProgram, api: httpx.Client, stack: Stack) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import click
 import pytest
 
 from rtp_workers.cli import main
+from rtp_workers.cli.up import interruptible
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.local.own_exports import exports
@@ -69,3 +73,18 @@ def test_exported_names_are_settings_too() -> None:
     names = exports(load(PlatformSettings), everything)
     assert len(names) == 14
     assert {name for name in names if name.startswith("RTP_")} <= known_names()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_is_still_told() -> None:
+    """What is raised in a weak reference's callback goes nowhere, and the signal may come just then."""
+
+    class Thing:
+        pass
+
+    thing = Thing()
+    with interruptible() as asked:
+        watched = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        del thing
+        assert watched() is None
+        assert asked()
