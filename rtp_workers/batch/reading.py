@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import closing, suppress
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
@@ -104,10 +104,10 @@ def _start(descriptor: int) -> subprocess.Popen[bytes]:
     return process
 
 
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[BinaryIO, BinaryIO]:
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     assert process.stdin is not None
     assert process.stdout is not None
-    return process.stdin, process.stdout  # type: ignore[return-value]
+    return process.stdin, process.stdout
 
 
 def _ended_early(name: str, code: int) -> TransientError:
