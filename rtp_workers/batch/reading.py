@@ -54,6 +54,8 @@ class Reading:
             TransientError: the second process has ended too early.
         """
         plan, block_bytes = planned.plan, self._settings.loader_block_bytes
+        if plan.derives_ids:
+            self.close()  # numpy and the counts of identical rows, beside a plan's: two processes take over 250 MB
         if self._process is not None:
             task = Task(self._source.fileno(), self._source.name, plan, start, self._counts_folder, block_bytes)
             yield from self._from_process(self._process, task)
@@ -75,6 +77,7 @@ class Reading:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._process = None
 
     def _from_process(self, process: subprocess.Popen[bytes], task: Task) -> Generator[Chunk]:
         told, frames = _pipes(process)

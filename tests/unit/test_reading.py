@@ -23,6 +23,10 @@ CANONICAL = canonical_text(range(ROWS)) + "one,bad,row\n" + canonical_text(range
 # No id of its own, and each row twice: the number among identical rows is part of the id.
 FOREIGN = "Datum;Betrag;Text\n" + "".join(f"{day:02}.01.2026;-{day},50;Laden {day}\n" * 2 for day in range(13, 29)) * 90
 
+WITH_IDS = "Transaktions-ID;Datum;Betrag;Text\n" + "".join(
+    f"T{number:08};{13 + number % 15}.01.2026;-{1 + number % 90},50;Laden {number % 7}\n" for number in range(ROWS)
+)
+
 
 def read(path: Path, *, by_process: bool, start: Progress | None = None, block_bytes: int = 1 << 14) -> list[Chunk]:
     settings = load(
@@ -46,7 +50,7 @@ def children() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "reading_process" in " ".join(child.cmdline())]
 
 
-@pytest.mark.parametrize("text", [CANONICAL, FOREIGN], ids=["canonical", "foreign"])
+@pytest.mark.parametrize("text", [CANONICAL, WITH_IDS, FOREIGN], ids=["canonical", "foreign", "derived ids"])
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_the_chunks_are_those_of_reading_here_from_the_start_and_from_the_middle(
     tmp_path: Path, text: str, packed: bool
