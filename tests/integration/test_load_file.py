@@ -230,7 +230,8 @@ def test_progress_in_a_topic_that_was_made_again_does_not_count(stack: Stack, tm
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error_and_resumes(stack: Stack, tmp_path: Path) -> None:
-    path = write_settled(tmp_path / "a.csv", canonical_text(range(60_000)))
+    # So many rows that the first look at the progress, after 0.2 s, comes well before their end.
+    path = write_settled(tmp_path / "a.csv", canonical_text(range(150_000)))
     grown = False
 
     def grow(progress: LoadProgress) -> None:
@@ -238,12 +239,12 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_and_resumes(stack: Sta
         if not grown:
             grown = True
             with path.open("a") as file:
-                file.write(canonical_text(range(60_000, 60_010), header=False))
+                file.write(canonical_text(range(150_000, 150_010), header=False))
 
     with pytest.raises(TransientError, match="changed while it was read"):
         load(stack, path, LoadOptions(on_progress=grow))
-    assert load(stack, settle(path)).acknowledged == 60_010
-    assert set(ids(stack)) == set(wanted(range(60_010)))
+    assert load(stack, settle(path)).acknowledged == 150_010
+    assert set(ids(stack)) == set(wanted(range(150_010)))
 
 
 def test_a_file_still_being_written_is_refused_after_the_wait(stack: Stack, tmp_path: Path) -> None:
