@@ -61,4 +61,4 @@ lock: setup  ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade pyproject.toml --extra embedded --output-file requirements/runtime.txt
 	$(COMPILE) --upgrade pyproject.toml --extra embedded --group dev --constraint requirements/runtime.txt \
 		--output-file requirements/dev.txt
-	$(COMPILE) pyproject.toml --constraint requirements/runtime.txt --output-file requirements/container.txt
+	$(COMPILE) pyproject.toml --extra kubernetes --constraint requirements/runtime.txt --output-file requirements/container.txt
