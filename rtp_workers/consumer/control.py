@@ -97,8 +97,13 @@ class ControlThread:
         since, connection = self._asking_since, self._connection
         if since is not None and connection is not None and time.monotonic() - since > SILENT_S:
             self._asking_since = None
-            log.warning("silent_session_given_up", seconds=SILENT_S)
+            log.warning("silent_session_given_up", reason=f"PostgreSQL has not answered for {SILENT_S:g} s")
             break_off(connection)
+
+    def raise_failure(self) -> None:
+        """Raises what has ended the thread, if anything has; for the main thread, which owns the process."""
+        if self.failure is not None:
+            raise self.failure
 
     def stop(self, timeout_s: float) -> None:
         """Ends the thread; it is a daemon, so one that hangs in a dead connection does not keep the process."""

@@ -7,10 +7,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rtp_workers import logs
+from rtp_workers.consumer.reasons import Reasons
 from rtp_workers.postgres.batch import Counts
 
 RATE_WINDOW_S = 10.0
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+log = logs.get(__name__)
 
 
 @dataclass(slots=True)
@@ -49,7 +52,8 @@ class ConsumerState:
     Attributes:
         positions: next offset to store, by kafka_partition, as committed.
         log: (log start, end) by kafka_partition, as last seen.
-        problems: what keeps records from flowing, by where: ``kafka``, ``postgres``, ``topic``, ``hole:3``, ...
+        problems: what keeps records from flowing, by where: ``kafka``, ``postgres``, ``topic``, ``hole:3``, ...;
+            replaced as a whole by `note_problems`, never changed in place.
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
         settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
         latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
@@ -77,6 +81,40 @@ class ConsumerState:
     last_record_at: float = field(default_factory=time.monotonic)
     settled_at: float | None = None
     started_at: float = field(default_factory=time.time)
+    _reasons: dict[str, Reasons] = field(default_factory=dict)
+
+    def start_session(self, topic_id: str) -> None:
+        """Notes that a topic is consumed from here on; nothing is assigned yet."""
+        self.topic_id = topic_id
+        self.positions = {}
+        self.settled_at = None
+        self.rebalances = 0
+
+    def note_problems(self, problems: Mapping[str, str]) -> None:
+        """Keeps what is wrong for the API. Logs each new reason once, and the end of each problem."""
+        for where, reason in problems.items():
+            if self._reasons.setdefault(where, Reasons()).is_new(reason):
+                log.warning("problem", where=where, reason=reason)
+        for where in self.problems.keys() - problems.keys():
+            self._reasons.pop(where, None)
+            log.info("problem_over", where=where)
+        self.problems = dict(problems)
+
+    def note_assignment(self, owned: set[int], *, waiting: bool) -> None:
+        """Keeps which partitions are ours, and whether one of them still waits for its offset."""
+        self.assigned = owned
+        if waiting or not self.rebalances:
+            self.settled_at = None
+        elif self.settled_at is None:
+            self.settled_at = time.monotonic()
+
+    def note_pause(self, paused: bool, reason: str | None) -> None:
+        """Keeps the platform-wide pause, and logs its start and its end."""
+        if paused and not self.paused:
+            log.info("paused", reason=reason)
+        elif self.paused and not paused:
+            log.info("resumed")
+        self.paused, self.paused_reason = paused, reason
 
     def wrote(self, written: Written) -> None:
         """Notes a committed batch."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from rtp_workers import logs
 from rtp_workers.backoff import Backoff
 from rtp_workers.consumer.assignment import Assignment
+from rtp_workers.consumer.reasons import Reasons
 from rtp_workers.consumer.state import Written
 from rtp_workers.errors import AttentionError, ConfigError, TransientError
 from rtp_workers.kafka.topic_watch import TopicReplacedError
@@ -52,6 +53,7 @@ class WritingThread:
         self._stopping = threading.Event()
         self.outcomes: deque[Written | Overtaken] = deque()
         self.problem: str | None = None
+        self._reasons = Reasons()
         self.retries = 0
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="writing", daemon=True)
@@ -88,6 +90,11 @@ class WritingThread:
         """Waits until everything handed over is written or dropped; False after `timeout_s`."""
         with self._changed:
             return self._changed.wait_for(lambda: self.idle or self.failure is not None, timeout_s)
+
+    def raise_failure(self) -> None:
+        """Raises what has ended the thread, if anything has; for the main thread, which owns the process."""
+        if self.failure is not None:
+            raise self.failure
 
     def stop(self, timeout_s: float) -> None:
         """Finishes the current try and ends; what waits is dropped (it is still in Kafka)."""
@@ -152,6 +159,7 @@ class WritingThread:
             self.outcomes.append(Written(spans, counts, rows, time.monotonic() - started, batch.appended_ms))
             break
         self.problem = None
+        self._reasons.clear()
 
     def _once(self, batch: Batch, in_doubt: bool) -> dict[int, Counts] | None:
         """One try. Where an earlier try lost its connection, the ledger is asked first whether it was committed."""
@@ -165,6 +173,6 @@ class WritingThread:
 
     def _note(self, error: Exception) -> None:
         self.retries += 1
-        if self.problem is None:
+        if self._reasons.is_new(str(error)):
             log.warning("write_failed", reason=str(error))
         self.problem = str(error)

@@ -80,7 +80,7 @@ class GenerationLoop:
             except _StoppingError:
                 return
             except ConfigError as error:
-                log.error("generation ends", error=str(error))
+                log.error("generation_ended", reason=str(error))
                 self.error = error
                 return
             except RtpError as error:

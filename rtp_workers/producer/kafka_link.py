@@ -96,7 +96,7 @@ class KafkaLink:
 
     def start_anew(self, error: RtpError) -> None:
         """Replaces the client after `error`; what it had not acknowledged is counted as failed."""
-        log.error("producer starts anew", topic=self._topic, error=str(error), unacknowledged=self.outstanding)
+        log.error("producer_restarted", topic=self._topic, reason=str(error), unacknowledged=self.outstanding)
         old = self._producer
         self._doubt(str(error))
         old.close()
@@ -147,13 +147,13 @@ class KafkaLink:
     def _trust(self) -> None:
         if self.trouble is not None:
             self.trouble = None
-            log.info("kafka answers", topic=self._topic)
+            log.info("kafka_reachable", topic=self._topic)
 
     def _doubt(self, why: str) -> None:
         self.trouble = f"{why}; nothing is sent until Kafka answers again"
         self._producer.trouble = None
         self._probe_wanted.set()
-        log.warning("kafka does not answer", topic=self._topic, why=why)
+        log.warning("kafka_unreachable", topic=self._topic, reason=why)
 
     def _probe_when_wanted(self) -> None:
         """Asks Kafka for the topic while there is doubt: with nothing outstanding, no acknowledgement can end it."""

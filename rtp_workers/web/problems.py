@@ -106,7 +106,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:
-        log.error("request failed", path=request.url.path, exc_info=error)
+        log.error("request_failed", path=request.url.path, exc_info=error)
         return problem_response(Problem(500, "the service has a fault; its log says more"))
 
 

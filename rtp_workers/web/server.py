@@ -174,7 +174,7 @@ class WebServer:
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
-        log.debug("web server stopped", port=self.port)
+        log.debug("web_server_stopped", port=self.port)
 
 
 def _listen(host: str, port: int, port_setting: str) -> socket.socket:

@@ -1,0 +1,265 @@
+"""A session: one topic, known by its id, consumed as one member of the group.
+
+A batch is closed when the writer is free. So batches are small while little comes (low latency) and large while much
+does (throughput). While the writer is busy the open batch grows to its bounds; then delivery is paused.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from rtp_workers import logs
+from rtp_workers.consumer.assembly import Assembler
+from rtp_workers.consumer.assignment import Assignment
+from rtp_workers.consumer.control import ControlThread
+from rtp_workers.consumer.shown_offsets import ShownOffsets
+from rtp_workers.consumer.state import ConsumerState, Written
+from rtp_workers.consumer.writer_watch import WriterWatch
+from rtp_workers.consumer.writing import WritingThread
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka.record_consumer import ConsumerLimits, Polled, Rebalances, RecordConsumer
+from rtp_workers.postgres.batch_writer import BatchWriter
+from rtp_workers.settings import ConsumerSettings
+
+POLL_RECORDS = 5_000
+IDLE_POLL_S = 0.05
+HELD_AFTER_S = 1.0
+REVOKE_FLUSH_S = 10.0
+# Together 12 s at most, which is what `rtp up` grants: last batch, writer (twice), group, control thread.
+LAST_WRITE_S = 4.0
+STOP_S = 1.5
+LEAVE_S = 3.5
+log = logs.get(__name__)
+
+Cause = Literal["topic_replaced", "client_broken"]
+
+
+class SessionOverError(RtpError):
+    """This session cannot continue; a new one can.
+
+    Attributes:
+        cause: ``topic_replaced`` (deleted and created again, so it has another id) or ``client_broken`` (the Kafka
+            client reported an error that it cannot recover from).
+    """
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Session:
+    """Moves records from Kafka's client into batches and hands these to the writing thread."""
+
+    def __init__(
+        self,
+        settings: ConsumerSettings,
+        endpoints: Endpoints,
+        state: ConsumerState,
+        control: ControlThread,
+        writer: BatchWriter,
+        topic_id: str,
+    ) -> None:
+        self._settings, self._state, self._control, self._topic_id = settings, state, control, topic_id
+        self._assignment = Assignment()
+        self._writing = WritingThread(writer, self._assignment)
+        self._watch = WriterWatch(writer, self._writing, control)
+        self._assembler = Assembler(settings.topic, topic_id, self._assignment)
+        self._shown = ShownOffsets()
+        self._held = False
+        self._closing = False
+        state.start_session(topic_id)
+        limits = ConsumerLimits(
+            settings.consumer_queue_bytes, settings.consumer_session_timeout_s, settings.consumer_max_poll_interval_s
+        )
+        self._consumer = RecordConsumer(
+            endpoints,
+            settings.topic,
+            settings.group_id,
+            limits,
+            Rebalances(self._on_assigned, self._on_revoked, self._on_lost),
+        )
+        log.info("consumer_started", topic=settings.topic, topic_id=topic_id, group_id=settings.group_id)
+
+    def run(self, finished: Callable[[], bool]) -> None:
+        """Consumes until `finished`, which is asked at every turn.
+
+        Raises:
+            SessionOverError: a new session is needed; its cause says why.
+        """
+        while not finished():
+            self._serve()
+            if self._must_hold():
+                self._wait(finished)
+                continue
+            self._take(self._consumer.poll(self._room(), self._poll_s()))
+            self._submit()
+
+    def close(self) -> None:
+        """Writes what has been handed over, drops the rest, and leaves the group; ends within seconds."""
+        self._closing = True
+        self._writing.wait_idle(LAST_WRITE_S if self._writing.problem is None else 0.0)
+        self._take_outcomes()
+        self._writing.stop(STOP_S)
+        self._assignment.given_up(self._assignment.owned)
+        # The client waits a minute for a Kafka that does not answer. We do not wait; the group's session times out.
+        leaving = threading.Thread(target=self._leave, name="leaving", daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_S)
+        if leaving.is_alive():
+            log.warning("group_not_left", topic=self._settings.topic, reason=f"no answer from Kafka in {LEAVE_S:g} s")
+        log.info("consumer_stopped", topic=self._settings.topic, inserted=self._state.totals.inserted)
+
+    def _leave(self) -> None:
+        self._shown.commit_last(self._consumer)
+        self._consumer.close()
+
+    # What happens between two polls
+
+    def _serve(self) -> None:
+        self._control.raise_failure()
+        self._writing.raise_failure()
+        self._take_outcomes()
+        self._open_partitions()
+        self._watch.look()
+        self._shown.commit_when_due(self._consumer)
+        self._control.give_up_silent_session()
+        self._update_state()
+        topic = self._control.view.topic
+        if topic is not None and topic.topic_id != self._topic_id:
+            message = f"the topic's id was {self._topic_id}, it is {topic.topic_id} now"
+            raise SessionOverError("topic_replaced", message)
+
+    def _take_outcomes(self) -> None:
+        while self._writing.outcomes:
+            outcome = self._writing.outcomes.popleft()
+            if isinstance(outcome, Written):
+                self._watch.wrote()
+                self._state.wrote(outcome)
+                self._shown.note(outcome.spans)
+            else:
+                log.warning("batch_dropped", topic=self._settings.topic, reason=outcome.why)
+                self._start_over()
+
+    def _start_over(self) -> None:
+        """Forgets everything that is not written; each partition resumes where the ledger says."""
+        self._assembler.drop()
+        self._consumer.stop(self._assignment.positions)
+        self._assignment.reset()
+
+    def _open_partitions(self) -> None:
+        assignment = self._assignment
+        if not assignment.pending:
+            # A question about a partition that has left us must not be asked forever, nor be a problem of ours.
+            self._control.want_offsets({})
+            return
+        found = self._control.take_offsets()
+        offsets = {
+            number: offset
+            for number, (epoch, offset) in found.items()
+            if number in assignment.pending and assignment.epochs[number] == epoch
+        }
+        if offsets:
+            self._consumer.start(offsets)
+            assignment.opened(offsets)
+            self._state.positions.update(offsets)
+            log.info("partitions_opened", topic=self._settings.topic, offsets=offsets)
+            if self._held or self._state.paused:
+                self._consumer.pause()
+        if assignment.pending:
+            self._control.want_offsets({number: assignment.epochs[number] for number in assignment.pending})
+
+    def _update_state(self) -> None:
+        view, state = self._control.view, self._state
+        problems = dict(view.problems)
+        problem = self._watch.problem
+        if problem is not None:
+            problems["postgres"] = problem
+        state.note_problems(problems)
+        state.retries = self._writing.retries
+        state.unknown_fields, state.careful_records = self._assembler.unknown_fields, self._assembler.careful
+        state.note_assignment(self._assignment.owned, waiting=bool(self._assignment.pending))
+        if view.topic is not None:
+            state.log = view.topic.log
+        state.note_pause(view.paused, view.paused_reason)
+
+    # Moving records
+
+    def _room(self) -> int:
+        return max(1, min(POLL_RECORDS, self._settings.consumer_batch_rows - self._assembler.rows))
+
+    def _is_full(self) -> bool:
+        settings, assembler = self._settings, self._assembler
+        full = assembler.rows >= settings.consumer_batch_rows or assembler.bytes >= settings.consumer_batch_bytes
+        return full and not self._writing.free
+
+    def _poll_s(self) -> float:
+        recent = time.monotonic() - self._state.last_record_at < 1.0
+        return self._settings.consumer_batch_age_ms / 1000 if recent or self._assembler.rows else IDLE_POLL_S
+
+    def _take(self, polled: Polled) -> None:
+        for error in polled.errors:
+            log.info("kafka_client_error", reason=str(error))
+        if polled.records or polled.ends:
+            self._assembler.add(polled.records, polled.ends)
+            if polled.records:
+                self._state.last_record_at = time.monotonic()
+        if polled.out_of_range:
+            log.warning("offset_out_of_range", topic=self._settings.topic, partitions=polled.out_of_range)
+            self._start_over()
+        if polled.broken:
+            reason = "; ".join(str(error) for error in polled.errors)
+            raise SessionOverError("client_broken", f"the Kafka client cannot recover ({reason}); a new one is made")
+
+    def _submit(self) -> None:
+        if self._writing.free and self._assembler.has_work:
+            batch = self._assembler.take()
+            batch.confirm = self._control.confirmation(self._topic_id)
+            self._writing.submit(batch)
+
+    def _wait(self, finished: Callable[[], bool]) -> None:
+        """Holds delivery while the batch is full and the writer busy, or while paused; stays in the group."""
+        if not self._state.paused and self._writing.wait_free(HELD_AFTER_S):
+            self._submit()
+            return
+        self._held = True
+        self._consumer.pause()
+        while self._must_hold() and not finished():
+            self._take(self._consumer.poll(POLL_RECORDS, 2 * IDLE_POLL_S))
+            self._submit()
+            self._serve()
+        self._held = False
+        self._consumer.resume()
+
+    def _must_hold(self) -> bool:
+        return self._state.paused or self._is_full()
+
+    # Rebalances, on the main thread, inside a poll
+
+    def _on_assigned(self, partitions: list[int]) -> None:
+        log.info("partitions_assigned", topic=self._settings.topic, partitions=partitions)
+        self._state.rebalances += 1
+        self._assignment.assigned(partitions)
+
+    def _on_revoked(self, partitions: list[int]) -> None:
+        log.info("partitions_revoked", topic=self._settings.topic, partitions=partitions)
+        if not self._closing and self._writing.problem is None and self._writing.wait_free(REVOKE_FLUSH_S):
+            self._submit()
+            self._writing.wait_idle(REVOKE_FLUSH_S)
+        self._give_up(partitions)
+
+    def _on_lost(self, partitions: list[int]) -> None:
+        log.warning("partitions_lost", topic=self._settings.topic, partitions=partitions)
+        self._give_up(partitions)
+
+    def _give_up(self, partitions: list[int]) -> None:
+        self._assignment.given_up(partitions)
+        if self._assembler.has_work:
+            # What is still open mixes partitions; those that we keep are read again from where the ledger stands.
+            self._assembler.drop()
+            self._assignment.reset()
+        for partition in partitions:
+            self._state.positions.pop(partition, None)

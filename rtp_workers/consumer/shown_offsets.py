@@ -1,0 +1,43 @@
+"""Offsets committed to Kafka, only so that ordinary tools show the lag. The ledger is what counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from rtp_workers import logs
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka.record_consumer import RecordConsumer
+
+COMMIT_EVERY_S = 1.0
+log = logs.get(__name__)
+
+
+class ShownOffsets:
+    """Commits what was stored, at most once every `COMMIT_EVERY_S`. A failure has no consequence."""
+
+    def __init__(self) -> None:
+        self._stored: dict[int, int] = {}
+        self._due_at = 0.0
+
+    def note(self, spans: Mapping[int, tuple[int, int]]) -> None:
+        """Notes a stored batch: kafka_partition -> (start, next offset)."""
+        self._stored.update({number: span[1] for number, span in spans.items()})
+
+    def commit_when_due(self, consumer: RecordConsumer) -> None:
+        """Commits what was noted, without waiting for the answer."""
+        now = time.monotonic()
+        if self._stored and now >= self._due_at:
+            self._due_at = now + COMMIT_EVERY_S
+            self._commit(consumer, wait=False)
+
+    def commit_last(self, consumer: RecordConsumer) -> None:
+        """Commits what is left and waits for the answer, which may take as long as Kafka takes."""
+        self._commit(consumer, wait=True)
+
+    def _commit(self, consumer: RecordConsumer, *, wait: bool) -> None:
+        offsets, self._stored = self._stored, {}
+        try:
+            consumer.commit(offsets, wait=wait)
+        except RtpError as error:
+            log.debug("offsets_not_shown_in_kafka", reason=str(error))

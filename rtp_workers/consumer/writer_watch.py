@@ -1,0 +1,50 @@
+"""Watching the writer from outside: a write that takes very long is looked into, and in the end broken off."""
+
+from __future__ import annotations
+
+from rtp_workers import logs
+from rtp_workers.consumer.control import ControlThread
+from rtp_workers.consumer.writing import WritingThread
+from rtp_workers.postgres.batch_writer import BatchWriter
+
+# After this long the control thread looks for another ingest session that blocks the write.
+STUCK_AFTER_S = 5.0
+# A write without any answer for this long has lost its server without noticing, so its connection is broken off. The
+# line may only be slow, so each time that this happens, the next write gets twice as long.
+ABANDON_AFTER_S = 60.0
+ABANDON_AFTER_AT_MOST_S = 960.0
+log = logs.get(__name__)
+
+
+class WriterWatch:
+    """Looks at how long the current write has taken. Call `look` often."""
+
+    def __init__(self, writer: BatchWriter, writing: WritingThread, control: ControlThread) -> None:
+        self._writer, self._writing, self._control = writer, writing, control
+        self._abandon_after_s = ABANDON_AFTER_S
+
+    def look(self) -> None:
+        """Has a stuck writer's blockers ended, and breaks off a write that has lost its server."""
+        busy_s = self._writing.busy_s
+        self._control.writer_is_stuck(self._writer.backend_pid if busy_s > STUCK_AFTER_S else None)
+        if busy_s > self._abandon_after_s:
+            self._abandon_after_s = min(2 * self._abandon_after_s, ABANDON_AFTER_AT_MOST_S)
+            log.warning("write_abandoned", seconds=round(busy_s), reason="PostgreSQL has not answered")
+            self._writer.abort()
+
+    def wrote(self) -> None:
+        """A batch was committed: the server answers."""
+        self._abandon_after_s = ABANDON_AFTER_S
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is written at the moment, in one sentence; None while writes succeed."""
+        if self._writing.problem is not None:
+            return self._writing.problem
+        busy_s = self._writing.busy_s
+        if busy_s <= STUCK_AFTER_S:
+            return None
+        return (
+            f"a batch has been on its way into PostgreSQL for {busy_s:.0f} s: a lock, a full disk or a slow line; "
+            "pg_stat_activity shows what it waits for"
+        )
