@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,8 +11,8 @@ from rtp_dagster.backfill.ledger_wait import await_offsets
 from rtp_dagster.backfill.results import Backfill, figures, metadata, rate_per_s, together
 from rtp_dagster.platform import Platform
 from rtp_dagster.retries import FIRST_WAIT_S, RETRIES, retried
+from rtp_workers.batch.folder import FoundFile, list_folder
 from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport, load_file
-from rtp_workers.batch.source_file import find_files
 from rtp_workers.errors import ConfigError, RtpError, TransientError
 from rtp_workers.postgres.csv_loads import LoadRunningError
 from rtp_workers.settings import DagsterSettings
@@ -46,16 +45,16 @@ def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform:
     reports: list[LoadReport] = []
     problems: dict[str, RtpError] = {}
     with interruption_noted() as interrupted:
-        for path in chosen_files(settings, config.files):
+        for file in chosen_files(settings, config.files, context.log.warning):
             options = LoadOptions(on_progress=_progress_log(context), cancelled=interrupted)
             try:
-                reports.append(load_file(str(path), platform.endpoints(), settings, options))
+                reports.append(load_file(str(file.path), platform.endpoints(), settings, options))
             except CancelledError as error:
                 context.log.info(str(error))
                 break
             except RtpError as error:
-                context.log.error(f"{path.name}: {error}")
-                problems[path.name] = error
+                context.log.error(f"{file.name}: {error}")
+                problems[file.name] = error
             else:
                 context.log.info(summary(reports[-1]))
     backfill = together(reports)
@@ -102,16 +101,19 @@ def csv_backfill(transactions_topic: Any) -> Any:
     return await_ledger(load_files(transactions_topic))
 
 
-def chosen_files(settings: DagsterSettings, names: list[str] | None) -> list[Path]:
-    """Returns the CSVs of the data folder, or those of these names.
+def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Callable[[str], None]) -> list[FoundFile]:
+    """Returns the CSVs of the data folder, or those of these names; `warn` is told which entries cannot be loaded.
 
     Raises:
         dg.Failure: a name is not that of a CSV in the folder; whoever launches runs must not read elsewhere.
     """
     try:
-        found = {path.name: path for path in find_files(settings.data_dir)}
+        listing = list_folder(settings.data_dir)
     except ConfigError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+    for entry in listing.refused:
+        warn(f"{entry.name} is not loaded: {entry.reason}")
+    found = {file.name: file for file in listing.files}
     unknown = [name for name in names or () if name not in found]
     if unknown:
         raise dg.Failure(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rtp_workers import logs
 from rtp_workers.batch.chunks import Chunk, first_lines
+from rtp_workers.batch.file_names import shown_name
 from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, refuse_unloadable
 from rtp_workers.batch.progress import REFUSED_BYTES, ProgressStore, Start, at, find_start, with_tail
 from rtp_workers.batch.reading import Reading
@@ -20,7 +21,7 @@ from rtp_workers.batch.refused_file import RefusedFile
 from rtp_workers.batch.same_topic import SameTopic
 from rtp_workers.batch.source_file import STDIN, SourceFile, open_source
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import ConfigError, RtpError, TransientError
+from rtp_workers.errors import ConfigError, FatalError, RtpError, TransientError
 from rtp_workers.failpoints import Failpoint
 from rtp_workers.kafka.record_producer import Delivery, RecordProducer, record_headers
 from rtp_workers.kafka.topics import describe
@@ -40,6 +41,10 @@ log = logs.get("rtp.load")
 
 class CancelledError(TransientError):
     """The caller cancelled the load; what was acknowledged is stored, and the next load goes on from there."""
+
+
+class UnforeseenError(FatalError):
+    """A fault of the program ended one file's load; other files are not affected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,9 @@ def load_file(
         settings: topic, home and bounds.
         options: see `LoadOptions`.
 
+    Any error ends this file only: what nobody foresaw is raised as UnforeseenError, so that a caller goes on with its
+    other files.
+
     Raises:
         ConfigError: the file cannot be read as transactions, or the topic is missing.
         LoadRunningError: another process loads this file.
@@ -136,14 +144,26 @@ def load_file(
         OtherTopicError: the topic was deleted, or made again, meanwhile.
         AttentionError, FatalError: something that a retry does not mend.
     """
-    options = options or LoadOptions()
+    try:
+        return _load_one(path, endpoints, settings, options or LoadOptions())
+    except RtpError:
+        raise
+    except Exception as error:
+        log.debug("load_failed_unforeseen", file=shown_name(path), exc_info=True)
+        raise UnforeseenError(
+            f"{shown_name(path)}: an error that nobody foresaw ended its load: {type(error).__name__}: {error}. "
+            "What Kafka has acknowledged is kept. Please report this with the output of RTP_LOG_LEVEL=DEBUG"
+        ) from error
+
+
+def _load_one(path: str, endpoints: Endpoints, settings: LoaderSettings, options: LoadOptions) -> LoadReport:
     topic = describe(endpoints, settings.topic)
     if topic is None:
         raise ConfigError(f"topic {settings.topic} does not exist; run `rtp topics`")
     with ExitStack() as stack:
         source = stack.enter_context(open_source(path, wait_s=options.wait_s, cancelled=options.cancelled))
         reading = stack.enter_context(closing(Reading(source, settings)))
-        planned = plan_file(path, source, settings, options.overrides)
+        planned = plan_file(source, settings, options.overrides)
         plan, head = planned.plan, _head(planned)
         mapping = "" if plan.canonical else section_text(plan, source.name, plan.section)
         refuse_unloadable(source.name, planned)
@@ -151,7 +171,7 @@ def load_file(
         if path != STDIN:
             store = ProgressStore(endpoints.need("postgres_ingest_dsn"), head, options.cancelled)
             stack.enter_context(store.held())
-            start = find_start(path, plan.dialect.encoding, head, store.candidates(), topic.topic_id)
+            start = find_start(source, plan.dialect.encoding, head, store.candidates(), topic.topic_id)
             if start.finished is not None:
                 report = _report(source.name, start, start.finished, settings.home, 0.0)
                 return dataclasses.replace(report, mapping=mapping)

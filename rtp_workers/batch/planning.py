@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rtp_workers.batch.source_file import STDIN, SourceFile, open_source, read_sample
+from rtp_workers.batch.source_file import SourceFile, read_sample
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.dialect import decode
 from rtp_workers.mapping.infer import SAMPLE_BYTES, infer
@@ -45,7 +44,7 @@ class PlannedFile:
     sample: bytes
 
 
-def plan_file(path: str, source: SourceFile, settings: PlatformSettings, overrides: Overrides) -> PlannedFile:
+def plan_file(source: SourceFile, settings: PlatformSettings, overrides: Overrides) -> PlannedFile:
     """Reads the beginning of a file and finds its plan, which may still have open questions.
 
     Raises:
@@ -53,8 +52,8 @@ def plan_file(path: str, source: SourceFile, settings: PlatformSettings, overrid
     """
     sample = read_sample(source, SAMPLE_BYTES)
     section = _section(source.name, read_mapping(settings), overrides)
-    with _further(path, len(sample)) as pieces:
-        plan = infer(sample, source.name, section=section, read_ahead=lambda: next(pieces, b""))
+    pieces = _further(source, len(sample))
+    plan = infer(sample, source.name, section=section, read_ahead=lambda: next(pieces, b""))
     return PlannedFile(plan, sample)
 
 
@@ -101,17 +100,11 @@ def _section(file_name: str, sources: Sources, overrides: Overrides) -> Section:
     return (chosen or Section()).overridden(delimiter=overrides.delimiter, encoding=overrides.encoding)
 
 
-@contextmanager
-def _further(path: str, offset: int) -> Iterator[Iterator[bytes]]:
-    """Gives the content after `offset` piece by piece, over a handle of its own; nothing of stdin."""
-    if path == STDIN:
-        yield iter(())
+def _further(source: SourceFile, offset: int) -> Iterator[bytes]:
+    """Yields the content after `offset` piece by piece, without moving the source; nothing of stdin."""
+    if source.state is None:
         return
-    with open_source(path) as source:
-        yield _pieces(source, offset)
-
-
-def _pieces(source: SourceFile, offset: int) -> Iterator[bytes]:
-    read_sample(source, offset)
-    while piece := source.read(PIECE_BYTES):
+    look = source.second_look()
+    read_sample(look, offset)
+    while piece := look.read(PIECE_BYTES):
         yield piece

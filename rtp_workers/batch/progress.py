@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from rtp_workers.backoff import Backoff
 from rtp_workers.batch.blocks import BlockReader
-from rtp_workers.batch.source_file import open_source
+from rtp_workers.batch.source_file import SourceFile
 from rtp_workers.errors import TransientError
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.connection import Connection, connect
@@ -145,14 +145,14 @@ class ProgressStore:
         self._lock.close()
 
 
-def find_start(path: str, encoding: str, head: str, candidates: Sequence[CsvLoad], topic_id: str) -> Start:
+def find_start(source: SourceFile, encoding: str, head: str, candidates: Sequence[CsvLoad], topic_id: str) -> Start:
     """Returns where the load of a file begins: the furthest stored progress whose content this file begins with.
 
     Progress in another topic (deleted and made again) does not count: its records may be gone. The ids make what is
     sent again a counted duplicate.
     """
     usable = [load for load in candidates if load.progress.topic_id in (None, topic_id)]
-    digests, end = _digests(path, encoding, {load.progress.byte_offset for load in usable})
+    digests, end = _digests(source, encoding, {load.progress.byte_offset for load in usable})
     for load in usable:
         stored = dataclasses.replace(load.progress, topic_id=topic_id)
         if digests[stored.byte_offset] == stored.resume_state.get(DIGEST, digests[0]):
@@ -163,16 +163,15 @@ def find_start(path: str, encoding: str, head: str, candidates: Sequence[CsvLoad
     return Start(f"{head}-{number}", Progress(topic_id=topic_id))
 
 
-def _digests(path: str, encoding: str, offsets: set[int]) -> tuple[dict[int, str], int]:
+def _digests(source: SourceFile, encoding: str, offsets: set[int]) -> tuple[dict[int, str], int]:
     """Returns the digest of the content before each offset, ``""`` where it is shorter, and where it ends.
 
     The end is only looked for up to one byte past the last offset.
     """
     digests: dict[int, str] = {}
-    with open_source(path) as source:
-        reader = BlockReader(source, encoding)
-        for offset in sorted({0, *offsets}):
-            reader.skip(offset)
-            digests[offset] = reader.digest() if reader.offset == offset else ""
-        reader.skip(reader.offset + 1)
-        return digests, reader.offset
+    reader = BlockReader(source.second_look(), encoding)
+    for offset in sorted({0, *offsets}):
+        reader.skip(offset)
+        digests[offset] = reader.digest() if reader.offset == offset else ""
+    reader.skip(reader.offset + 1)
+    return digests, reader.offset

@@ -13,17 +13,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import zstandard
 
+from rtp_workers.batch.file_names import shown_name, shown_path
 from rtp_workers.errors import ConfigError, FatalError, TransientError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 STDIN = "-"
 STDIN_NAME = "stdin"
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
 SETTLED_AFTER_S = 1.0  # a file touched less than this ago may still be written to
 SETTLE_POLL_S = 0.25
 READ_BYTES = 1 << 18
@@ -78,11 +81,31 @@ class _ZstdFrames:
         return b"".join(parts)
 
 
+class _SecondLook(io.RawIOBase):
+    """Another position in a file that is open already: the same inode, whatever its name means by now."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Returns True: it can be read, and nothing else."""
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Reads at its own position, which no other reader moves."""
+        view = memoryview(buffer)
+        data = os.pread(self._descriptor, len(view), self._position)
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
 class SourceFile:
     """One open CSV: reads decompressed bytes, and knows whether the file changed since it was opened.
 
     Attributes:
-        name: the file's own name, or ``stdin``.
+        name: the file's own name as it is shown, or ``stdin``.
         state: size and time at opening; None for stdin.
     """
 
@@ -118,6 +141,10 @@ class SourceFile:
     def fileno(self) -> int:
         """Returns the file's descriptor."""
         return self._raw.fileno()
+
+    def second_look(self) -> SourceFile:
+        """Returns the same open file from its beginning. Reading it does not move this one; not for stdin."""
+        return SourceFile(self.name, io.BufferedReader(_SecondLook(self.fileno()), READ_BYTES), self.state)
 
     def refuse_changed(self) -> None:
         """Raises TransientError where the file was written to, cut or replaced in place since it was opened."""
@@ -175,26 +202,9 @@ def open_source(
         return
     state = _settled(Path(path), wait_s, cancelled)
     with _open_regular(Path(path)) as raw:
-        source = SourceFile(Path(path).name, raw, state)
+        source = SourceFile(shown_name(path), raw, state)
         source.refuse_changed()
         yield source
-
-
-def find_files(folder: Path) -> list[Path]:
-    """Returns the CSVs right inside `folder`, by name; hidden files and unfinished downloads are left out.
-
-    Raises:
-        ConfigError: the folder is missing, or a CSV in it is a symbolic link out of it or no regular file.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder; set RTP_DATA_DIR to the folder of the CSV files")
-    found = [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(SUFFIXES) and path.name[0] != "."]
-    for path in found:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(f"{path} leads out of the data folder to {path.resolve()}; put the file itself there")
-        if not path.is_file():
-            raise ConfigError(f"{path} is not a regular file; remove it from the data folder")
-    return found
 
 
 def _settled(path: Path, wait_s: float, cancelled: Callable[[], bool]) -> FileState:
@@ -202,7 +212,9 @@ def _settled(path: Path, wait_s: float, cancelled: Callable[[], bool]) -> FileSt
     state = _stat(path)
     while 0 <= time.time_ns() - state.modified_ns < SETTLED_AFTER_S * 1e9:
         if time.monotonic() > deadline or cancelled():
-            raise TransientError(f"{path} is still being written; load it when it is complete", retry_after_s=wait_s)
+            raise TransientError(
+                f"{shown_path(path)} is still being written; load it when it is complete", retry_after_s=wait_s
+            )
         time.sleep(SETTLE_POLL_S)
         state = _stat(path)
     return state
@@ -212,7 +224,7 @@ def _stat(path: Path) -> FileState:
     try:
         found = path.stat()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be opened: {error.strerror}; check the name") from error
+        raise ConfigError(f"{shown_path(path)} cannot be opened: {error.strerror}; check the name") from error
     _refuse_irregular(path, found.st_mode)
     return _state(found)
 
@@ -222,7 +234,7 @@ def _open_regular(path: Path) -> io.BufferedReader:
         # Not blocking: between the check and the opening the file may have become a FIFO, which would hang here.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be opened: {error.strerror}; check its permissions") from error
+        raise ConfigError(f"{shown_path(path)} cannot be opened: {error.strerror}; check its permissions") from error
     _refuse_irregular(path, os.fstat(descriptor).st_mode)
     return io.BufferedReader(io.FileIO(descriptor), READ_BYTES)
 
@@ -231,8 +243,8 @@ def _refuse_irregular(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-    kind = kinds.get(stat.S_IFMT(mode), "no regular file")
-    raise ConfigError(f"{path} is {kind}; give a regular file, or - to read stdin")
+    kind = kinds.get(stat.S_IFMT(mode), "not a regular file")
+    raise ConfigError(f"{shown_path(path)} is {kind}; give a regular file, or - to read stdin")
 
 
 def _state(found: os.stat_result) -> FileState:

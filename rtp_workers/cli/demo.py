@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rtp_workers import logs
-from rtp_workers.batch.source_file import find_files
+from rtp_workers.batch.folder import list_folder
 from rtp_workers.cli.demo_report import Batch, Live, Outcome, show
 from rtp_workers.cli.durations import DURATION_S
 from rtp_workers.cli.up import interruptible
@@ -78,9 +78,9 @@ def csv_files(folder: Path) -> list[Path]:
     """Returns the CSV files of the folder in order of name.
 
     Raises:
-        ConfigError: there is no such folder, none in it, or one that may not be read.
+        ConfigError: there is no such folder, or no file in it that can be loaded.
     """
-    found = find_files(folder)
+    found = [file.path for file in list_folder(folder).files]
     if not found:
         raise ConfigError(f"no CSV file in {folder}; put one there, or set RTP_DATA_DIR to a folder with some")
     return found

@@ -58,7 +58,7 @@ def command(
 
 def _dry_run(path: str, settings: LoaderSettings, overrides: Overrides, wait_s: float) -> DryRun:
     with open_source(path, wait_s=wait_s) as source:
-        planned = plan_file(path, source, settings, overrides)
+        planned = plan_file(source, settings, overrides)
         return dry_run.dry_run(source.name, planned, sample_is_all=not source.read(1))
 
 

@@ -25,7 +25,7 @@ def command(file: str, only_print: bool, name: str | None, delimiter: str | None
     target = settings.sources_file or settings.data_dir / SOURCES_NAME
     overrides = Overrides(None, "\t" if delimiter == "\\t" else delimiter, encoding)
     with open_source(file) as source:
-        plan = plan_file(file, source, settings, overrides).plan
+        plan = plan_file(source, settings, overrides).plan
         text = section_text(plan, source.name, name)
         chosen = name or section_name(source.name)
     if only_print or plan.canonical:

@@ -14,7 +14,15 @@ import pytest
 import zstandard
 from confluent_kafka import Consumer, TopicPartition
 
-from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport, load_file
+from rtp_workers.batch.load_file import (
+    CancelledError,
+    LoadOptions,
+    LoadProgress,
+    LoadReport,
+    UnforeseenError,
+    load_file,
+)
+from rtp_workers.batch.progress import find_start
 from rtp_workers.batch.same_topic import OtherTopicError
 from rtp_workers.errors import ConfigError, RtpError, TransientError
 from rtp_workers.kafka.topics import delete_topic, ensure_topic, log_offsets
@@ -24,6 +32,7 @@ from rtp_workers.postgres.csv_loads import LoadRunningError
 from rtp_workers.settings import LoaderSettings
 from tests.conftest import Stack
 from tests.csv_files import canonical_text, settle, write_settled
+from tests.programs import run_rtp
 
 
 def settings_of(stack: Stack, **values: Any) -> LoaderSettings:
@@ -281,3 +290,45 @@ def test_a_topic_made_again_in_the_middle_of_a_file_ends_the_load_and_the_next_o
     report = load(stack, path)
     assert (report.resumed_rows, report.acknowledged) == (0, 20_000)
     assert set(ids(stack)) == set(wanted(range(20_000)))
+
+
+def test_a_name_that_is_not_utf_8_is_stored_escaped(stack: Stack, tmp_path: Path) -> None:
+    path = write_settled(tmp_path / os.fsdecode(b"Ums\xe4tze.csv"), canonical_text(range(3)))
+    assert load(stack, path).file == r"Ums\xe4tze.csv"
+    assert {record["_source"] for record in records(stack)} == {r"csv:Ums\xe4tze.csv"}
+    done = run_rtp("load", os.fsdecode(path), env=stack.env)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert r"Ums\xe4tze.csv: 3 of 3 rows" in done.stdout
+
+
+def test_an_error_that_nobody_foresaw_ends_that_file_only(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_settled(tmp_path / "a.csv", canonical_text(range(3)))
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr("rtp_workers.batch.load_file.plan_file", broken)
+    with pytest.raises(UnforeseenError, match=r"a\.csv: .*ZeroDivisionError: a fault of ours"):
+        load(stack, path)
+    monkeypatch.undo()
+    assert load(stack, path).acknowledged == 3
+
+
+def test_a_file_renamed_over_an_open_one_does_not_change_what_is_loaded(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_settled(tmp_path / "a.csv", canonical_text(range(20)))
+    load(stack, path)
+    write_settled(path, canonical_text(range(40)))
+    other = write_settled(tmp_path / "b.csv", canonical_text(range(500, 600)))
+
+    def renamed_meanwhile(*arguments: Any) -> Any:
+        other.rename(path)
+        return find_start(*arguments)
+
+    monkeypatch.setattr("rtp_workers.batch.load_file.find_start", renamed_meanwhile)
+    report = load(stack, path)
+    assert (report.resumed_rows, report.acknowledged) == (20, 40)
+    assert ids(stack) == wanted(range(40))

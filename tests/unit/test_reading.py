@@ -37,7 +37,7 @@ def read(path: Path, *, by_process: bool, start: Progress | None = None, block_b
     )
     settings.home.mkdir(exist_ok=True)
     with open_source(str(path)) as source, closing(Reading(source, settings)) as reading:
-        planned = plan_file(str(path), source, settings, Overrides())
+        planned = plan_file(source, settings, Overrides())
         assert not planned.plan.undecided
         return list(reading.chunks(planned, start or Progress()))
 
@@ -84,7 +84,7 @@ def test_a_process_that_dies_is_a_passing_trouble_that_says_what_to_do(tmp_path:
     path = write_settled(tmp_path / "a.csv", CANONICAL * 20)
     settings = load(LoaderSettings, home=tmp_path, loader_process_bytes=0)
     with open_source(str(path)) as source, closing(Reading(source, settings)) as reading:
-        chunks = reading.chunks(plan_file(str(path), source, settings, Overrides()), Progress())
+        chunks = reading.chunks(plan_file(source, settings, Overrides()), Progress())
         next(chunks)
         (process,) = children()
         process.kill()
@@ -97,7 +97,7 @@ def test_reading_may_be_given_up_at_any_moment(tmp_path: Path) -> None:
     settings = load(LoaderSettings, home=tmp_path, loader_process_bytes=0)
     for read_chunks in (0, 1):
         with open_source(str(path)) as source, closing(Reading(source, settings)) as reading:
-            planned = plan_file(str(path), source, settings, Overrides())
+            planned = plan_file(source, settings, Overrides())
             chunks = reading.chunks(planned, Progress())
             for _ in range(read_chunks):
                 next(chunks)

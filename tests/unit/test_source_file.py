@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from rtp_workers.batch.source_file import find_files, open_source, read_sample
+from rtp_workers.batch.source_file import open_source, read_sample
 from rtp_workers.errors import ConfigError, FatalError, TransientError
 from tests.csv_files import write_settled
 
@@ -65,22 +65,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_the_data_folder_gives_its_csvs_by_name(tmp_path: Path) -> None:
-    for name in ("b.csv", "a.csv.gz", "notes.md", ".hidden.csv", "c.csv.part"):
-        (tmp_path / name).write_text("x")
-    assert [path.name for path in find_files(tmp_path)] == ["a.csv.gz", "b.csv"]
+def test_a_file_renamed_over_an_open_one_is_not_read(tmp_path: Path) -> None:
+    path = write_settled(tmp_path / "a.csv", TEXT)
+    with open_source(str(path)) as source:
+        read_sample(source, 10)
+        write_settled(tmp_path / "b.csv", b"other\n").rename(path)
+        assert read_sample(source.second_look(), 1 << 20) == TEXT
+        assert read_sample(source, 1 << 20) == TEXT[10:]  # the first reader was not moved
+        source.refuse_changed()
 
 
-def test_a_link_out_of_the_data_folder_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (tmp_path / "secret.csv").write_text("x")
-    (folder / "a.csv").symlink_to(tmp_path / "secret.csv")
-    with pytest.raises(ConfigError, match="leads out of the data folder"):
-        find_files(folder)
-
-
-def test_a_fifo_in_the_data_folder_is_refused(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.csv")
-    with pytest.raises(ConfigError, match="not a regular file"):
-        find_files(tmp_path)
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_a_second_look_at_a_packed_file_starts_at_its_beginning(tmp_path: Path, pack: object) -> None:
+    assert callable(pack)
+    with open_source(str(write_settled(tmp_path / "a.csv.gz", pack(TEXT)))) as source:
+        read_sample(source, 10)
+        assert read_sample(source.second_look(), 1 << 20) == TEXT

@@ -1,0 +1,29 @@
+"""The name of a file as it goes into headers, tables, tags and messages: any bytes are allowed in a real one."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+# Control characters, and those that change the direction of text: a name must not move the cursor of a terminal.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def shown_name(path: str | Path) -> str:
+    r"""Returns the file's own name with escapes for what is not UTF-8 or not printable: ``Ums\xe4tze.csv``.
+
+    Two names that differ stay different, unless somebody uses a literal backslash to imitate an escape.
+    """
+    return shown_path(Path(path).name)
+
+
+def shown_path(path: str | Path) -> str:
+    """Returns a whole path with the same escapes, for messages."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -1,0 +1,85 @@
+"""The data folder: which CSV files can be loaded, and which entries cannot and why. One odd entry stops nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtp_workers.batch.file_names import shown_name
+from rtp_workers.errors import ConfigError
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that can be opened.
+
+    Attributes:
+        name: as shown, stored and configured; see `shown_name`.
+        path: as the operating system knows it.
+    """
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEntry:
+    """An entry that is named like a CSV and cannot be loaded; `reason` is a sentence that says what to do."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderListing:
+    """What a folder holds, by name."""
+
+    files: tuple[FoundFile, ...]
+    refused: tuple[RefusedEntry, ...]
+
+
+def list_folder(folder: Path) -> FolderListing:
+    """Lists the CSVs directly inside `folder`; hidden files and unfinished downloads are left out.
+
+    Raises:
+        ConfigError: the folder is missing or cannot be read.
+    """
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be listed ({error.strerror}); set RTP_DATA_DIR to the folder of the CSV files"
+        ) from error
+    found, refused = [], []
+    for path in entries:
+        if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
+            continue
+        reason = _refusal(path, folder)
+        if reason is None:
+            found.append(FoundFile(shown_name(path), path))
+        else:
+            refused.append(RefusedEntry(shown_name(path), reason))
+    return FolderListing(tuple(found), tuple(refused))
+
+
+def _refusal(path: Path, folder: Path) -> str | None:
+    """Returns why the entry cannot be loaded, or None."""
+    try:
+        target, mode = path.resolve(), path.stat().st_mode
+    except (OSError, RuntimeError) as error:  # a dangling link; a loop of links
+        kind = "a link that leads nowhere" if path.is_symlink() else "gone or unreachable"
+        detail = getattr(error, "strerror", None) or "a loop of links"
+        return f"it is {kind} ({detail}); put the file itself into the folder"
+    if not target.is_relative_to(folder.resolve()):
+        return "it is a link that leads out of the data folder; put the file itself there"
+    if stat.S_ISDIR(mode):
+        return "it is a folder; files in folders are not loaded: move them up, or rename the folder"
+    if not stat.S_ISREG(mode):
+        return "it is not a regular file; remove it from the data folder"
+    if not os.access(path, os.R_OK):
+        return "it cannot be read: permission denied; change its permissions"
+    return None
