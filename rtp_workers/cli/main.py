@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import click
 
-from rtp_workers import logs
+from rtp_workers import environment, logs
 from rtp_workers.errors import ConfigError, RtpError
 
 EXIT_FAILED = 1
@@ -68,6 +68,7 @@ def rtp() -> None:
 
 def run() -> None:
     """Runs the command line; exit 2 for wrong settings or usage, 1 for any other failure, 130 for Ctrl-C."""
+    environment.forget_ignored()
     sys.exit(run_command(sys.argv[1:]))
 
 

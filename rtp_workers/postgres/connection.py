@@ -11,7 +11,9 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 
+from rtp_workers import environment
 from rtp_workers.errors import AttentionError, ConfigError, RecordError, RtpError, TransientError
+from rtp_workers.postgres import session
 from rtp_workers.record.transaction import FIELDS
 
 Connection = psycopg2.extensions.connection
@@ -41,6 +43,31 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+# What a server that cannot be entered says -> what to do. A server that answers is up.
+CONNECTION_ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("starting up", "in recovery", "not yet accepting", "consistent recovery state", "shutting down"),
+        "Wait a moment: it is not ready yet. Services try again by themselves",
+    ),
+    (
+        ("too many clients", "too many connections", "remaining connection slots"),
+        "Close other sessions, or raise max_connections. Services try again by themselves",
+    ),
+    (
+        ("password", "authentication failed", "does not exist", "not permitted to log in", "pg_hba.conf"),
+        "Check the DSN's user, password and database. Services try again by themselves",
+    ),
+)
+# What the client itself refuses before it reaches a server.
+MISCONFIGURED = (
+    "definition of service",
+    "service file",
+    "invalid sslmode",
+    "root certificate file",
+    "certificate file",
+)
+
+
 class ConflictError(TransientError):
     """A transaction_id of the batch is in the table already: take the staging path."""
 
@@ -50,33 +77,51 @@ class ConnectionLostError(TransientError):
 
 
 def connect(dsn: str, application_name: str, *, autocommit: bool = False, options: str = "") -> Connection:
-    """Opens a connection.
+    """Opens a connection whose session is set up as `session` says, the same everywhere.
 
     Args:
-        dsn: libpq connection string or URL; its own parameters win over ours.
-        application_name: shows up in pg_stat_activity.
+        dsn: libpq connection string or URL. Its time-outs and keepalives win over ours; what a session relies on
+            (the application's name, the encoding, the search path, ...) cannot be changed by it.
+        application_name: shows up in pg_stat_activity; sessions are told apart by it.
         autocommit: True for readers, so that no snapshot stays open.
         options: server settings for the session, e.g. ``-c statement_timeout=5s``.
 
     Raises:
         TransientError: the server is away, starting, or full.
-        ConfigError: the DSN is malformed, or the password or database is wrong.
+        ConfigError: the DSN is malformed, or names a service that does not exist.
     """
+    given = _parsed(dsn)
+    merged: dict[str, Any] = {
+        **DEFAULTS,
+        **given,
+        "application_name": application_name,
+        "client_encoding": session.CLIENT_ENCODING,
+        "options": f"{given.get('options', '')} {options} {session.FROM_THE_START}".strip(),
+    }
+    environment.forget_ignored()
     try:
-        given = psycopg2.extensions.parse_dsn(dsn)
+        connection: Connection = psycopg2.connect(**merged)
+        session.pin(connection)
+    except psycopg2.Error as error:
+        raise translate(error, f"connect to PostgreSQL at {_address(given)}") from error
+    connection.autocommit = autocommit
+    return connection
+
+
+def _parsed(dsn: str) -> dict[str, Any]:
+    try:
+        return dict(psycopg2.extensions.parse_dsn(dsn))
     except psycopg2.ProgrammingError as error:
         raise ConfigError(
             "the PostgreSQL DSN is malformed; give postgresql://user:password@host:port/database"
         ) from error
-    merged: dict[str, Any] = {**DEFAULTS, "application_name": application_name, **given}
-    if options:
-        merged["options"] = f"{given.get('options', '')} {options}".strip()
-    try:
-        connection: Connection = psycopg2.connect(**merged)
-    except psycopg2.Error as error:
-        raise translate(error, f"connect to PostgreSQL at {given.get('host')}:{given.get('port', 5432)}") from error
-    connection.autocommit = autocommit
-    return connection
+
+
+def _address(given: dict[str, Any]) -> str:
+    """Returns where a DSN points to, for messages."""
+    if "host" not in given and "service" in given:
+        return f"the service {given['service']}"
+    return f"{given.get('host', 'localhost')}:{given.get('port', 5432)}"
 
 
 def break_off(connection: Connection) -> None:
@@ -103,9 +148,7 @@ def translate(error: psycopg2.Error, doing: str) -> RtpError:
     state = error.pgcode
     text = f"{doing}: {_first_line(error)}"
     if state is None:
-        # While connecting the client gives no SQLSTATE. A server that says no is up; which user and database it says.
-        hint = "Check the DSN's user, password and database." if "FATAL" in text else "Is PostgreSQL up?"
-        return ConnectionLostError(f"{text}. {hint} It is tried again")
+        return _connection_error(text)
     refused = _record_error(error, state)
     if refused is not None:
         return refused
@@ -120,6 +163,22 @@ def translate(error: psycopg2.Error, doing: str) -> RtpError:
     return AttentionError(f"{text} (SQLSTATE {state}); mend the database, it is tried again by itself")
 
 
+def _connection_error(text: str) -> RtpError:
+    """Returns the error for a failure that has no SQLSTATE: the client gives none while it connects.
+
+    The server's sentence is all there is. In a language that we do not know, the advice stays general.
+    """
+    if any(word in text for word in MISCONFIGURED):
+        return ConfigError(f"{text}; correct the DSN or what it refers to")
+    if "unsupported startup parameter" in text:
+        return ConfigError(f"{text}. This is a connection pooler; connect to PostgreSQL directly")
+    for words, advice in CONNECTION_ADVICE:
+        if any(word in text for word in words):
+            return ConnectionLostError(f"{text}. {advice}")
+    advice = "The server refuses the connection; its log says why" if "FATAL" in text else "Is PostgreSQL up?"
+    return ConnectionLostError(f"{text}. {advice}. Services try again by themselves")
+
+
 def _record_error(error: psycopg2.Error, state: str) -> RecordError | None:
     if state[:2] == "22":
         return RecordError(f"postgres_{state}", f"PostgreSQL refuses a value: {_first_line(error)}")
@@ -130,5 +189,8 @@ def _record_error(error: psycopg2.Error, state: str) -> RecordError | None:
 
 
 def _first_line(error: psycopg2.Error) -> str:
-    primary = error.diag.message_primary or str(error) or type(error).__name__
-    return primary.strip().splitlines()[0] if primary.strip() else type(error).__name__
+    """Returns the sentence that matters: of several addresses, each with a line, the one where a server answers."""
+    lines = (error.diag.message_primary or str(error)).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    return next((line.strip() for line in lines if "FATAL" in line), lines[0])

@@ -1,0 +1,30 @@
+"""Environment variables of other programs that would change what our libraries do. We ignore them."""
+
+from __future__ import annotations
+
+import os
+
+# libpq's variables that fill in what a DSN leaves out, or change the session. Those that only say where passwords,
+# certificates or service files are stay in force: PGPASSWORD, PGPASSFILE, PGSSLCERT, PGSERVICEFILE, ...
+IGNORED = (
+    *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGOPTIONS", "PGAPPNAME"),
+    *("PGCLIENTENCODING", "PGDATESTYLE", "PGTZ", "PGGEQO", "PGSSLMODE", "PGREQUIRESSL", "PGSSLNEGOTIATION"),
+    *("PGSSLCOMPRESSION", "PGSSLCERTMODE", "PGSSLSNI", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION"),
+    *("PGREQUIREAUTH", "PGCHANNELBINDING", "PGREQUIREPEER", "PGGSSENCMODE", "PGGSSDELEGATION", "PGKRBSRVNAME"),
+    *("PGGSSLIB", "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGCONNECT_TIMEOUT", "PGMINPROTOCOLVERSION"),
+    *("PGMAXPROTOCOLVERSION", "PGOAUTHDEBUG"),
+)
+
+
+def ignored() -> list[str]:
+    """Returns the names of the variables that are set and ignored, in order."""
+    return sorted(name for name in IGNORED if name in os.environ)
+
+
+def forget_ignored() -> None:
+    """Takes ignored variables out of this process's environment, and so out of its children's.
+
+    The libraries read them by themselves; libpq does so while connecting, even where a parameter is given as empty.
+    """
+    for name in ignored():
+        os.environ.pop(name, None)
