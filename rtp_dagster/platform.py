@@ -12,7 +12,7 @@ from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka import topics
 from rtp_workers.postgres.connection import Connection, connect
-from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, totals
+from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, open_rows, totals
 from rtp_workers.reconcile.status import ask_all
 from rtp_workers.reconcile.verify import Log, reader_dsn
 from rtp_workers.settings import DagsterSettings, load
@@ -43,7 +43,7 @@ class Look:
     @property
     def ledger_now(self) -> dict[int, LedgerRow]:
         """The rows of the topic as it is now, by kafka_partition."""
-        return {row.kafka_partition: row for row in self.ledger if row.topic_id == self.topic_id}
+        return open_rows(self.ledger, self.topic_id)
 
 
 class Platform(dg.ConfigurableResource["Platform"]):

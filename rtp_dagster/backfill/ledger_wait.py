@@ -9,7 +9,7 @@ import dagster as dg
 
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_workers.errors import TransientError
-from rtp_workers.postgres.queries import LedgerRow, ledger_rows, totals
+from rtp_workers.postgres.queries import LedgerRow, ledger_rows, open_rows, totals
 
 POLL_S = 0.25
 AWAY_POLL_S = 2.0
@@ -18,7 +18,7 @@ SHOW_EVERY_S = 10.0
 
 def waiting_records(rows: Sequence[LedgerRow], topic_id: str, last_offsets: Mapping[int, int]) -> dict[int, int]:
     """Returns how many offsets of each partition, up to the load's last, are not in the ledger; those at 0 left out."""
-    stored = {row.kafka_partition: row.next_offset for row in rows if row.topic_id == topic_id}
+    stored = {number: row.next_offset for number, row in open_rows(rows, topic_id).items()}
     behind = {number: last + 1 - stored.get(number, 0) for number, last in sorted(last_offsets.items())}
     return {number: left for number, left in behind.items() if left > 0}
 

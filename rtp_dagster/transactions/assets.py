@@ -6,10 +6,15 @@ import dagster as dg
 
 from rtp_workers.record.transaction import FIELDS
 
+# Null where the row was stored by a version that did not keep it, and load_id where the record came from no file.
+NULLABLE = frozenset({"topic_id", "generation", "load_id"})
 PROVENANCE = {
     "source": ("text", "csv:FILE, live, api, or unknown"),
     "kafka_partition": ("integer", "partition that the record came from"),
     "kafka_offset": ("bigint", "its offset there"),
+    "topic_id": ("text", "Kafka's own id of the topic"),
+    "generation": ("integer", "life of the partition's log: it grows when Kafka has lost records that are stored"),
+    "load_id": ("bigint", "the load of a file that sent the record, as in csv_loads"),
     "ingested_at": ("timestamptz", "when the row was written"),
 }
 FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=24), warn_window=timedelta(hours=1))
@@ -27,7 +32,7 @@ def column_schema() -> dg.TableSchema:
         for field in FIELDS
     ]
     provenance = [
-        dg.TableColumn(name, kind, meaning, constraints=dg.TableColumnConstraints(nullable=False))
+        dg.TableColumn(name, kind, meaning, constraints=dg.TableColumnConstraints(nullable=name in NULLABLE))
         for name, (kind, meaning) in PROVENANCE.items()
     ]
     return dg.TableSchema([*fields, *provenance])

@@ -158,6 +158,7 @@ class Hole(BaseModel):
 
     topic_id: str
     kafka_partition: int
+    generation: int = Field(description="the life of the partition's log that the offsets belong to")
     from_offset: int
     to_offset: int = Field(description="the first offset after the hole")
 
@@ -204,6 +205,7 @@ def transactions_schema() -> dict[str, Any]:
     numbers = ("kafka_partition", "kafka_offset")
     properties: dict[str, Any] = {name: {"type": ["string", "null"]} for name in COPY_COLUMNS}
     properties |= {name: {"type": "integer"} for name in numbers}
+    properties |= {name: {"type": ["integer", "null"]} for name in ("generation", "load_id")}
     properties["attributes"] = {"type": ["object", "null"]}
     properties["ingested_at"] = {"type": "string", "description": "when it was stored, UTC"}
     row = {"type": "object", "properties": properties, "required": list(properties)}

@@ -16,7 +16,7 @@ from rtp_workers.postgres import latest
 from rtp_workers.postgres.batch import Counts
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.latest import PREVIEW_CHARACTERS, Account, LetterPreview
-from rtp_workers.postgres.queries import LedgerRow
+from rtp_workers.postgres.queries import LedgerRow, open_rows
 from rtp_workers.settings import ConsumerSettings
 
 READ_EVERY_S = 1.0
@@ -204,7 +204,7 @@ def _sums(counts: Counts | LedgerRow) -> dict[str, int]:
 
 
 def _of_topic(account: Account, topic_id: str | None) -> dict[int, LedgerRow]:
-    return {row.kafka_partition: row for row in account.rows if row.topic_id == topic_id}
+    return open_rows(account.rows, topic_id)
 
 
 def _ledger_sums(account: Account, topic_id: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.postgres.batch import Batch, DeadLetter, KafkaRecord, Span
-from rtp_workers.record.copy_text import UNKNOWN_SOURCE, BatchDecoder, source_text
+from rtp_workers.record.copy_text import NULL, UNKNOWN_SOURCE, BatchDecoder, load_text, source_text
 
 SOURCES_REMEMBERED = 10_000
 
@@ -31,6 +31,7 @@ class Assembler:
         self._assignment = assignment
         self._decoder = BatchDecoder()
         self._sources: dict[bytes | None, str] = {}
+        self._loads: dict[bytes | None, str] = {}
         self._batch = Batch(topic, topic_id)
         self.bytes = 0
         self.unknown_fields = 0
@@ -71,6 +72,7 @@ class Assembler:
     def take(self) -> Batch:
         """Returns the open batch and opens another."""
         batch, self._batch = self._batch, Batch(self.topic, self.topic_id)
+        self._loads.clear()
         self.bytes = 0
         return batch
 
@@ -80,6 +82,8 @@ class Assembler:
 
     def _take(self, records: Sequence[KafkaRecord]) -> tuple[list[KafkaRecord], list[bytes | None], list[str]]:
         positions, sources, spans = self._assignment.positions, self._sources, self._batch.spans
+        loads = self._loads
+        origins = {number: self._origin(number) for number in positions}
         taken: list[KafkaRecord] = []
         values: list[bytes | None] = []
         tails: list[str] = []
@@ -95,9 +99,14 @@ class Assembler:
                 source = sources[headers[0][1]]
             else:
                 source = self._source(headers)
+            load = NULL
+            for name, named in headers or ():
+                if name == "load":
+                    load = loads.get(named) or self._load(named)
+                    break
             taken.append(record)
             values.append(value)
-            tails.append(f"\t{source}\t{partition}\t{offset}")
+            tails.append(f"\t{source}\t{partition}\t{offset}{origins[partition]}{load}")
             size += len(value) if value else 0
         self.bytes += size
         if taken:
@@ -117,12 +126,23 @@ class Assembler:
             return False
         spans = self._batch.spans
         if partition not in spans:
-            spans[partition] = Span(position, position, self._assignment.epochs[partition])
+            generation = self._assignment.generations[partition]
+            spans[partition] = Span(position, position, self._assignment.epochs[partition], generation=generation)
         if offset > position:
             spans[partition].skipped += offset - position
             spans[partition].next_offset = offset
             self._assignment.positions[partition] = offset
         return True
+
+    def _origin(self, partition: int) -> str:
+        """Returns what every line of this partition has in common, between its offset and its load."""
+        return f"\t{self.topic_id}\t{self._assignment.generations[partition]}\t"
+
+    def _load(self, value: bytes | None) -> str:
+        load = self._loads[value] = load_text(value)
+        if load != NULL:
+            self._batch.load_ids.add(load)
+        return load
 
     def _source(self, headers: Sequence[tuple[str, bytes | None]] | None) -> str:
         if not headers:

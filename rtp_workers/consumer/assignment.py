@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from rtp_workers.postgres.ledger import Place
 
 
 @dataclass(slots=True)
@@ -17,11 +19,13 @@ class Assignment:
         positions: next expected offset of every open partition.
         pending: ours, waiting for the ledger.
         epochs: by kafka_partition; only ever grows.
+        generations: the life of its log that an open partition is read in, by kafka_partition.
     """
 
     positions: dict[int, int] = field(default_factory=dict)
     pending: set[int] = field(default_factory=set)
     epochs: dict[int, int] = field(default_factory=dict)
+    generations: dict[int, int] = field(default_factory=dict)
 
     @property
     def owned(self) -> set[int]:
@@ -35,11 +39,12 @@ class Assignment:
             self.pending.add(partition)
             self.epochs[partition] = self.epochs.get(partition, 0) + 1
 
-    def opened(self, offsets: dict[int, int]) -> None:
+    def opened(self, places: Mapping[int, Place]) -> None:
         """Notes where pending partitions start."""
-        for partition, offset in offsets.items():
+        for partition, place in places.items():
             self.pending.discard(partition)
-            self.positions[partition] = offset
+            self.positions[partition] = place.offset
+            self.generations[partition] = place.generation
 
     def reset(self) -> None:
         """Makes every partition wait for the ledger again."""

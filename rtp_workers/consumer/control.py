@@ -17,7 +17,7 @@ from rtp_workers.errors import RtpError
 from rtp_workers.kafka.topic_watch import TopicView, TopicWatch
 from rtp_workers.postgres import blocking, control, ledger
 from rtp_workers.postgres.connection import Connection, break_off, connect
-from rtp_workers.postgres.ledger import WrongGroupError
+from rtp_workers.postgres.ledger import Place, WrongGroupError
 
 LOOK_EVERY_S = 0.5
 # The server ends a statement of ours after 5 s; without any word for this long it is lost, though the socket is open.
@@ -57,7 +57,7 @@ class ControlThread:
         self._topic, self._group_id, self._dsn = topic, group_id, dsn
         self._connection: Connection | None = None
         self._wanted: dict[int, int] = {}
-        self._found: dict[int, tuple[int, int]] = {}
+        self._found: dict[int, tuple[int, Place]] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -76,8 +76,8 @@ class ControlThread:
             self._wanted = dict(epochs)
         self._wake.set()
 
-    def take_offsets(self) -> dict[int, tuple[int, int]]:
-        """Returns the answers since the last call: kafka_partition -> (epoch asked for, next offset)."""
+    def take_offsets(self) -> dict[int, tuple[int, Place]]:
+        """Returns the answers since the last call: kafka_partition -> (epoch asked for, where it resumes)."""
         if not self._found:
             return {}
         with self._lock:
@@ -169,9 +169,9 @@ class ControlThread:
             wanted = dict(self._wanted)
         starts = {number: topic.log[number][0] for number in wanted if number in topic.log}
         belongs = ledger.Topic(self._topic, topic.topic_id, self._group_id)
-        offsets = ledger.open_partitions(connection, belongs, starts)
+        places = ledger.open_partitions(connection, belongs, starts)
         problems: dict[str, str] = {}
-        for number, offset in offsets.items():
+        for number, (offset, generation) in places.items():
             start, end = topic.log[number]
             if offset > end:
                 problems[f"hole:{number}"] = (
@@ -180,7 +180,7 @@ class ControlThread:
                 )
                 continue
             if offset < start:
-                hole = control.Hole(topic.topic_id, number, offset, start)
+                hole = control.Hole(topic.topic_id, number, generation, offset, start)
                 if not control.note_hole(connection, hole):
                     problems[f"hole:{number}"] = (
                         f"partition {number}: {start - offset:,} records ({offset} to {start - 1}) were deleted by "
@@ -191,7 +191,7 @@ class ControlThread:
                 offset = start
             with self._lock:
                 if self._wanted.get(number) == wanted[number]:
-                    self._found[number] = (wanted[number], offset)
+                    self._found[number] = (wanted[number], Place(offset, generation))
                     del self._wanted[number]
         return problems
 

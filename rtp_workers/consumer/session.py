@@ -157,14 +157,15 @@ class Session:
             self._control.want_offsets({})
             return
         found = self._control.take_offsets()
-        offsets = {
-            number: offset
-            for number, (epoch, offset) in found.items()
+        places = {
+            number: place
+            for number, (epoch, place) in found.items()
             if number in assignment.pending and assignment.epochs[number] == epoch
         }
-        if offsets:
+        if places:
+            offsets = {number: place.offset for number, place in places.items()}
             self._consumer.start(offsets)
-            assignment.opened(offsets)
+            assignment.opened(places)
             self._state.positions.update(offsets)
             log.info("partitions_opened", topic=self._settings.topic, offsets=offsets)
             if self._held or self._state.paused:

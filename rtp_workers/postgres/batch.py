@@ -22,13 +22,17 @@ class KafkaRecord(Protocol):
 class Span:
     """The offsets of one partition that a batch stands for: ``next_offset - start_offset`` of them.
 
-    ``skipped`` of them hold no record (markers, aborted, compacted); ``epoch`` tells which assignment they came by.
+    Attributes:
+        epoch: the assignment that they came by.
+        skipped: how many of them hold no record (transaction markers, aborted or compacted records).
+        generation: the life of the partition's log that they belong to.
     """
 
     start_offset: int
     next_offset: int
     epoch: int
     skipped: int = 0
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,10 @@ class Batch:
         topic: the topic's name.
         topic_id: Kafka's own id of the topic.
         spans: by kafka_partition; every offset in them is a line, a dead letter or skipped.
-        lines: COPY lines (record fields, source, kafka_partition, kafka_offset), no line ends.
+        lines: COPY lines (record fields, then the provenance columns; ``load_id`` is the last), no line ends.
         records: the record behind each line, in the same order.
         dead_letters: refused before PostgreSQL saw them.
+        load_ids: loads that the records name, dead letters included; whether they exist is not known yet.
         appended_ms: when Kafka appended the oldest record of each poll (Unix ms), for the latency.
         confirm: called before the ledger moves; raises where the records may be of another topic than `topic_id`.
     """
@@ -61,6 +66,7 @@ class Batch:
     lines: list[str] = field(default_factory=list)
     records: list[KafkaRecord] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    load_ids: set[str] = field(default_factory=set)
     appended_ms: list[int] = field(default_factory=list)
     confirm: Callable[[], None] = lambda: None
 

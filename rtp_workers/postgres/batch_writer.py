@@ -11,6 +11,7 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Protocol
 
@@ -31,6 +32,7 @@ from rtp_workers.postgres.connection import (
     translated,
 )
 from rtp_workers.record.codec import decode
+from rtp_workers.record.copy_text import NULL, load_text
 from rtp_workers.record.transaction import COPY_COLUMNS, FIELD_NAMES
 
 COPY_CHUNK_BYTES = 1 << 18
@@ -85,8 +87,10 @@ select kafka_partition, kafka_offset, 1 from repeated where not same
 """  # noqa: S608 - column names of our own declaration
 _CLEAR = "delete from pg_temp.incoming; delete from pg_temp.landed"
 _DEAD_LETTER = """
-insert into dead_letters (topic_id, kafka_partition, kafka_offset, topic, key, value, headers, reason, detail) values %s
+insert into dead_letters (topic_id, kafka_partition, generation, kafka_offset, topic, key, value, headers, reason,
+    detail, load_id, kafka_timestamp) values %s
 """
+_KNOWN_LOADS = "select load_id::text from csv_loads where load_id = any(%s::bigint[])"
 
 
 class BatchWriter:
@@ -104,6 +108,7 @@ class BatchWriter:
         self._clean_batches = CLEAN_BATCHES_BEFORE_FAST
         self._batches_to_sift = 0
         self._look_up_first = False
+        self._known_loads: set[str] = set()
         self.fast_batches = 0
         self.staged_batches = 0
 
@@ -147,11 +152,12 @@ class BatchWriter:
         """
         connection = self._open()
         with translated("settle a COMMIT from the ledger"), connection.cursor() as cursor:
-            stored = ledger.next_offsets(cursor, batch.topic_id, list(batch.spans))
+            stored = ledger.places(cursor, batch.topic_id, list(batch.spans))
             connection.rollback()
-        if all(stored.get(partition) == span.start_offset for partition, span in batch.spans.items()):
+        spans = batch.spans.items()
+        if all(stored.get(partition) == (span.start_offset, span.generation) for partition, span in spans):
             return False
-        if all(stored.get(partition) == span.next_offset for partition, span in batch.spans.items()):
+        if all(stored.get(partition) == (span.next_offset, span.generation) for partition, span in spans):
             return True
         raise ledger.LedgerMovedError(
             "the ledger stands neither before nor after the batch: another consumer has written"
@@ -206,6 +212,7 @@ class BatchWriter:
         counts = {partition: Counts(skipped=span.skipped) for partition, span in batch.spans.items()}
         with _rolled_back_on_error(connection), translated("write a batch"), connection.cursor() as cursor:
             self._failpoint.reach("before_copy")
+            self._forget_unknown_loads(cursor, batch)
             dead_letters = batch.dead_letters + land(cursor, batch, counts)
             self._failpoint.reach("after_copy")
             _insert_dead_letters(cursor, batch, dead_letters, counts)
@@ -216,6 +223,18 @@ class BatchWriter:
             connection.commit()
             self._failpoint.reach("after_commit")
         return counts
+
+    def _forget_unknown_loads(self, cursor: Cursor, batch: Batch) -> None:
+        """Sets ``load_id`` to null where the record names a load that this database does not have."""
+        new = batch.load_ids - self._known_loads
+        if not new:
+            return
+        cursor.execute(_KNOWN_LOADS, (list(new),))
+        self._known_loads.update(load_id for (load_id,) in cursor.fetchall())
+        unknown = new - self._known_loads
+        if unknown:
+            batch.load_ids -= unknown
+            batch.lines = [_without_load(line) if line.rpartition("\t")[2] in unknown else line for line in batch.lines]
 
     def _copy_straight(self, cursor: Cursor, batch: Batch, counts: dict[int, Counts]) -> list[DeadLetter]:
         if batch.lines:
@@ -323,6 +342,10 @@ def _rolled_back_on_error(connection: Connection) -> Iterator[None]:
                 connection.rollback()
 
 
+def _without_load(line: str) -> str:
+    return line.rpartition("\t")[0] + "\t" + NULL
+
+
 def _count_landed(
     cursor: Cursor,
     records: Sequence[KafkaRecord],
@@ -358,6 +381,7 @@ def _insert_dead_letters(
         (
             batch.topic_id,
             letter.record.partition(),
+            batch.spans[letter.record.partition()].generation,
             letter.record.offset(),
             batch.topic,
             letter.record.key(),
@@ -365,6 +389,8 @@ def _insert_dead_letters(
             _headers_json(letter.record),
             letter.reason,
             letter.detail,
+            _load_id(letter.record, batch),
+            _appended_at(letter.record),
         )
         for letter in dead_letters
     ]
@@ -372,6 +398,22 @@ def _insert_dead_letters(
         execute_values(cursor, _DEAD_LETTER, rows, page_size=500)
     for letter in dead_letters:
         counts[letter.record.partition()].dead_lettered += 1
+
+
+def _load_id(record: KafkaRecord, batch: Batch) -> str | None:
+    """Returns the load that the record names, where this database has it."""
+    named = next((value for name, value in record.headers() or () if name == "load"), None)
+    load = load_text(named)
+    return load if load in batch.load_ids else None
+
+
+def _appended_at(record: KafkaRecord) -> datetime | None:
+    """Returns the record's timestamp in Kafka; None where it has none, or one that no calendar has."""
+    kind, milliseconds = record.timestamp()
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC) if kind else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _headers_json(record: KafkaRecord) -> str:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from rtp_workers.postgres import ledger
 from rtp_workers.postgres.batch import Counts, Span
 from rtp_workers.postgres.connection import Connection, translated
 
 _NOTE_HOLE = """
-insert into log_holes (topic_id, kafka_partition, from_offset, to_offset) values (%s, %s, %s, %s)
-on conflict (topic_id, kafka_partition, from_offset)
+insert into log_holes (topic_id, kafka_partition, generation, from_offset, to_offset) values (%s, %s, %s, %s, %s)
+on conflict (topic_id, kafka_partition, generation, from_offset)
 do update set to_offset = greatest(log_holes.to_offset, excluded.to_offset)
 returning accepted_at is not null
 """
 _COUNTED = """
-update log_holes set counted_at = now() where topic_id = %s and kafka_partition = %s and from_offset = %s
+update log_holes set counted_at = now()
+where topic_id = %s and kafka_partition = %s and generation = %s and from_offset = %s
 """
 _ACCEPT = """
 update log_holes set accepted_at = now() where accepted_at is null
-returning topic_id, kafka_partition, from_offset, to_offset
+returning topic_id, kafka_partition, generation, from_offset, to_offset
 """
 _OPEN_HOLES = """
-select topic_id, kafka_partition, from_offset, to_offset from log_holes where accepted_at is null
+select topic_id, kafka_partition, generation, from_offset, to_offset from log_holes where accepted_at is null
 order by topic_id, kafka_partition
 """
 
@@ -41,6 +42,7 @@ class Hole:
 
     topic_id: str
     kafka_partition: int
+    generation: int
     from_offset: int
     to_offset: int
 
@@ -69,7 +71,7 @@ def note_hole(connection: Connection, hole: Hole) -> bool:
         True when a person has accepted it: it may be counted.
     """
     with translated("note a hole in the log"), connection.cursor() as cursor:
-        cursor.execute(_NOTE_HOLE, (hole.topic_id, hole.kafka_partition, hole.from_offset, hole.to_offset))
+        cursor.execute(_NOTE_HOLE, astuple(hole))
         row = cursor.fetchone()
     return bool(row and row[0])
 
@@ -85,12 +87,12 @@ def count_hole(connection: Connection, hole: Hole) -> None:
         LedgerMovedError: the ledger stands elsewhere; nothing is changed.
     """
     size = hole.to_offset - hole.from_offset
-    spans = {hole.kafka_partition: Span(hole.from_offset, hole.to_offset, 0, size)}
+    spans = {hole.kafka_partition: Span(hole.from_offset, hole.to_offset, 0, size, hole.generation)}
     with translated("count a hole in the log"), connection.cursor() as cursor:
         cursor.execute("begin")
         try:
             ledger.move(cursor, hole.topic_id, spans, {hole.kafka_partition: Counts(skipped=size)})
-            cursor.execute(_COUNTED, (hole.topic_id, hole.kafka_partition, hole.from_offset))
+            cursor.execute(_COUNTED, astuple(hole)[:4])
         except ledger.LedgerMovedError:
             cursor.execute("rollback")
             raise

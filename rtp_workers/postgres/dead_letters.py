@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,8 @@ from rtp_workers.postgres.connection import Connection, translated
 REPLAY_LOCK = 7_231_003
 
 _COLUMNS = (
-    "topic_id, kafka_partition, kafka_offset, topic, key, value, headers, reason, detail, first_seen_at, replayed_at"
+    "topic_id, kafka_partition, kafka_offset, generation, topic, key, value, headers, reason, detail, first_seen_at, "
+    "replayed_at"
 )
 # A filter that is null lets everything pass. Keyset paging: after the place of the last one seen.
 _WHERE = """
@@ -26,18 +27,21 @@ where (%(topic)s::text is null or topic = %(topic)s)
 _NEWEST = f"select {_COLUMNS} from dead_letters {_WHERE} order by first_seen_at desc, kafka_offset desc limit %(limit)s"  # noqa: S608 - ours
 _AFTER = f"""
 select {_COLUMNS} from dead_letters {_WHERE} and first_seen_at <= %(until)s
-  and (topic_id, kafka_partition, kafka_offset) > (%(topic_id)s, %(kafka_partition)s, %(kafka_offset)s)
-order by topic_id, kafka_partition, kafka_offset limit %(limit)s
+  and (topic_id, kafka_partition, generation, kafka_offset)
+    > (%(topic_id)s, %(kafka_partition)s, %(generation)s, %(kafka_offset)s)
+order by topic_id, kafka_partition, generation, kafka_offset limit %(limit)s
 """  # noqa: S608 - our own column names
 _ONE = f"""
-select {_COLUMNS} from dead_letters where topic_id = %s and kafka_partition = %s and kafka_offset = %s
+select {_COLUMNS} from dead_letters
+where topic_id = %s and kafka_partition = %s and kafka_offset = %s and generation = %s
 """  # noqa: S608 - our own column names
 _REASONS = f"select reason, count(*) from dead_letters {_WHERE} group by reason order by count(*) desc, reason"  # noqa: S608 - ours
 _REPLAYED = """
 update dead_letters set replayed_at = now()
-from unnest(%s::text[], %s::int[], %s::bigint[]) as sent (topic_id, kafka_partition, kafka_offset)
-where (dead_letters.topic_id, dead_letters.kafka_partition, dead_letters.kafka_offset)
-    = (sent.topic_id, sent.kafka_partition, sent.kafka_offset)
+from unnest(%s::text[], %s::int[], %s::bigint[], %s::int[])
+    as sent (topic_id, kafka_partition, kafka_offset, generation)
+where (dead_letters.topic_id, dead_letters.kafka_partition, dead_letters.generation, dead_letters.kafka_offset)
+    = (sent.topic_id, sent.kafka_partition, sent.generation, sent.kafka_offset)
 """
 
 Header = tuple[str, bytes | None]
@@ -45,14 +49,19 @@ Header = tuple[str, bytes | None]
 
 @dataclass(frozen=True, slots=True, order=True)
 class DeadLetterId:
-    """Where the record was: written ``<topic_id>:<kafka_partition>:<kafka_offset>``, as in the header ``replay_of``."""
+    """Where the record was: written ``<topic_id>:<kafka_partition>:<kafka_offset>``, as in the header ``replay_of``.
+
+    A generation other than the first one is written after it: ``<topic_id>:<kafka_partition>:<kafka_offset>:2``.
+    """
 
     topic_id: str
     kafka_partition: int
     kafka_offset: int
+    generation: int = 0
 
     def __str__(self) -> str:
-        return f"{self.topic_id}:{self.kafka_partition}:{self.kafka_offset}"
+        later = f":{self.generation}" if self.generation else ""
+        return f"{self.topic_id}:{self.kafka_partition}:{self.kafka_offset}{later}"
 
     @classmethod
     def parse(cls, text: str) -> DeadLetterId:
@@ -62,12 +71,16 @@ class DeadLetterId:
             ConfigError: it is something else.
         """
         topic_id, *numbers = text.strip().split(":")
-        if not topic_id or len(numbers) != 2 or not all(number.isascii() and number.isdigit() for number in numbers):
+        if (
+            not topic_id
+            or len(numbers) not in (2, 3)
+            or not all(number.isascii() and number.isdigit() for number in numbers)
+        ):
             raise ConfigError(
                 f"{text!r} is not the id of a dead letter; give <topic_id>:<partition>:<offset> as "
                 "`rtp dead-letters list` prints it"
             )
-        return cls(topic_id, int(numbers[0]), int(numbers[1]))
+        return cls(topic_id, *map(int, numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +148,7 @@ def pages(connection: Connection, wanted: Filter, size: int) -> Iterator[list[St
         cursor.execute("select now()")
         until = cursor.fetchall()[0][0]
     while True:
-        place = {"topic_id": last.topic_id, "kafka_partition": last.kafka_partition, "kafka_offset": last.kafka_offset}
+        place = asdict(last)
         with translated("read the dead letters"), connection.cursor() as cursor:
             cursor.execute(_AFTER, {**wanted.values(), **place, "until": until, "limit": size})
             page = [_stored(row) for row in cursor.fetchall()]
@@ -150,7 +163,7 @@ def find(connection: Connection, ids: Sequence[DeadLetterId]) -> list[StoredDead
     found = []
     with translated("read dead letters"), connection.cursor() as cursor:
         for wanted in ids:
-            cursor.execute(_ONE, (wanted.topic_id, wanted.kafka_partition, wanted.kafka_offset))
+            cursor.execute(_ONE, astuple(wanted))
             found += [_stored(row) for row in cursor.fetchall()]
     return found
 
@@ -166,7 +179,7 @@ def mark_replayed(connection: Connection, ids: Sequence[DeadLetterId]) -> None:
     """Sets `replayed_at`, after Kafka has acknowledged them. Role rtp_ingest, autocommit."""
     if not ids:
         return
-    columns = ([i.topic_id for i in ids], [i.kafka_partition for i in ids], [i.kafka_offset for i in ids])
+    columns = [list(column) for column in zip(*map(astuple, ids), strict=True)]
     with translated("mark dead letters as replayed"), connection.cursor() as cursor:
         cursor.execute(_REPLAYED, columns)
 
@@ -191,9 +204,9 @@ def replay_locked(connection: Connection) -> Iterator[None]:
 
 
 def _stored(row: tuple[Any, ...]) -> StoredDeadLetter:
-    topic_id, kafka_partition, kafka_offset, topic, key, value, headers, reason, detail, first_seen, replayed = row
+    topic, key, value, headers, reason, detail, first_seen, replayed = row[4:]
     return StoredDeadLetter(
-        id=DeadLetterId(topic_id, kafka_partition, kafka_offset),
+        id=DeadLetterId(*row[:4]),
         topic=topic,
         key=None if key is None else bytes(key),
         value=None if value is None else bytes(value),

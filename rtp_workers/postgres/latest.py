@@ -34,7 +34,7 @@ select pg_relation_size('transactions') / current_setting('block_size')::bigint,
 """
 _LETTERS = f"""
 select json_build_object(
-    'id', topic_id || ':' || kafka_partition || ':' || kafka_offset, 'topic', topic,
+    'id', concat_ws(':', topic_id, kafka_partition, kafka_offset, nullif(generation, 0)), 'topic', topic,
     'kafka_partition', kafka_partition, 'kafka_offset', kafka_offset, 'reason', reason, 'detail', detail,
     'first_seen_at', first_seen_at, 'replayed_at', replayed_at, 'value_bytes', length(value))::text,
     substring(value from 1 for {4 * PREVIEW_CHARACTERS})
@@ -42,10 +42,10 @@ from dead_letters order by first_seen_at desc, kafka_offset desc limit %s
 """  # noqa: S608 - a number of ours
 _ACCOUNT = """
 select topic_id, kafka_partition, topic, group_id, first_offset, next_offset, inserted, duplicates, dead_lettered,
-       skipped, updated_at, purged.purged_rows, purged.purged_dead_letters
+       skipped, generation, closed_at is not null, updated_at, purged.purged_rows, purged.purged_dead_letters
 from (select coalesce(sum(purged_rows), 0)::bigint as purged_rows,
              coalesce(sum(purged_dead_letters), 0)::bigint as purged_dead_letters from purges) as purged
-left join ingest_ledger on true order by topic, topic_id, kafka_partition
+left join ingest_ledger on true order by topic, topic_id, kafka_partition, generation
 """
 _TABLE_BYTES = "select pg_relation_size('transactions') + pg_relation_size('dead_letters')"
 
@@ -92,9 +92,9 @@ def read_account(connection: Connection) -> Account:
     with translated("read the ledger"), connection.cursor() as cursor:
         cursor.execute(_ACCOUNT)
         found = cursor.fetchall()
-    rows = [LedgerRow(*row[:10]) for row in found if row[0] is not None]
-    moved = [row[10] for row in found if row[0] is not None]
-    return Account(rows, max(moved, default=None), found[0][11], found[0][12])
+    rows = [LedgerRow(*row[:12]) for row in found if row[0] is not None]
+    moved = [row[12] for row in found if row[0] is not None]
+    return Account(rows, max(moved, default=None), found[0][13], found[0][14])
 
 
 def table_bytes(connection: Connection) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.postgres.batch import Counts, Span
@@ -16,11 +17,11 @@ from rtp_workers.postgres.connection import Connection, Cursor, translated
 _OPEN = """
 insert into ingest_ledger (topic_id, kafka_partition, topic, group_id, first_offset, next_offset)
 values (%(topic_id)s, %(kafka_partition)s, %(topic)s, %(group_id)s, %(log_start)s, %(log_start)s)
-on conflict (topic_id, kafka_partition) do nothing
+on conflict (topic_id, kafka_partition) where closed_at is null do nothing
 """
 _READ = """
-select kafka_partition, next_offset, group_id from ingest_ledger
-where topic_id = %s and kafka_partition = any(%s)
+select kafka_partition, next_offset, generation from ingest_ledger
+where topic_id = %s and kafka_partition = any(%s) and closed_at is null
 """
 _MOVE = """
 update ingest_ledger as ledger
@@ -30,17 +31,19 @@ set next_offset = moved.next_offset,
     dead_lettered = ledger.dead_lettered + moved.dead_lettered,
     skipped = ledger.skipped + moved.skipped,
     updated_at = clock_timestamp()
-from unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-    as moved (kafka_partition, start_offset, next_offset, inserted, duplicates, dead_lettered, skipped)
+from unnest(%s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+    as moved (kafka_partition, generation, start_offset, next_offset, inserted, duplicates, dead_lettered, skipped)
 where ledger.topic_id = %s
   and ledger.kafka_partition = moved.kafka_partition
+  and ledger.generation = moved.generation
+  and ledger.closed_at is null
   and ledger.next_offset = moved.start_offset
 """
 _OTHER_GROUP = "select group_id from ingest_ledger where topic_id = %s and group_id <> %s limit 1"
 
 
 class LedgerMovedError(RtpError):
-    """Another consumer has written since: the batch is rolled back; read the ledger again before going on."""
+    """Another consumer has written since: the batch is rolled back; read the ledger again before you continue."""
 
 
 class WrongGroupError(ConfigError):
@@ -56,8 +59,15 @@ class Topic:
     group_id: str
 
 
-def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[int, int]) -> dict[int, int]:
-    """Returns where each partition goes on; makes the ledger row, at the log's start, where there is none.
+class Place(NamedTuple):
+    """Where a partition's ledger stands: the next offset to store, in which generation of its log."""
+
+    offset: int
+    generation: int
+
+
+def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[int, int]) -> dict[int, Place]:
+    """Returns where each partition resumes; makes the ledger row, at the log's start, where there is none.
 
     Args:
         connection: in autocommit mode.
@@ -79,13 +89,13 @@ def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[in
         for kafka_partition, log_start in log_starts.items():
             row = {"kafka_partition": kafka_partition, "log_start": log_start, "topic": topic.name}
             cursor.execute(_OPEN, {**row, "topic_id": topic.topic_id, "group_id": topic.group_id})
-        return next_offsets(cursor, topic.topic_id, list(log_starts))
+        return places(cursor, topic.topic_id, list(log_starts))
 
 
-def next_offsets(cursor: Cursor, topic_id: str, kafka_partitions: list[int]) -> dict[int, int]:
-    """Returns ``next_offset`` by kafka_partition; a partition without a ledger row is left out."""
+def places(cursor: Cursor, topic_id: str, kafka_partitions: list[int]) -> dict[int, Place]:
+    """Returns where the open generation of each partition stands; a partition without a ledger row is left out."""
     cursor.execute(_READ, (topic_id, kafka_partitions))
-    return {kafka_partition: next_offset for kafka_partition, next_offset, _ in cursor.fetchall()}
+    return {kafka_partition: Place(next_offset, generation) for kafka_partition, next_offset, generation in cursor}
 
 
 def move(cursor: Cursor, topic_id: str, spans: Mapping[int, Span], counts: Mapping[int, Counts]) -> None:
@@ -97,6 +107,7 @@ def move(cursor: Cursor, topic_id: str, spans: Mapping[int, Span], counts: Mappi
     partitions = sorted(spans)
     columns = [
         partitions,
+        [spans[partition].generation for partition in partitions],
         [spans[partition].start_offset for partition in partitions],
         [spans[partition].next_offset for partition in partitions],
         [counts[partition].inserted for partition in partitions],
@@ -108,5 +119,5 @@ def move(cursor: Cursor, topic_id: str, spans: Mapping[int, Span], counts: Mappi
     if cursor.rowcount != len(partitions):
         raise LedgerMovedError(
             f"{len(partitions) - cursor.rowcount} of {len(partitions)} partitions of topic {topic_id} were moved "
-            "by another consumer; this batch is rolled back"
+            "by another consumer; its batch is rolled back and read again"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rtp_workers.postgres.connection import Connection, Cursor, translated
@@ -11,14 +12,16 @@ RATE_WINDOW_S = 10
 
 _LEDGER = """
 select topic_id, kafka_partition, topic, group_id, first_offset, next_offset, inserted, duplicates,
-       dead_lettered, skipped
-from ingest_ledger order by topic, topic_id, kafka_partition
+       dead_lettered, skipped, generation, closed_at is not null
+from ingest_ledger order by topic, topic_id, kafka_partition, generation
 """
 # One pass over the table. A row is foreign when no ledger row covers the offset it says it came from.
 _ROWS = """
 select kafka_partition, count(*), count(*) filter (where not exists (
     select from ingest_ledger as ledger
     where ledger.kafka_partition = stored.kafka_partition
+      and ledger.topic_id = coalesce(stored.topic_id, ledger.topic_id)
+      and ledger.generation = coalesce(stored.generation, ledger.generation)
       and stored.kafka_offset >= ledger.first_offset and stored.kafka_offset < ledger.next_offset))
 from transactions as stored group by kafka_partition
 """
@@ -32,8 +35,8 @@ from pg_constraint join pg_index on indexrelid = conindid
 where contype = 'p' and conrelid = to_regclass(%(table)s)
 """
 _HOLES = """
-select topic_id, kafka_partition, from_offset, to_offset from log_holes where counted_at is null
-order by topic_id, kafka_partition, from_offset
+select topic_id, kafka_partition, generation, from_offset, to_offset from log_holes where counted_at is null
+order by topic_id, kafka_partition, generation, from_offset
 """
 _TOTALS = """
 select (select coalesce(sum(inserted), 0) from ingest_ledger)::bigint
@@ -47,14 +50,18 @@ select (select coalesce(sum(inserted), 0) from ingest_ledger)::bigint
 
 PRIMARY_KEYS: dict[str, list[str]] = {
     "transactions": ["transaction_id"],
-    "ingest_ledger": ["topic_id", "kafka_partition"],
-    "dead_letters": ["topic_id", "kafka_partition", "kafka_offset"],
+    "ingest_ledger": ["topic_id", "kafka_partition", "generation"],
+    "dead_letters": ["topic_id", "kafka_partition", "generation", "kafka_offset"],
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One partition's account, as stored."""
+    """The account of one generation of a partition, as stored.
+
+    Attributes:
+        closed: the generation is history: its log is no longer what Kafka holds.
+    """
 
     topic_id: str
     kafka_partition: int
@@ -66,6 +73,8 @@ class LedgerRow:
     duplicates: int
     dead_lettered: int
     skipped: int
+    generation: int = 0
+    closed: bool = False
 
     @property
     def accounted(self) -> int:
@@ -140,9 +149,14 @@ def snapshot(connection: Connection) -> Snapshot:
 
 
 def ledger_rows(connection: Connection) -> list[LedgerRow]:
-    """Returns every ledger row, ordered by topic, topic_id and kafka_partition. `connection` is in autocommit mode."""
+    """Returns every ledger row, by topic, topic_id, kafka_partition, generation. `connection` is in autocommit mode."""
     with translated("read the ledger"), connection.cursor() as cursor:
         return _ledger(cursor)
+
+
+def open_rows(rows: Iterable[LedgerRow], topic_id: str | None) -> dict[int, LedgerRow]:
+    """Returns the rows that follow this topic's log as it is now, by kafka_partition. Pure."""
+    return {row.kafka_partition: row for row in rows if row.topic_id == topic_id and not row.closed}
 
 
 def totals(connection: Connection) -> Totals:

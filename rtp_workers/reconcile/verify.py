@@ -10,7 +10,7 @@ from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError
 from rtp_workers.kafka import topics
 from rtp_workers.postgres.connection import connect
-from rtp_workers.postgres.queries import LedgerRow, Snapshot, ledger_rows, snapshot
+from rtp_workers.postgres.queries import LedgerRow, Snapshot, ledger_rows, open_rows, snapshot
 
 POLL_S = 0.2
 Log = Mapping[int, tuple[int, int]]
@@ -84,7 +84,7 @@ def compare(found: Snapshot, topic_id: str, log: Log, log_after: Log) -> Verific
         log: (log start, end) by kafka_partition, taken before the snapshot.
         log_after: the same, taken after it.
     """
-    now = {row.kafka_partition: row for row in found.ledger if row.topic_id == topic_id}
+    now = open_rows(found.ledger, topic_id)
     problems = [
         *_behind(found.ledger, topic_id, log),
         *_beyond(now, log_after),
@@ -127,8 +127,11 @@ def arithmetic(rows: list[LedgerRow]) -> list[str]:
 
 def lag(rows: list[LedgerRow], topic_id: str, log: Log) -> dict[int, int]:
     """Returns how many offsets of each partition are not in the ledger yet."""
-    stored = {row.kafka_partition: row.next_offset for row in rows if row.topic_id == topic_id}
-    return {number: max(0, end - stored.get(number, start)) for number, (start, end) in log.items()}
+    stored = open_rows(rows, topic_id)
+    return {
+        number: max(0, end - (stored[number].next_offset if number in stored else start))
+        for number, (start, end) in log.items()
+    }
 
 
 def _await_ledger(dsn: str, topic_id: str, log: Log, timeout_s: float, on_wait: Callable[[int], None] | None) -> None:
@@ -195,7 +198,10 @@ def _counts(found: Snapshot) -> list[str]:
     for number, count in sorted(found.rows.items()):
         if count > inserted_by.get(number, 0):
             problems.append(f"partition {number}: {count} rows, but only {inserted_by.get(number, 0)} were inserted")
-    dead_lettered_by = {(row.topic_id, row.kafka_partition): row.dead_lettered for row in found.ledger}
+    dead_lettered_by: dict[tuple[str, int], int] = {}
+    for row in found.ledger:
+        place = (row.topic_id, row.kafka_partition)
+        dead_lettered_by[place] = dead_lettered_by.get(place, 0) + row.dead_lettered
     for (topic_id, number), count in sorted(found.dead_letters.items()):
         if count > dead_lettered_by.get((topic_id, number), 0):
             problems.append(f"topic {topic_id} partition {number}: more dead letters ({count}) than the ledger has")

@@ -21,6 +21,7 @@ from rtp_workers.record.transaction import FIELDS, MAX_SOURCE_LENGTH
 
 NULL = "\\N"
 UNKNOWN_SOURCE = "unknown"
+MAX_LOAD_DIGITS = 18  # always fits a bigint
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _AMOUNT = [field.name for field in FIELDS].index("amount")
 _OCCURRED_AT = [field.name for field in FIELDS].index("occurred_at")
@@ -84,6 +85,13 @@ def source_text(headers: Sequence[tuple[str, bytes | None]] | None) -> str:
         if name == "source":
             return _source(value)
     return UNKNOWN_SOURCE
+
+
+def load_text(value: bytes | None) -> str:
+    """Returns the `load_id` that a header ``load`` names; COPY's NULL where it does not hold one."""
+    if value is None or not value.isdigit() or len(value) > MAX_LOAD_DIGITS:
+        return NULL
+    return str(int(value))
 
 
 def _source(value: bytes | None) -> str:

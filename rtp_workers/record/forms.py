@@ -19,14 +19,14 @@ INSTANT = re.compile(
     re.ASCII,
 )
 # Leading zeros before and trailing zeros after do not count as digits: they carry no value.
-AMOUNT = re.compile(r"-?0{0,64}\d{1,20}(?:\.\d{1,12}0{0,64})?", re.ASCII)
+AMOUNT = re.compile(r"-?0{0,64}\d{1,20}(?:\.\d{1,18}0{0,64})?", re.ASCII)
 NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,6}))?", re.ASCII)
 FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
 END_INSTANT = datetime(2101, 1, 1, tzinfo=UTC)
 
 _DIGITS = bytes(0x39 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 _INSTANT_SHAPE = re.compile(rb"9999-99-99[Tt ]99:99:99(?:\.9{1,64})?(?:[Zz]|[+-]99:99)")
-_AMOUNT_SHAPE = re.compile(rb"-?9{1,20}(?:\.9{1,12})?")
+_AMOUNT_SHAPE = re.compile(rb"-?9{1,20}(?:\.9{1,18})?")
 
 
 def instants_have_form(texts: Sequence[str]) -> bool:
@@ -88,13 +88,13 @@ def _instant(match: re.Match[str]) -> datetime:
 
 
 def check_amount(text: str) -> None:
-    """Raises RecordError where `text` is not a plain decimal of at most 20 digits before and 12 after the point."""
+    """Raises RecordError where `text` is not a plain decimal of at most 20 digits before and 18 after the point."""
     if AMOUNT.fullmatch(text):
         return
     reason = "amount_range" if NUMBER.fullmatch(text) and "e" not in text.lower() else "amount_not_decimal"
     raise RecordError(
         reason,
-        f"amount {text[:80]!r} is not a plain decimal of at most 20 digits before and 12 after the point",
+        f"amount {text[:80]!r} is not a plain decimal of at most 20 digits before and 18 after the point",
         field="amount",
     )
 
@@ -116,10 +116,10 @@ def amount_of_number(literal: str) -> str:
     if not digits:
         return "0"
     point = len(whole) + exponent - (len(whole + fraction) - len((whole + fraction).lstrip("0")))
-    if point > 20 or len(digits) - point > 12:
+    if point > 20 or len(digits) - point > 18:
         raise RecordError(
             "amount_range",
-            f"amount {literal[:80]!r} has more than 20 digits before or 12 after the point",
+            f"amount {literal[:80]!r} has more than 20 digits before or 18 after the point",
             field="amount",
         )
     if point <= 0:

@@ -38,7 +38,7 @@ MAX_SOURCE_LENGTH = 300
 
 Id = Annotated[str, Rule("text", "unique id of the transaction", 64, 1, None, controls=False)]
 Instant = Annotated[str, Rule("timestamptz", "when it happened: RFC 3339 with offset, 1900 to 2100")]
-Decimal = Annotated[str, Rule("numeric", "exact signed amount, at most 20 digits before and 12 after the point")]
+Decimal = Annotated[str, Rule("numeric", "exact signed amount, at most 20 digits before and 18 after the point")]
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,5 +79,5 @@ def _fields() -> tuple[Field, ...]:
 
 FIELDS: tuple[Field, ...] = _fields()
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in FIELDS)
-PROVENANCE_COLUMNS: tuple[str, ...] = ("source", "kafka_partition", "kafka_offset")
+PROVENANCE_COLUMNS: tuple[str, ...] = ("source", "kafka_partition", "kafka_offset", "topic_id", "generation", "load_id")
 COPY_COLUMNS: tuple[str, ...] = FIELD_NAMES + PROVENANCE_COLUMNS

@@ -56,7 +56,7 @@ class Feed:
         start, self._next = self._next, self._next + len(values)
         records = [SentRecord(start + index, value) for index, value in enumerate(values)]
         decoded = BatchDecoder().lines(list(values))
-        lines = [f"{line}\ttest\t0\t{start + index}" for index, line in enumerate(decoded.lines)]
+        lines = [f"{line}\ttest\t0\t{start + index}\t{TOPIC_ID}\t0\t\\N" for index, line in enumerate(decoded.lines)]
         batch = Batch("t", TOPIC_ID, {0: Span(start, self._next, 0)}, lines, list(records))
         return self._writer.write(batch)[0]
 

@@ -60,7 +60,7 @@ BAD = [
     Bad("1e400", body("bad").replace(b'"12.50"', b"1e400"), "amount_range"),
     Bad("exponent in text", body("bad", amount="1e3"), "amount_not_decimal"),
     Bad("21 digits before the point", body("bad", amount="123456789012345678901"), "amount_range"),
-    Bad("13 digits after the point", body("bad", amount="0.1234567890123"), "amount_range"),
+    Bad("19 digits after the point", body("bad", amount="0.1234567890123456789"), "amount_range"),
     Bad("boolean for a number", body("bad", amount=True), "amount_wrong_type"),
     Bad("spaces around a number", body("bad", amount=" 1 "), "amount_not_decimal"),
     Bad("underscores in a number", body("bad", amount="1_000"), "amount_not_decimal"),

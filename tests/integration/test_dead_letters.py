@@ -45,9 +45,11 @@ def refused(stack: Stack) -> Stack:
 def test_an_id_is_read_back_as_it_is_written() -> None:
     written = str(DeadLetterId("9FP1XGEXQd-cMxueggrp6A", 3, 12345))
     assert DeadLetterId.parse(written) == DeadLetterId("9FP1XGEXQd-cMxueggrp6A", 3, 12345)
+    assert str(DeadLetterId("T", 3, 5, generation=2)) == "T:3:5:2"
+    assert DeadLetterId.parse("T:3:5:2") == DeadLetterId("T", 3, 5, generation=2)
 
 
-@pytest.mark.parametrize("text", ["", "a:b", "a:1", "a:1:2:3", ":1:2", "a:1:-2", "a:1:\u0661"])
+@pytest.mark.parametrize("text", ["", "a:b", "a:1", "a:1:2:3:4", ":1:2", "a:1:-2", "a:1:\u0661"])
 def test_something_else_is_no_id(text: str) -> None:
     with pytest.raises(ConfigError, match="not the id of a dead letter"):
         DeadLetterId.parse(text)

@@ -21,7 +21,7 @@ from generate_series(1, %s) as number
 LEDGER = """
 insert into ingest_ledger (topic_id, kafka_partition, topic, group_id, first_offset, next_offset, inserted, updated_at)
 values ('a', 0, 't', 'g', 0, 10, 10, %s)
-on conflict (topic_id, kafka_partition) do update set updated_at = excluded.updated_at
+on conflict (topic_id, kafka_partition, generation) do update set updated_at = excluded.updated_at
 """
 ROWS = 7_000
 

@@ -6,13 +6,20 @@ import json
 import threading
 
 import pytest
+from alembic import command
 
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.postgres import migrate as schema
+from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import current, drift, migrate, pending
+from rtp_workers.postgres.queries import snapshot
+from rtp_workers.reconcile.verify import compare_tables
 from tests.conftest import Stack
 from tests.programs import run_rtp
 from tests.reading import query
+
+ALL = [path.name[:4] for path in sorted(schema.MIGRATIONS.glob("[0-9]*.sql"))]
+HEAD = ALL[-1]
 
 
 @pytest.fixture
@@ -29,11 +36,11 @@ def empty(stack: Stack) -> Stack:
 
 def test_a_migrated_database_is_left_as_it_is(stack: Stack, owner_dsn: str) -> None:
     assert migrate(owner_dsn) == []
-    assert (current(owner_dsn), pending(owner_dsn), drift(owner_dsn)) == ("0001", [], [])
+    assert (current(owner_dsn), pending(owner_dsn), drift(owner_dsn)) == (HEAD, [], [])
 
 
 def test_an_empty_database_is_migrated_once_by_two_at_once(empty: Stack, owner_dsn: str) -> None:
-    assert (current(owner_dsn), pending(owner_dsn)) == (None, ["0001"])
+    assert (current(owner_dsn), pending(owner_dsn)) == (None, ALL)
     assert drift(owner_dsn) == ["nothing is migrated yet: run `rtp migrate`"]
     done: list[list[str] | RtpError] = []
 
@@ -48,7 +55,7 @@ def test_an_empty_database_is_migrated_once_by_two_at_once(empty: Stack, owner_d
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(done, key=str) == [["0001"], [], []] or sorted(done, key=str) == [[], [], ["0001"]]
+    assert sorted(done, key=str) in ([ALL, [], []], [[], [], ALL])
     assert drift(owner_dsn) == []
     query(empty, "select * from transactions", dsn="postgres_ingest_dsn")
 
@@ -84,6 +91,35 @@ def test_drift_is_named(stack: Stack, owner_dsn: str, damage: str, expected: str
     found = drift(owner_dsn)
     assert any(expected in sentence for sentence in found), found
     assert query(stack, "select 1 from pg_namespace where nspname = %s", schema.SCRATCH_SCHEMA) == []
+
+
+def test_a_database_of_the_first_revision_is_migrated_without_loss(empty: Stack, owner_dsn: str) -> None:
+    with schema._alembic(owner_dsn) as (config, _):
+        command.upgrade(config, "0001")
+    query(
+        empty,
+        "insert into transactions (transaction_id, occurred_at, amount, source, kafka_partition, kafka_offset) "
+        "values ('a', '2026-01-01Z', 1.5, 'live', 0, 0);"
+        "insert into ingest_ledger (topic_id, kafka_partition, topic, group_id, first_offset, next_offset, inserted, "
+        "dead_lettered) values ('T', 0, 't', 'g', 0, 2, 1, 1);"
+        "insert into dead_letters (topic_id, kafka_partition, kafka_offset, topic, reason, detail) "
+        "values ('T', 0, 1, 't', 'not_json', 'x');"
+        "insert into log_holes (topic_id, kafka_partition, from_offset, to_offset) values ('T', 0, 5, 9)",
+    )
+    assert pending(owner_dsn) == ALL[1:]
+    assert migrate(owner_dsn) == ALL[1:]
+    assert drift(owner_dsn) == []
+    assert query(empty, "select transaction_id, topic_id, generation, load_id from transactions") == [
+        {"transaction_id": "a", "topic_id": None, "generation": None, "load_id": None}
+    ]
+    assert query(
+        empty, "select (select generation from ingest_ledger) as l, (select generation from dead_letters) as d"
+    ) == [{"l": 0, "d": 0}]
+    connection = connect(owner_dsn, "rtp-test", autocommit=True)
+    try:
+        assert compare_tables(snapshot(connection)) == []
+    finally:
+        connection.close()
 
 
 def test_additions_that_can_refuse_no_record_are_no_drift(stack: Stack, owner_dsn: str) -> None:
@@ -132,9 +168,9 @@ def test_the_command_reports_what_it_did(empty: Stack) -> None:
     assert json.loads(check.stdout)["revision"] is None
     first = run_rtp("migrate", "--json", env=empty.env)
     assert (first.returncode, first.stderr) == (0, "")
-    assert json.loads(first.stdout) == {"roles": [], "applied": ["0001"], "revision": "0001", "drift": []}
+    assert json.loads(first.stdout) == {"roles": [], "applied": ALL, "revision": HEAD, "drift": []}
     again = run_rtp("migrate", env=empty.env)
-    assert (again.returncode, again.stdout) == (0, "schema is at revision 0001\n")
+    assert (again.returncode, again.stdout) == (0, f"schema is at revision {HEAD}\n")
     query(empty, "drop index dead_letters_first_seen_at")
     drifted = run_rtp("migrate", env=empty.env)
     assert drifted.returncode == 1

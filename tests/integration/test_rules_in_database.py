@@ -35,7 +35,7 @@ amounts = st.builds(
     lambda sign, whole, fraction: sign + whole + ("." + fraction if fraction else ""),
     st.sampled_from(["", "-"]),
     st.one_of(digits, st.just("0")),
-    st.one_of(st.just(""), st.text("0123456789", max_size=15)),
+    st.one_of(st.just(""), st.text("0123456789", max_size=21)),
 )
 instants = st.builds(
     "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}{}".format,
@@ -105,7 +105,7 @@ def test_text_fields(session: Connection, name: str) -> None:
 @EXAMPLES
 @given(amounts)
 @example("1.0000000000000")
-@example("-" + "9" * 20 + "." + "9" * 12)
+@example("-" + "9" * 20 + "." + "9" * 18)
 @example("1" + "0" * 20)
 @example("0" * 30 + "1")
 @example("0.0000000000001")
@@ -125,7 +125,7 @@ def test_instants(session: Connection, occurred_at: str) -> None:
     assert code_accepts(occurred_at=occurred_at) == database_accepts(session, occurred_at=occurred_at)
 
 
-@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity", "1e20", "-1e20", "1e-13"])
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-Infinity", "1e20", "-1e20", "1e-19"])
 def test_no_way_around_the_code_stores_such_an_amount(session: Connection, amount: str) -> None:
     assert not database_accepts(session, amount=amount)
 

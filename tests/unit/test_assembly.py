@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rtp_workers.consumer.assembly import Assembler
 from rtp_workers.consumer.assignment import Assignment
+from rtp_workers.postgres.ledger import Place
 
 BODY = b'{"transaction_id":"%d","occurred_at":"2026-01-01T00:00:00Z","amount":"1.00"}'
 
@@ -43,7 +44,7 @@ class Record:
 def _assembler(offsets: dict[int, int]) -> tuple[Assembler, Assignment]:
     assignment = Assignment()
     assignment.assigned(offsets)
-    assignment.opened(offsets)
+    assignment.opened({number: Place(offset, 0) for number, offset in offsets.items()})
     return Assembler("transactions", "id", assignment), assignment
 
 
@@ -53,7 +54,7 @@ def test_every_offset_of_a_span_is_a_line_a_dead_letter_or_skipped() -> None:
     batch = assembler.take()
     assert (batch.spans[0].start_offset, batch.spans[0].next_offset, batch.spans[0].skipped) == (5, 12, 2 + 2)
     assert (batch.spans[1].start_offset, batch.spans[1].next_offset, batch.spans[1].skipped) == (0, 1, 0)
-    assert [line.split("\t")[-2:] for line in batch.lines] == [["0", "5"], ["0", "8"], ["0", "9"]]
+    assert [line.split("\t")[-5:-3] for line in batch.lines] == [["0", "5"], ["0", "8"], ["0", "9"]]
     assert [letter.record.offset() for letter in batch.dead_letters] == [0]
 
 
@@ -92,7 +93,7 @@ def test_a_batch_of_an_older_epoch_is_no_longer_current() -> None:
     assignment.given_up([0])
     assert not assignment.is_current(0, span.epoch)
     assignment.assigned([0])
-    assignment.opened({0: 0})
+    assignment.opened({0: Place(0, 0)})
     assert not assignment.is_current(0, span.epoch)
 
 

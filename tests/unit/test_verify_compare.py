@@ -53,7 +53,7 @@ def test_what_agrees_is_ok_and_counts_the_topic_as_it_is_now() -> None:
         (replace(GOOD, dead_letters={(NOW, 0): 2}), "more dead letters (2) than the ledger has"),
         (replace(GOOD, foreign_rows=1), "1 rows come from offsets that no ledger row covers"),
         (replace(GOOD, broken_keys=["transactions"]), "the primary key of transactions"),
-        (replace(GOOD, open_holes=[Hole(NOW, 1, 3, 9)]), "offsets 3 to 9"),
+        (replace(GOOD, open_holes=[Hole(NOW, 1, 0, 3, 9)]), "offsets 3 to 9"),
         (replace(GOOD, ledger=[*ROWS[:2], replace(ROWS[2], skipped=1)]), "3 offsets, but 4 accounted for"),
         (replace(GOOD, ledger=[*ROWS[:2], replace(ROWS[2], inserted=2, skipped=1)]), "the ledger says 11"),
     ],
@@ -63,7 +63,7 @@ def test_a_disagreement_is_named(damaged: Snapshot, expected: str) -> None:
 
 
 def test_a_hole_of_a_deleted_topic_needs_nobody() -> None:
-    assert problems(replace(GOOD, open_holes=[Hole(EARLIER, 0, 5, 9)])) == []
+    assert problems(replace(GOOD, open_holes=[Hole(EARLIER, 0, 0, 5, 9)])) == []
 
 
 def test_records_that_are_not_in_the_ledger_are_told_by_partition() -> None:

@@ -9,7 +9,7 @@ grant select on transactions, ingest_ledger, dead_letters, purges, ingest_contro
 
 -- The workers: rows and dead letters are only ever added; counters move; nothing is deleted.
 grant insert on transactions, ingest_ledger, dead_letters, log_holes, csv_loads to rtp_ingest;
-grant update (next_offset, inserted, duplicates, dead_lettered, skipped, updated_at) on ingest_ledger to rtp_ingest;
+grant update (next_offset, inserted, duplicates, dead_lettered, skipped, updated_at, closed_at) on ingest_ledger to rtp_ingest;
 grant update (replayed_at) on dead_letters to rtp_ingest;
 grant update (paused, paused_reason, changed_at) on ingest_control to rtp_ingest;
 grant update (to_offset, accepted_at, counted_at) on log_holes to rtp_ingest;
