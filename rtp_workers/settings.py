@@ -9,7 +9,7 @@ import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -44,6 +44,17 @@ class PlatformSettings(BaseSettings):
         None, description="librdkafka client settings (TLS, SASL): a JSON object, or the path of a file that holds one"
     )
     topic: str = "transactions"
+    topic_partitions: int = Field(6, ge=1, le=10_000, description="partitions of the topic; more can be added later")
+    topic_replication: int | None = Field(
+        None, ge=1, le=100, description="copies of each partition; none: Kafka's default"
+    )
+    topic_min_insync: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="copies that must have a record before it is acknowledged; none: Kafka's default",
+    )
+    kafka_rack: str | None = Field(None, description="rack (zone) of this process; consumers read from brokers in it")
     group_id: str = "rtp-consumer"
     postgres_dsn: SecretStr | None = Field(None, description="owner; own PostgreSQL, none is started then")
     postgres_ingest_dsn: SecretStr | None = Field(None, description="role rtp_ingest: all that the workers use")
@@ -96,6 +107,9 @@ class ConsumerSettings(PlatformSettings):
     )
     consumer_queue_bytes: int = Field(16_000_000, ge=1_000_000, description="librdkafka's fetch queue at most")
     consumer_session_timeout_s: float = Field(10.0, ge=6, le=300)
+    consumer_group_protocol: Literal["classic", "consumer"] = Field(
+        "classic", description="consumer: Kafka's new group protocol (KIP-848), with Kafka 4.0 or newer"
+    )
     consumer_max_poll_interval_s: float = Field(60.0, ge=10, le=3600)
 
 

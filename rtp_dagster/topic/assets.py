@@ -4,7 +4,8 @@ import dagster as dg
 
 from rtp_dagster.platform import Platform
 from rtp_dagster.retries import retried
-from rtp_workers.kafka.topics import CONFIGS, TopicReport, ensure_topic
+from rtp_workers.kafka.platform_topic import ensure_platform_topic
+from rtp_workers.kafka.topics import CONFIGS, TopicReport
 
 
 class TopicConfig(dg.Config):
@@ -27,7 +28,7 @@ def transactions_topic(
 ) -> dg.MaterializeResult[None]:
     """The Kafka topic that every transaction goes through: made where missing, else compared with what it must be."""
     with retried(context.retry_number):
-        report = ensure_topic(platform.endpoints(), platform.settings().topic, alter=config.alter)
+        report = ensure_platform_topic(platform.endpoints(), platform.settings(), alter=config.alter)
     for sentence in report.altered:
         context.log.info(f"altered: {sentence}")
     if report.drift:
@@ -49,6 +50,7 @@ def topic_metadata(report: TopicReport) -> dict[str, dg.MetadataValue]:
         "topic": dg.MetadataValue.text(report.topic),
         "topic_id": dg.MetadataValue.text(report.topic_id),
         "partitions": dg.MetadataValue.int(report.partitions),
+        "replication": dg.MetadataValue.int(report.replication),
         "created": dg.MetadataValue.bool(report.created),
         "configs": dg.MetadataValue.table(records),
         "drift": dg.MetadataValue.json(report.drift),

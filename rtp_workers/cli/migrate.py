@@ -20,7 +20,7 @@ def command(check: bool, as_json: bool) -> int:
     """Bring roles, schema and privileges up to date, and report drift (exit 1)."""
     endpoints = resolve(load(PlatformSettings))
     owner_dsn = endpoints.need("postgres_dsn")
-    roles = [] if check else ensure_roles(owner_dsn, _passwords(endpoints))
+    roles = [] if check else ensure_roles(owner_dsn, role_passwords(endpoints))
     applied = [] if check else schema.migrate(owner_dsn)
     drift = schema.drift(owner_dsn)
     report = {"roles": roles, "applied": applied, "revision": schema.current(owner_dsn), "drift": drift}
@@ -37,7 +37,7 @@ def command(check: bool, as_json: bool) -> int:
     return 1 if drift else 0
 
 
-def _passwords(endpoints: Endpoints) -> dict[str, SecretStr]:
+def role_passwords(endpoints: Endpoints) -> dict[str, SecretStr]:
     """Returns the passwords that the roles' DSNs carry: a missing role is made with the one its users give."""
     found = {}
     for role, dsn in ((INGEST, endpoints.postgres_ingest_dsn), (READ, endpoints.postgres_read_dsn)):

@@ -1,7 +1,8 @@
-"""``rtp setup``: what has to be there before the containers can work. The one-shot service of docker-compose.yml.
+"""``rtp setup``: what has to be there before the containers can work. Every step is idempotent.
 
-Secrets first (PostgreSQL waits for its superuser's password), then, once both servers answer: roles and databases,
-migrations, the topic. Every step is idempotent, so it runs again at each ``up`` and after any crash.
+In compose it is the one-shot service: secrets first (PostgreSQL waits for its superuser's password), then, once both
+servers answer, roles and databases, migrations and the topic. On Kubernetes (``--own-servers``) secrets and databases
+are there already, so it waits for the servers and does the rest.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import click
 from rtp_workers import endpoints as endpoints_module
 from rtp_workers import logs
 from rtp_workers.backoff import Backoff
+from rtp_workers.cli.migrate import role_passwords
 from rtp_workers.cli.setup_secrets import BATCH, CONSUMER, KAFKA_ADMIN, KAFKA_USERS, PRODUCER, SUPERUSER, SecretStore
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.kafka.access import grant_access
-from rtp_workers.kafka.topics import ensure_topic
+from rtp_workers.kafka.platform_topic import ensure_platform_topic
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import migrate
 from rtp_workers.postgres.roles import (
@@ -32,6 +34,7 @@ from rtp_workers.postgres.roles import (
     OWNER,
     READ,
     bootstrap,
+    ensure_roles,
     set_password,
     with_credentials,
     with_database,
@@ -43,15 +46,53 @@ T = TypeVar("T")
 
 
 @click.command("setup")
-@click.option("--secrets-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path("/secrets"))
+@click.option("--secrets-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("/secrets"))
 @click.option("--postgres", "superuser_dsn", default="postgresql://postgres@postgres:5432/postgres", show_default=True)
 @click.option("--timeout", "timeout_s", type=float, default=300.0, show_default=True, help="seconds for each server")
 @click.option("--rotate", is_flag=True, help="generate every password anew")
 @click.option("--kafka-sasl", is_flag=True, help="make Kafka's users and ACLs as well")
-def command(secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: bool, kafka_sasl: bool) -> None:
+@click.option(
+    "--own-servers", is_flag=True, help="make no secrets: only schema, missing roles and topic, as RTP_POSTGRES_DSN"
+)
+def command(
+    secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: bool, kafka_sasl: bool, own_servers: bool
+) -> None:
     """Make secrets, roles, schema and topic for the containers."""
     settings = load(PlatformSettings)
     logs.configure("stdout", settings.log_level)
+    if own_servers:
+        set_up_own_servers(settings, timeout_s)
+    else:
+        set_up_compose(settings, secrets_dir, superuser_dsn, timeout_s, rotate, kafka_sasl)
+
+
+def set_up_own_servers(settings: PlatformSettings, timeout_s: float) -> None:
+    """Migrates the database as its owner, makes missing roles with the passwords of their DSNs, and makes the topic.
+
+    Raises:
+        ConfigError: a login is wrong, or roles are missing that the owner may not make; the message is the SQL to run.
+        TransientError: a server did not answer in `timeout_s`.
+    """
+    endpoints = endpoints_module.resolve(settings)
+    owner_dsn = endpoints.need("postgres_dsn")
+    made = until(timeout_s, "PostgreSQL", lambda: ensure_roles(owner_dsn, role_passwords(endpoints)))
+    log.info("roles_ready", created=made)
+    log.info("schema_ready", applied=migrate(owner_dsn))
+    set_up_topic(endpoints, settings, timeout_s)
+
+
+def set_up_topic(endpoints: Endpoints, settings: PlatformSettings, timeout_s: float) -> None:
+    """Makes the topic, and logs how one that is there differs from what the settings ask for."""
+    report = until(timeout_s, "Kafka", lambda: ensure_platform_topic(endpoints, settings))
+    log.info(
+        "topic_ready", topic=report.topic, created=report.created, partitions=report.partitions, drift=report.drift
+    )
+
+
+def set_up_compose(
+    settings: PlatformSettings, secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: bool, kafka_sasl: bool
+) -> None:
+    """Makes everything that the services of docker-compose.yml need."""
     store = SecretStore(secrets_dir)
     store.ensure()
     publish(store, superuser_dsn, kafka_sasl)
@@ -69,10 +110,7 @@ def command(secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: boo
         endpoints = replace(endpoints, kafka_options=store.kafka_options(KAFKA_ADMIN))
         until(timeout_s, "Kafka", lambda: set_up_kafka_users(store, endpoints, settings))
         log.info("kafka_users_ready", users=list(KAFKA_USERS))
-    report = until(timeout_s, "Kafka", lambda: ensure_topic(endpoints, settings.topic))
-    log.info(
-        "topic_ready", topic=report.topic, created=report.created, partitions=report.partitions, drift=report.drift
-    )
+    set_up_topic(endpoints, settings, timeout_s)
 
 
 def publish(store: SecretStore, superuser_dsn: str, kafka_sasl: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from rtp_workers.endpoints import resolve
-from rtp_workers.kafka.topics import ensure_topic
+from rtp_workers.kafka.platform_topic import ensure_platform_topic
 from rtp_workers.settings import PlatformSettings, load
 
 
@@ -18,12 +18,15 @@ from rtp_workers.settings import PlatformSettings, load
 def command(alter: bool, as_json: bool) -> int:
     """Create the topic, or report how it differs from what it should be (exit 1)."""
     settings = load(PlatformSettings)
-    report = ensure_topic(resolve(settings), settings.topic, alter=alter)
+    report = ensure_platform_topic(resolve(settings), settings, alter=alter)
     if as_json:
         click.echo(json.dumps(asdict(report)))
         return 1 if report.drift else 0
     made = "created" if report.created else "exists"
-    click.echo(f"topic {report.topic} {made}: {report.partitions} partitions, id {report.topic_id}")
+    click.echo(
+        f"topic {report.topic} {made}: {report.partitions} partitions of "
+        f"{report.replication} copies each, id {report.topic_id}"
+    )
     for sentence in report.altered:
         click.echo(f"changed: {sentence}")
     for sentence in report.drift:

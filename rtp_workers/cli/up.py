@@ -55,8 +55,15 @@ class OnlyParts(click.ParamType[frozenset[str]]):
     default=",".join(PARTS),
     help=f"Some of {','.join(PARTS)} instead of all.",
 )
+@click.option(
+    "--brokers",
+    type=click.Choice(["1", "3"]),
+    default="1",
+    show_default=True,
+    help="Kafka's brokers. Three keep three copies of each record, and take the three ports from RTP_KAFKA_PORT on.",
+)
 @click.option("--pgadmin", "with_pgadmin", is_flag=True, help="pgAdmin too; installs it the first time (450 MB).")
-def command(run_for: float | None, only: frozenset[str], with_pgadmin: bool) -> int:
+def command(run_for: float | None, only: frozenset[str], brokers: str, with_pgadmin: bool) -> int:
     """Run the whole embedded platform until Ctrl-C: Kafka, PostgreSQL, producer, consumer, Dagster.
 
     A part that dies is started again. With RTP_KAFKA_BOOTSTRAP or RTP_POSTGRES_DSN set, your own servers are used.
@@ -65,16 +72,20 @@ def command(run_for: float | None, only: frozenset[str], with_pgadmin: bool) -> 
     settings = load(PlatformSettings)
     logs.configure("stderr", settings.log_level)
     with interruptible() as asked:
-        run_platform(settings, only | {PGADMIN} if with_pgadmin else only, run_for, asked)
+        run_platform(settings, only | {PGADMIN} if with_pgadmin else only, run_for, asked, int(brokers))
     return 0
 
 
 def run_platform(
-    settings: PlatformSettings, only: frozenset[str], run_for_s: float | None, asked: Callable[[], bool]
+    settings: PlatformSettings,
+    only: frozenset[str],
+    run_for_s: float | None,
+    asked: Callable[[], bool],
+    brokers: int = 1,
 ) -> None:
     """Boots the parts, shows where they are, and keeps them running until `asked` to stop, or for `run_for_s`."""
     console = Console()
-    servers = servers_for(settings, only)
+    servers = servers_for(settings, only, brokers)
     workers = [make(settings) for name, make in (("producer", producer), ("consumer", consumer)) if name in only]
     orchestration = dagster(settings) if "dagster" in only else None
     admin = [pgadmin.pgadmin(settings)] if PGADMIN in only else []
@@ -137,8 +148,8 @@ def with_urls(endpoints: Endpoints, parts: list[ProgramPart]) -> Endpoints:
 
 def server_parts(servers: EmbeddedServers) -> list[Part]:
     """Returns our servers as parts to watch."""
-    named = (("kafka", servers.kafka), ("postgres", servers.postgres))
-    return [ServerPart(name, server) for name, server in named if server is not None]
+    parts: list[Part] = [ServerPart(broker.name, broker) for broker in servers.brokers()]
+    return parts if servers.postgres is None else [*parts, ServerPart("postgres", servers.postgres)]
 
 
 def overview(settings: PlatformSettings, endpoints: Endpoints) -> Table:

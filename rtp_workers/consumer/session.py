@@ -73,7 +73,11 @@ class Session:
         self._closing = False
         state.start_session(topic_id)
         limits = ConsumerLimits(
-            settings.consumer_queue_bytes, settings.consumer_session_timeout_s, settings.consumer_max_poll_interval_s
+            settings.consumer_queue_bytes,
+            settings.consumer_session_timeout_s,
+            settings.consumer_max_poll_interval_s,
+            settings.consumer_group_protocol,
+            settings.kafka_rack,
         )
         self._consumer = RecordConsumer(
             endpoints,
@@ -167,6 +171,7 @@ class Session:
             self._consumer.start(offsets)
             assignment.opened(places)
             self._state.positions.update(offsets)
+            self._shown.note_opened(offsets)
             log.info("partitions_opened", topic=self._settings.topic, offsets=offsets)
             if self._held or self._state.paused:
                 self._consumer.pause()

@@ -24,6 +24,10 @@ class ShownOffsets:
         """Notes a stored batch: kafka_partition -> (start, next offset)."""
         self._stored.update({number: span[1] for number, span in spans.items()})
 
+    def note_opened(self, offsets: Mapping[int, int]) -> None:
+        """Notes where partitions start: without an offset of each, also of those without records, KEDA knows no lag."""
+        self._stored.update(offsets)
+
     def commit_when_due(self, consumer: RecordConsumer) -> None:
         """Commits what was noted, without waiting for the answer."""
         now = time.monotonic()

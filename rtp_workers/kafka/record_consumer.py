@@ -46,11 +46,21 @@ class Rebalances:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerLimits:
-    """How much the client may hold, and how patient the group is."""
+    """How much the client may hold, and how patient the group is.
+
+    Attributes:
+        queue_bytes: of the client's fetch queue.
+        session_timeout_s: a member that is silent for this long is out (with KIP-848 the broker's setting counts).
+        max_poll_interval_s: a member that does not poll for this long is out.
+        group_protocol: ``classic``, or ``consumer`` for KIP-848.
+        rack: where this process is, so that it reads from a broker near it; None: from each partition's leader.
+    """
 
     queue_bytes: int
     session_timeout_s: float
     max_poll_interval_s: float
+    group_protocol: str = "classic"
+    rack: str | None = None
 
 
 class RecordConsumer:
@@ -178,6 +188,17 @@ class RecordConsumer:
             polled.broken = polled.broken or problem.fatal()
 
 
+def _group_options(limits: ConsumerLimits) -> dict[str, Any]:
+    if limits.group_protocol == "consumer":
+        # The broker assigns the partitions, one by one, and knows the patience of the group: it refuses ours.
+        return {"group_protocol": "consumer"}
+    return {
+        "partition_assignment_strategy": "cooperative-sticky",
+        "session_timeout_ms": int(limits.session_timeout_s * 1000),
+        "heartbeat_interval_ms": int(limits.session_timeout_s * 1000 / 4),
+    }
+
+
 def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dict[str, Any]:
     options = client_options(
         endpoints,
@@ -188,9 +209,8 @@ def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dic
         auto_offset_reset="error",
         enable_partition_eof=True,
         isolation_level="read_committed",
-        partition_assignment_strategy="cooperative-sticky",
-        session_timeout_ms=int(limits.session_timeout_s * 1000),
-        heartbeat_interval_ms=int(limits.session_timeout_s * 1000 / 4),
+        **_group_options(limits),
+        **({} if limits.rack is None else {"client_rack": limits.rack}),
         max_poll_interval_ms=int(max(limits.max_poll_interval_s, limits.session_timeout_s) * 1000),
         queued_max_messages_kbytes=limits.queue_bytes // 1024,
         max_partition_fetch_bytes=1024 * 1024,

@@ -27,6 +27,7 @@ from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.kafka.client import client_options, translate
 
 PARTITIONS = 6
+BROKERS_DEFAULT = -1  # as a replication factor
 TIMEOUT_S = 10.0
 CONFIGS: dict[str, str] = {
     "cleanup.policy": "delete",
@@ -56,6 +57,7 @@ class TopicReport:
     Attributes:
         created: True when the topic was not there before.
         partitions: how many it has now.
+        replication: how many copies its partition with the fewest has.
         configs: its settings now, those of `CONFIGS` only.
         drift: one sentence for each way in which it still differs from what was asked for.
         altered: one sentence for each thing changed on an existing topic.
@@ -65,6 +67,7 @@ class TopicReport:
     topic_id: str
     created: bool
     partitions: int
+    replication: int
     configs: dict[str, str]
     drift: list[str] = field(default_factory=list)
     altered: list[str] = field(default_factory=list)
@@ -77,11 +80,13 @@ class TopicDescription:
     Attributes:
         topic_id: 22 characters of base64url, as Kafka's own tools print it.
         partitions: how many.
+        replication: how many copies the partition with the fewest has.
     """
 
     topic: str
     topic_id: str
     partitions: int
+    replication: int
 
 
 def ensure_topic(
@@ -89,18 +94,21 @@ def ensure_topic(
     topic: str,
     *,
     partitions: int = PARTITIONS,
+    replication: int | None = None,
     configs: dict[str, str] | None = None,
     alter: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> TopicReport:
-    """Makes the topic where it is missing; safe to run again, and by two at once. The broker chooses the replication.
+    """Makes the topic where it is missing; safe to run again, and by two at once.
 
     Args:
         endpoints: where Kafka is.
         topic: its name.
         partitions: how many at least; more than that is no drift.
+        replication: copies of each partition; None leaves it to the broker. Another number is drift.
         configs: settings that win over `CONFIGS`.
-        alter: True mends drift of an existing topic; partitions are only ever added. False only reports it.
+        alter: True mends the drift of an existing topic: partitions are only ever added. The number of copies is left
+            alone, since changing it moves data between brokers. False only reports the drift.
         timeout_s: for each request.
 
     Raises:
@@ -108,7 +116,8 @@ def ensure_topic(
     """
     wanted = {**CONFIGS, **(configs or {})}
     admin = admin_client(endpoints)
-    created = _create(admin, NewTopic(topic, num_partitions=partitions, config=wanted), timeout_s)
+    new = NewTopic(topic, num_partitions=partitions, replication_factor=replication or BROKERS_DEFAULT, config=wanted)
+    created = _create(admin, new, timeout_s)
     found, now = _await_led(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
     drift = _differences(found, now, partitions, wanted)
     altered = drift if alter else []
@@ -121,7 +130,9 @@ def ensure_topic(
             found, now = _await_led(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
             drift = _differences(found, now, partitions, wanted)
     shown = {name: now[name] for name in wanted if name in now}
-    return TopicReport(topic, found.topic_id, created, found.partitions, shown, drift, altered)
+    if replication is not None and found.replication != replication:
+        drift = [*drift, f"its partitions have {found.replication} copies, they should have {replication}"]
+    return TopicReport(topic, found.topic_id, created, found.partitions, found.replication, shown, drift, altered)
 
 
 def describe(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> TopicDescription | None:
@@ -208,7 +219,10 @@ def described_later(admin: AdminClient, topic: str, timeout_s: float) -> Callabl
 
     def answer() -> TopicDescription | None:
         found = _answer(future, f"describe topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
-        return None if found is None else TopicDescription(topic, as_text(found.topic_id), len(found.partitions))
+        if found is None:
+            return None
+        copies = min((len(partition.replicas) for partition in found.partitions), default=0)
+        return TopicDescription(topic, as_text(found.topic_id), len(found.partitions), copies)
 
     return answer
 
@@ -287,7 +301,9 @@ def _answer(
         if instead is not None and code in instead:
             return instead[code]
         if code in REFUSED:
-            raise ConfigError(f"{doing}: {error.args[0].str()}; check RTP_TOPIC and the broker's policies") from error
+            raise ConfigError(
+                f"{doing}: {error.args[0].str()}; check the RTP_TOPIC settings and the broker's policies"
+            ) from error
         raise translate(error, doing) from error
     except TimeoutError as error:
         raise TransientError(f"{doing}: no answer in {timeout_s:g} s; is Kafka up? It is tried again") from error

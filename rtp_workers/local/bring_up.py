@@ -10,9 +10,10 @@ from pydantic import SecretStr
 
 from rtp_workers import logs
 from rtp_workers.endpoints import Endpoints, overlay, remove_file, write_file
-from rtp_workers.kafka.topics import ensure_topic
+from rtp_workers.kafka.platform_topic import ensure_platform_topic
 from rtp_workers.local import passwords
 from rtp_workers.local.embedded import EmbeddedServers, home_locked, together
+from rtp_workers.local.kafka_cluster import brokers_for
 from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.local.own_exports import note_ours
 from rtp_workers.local.postgres_server import PostgresServer, password_name
@@ -23,13 +24,25 @@ from rtp_workers.settings import PlatformSettings
 log = logs.get("rtp.bring_up")
 
 
-def servers_for(settings: PlatformSettings, only: Collection[str]) -> EmbeddedServers:
-    """Returns the servers that we must run, not started: none of those that the settings name as the user's own."""
-    kafka = "kafka" in only and settings.kafka_bootstrap is None
+def servers_for(settings: PlatformSettings, only: Collection[str], brokers: int = 1) -> EmbeddedServers:
+    """Returns the servers that we must run, not started: none of those that the settings name as the user's own.
+
+    Args:
+        settings: home and ports; further brokers take the ports after Kafka's.
+        only: the parts that are to run.
+        brokers: how many of Kafka's.
+
+    Raises:
+        ConfigError: the home holds the data of another number of brokers.
+    """
+    kafka: list[KafkaServer] = []
+    if "kafka" in only and settings.kafka_bootstrap is None:
+        kafka = brokers_for(settings.home, [settings.kafka_port + number for number in range(brokers)])
     postgres = "postgres" in only and settings.postgres_dsn is None
     return EmbeddedServers(
-        kafka=KafkaServer(settings.home, settings.kafka_port) if kafka else None,
+        kafka=kafka[0] if kafka else None,
         postgres=PostgresServer(settings.home, settings.postgres_port) if postgres else None,
+        more_brokers=tuple(kafka[1:]),
     )
 
 
@@ -61,7 +74,7 @@ def set_up(settings: PlatformSettings, endpoints: Endpoints) -> Endpoints:
     if complete.postgres_dsn:
         steps.append(lambda: _migrate(complete))
     if complete.kafka_bootstrap:
-        steps.append(lambda: _make_topic(complete, settings.topic))
+        steps.append(lambda: _make_topic(complete, settings))
     together(steps)
     return complete
 
@@ -90,7 +103,7 @@ def _migrate(endpoints: Endpoints) -> None:
         log.info("migrated", revision=revision)
 
 
-def _make_topic(endpoints: Endpoints, topic: str) -> None:
-    report = ensure_topic(endpoints, topic)
+def _make_topic(endpoints: Endpoints, settings: PlatformSettings) -> None:
+    report = ensure_platform_topic(endpoints, settings)
     for sentence in report.drift:
-        log.warning("topic_differs", topic=topic, difference=sentence, remedy="rtp topics --alter")
+        log.warning("topic_differs", topic=settings.topic, difference=sentence, remedy="rtp topics --alter")

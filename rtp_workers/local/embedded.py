@@ -23,6 +23,7 @@ class EmbeddedServers:
 
     kafka: KafkaServer | None
     postgres: PostgresServer | None
+    more_brokers: tuple[KafkaServer, ...] = ()  # of the same cluster as `kafka`
 
     def start(self) -> None:
         """Starts both and waits until they serve; roles and databases are there then. Stops both when one fails.
@@ -51,7 +52,7 @@ class EmbeddedServers:
         """Returns how to reach the servers that are ours."""
         postgres = self.postgres
         return Endpoints(
-            kafka_bootstrap=self.kafka.bootstrap if self.kafka else None,
+            kafka_bootstrap=",".join(broker.bootstrap for broker in self.brokers()) or None,
             kafka_options=self.kafka.client_options if self.kafka else {},
             postgres_dsn=postgres.dsn(roles.OWNER, roles.DATABASE) if postgres else None,
             postgres_ingest_dsn=postgres.dsn(roles.INGEST, roles.DATABASE) if postgres else None,
@@ -60,7 +61,11 @@ class EmbeddedServers:
         )
 
     def _servers(self) -> list[KafkaServer | PostgresServer]:
-        return [server for server in (self.kafka, self.postgres) if server is not None]
+        return [*self.brokers(), *((self.postgres,) if self.postgres is not None else ())]
+
+    def brokers(self) -> list[KafkaServer]:
+        """Returns Kafka's brokers: one, several of a cluster, or none that is ours."""
+        return [] if self.kafka is None else [self.kafka, *self.more_brokers]
 
 
 def together(steps: list[Callable[[], None]]) -> None:

