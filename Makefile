@@ -14,10 +14,10 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench soak csv-report test-compose lock
+.PHONY: help setup demo up test check bench soak csv-report test-compose test-k8s lock
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything, pinned and checked by hash
 
@@ -43,10 +43,13 @@ check: setup  ## format, lint, layers, types, unit and property tests; under a m
 	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property
 
 test: setup  ## every test that needs no Docker
-	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/compose
+	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/compose --ignore tests/k8s
 
 test-compose: setup  ## the containers, end to end; needs Docker
 	$(BIN)/pytest -q tests/compose
+
+test-k8s: setup  ## the Helm chart on a real Kubernetes node; needs Docker, and the first time 12 minutes to compile Kubernetes
+	$(BIN)/pytest -q tests/k8s
 
 soak: setup  ## faults at random for MINUTES while records flow, then everything compared; SEED=n tries one again
 	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.compose.docker import COMPOSE, ROOT, STANDIN, Project, docker, run
-
-# The first run on a machine builds the stand-in images: 3 minutes on an idle one.
-BUILD_TIMEOUT_S = 1200
+from tests.compose.docker import COMPOSE, ROOT, STANDIN, Project, run
+from tests.docker_engine import BUILD_TIMEOUT_S, OUR_IMAGE, docker_running, fails
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,17 +27,10 @@ def docker_engine() -> Iterator[None]:
 
     On a machine without access to an image registry both come from ../shared/standin.
     """
-    started = not _docker_answers()
-    if started or not _images_present():
-        if STANDIN.is_dir():
-            run(str(STANDIN / "build-standins.sh"), timeout_s=BUILD_TIMEOUT_S)
-        elif started:
-            pytest.fail("Docker does not answer; start it, then run `make test-compose` again")
-    if COMPOSE == ("docker", "compose") and _fails("docker", "compose", "version"):
-        run(str(STANDIN / "install-compose-v2.sh"))
-    yield
-    if started and not docker("ps", "--quiet").split():
-        run(str(STANDIN / "stop-dockerd.sh"))
+    with docker_running("test-compose"):
+        if COMPOSE == ("docker", "compose") and fails("docker", "compose", "version"):
+            run(str(STANDIN / "install-compose-v2.sh"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +38,7 @@ def image(docker_engine: None) -> str:
     """Our image, built from this checkout."""
     builder = Project("rtp-test-build")
     builder.compose("build", "setup", timeout_s=BUILD_TIMEOUT_S)
-    return "real-time-data-platform:local"
+    return OUR_IMAGE
 
 
 @pytest.fixture(scope="session")
@@ -80,16 +70,3 @@ def artifacts() -> Path:
     folder = ROOT / ".rtp" / "compose-artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _docker_answers() -> bool:
-    return shutil.which("docker") is not None and not _fails("docker", "info")
-
-
-def _images_present() -> bool:
-    names = ("python:3.11-slim", "confluentinc/cp-kafka:7.9.1", "postgres:17", "dpage/pgadmin4:9")
-    return not _fails("docker", "image", "inspect", *names)
-
-
-def _fails(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode != 0

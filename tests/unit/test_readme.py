@@ -17,7 +17,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_make_target_and_rtp_command_in_the_documents_exists(document: Path) -> None:
     text = document.read_text()
-    for target in re.findall(r"(?:^ {4}|`)make ([a-z][a-z-]*)", text, re.MULTILINE):
+    for target in re.findall(r"(?:^ {4}|`)make ([a-z][a-z0-9-]*)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), f"make {target}"
     for command in re.findall(r"(?:^ {4}|[`(/])rtp ([a-z][a-z-]*)", text, re.MULTILINE):
         assert command in SUBCOMMANDS, f"rtp {command}"
