@@ -1,4 +1,4 @@
-"""What Dagster loads: only wiring. Each folder beside this file is a domain with its assets, jobs, sensors, checks."""
+"""What Dagster loads: only wiring. Each folder next to this file is a domain: its assets, jobs, sensors and checks."""
 
 import dagster as dg
 
@@ -7,8 +7,8 @@ from rtp_dagster.backfill.jobs import batch_backfill
 from rtp_dagster.backfill.sensors import csv_arrival_sensor
 from rtp_dagster.dead_letters.jobs import replay_dead_letters
 from rtp_dagster.dead_letters.sensors import dead_letter_sensor
-from rtp_dagster.history.jobs import daily_trim, trim_history
 from rtp_dagster.platform import Platform
+from rtp_dagster.retention.jobs import daily_trim, trim_history
 from rtp_dagster.topic.assets import transactions_topic
 from rtp_dagster.topic.jobs import setup_topics
 from rtp_dagster.transactions.assets import live_transactions, transactions

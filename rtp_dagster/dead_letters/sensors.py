@@ -9,10 +9,9 @@ import dagster as dg
 
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
-from rtp_dagster.transactions.quick_checks import lately
-from rtp_dagster.transactions.sensors import is_news
+from rtp_dagster.transactions.measures.window import WINDOW_S, Sample, kept, lately, sample_of
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_dead_letters
-from rtp_dagster.transactions.window import WINDOW_S, Sample, kept, sample_of
+from rtp_dagster.verdict import is_news
 from rtp_workers.postgres.queries import ledger_rows
 
 INTERVAL_S = 30
@@ -39,7 +38,7 @@ def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
     now, events = samples[-1], _observation(samples, recent.reasons)
     told = {name: before[name] for name in ("passed", "told_s") if name in before}
     if is_news(verdict, told.get("passed"), now.at_s - told.get("told_s", 0.0)):
-        events.append(verdict.evaluation("dead_letter_ratio"))
+        events.append(verdict.evaluation(TRANSACTIONS, "dead_letter_ratio"))
         told = {"passed": verdict.passed, "told_s": now.at_s}
     return dg.SensorResult(
         skip_reason=verdict.sentence,

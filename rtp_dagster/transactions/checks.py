@@ -1,115 +1,154 @@
-"""Checks on `transactions`. Each says what it costs on a table of 50 million rows.
+"""The checks on `transactions`: one table of name, measure and judge, for runs and for sensors' ticks alike.
 
-`additional_deps` makes them run after the load where both are in one run.
+Each description says what the check costs on a table of 50 million rows.
 """
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import dagster as dg
 
-from rtp_dagster.platform import Platform
-from rtp_dagster.plots import line_chart
+from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.retries import retried
-from rtp_dagster.transactions.history import lag_series, row_series
-from rtp_dagster.transactions.lag import measured_lag
-from rtp_dagster.transactions.verdicts import (
-    TRANSACTIONS,
-    judge_balance,
-    judge_dead_letters,
-    judge_freshness,
-    judge_kafka,
-    judge_keys,
-    lag_by_partition,
+from rtp_dagster.transactions import verdicts
+from rtp_dagster.transactions.history import lag_chart, row_chart
+from rtp_dagster.transactions.measures import moment as measures
+from rtp_dagster.transactions.measures.moment import Moment
+from rtp_dagster.transactions.measures.window import Sample
+from rtp_dagster.transactions.verdicts import TRANSACTIONS
+from rtp_dagster.verdict import Metadata, Verdict
+from rtp_workers.settings import DagsterSettings
+
+COUNTED_ROWS = 5_000_000  # half a second for count(*); a larger table is counted by check_transactions, once an hour
+
+Figures = TypeVar("Figures")
+Chart = Callable[[dg.DagsterInstance, DagsterSettings], Metadata]
+
+
+def _always(moment: Moment) -> bool:
+    return True
+
+
+def _small(moment: Moment) -> bool:
+    return moment.look.totals.rows <= COUNTED_ROWS
+
+
+def _no_chart(instance: dg.DagsterInstance, settings: DagsterSettings) -> Metadata:
+    return {}
+
+
+@dataclass(frozen=True)
+class Check(Generic[Figures]):
+    """One check.
+
+    Attributes:
+        name: as users and dashboards know it.
+        measure: reads the figures.
+        judge: says what they mean.
+        description: what must hold, and what finding out costs.
+        chart: what a run draws from what the sensors have recorded.
+        at_ticks: tells whether it is cheap enough for a sensor's tick.
+    """
+
+    name: str
+    measure: Callable[[Moment], Figures]
+    judge: Callable[[Figures, DagsterSettings], Verdict]
+    description: str
+    chart: Chart = _no_chart
+    at_ticks: Callable[[Moment], bool] = _always
+
+    def verdict(self, moment: Moment) -> Verdict:
+        """Measures and judges; raises what the measure raises."""
+        return self.judge(self.measure(moment), moment.platform.settings())
+
+
+TABLE: tuple[Check[Any], ...] = (
+    Check(
+        "ledger_balances",
+        measures.ledger_and_tables,
+        verdicts.judge_balance,
+        "The ledger's counters explain every offset, and both tables hold as many rows as the counters say.\n\n"
+        "At 50M rows: one count(*), a parallel index-only scan of the primary key (about 3 GB), a few seconds when "
+        "cached. The rest is one row per partition.",
+        at_ticks=_small,
+    ),
+    Check(
+        "matches_kafka",
+        measures.ledger_and_log,
+        verdicts.judge_kafka,
+        "The ledger stands inside Kafka's log: nothing stored is unknown to Kafka, and nothing was deleted before its "
+        "turn.\n\nAt 50M rows: milliseconds; offsets and counters only, no table is read.",
+    ),
+    Check(
+        "ids_are_unique",
+        measures.broken_keys,
+        verdicts.judge_keys,
+        "The primary keys exist, are valid, and are on the right columns: PostgreSQL itself keeps ids unique.\n\n"
+        "At 50M rows: milliseconds; a look into the catalog.",
+    ),
+    Check(
+        "is_fresh",
+        measures.quiet,
+        verdicts.judge_freshness,
+        "The ledger has moved lately: a warning where the sources are quiet, an error where records wait.\n\n"
+        "At 50M rows: milliseconds; one row per partition, and Kafka's offsets. The chart shows what "
+        "`row_count_sensor` saw.",
+        chart=row_chart,
+    ),
+    Check(
+        "dead_letter_ratio",
+        measures.dead_letters,
+        verdicts.judge_dead_letters,
+        "Few of the records of the last five minutes are dead letters; ten times the limit is an error.\n\n"
+        "At 50M rows: reads the rows of those five minutes, found by the index on ingested_at: 3 million at 10,000 "
+        "rows/s, about a second; milliseconds for a quiet stream.",
+    ),
+    Check(
+        "lag_is_low",
+        measures.lag,
+        verdicts.judge_lag,
+        "The consumer is close behind Kafka, in records and in time; `consumer_lag_sensor` reports it too.\n\n"
+        "At 50M rows: milliseconds; offsets and Kafka's time index, no table is read.",
+        chart=lag_chart,
+    ),
 )
-from rtp_dagster.transactions.window import WINDOW_S
-from rtp_workers.kafka.topics import log_offsets
-from rtp_workers.postgres.balance import broken_keys, quiet_s, read_balance, recent
-
-CheckFunction = Callable[[dg.AssetCheckExecutionContext, Platform], dg.AssetCheckResult]
 
 
-def transactions_check(function: CheckFunction) -> dg.AssetChecksDefinition:
-    """Makes a check on `transactions`, run after the backfill, and again where a server is away."""
+def in_a_run(check: Check[Any]) -> dg.AssetChecksDefinition:
+    """Returns the check as Dagster runs it: after the backfill, and again when a server was away."""
 
-    @functools.wraps(function)
-    def guarded(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    @dg.asset_check(
+        asset=TRANSACTIONS,
+        name=check.name,
+        description=check.description,
+        # In a run that also loads, the check comes after the load.
+        additional_deps=["csv_backfill"],
+    )
+    def run(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         with retried(context.op_execution_context.retry_number):
-            return function(context, platform)
+            with platform.reader() as connection:
+                verdict = check.verdict(Moment(platform, connection))
+            return verdict.result(check.chart(context.instance, platform.settings()))
 
-    return dg.asset_check(asset=TRANSACTIONS, additional_deps=["csv_backfill"])(guarded)
+    return run
 
 
-@transactions_check
-def ledger_balances(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    """The ledger's counters explain every offset, and both tables hold as many rows as the counters say.
+def at_a_tick(platform: Platform, samples: Sequence[Sample]) -> dict[str, Verdict]:
+    """Returns what each check finds now, by name, in milliseconds and without a run.
 
-    At 50M rows: one count(*), a parallel index-only scan of the primary key (about 3 GB), a few seconds when cached.
-    The rest is one row a partition.
+    `ledger_balances` is left out where the table is too large to count.
+
+    Args:
+        platform: where the servers are.
+        samples: the ledger's counters of the last minutes.
+
+    Raises:
+        TransientError: a server is away. ConfigError: it is not known, or the login is wrong.
     """
-    with platform.reader() as connection:
-        return judge_balance(read_balance(connection)).result()
+    with platform.reader(PROBE_S) as connection:
+        moment = Moment(platform, connection, samples)
+        return {check.name: check.verdict(moment) for check in TABLE if check.at_ticks(moment)}
 
 
-@transactions_check
-def matches_kafka(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    """The ledger stands inside Kafka's log: nothing stored is unknown to Kafka, nothing was deleted before its turn.
-
-    At 50M rows: milliseconds; offsets and counters only, no table is read.
-    """
-    look = platform.look()
-    after = log_offsets(platform.endpoints(), platform.settings().topic)
-    return judge_kafka(look, after).result()
-
-
-@transactions_check
-def ids_are_unique(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    """The primary keys exist, are valid, and are on the right columns: PostgreSQL itself keeps ids unique.
-
-    At 50M rows: milliseconds; a look into the catalog.
-    """
-    with platform.reader() as connection:
-        return judge_keys(broken_keys(connection)).result()
-
-
-@transactions_check
-def is_fresh(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    """The ledger has moved lately; a warning where the sources are quiet, an error where records wait.
-
-    At 50M rows: milliseconds; one row a partition, and Kafka's offsets. The chart shows what `row_count_sensor` saw.
-    """
-    look = platform.look()
-    with platform.reader() as connection:
-        age_s = quiet_s(connection)
-    verdict = judge_freshness(age_s, sum(lag_by_partition(look).values()), platform.settings())
-    series = row_series(context.instance)
-    return verdict.result({"rows_over_time": line_chart("Rows in transactions", "rows", series)} if series else None)
-
-
-@transactions_check
-def dead_letter_ratio(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    """Of what came in the last five minutes, few are dead letters; ten times the limit is an error.
-
-    At 50M rows: reads the rows of those five minutes, found by the index on ingested_at: at 10,000 rows/s 3 million,
-    about a second; a quiet stream costs milliseconds.
-    """
-    with platform.reader() as connection:
-        return judge_dead_letters(recent(connection, WINDOW_S), platform.settings()).result()
-
-
-@transactions_check
-def lag_is_low(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    """The consumer is close behind Kafka, in records and in time; `consumer_lag_sensor` reports it too.
-
-    At 50M rows: milliseconds; offsets and Kafka's time index, no table is read.
-    """
-    verdict = measured_lag(platform, platform.look())
-    series, limit = lag_series(context.instance), platform.settings().alert_lag_records
-    if not series:
-        return verdict.result()
-    near = max(value for _, value in series) * 2 > limit
-    chart = line_chart("Records that wait in Kafka", "records", series, limit if near else None)
-    return verdict.result({"lag_over_time": chart})
-
-
-CHECKS = [ledger_balances, matches_kafka, ids_are_unique, is_fresh, dead_letter_ratio, lag_is_low]
+CHECKS = [in_a_run(check) for check in TABLE]

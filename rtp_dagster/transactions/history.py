@@ -1,4 +1,4 @@
-"""What the sensors have recorded about `transactions`, as series to draw."""
+"""What the sensors have recorded about `transactions`, drawn over time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,28 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from rtp_dagster.plots import line_chart
 from rtp_dagster.transactions.verdicts import TRANSACTIONS
+from rtp_dagster.verdict import Metadata
+from rtp_workers.settings import DagsterSettings
 
 POINTS = 400
 ROW_COUNT = "dagster/row_count"
+
+
+def row_chart(instance: dg.DagsterInstance, settings: DagsterSettings) -> Metadata:
+    """Draws the row counts; nothing before the first one is recorded."""
+    series = row_series(instance)
+    return {"rows_over_time": line_chart("Rows in transactions", "rows", series)} if series else {}
+
+
+def lag_chart(instance: dg.DagsterInstance, settings: DagsterSettings) -> Metadata:
+    """Draws the lag, with the alert's limit once the lag comes near it; nothing before the first one is recorded."""
+    series, limit = lag_series(instance), settings.alert_lag_records
+    if not series:
+        return {}
+    near = max(value for _, value in series) * 2 > limit
+    return {"lag_over_time": line_chart("Records that wait in Kafka", "records", series, limit if near else None)}
 
 
 def row_series(instance: dg.DagsterInstance) -> list[tuple[float, float]]:

@@ -9,16 +9,16 @@ import dagster as dg
 
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
+from rtp_dagster.transactions.checks import at_a_tick
 from rtp_dagster.transactions.history import ROW_COUNT
-from rtp_dagster.transactions.lag import measured_lag
-from rtp_dagster.transactions.quick_checks import quick_verdicts
-from rtp_dagster.transactions.verdicts import TRANSACTIONS, Verdict
-from rtp_dagster.transactions.window import WINDOW_S, Sample, kept, sample_of
+from rtp_dagster.transactions.measures.lag import measure_lag
+from rtp_dagster.transactions.measures.window import WINDOW_S, Sample, kept, sample_of
+from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_lag
+from rtp_dagster.verdict import is_news
 from rtp_workers.errors import RtpError
 from rtp_workers.postgres.queries import ledger_rows, totals
 
 INTERVAL_S = 30
-REPEAT_S = 3600.0  # a check that goes on to pass is reported again after this long
 
 
 @dg.sensor(
@@ -42,8 +42,8 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
     events: list[Event] = [_row_count(rows, before, now)]
     text = f"recorded: {rows:,} rows"
     try:
-        found = quick_verdicts(platform, samples, WINDOW_S)
-        events += [verdict.evaluation(name) for name, verdict in found.items()]
+        found = at_a_tick(platform, samples)
+        events += [verdict.evaluation(TRANSACTIONS, name) for name, verdict in found.items()]
     except RtpError as error:  # the row count is known all the same
         text += f"; checks not evaluated: {error}"
     return dg.SensorResult(skip_reason=text, asset_events=events, cursor=cursor)
@@ -57,7 +57,7 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
 @skips_while_away
 def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports an observation of `transactions` while records wait, and `lag_is_low` when it changes."""
-    verdict = measured_lag(platform, platform.look())
+    verdict = judge_lag(measure_lag(platform, platform.look()), platform.settings())
     before, now = read_cursor(context.cursor), time.time()
     behind = bool(verdict.metadata["lag_records"])
     events: list[Event] = []
@@ -65,7 +65,7 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
         observed = {name: value for name, value in verdict.metadata.items() if name.startswith("lag_")}
         events.append(dg.AssetObservation(TRANSACTIONS, description=verdict.sentence, metadata=observed))
     if is_news(verdict, before.get("passed"), now - before.get("told_s", 0.0)):
-        events.append(verdict.evaluation("lag_is_low"))
+        events.append(verdict.evaluation(TRANSACTIONS, "lag_is_low"))
         before = {"passed": verdict.passed, "told_s": now}
     if not events:
         return dg.SkipReason(verdict.sentence)
@@ -74,11 +74,6 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
         asset_events=events,
         cursor=json.dumps({**before, "behind": behind}),
     )
-
-
-def is_news(verdict: Verdict, passed_before: bool | None, told_ago_s: float) -> bool:
-    """Tells whether a check's state is worth an event: it fails, has changed, or was last told long ago."""
-    return not verdict.passed or passed_before is not True or told_ago_s > REPEAT_S
 
 
 def _row_count(rows: int, before: dict[str, Any], now: float) -> dg.AssetMaterialization:

@@ -1,54 +1,21 @@
-"""What figures mean: pure judgements, shared by the checks (in a run) and the sensors (at every tick)."""
+"""What figures mean: pure judgements, shared by the checks in a run and by the sensors at every tick."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import dagster as dg
 
-from rtp_dagster.platform import Look
+from rtp_dagster.transactions.measures.lag import Lag, lag_by_partition
+from rtp_dagster.transactions.measures.moment import LedgerAndLog, Quiet
+from rtp_dagster.verdict import Metadata, Verdict
 from rtp_workers.postgres.balance import Balance, Recent
-from rtp_workers.reconcile.verify import Log
 from rtp_workers.settings import DagsterSettings
 
 TRANSACTIONS = dg.AssetKey("transactions")
-ERROR_FACTOR = 10  # a share of dead letters this many times the limit is an error, no more a warning
-Metadata = Mapping[str, int | float | str | bool | dg.MetadataValue]
+ERROR_FACTOR = 10  # a share of dead letters this many times the limit is an error, not just a warning
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A check's outcome: one sentence, what to do included, and the figures that it rests on."""
-
-    passed: bool
-    sentence: str
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
-    metadata: Metadata = field(default_factory=dict)
-
-    def result(self, more: Metadata | None = None) -> dg.AssetCheckResult:
-        """Returns it as a check in a run returns it."""
-        return dg.AssetCheckResult(
-            passed=self.passed,
-            severity=self.severity,
-            description=self.sentence,
-            metadata={**self.metadata, **(more or {})},
-        )
-
-    def evaluation(self, check_name: str) -> dg.AssetCheckEvaluation:
-        """Returns it as a sensor reports it."""
-        return dg.AssetCheckEvaluation(
-            asset_key=TRANSACTIONS,
-            check_name=check_name,
-            passed=self.passed,
-            severity=self.severity,
-            description=self.sentence,
-            metadata=dict(self.metadata),
-        )
-
-
-def judge_balance(found: Balance) -> Verdict:
-    """Judges whether the counters explain every offset, and the tables hold what the counters say."""
+def judge_balance(found: Balance, settings: DagsterSettings) -> Verdict:
+    """Judges whether the counters explain every offset, and whether the tables hold what the counters say."""
     unbalanced = [row for row in found.ledger if row.next_offset - row.first_offset != row.accounted]
     problems = [
         f"topic {row.topic_id} partition {row.kafka_partition} has {row.next_offset - row.first_offset} offsets, "
@@ -69,17 +36,13 @@ def judge_balance(found: Balance) -> Verdict:
         "unbalanced_partitions": len(unbalanced),
     }
     good = f"{found.rows:,} rows and {found.dead_letters:,} dead letters, as the ledger says"
-    remedy = "; something else than the consumer and `rtp purge` changed them, see `rtp verify`"
+    remedy = "; something other than the consumer and `rtp purge` changed them, see `rtp verify`"
     return Verdict(not problems, "; ".join(problems) + remedy if problems else good, metadata=figures)
 
 
-def judge_kafka(look: Look, log_after: Log) -> Verdict:
-    """Judges whether the ledger stands inside the log, so that every record up to it is accounted for.
-
-    Args:
-        look: the log, then the ledger.
-        log_after: the log once more, taken after the ledger: what moved meanwhile is no fault.
-    """
+def judge_kafka(found: LedgerAndLog, settings: DagsterSettings) -> Verdict:
+    """Judges whether the ledger stands inside the log, so that every record up to it is accounted for."""
+    look, log_after = found.look, found.log_after
     problems = []
     for number, row in sorted(look.ledger_now.items()):
         start, end = look.log.get(number, (0, 0))[0], log_after.get(number, (0, 0))[1]
@@ -108,22 +71,17 @@ def judge_kafka(look: Look, log_after: Log) -> Verdict:
     return Verdict(not problems, "; ".join(problems) or good, metadata=figures)
 
 
-def judge_keys(broken: list[str]) -> Verdict:
+def judge_keys(broken: list[str], settings: DagsterSettings) -> Verdict:
     """Judges whether the primary keys still make repeated ids impossible."""
     if broken:
-        sentence = f"the primary key of {', '.join(broken)} is missing, invalid or on other columns: mend it at once"
+        sentence = f"the primary key of {', '.join(broken)} is missing, invalid or on other columns: restore it at once"
         return Verdict(False, sentence, metadata={"broken_keys": len(broken)})
     return Verdict(True, "the primary keys are there and valid: no id can be stored twice", metadata={"broken_keys": 0})
 
 
-def judge_freshness(quiet_s: float | None, lag: int, settings: DagsterSettings) -> Verdict:
-    """Judges whether data still comes: a quiet source is a warning, records that wait while nothing moves an error.
-
-    Args:
-        quiet_s: seconds since the ledger moved; None: it never has.
-        lag: records that wait in Kafka.
-        settings: with the limit.
-    """
+def judge_freshness(found: Quiet, settings: DagsterSettings) -> Verdict:
+    """Judges whether data still comes: a quiet source is a warning, records that wait while nothing moves an error."""
+    quiet_s, lag = found.quiet_s, found.lag
     figures: dict[str, int | float | str | bool | dg.MetadataValue] = {
         "lag_records": lag,
         "limit_s": settings.alert_quiet_s,
@@ -140,7 +98,7 @@ def judge_freshness(quiet_s: float | None, lag: int, settings: DagsterSettings) 
 
 
 def judge_dead_letters(recent: Recent, settings: DagsterSettings) -> Verdict:
-    """Judges the share of dead letters among what came lately."""
+    """Judges the share of dead letters among the records that came lately."""
     ratio, limit = recent.dead_letter_ratio, settings.alert_dead_letter_ratio
     figures: Metadata = {
         "ratio": round(ratio, 6),
@@ -150,22 +108,17 @@ def judge_dead_letters(recent: Recent, settings: DagsterSettings) -> Verdict:
         "window_s": recent.window_s,
         "reasons": dg.MetadataValue.json(recent.reasons),
     }
-    of = f"{recent.dead_letters:,} dead letters beside {recent.rows:,} rows in the last {recent.window_s:.0f} s"
+    of = f"{recent.dead_letters:,} dead letters and {recent.rows:,} rows in the last {recent.window_s:.0f} s"
     if ratio <= limit:
         return Verdict(True, f"{of}: {ratio:.2%}", metadata=figures)
     severity = dg.AssetCheckSeverity.ERROR if ratio > ERROR_FACTOR * limit else dg.AssetCheckSeverity.WARN
-    sentence = f"{of}: {ratio:.2%}, over {limit:.2%}; see `rtp dead-letters list`, mend the source, then replay them"
+    sentence = f"{of}: {ratio:.2%}, over {limit:.2%}; see `rtp dead-letters list`, correct the source, then replay them"
     return Verdict(False, sentence, severity, figures)
 
 
-def judge_lag(lag: Mapping[int, int], waiting_s: Mapping[int, float], settings: DagsterSettings) -> Verdict:
-    """Judges how far the consumer is behind, in records and in time.
-
-    Args:
-        lag: records that wait, by kafka_partition.
-        waiting_s: for how long the oldest of them has waited, by kafka_partition.
-        settings: with the limits.
-    """
+def judge_lag(found: Lag, settings: DagsterSettings) -> Verdict:
+    """Judges how far the consumer is behind, in records and in time."""
+    lag, waiting_s = found.records, found.waiting_s
     records, longest_s = sum(lag.values()), max(waiting_s.values(), default=0.0)
     figures: dict[str, int | float | str | bool | dg.MetadataValue] = {
         "lag_records": records,
@@ -182,22 +135,3 @@ def judge_lag(lag: Mapping[int, int], waiting_s: Mapping[int, float], settings: 
         text = f"{sentence} ({limits}): is the consumer running, and fast enough? See `rtp status`"
         return Verdict(False, text, dg.AssetCheckSeverity.WARN, figures)
     return Verdict(True, sentence if records else "no record waits", metadata=figures)
-
-
-def lag_by_partition(look: Look) -> dict[int, int]:
-    """Returns how many records of each partition wait in Kafka."""
-    stored = look.ledger_now
-    return {
-        number: max(0, end - (stored[number].next_offset if number in stored else start))
-        for number, (start, end) in look.log.items()
-    }
-
-
-def next_offsets(look: Look) -> dict[int, int]:
-    """Returns the offset to be consumed next, of the partitions that have records waiting."""
-    stored = look.ledger_now
-    return {
-        number: stored[number].next_offset if number in stored else look.log[number][0]
-        for number, left in lag_by_partition(look).items()
-        if left
-    }

@@ -10,7 +10,8 @@ from dagster import AssetCheckSeverity
 from rtp_dagster.backfill.ledger_wait import waiting_records
 from rtp_dagster.platform import Look
 from rtp_dagster.ticks import read_cursor
-from rtp_dagster.transactions.sensors import REPEAT_S, is_news
+from rtp_dagster.transactions.measures.lag import Lag, lag_by_partition, next_offsets
+from rtp_dagster.transactions.measures.moment import LedgerAndLog, Quiet
 from rtp_dagster.transactions.verdicts import (
     judge_balance,
     judge_dead_letters,
@@ -18,9 +19,8 @@ from rtp_dagster.transactions.verdicts import (
     judge_kafka,
     judge_keys,
     judge_lag,
-    lag_by_partition,
-    next_offsets,
 )
+from rtp_dagster.verdict import REPEAT_S, is_news
 from rtp_workers.postgres.balance import Balance, Recent
 from rtp_workers.postgres.queries import LedgerRow, Totals
 from rtp_workers.settings import DagsterSettings
@@ -53,7 +53,7 @@ def test_lag_counts_from_the_ledger_and_from_the_logs_start_where_there_is_none(
 
 
 def test_the_balance_holds_over_history_and_purges() -> None:
-    verdict = judge_balance(Balance([row(0, 10), row(0, 5, topic_id="before")], 12, 0, 3, 0))
+    verdict = judge_balance(Balance([row(0, 10), row(0, 5, topic_id="before")], 12, 0, 3, 0), SETTINGS)
     assert verdict.passed
     assert verdict.metadata["rows_missing"] == 0
 
@@ -69,36 +69,39 @@ def test_the_balance_holds_over_history_and_purges() -> None:
     ids=["row deleted", "row added", "ledger edited", "dead letter added"],
 )
 def test_the_balance_names_what_does_not_agree(balance: Balance, word: str) -> None:
-    verdict = judge_balance(balance)
+    verdict = judge_balance(balance, SETTINGS)
     assert not verdict.passed
     assert verdict.severity is AssetCheckSeverity.ERROR
     assert word in verdict.sentence
 
 
 def test_a_ledger_inside_the_log_matches_kafka_though_the_stream_moved_on_meanwhile() -> None:
-    assert judge_kafka(look({0: (0, 10)}, row(0, 12)), {0: (0, 13)}).passed
+    assert judge_kafka(LedgerAndLog(look({0: (0, 10)}, row(0, 12)), {0: (0, 13)}), SETTINGS).passed
 
 
 def test_a_ledger_beyond_the_log_or_before_its_start_does_not_match_kafka() -> None:
-    assert "beyond the log's end 10" in judge_kafka(look({0: (0, 10)}, row(0, 12)), {0: (0, 10)}).sentence
-    hole = judge_kafka(look({0: (8, 10)}, row(0, 5)), {0: (8, 10)})
+    assert (
+        "beyond the log's end 10"
+        in judge_kafka(LedgerAndLog(look({0: (0, 10)}, row(0, 12)), {0: (0, 10)}), SETTINGS).sentence
+    )
+    hole = judge_kafka(LedgerAndLog(look({0: (8, 10)}, row(0, 5)), {0: (8, 10)}), SETTINGS)
     assert not hole.passed
     assert "offsets 5 to 8" in hole.sentence
 
 
 def test_a_broken_key_is_an_error_that_names_the_table() -> None:
-    assert judge_keys([]).passed
-    verdict = judge_keys(["transactions"])
+    assert judge_keys([], SETTINGS).passed
+    verdict = judge_keys(["transactions"], SETTINGS)
     assert (verdict.passed, verdict.severity) == (False, AssetCheckSeverity.ERROR)
     assert "transactions" in verdict.sentence
 
 
 def test_a_quiet_source_warns_and_a_stuck_consumer_is_an_error() -> None:
-    assert judge_freshness(300.0, 5, SETTINGS).passed
-    quiet, stuck = judge_freshness(301.0, 0, SETTINGS), judge_freshness(301.0, 5, SETTINGS)
+    assert judge_freshness(Quiet(300.0, 5), SETTINGS).passed
+    quiet, stuck = judge_freshness(Quiet(301.0, 0), SETTINGS), judge_freshness(Quiet(301.0, 5), SETTINGS)
     assert (quiet.passed, quiet.severity) == (False, AssetCheckSeverity.WARN)
     assert (stuck.passed, stuck.severity) == (False, AssetCheckSeverity.ERROR)
-    assert not judge_freshness(None, 0, SETTINGS).passed
+    assert not judge_freshness(Quiet(None, 0), SETTINGS).passed
 
 
 def test_dead_letters_warn_above_the_limit_and_are_an_error_at_ten_times_it() -> None:
@@ -111,16 +114,16 @@ def test_dead_letters_warn_above_the_limit_and_are_an_error_at_ten_times_it() ->
 
 
 def test_lag_alerts_by_records_or_by_time_and_recovers_below_both() -> None:
-    assert judge_lag({0: 60, 1: 40}, {0: 1.0}, SETTINGS).passed
-    assert not judge_lag({0: 60, 1: 41}, {0: 1.0}, SETTINGS).passed
-    late = judge_lag({0: 1}, {0: 60.0}, SETTINGS)
+    assert judge_lag(Lag({0: 60, 1: 40}, {0: 1.0}), SETTINGS).passed
+    assert not judge_lag(Lag({0: 60, 1: 41}, {0: 1.0}), SETTINGS).passed
+    late = judge_lag(Lag({0: 1}, {0: 60.0}), SETTINGS)
     assert not late.passed
     assert late.metadata["lag_s"] == 60.0
     assert late.metadata["lag_records_partition_0"] == 1
 
 
 def test_a_failure_is_told_at_every_tick_and_a_pass_when_it_is_new_or_an_hour_old() -> None:
-    good, bad = judge_keys([]), judge_keys(["transactions"])
+    good, bad = judge_keys([], SETTINGS), judge_keys(["transactions"], SETTINGS)
     assert is_news(good, None, 0)
     assert not is_news(good, True, 1)
     assert is_news(bad, True, 1)

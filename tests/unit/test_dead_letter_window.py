@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtp_dagster.transactions.window import Sample, grown, kept
+from rtp_dagster.transactions.measures.window import Sample, grown, kept
 
 WINDOW_S = 300.0
 

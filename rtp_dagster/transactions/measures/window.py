@@ -1,13 +1,15 @@
-"""The last minutes by the ledger's counters alone: pure arithmetic over what earlier ticks have seen."""
+"""The last minutes, from the ledger's counters alone: arithmetic over what earlier ticks have seen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rtp_workers.postgres.balance import Recent, recent_reasons
+from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.queries import LedgerRow
 
-WINDOW_S = 300.0  # what the share of dead letters is taken over
+WINDOW_S = 300.0  # the time over which the share of dead letters is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Sample:
 def kept(samples: Sequence[Sample], now: Sample, window_s: float) -> list[Sample]:
     """Returns the samples that the window needs, oldest first: the last one before it, those inside, and `now`.
 
-    Counters that went back (another database) start the history anew.
+    Counters that went back (another database) start the series anew.
     """
     if samples and (samples[-1].inserted > now.inserted or samples[-1].dead_lettered > now.dead_lettered):
         return [now]
@@ -44,5 +46,12 @@ def grown(samples: Sequence[Sample]) -> tuple[int, int]:
 
 
 def sample_of(ledger: Sequence[LedgerRow], at_s: float) -> Sample:
-    """Returns the counters of a ledger, its history included."""
+    """Returns the counters of a ledger, history included."""
     return Sample(at_s, sum(row.inserted for row in ledger), sum(row.dead_lettered for row in ledger))
+
+
+def lately(connection: Connection, samples: Sequence[Sample], window_s: float) -> Recent:
+    """Returns the rows and dead letters of the window, from the ledger's counters: no row is counted."""
+    rows, dead_letters = grown(samples)
+    reasons = recent_reasons(connection, window_s) if dead_letters else {}
+    return Recent(window_s, rows, dead_letters, reasons)

@@ -1,1 +1,0 @@
-"""Dagster's own records: kept from growing without end."""

@@ -1,0 +1,1 @@
+"""How long Dagster keeps its own records: without this, they grow without end."""
