@@ -7,7 +7,7 @@ from rtp_dagster.backfill.jobs import batch_backfill
 from rtp_dagster.backfill.sensors import csv_arrival_sensor
 from rtp_dagster.dead_letters.jobs import replay_dead_letters
 from rtp_dagster.dead_letters.sensors import dead_letter_sensor
-from rtp_dagster.platform import Platform
+from rtp_dagster.platform import Platform, step_outputs
 from rtp_dagster.retention.jobs import daily_trim, trim_history
 from rtp_dagster.topic.assets import transactions_topic
 from rtp_dagster.topic.jobs import setup_topics
@@ -22,7 +22,7 @@ defs = dg.Definitions(
     jobs=[setup_topics, batch_backfill, check_transactions, replay_dead_letters, trim_history],
     sensors=[csv_arrival_sensor, row_count_sensor, consumer_lag_sensor, dead_letter_sensor],
     schedules=[hourly_checks, daily_trim],
-    resources={"platform": Platform()},
+    resources={"platform": Platform(), "io_manager": step_outputs},
     # A step needs no process of its own: they wait for servers, and each process costs 3 s and 130 MB.
     executor=dg.in_process_executor,
 )

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
 
@@ -47,38 +46,36 @@ class Look:
 
 
 class Platform(dg.ConfigurableResource["Platform"]):
-    """Where the platform is. What is left out comes from the environment, ``.env`` or the running embedded platform.
+    """Where the platform is: from the environment, ``.env`` or the running embedded platform.
 
-    The fields are plain values or `dg.EnvVar`. They are not bound to an `EnvVar` by default, because one that is not
-    set is an error before a sensor can say so in its skip reason.
+    Whoever launches a run may write its config, so no field here says where anything is.
 
     Attributes:
-        home: RTP_HOME.
-        data_dir: folder of the CSV files.
-        topic: the topic's name.
+        statement_timeout_s: how long PostgreSQL may take for one statement of a check, which may count the whole table.
     """
 
-    home: str | None = None
-    data_dir: str | None = None
-    topic: str | None = None
+    statement_timeout_s: float = CHECK_STATEMENT_S
 
     def settings(self) -> DagsterSettings:
         """Returns the settings. Raises ConfigError where one does not fit."""
-        home, data_dir = (None if text is None else Path(text) for text in (self.home, self.data_dir))
-        return load(DagsterSettings, home=home, data_dir=data_dir, topic=self.topic)
+        return load(DagsterSettings)
 
     def endpoints(self) -> Endpoints:
         """Returns where the servers are now: after a restart of the platform they may be elsewhere."""
         return resolve(self.settings())
 
     @contextmanager
-    def reader(self, statement_timeout_s: float = CHECK_STATEMENT_S) -> Iterator[Connection]:
+    def reader(self, statement_timeout_s: float | None = None) -> Iterator[Connection]:
         """Opens a read connection in autocommit mode, and closes it.
+
+        Args:
+            statement_timeout_s: how long PostgreSQL may take for one statement; None: as the resource says.
 
         Raises:
             TransientError: PostgreSQL is away. ConfigError: it is not known, or the login is wrong.
         """
-        options = f"-c statement_timeout={int(statement_timeout_s * 1000)}"
+        timeout_s = self.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
+        options = f"-c statement_timeout={int(timeout_s * 1000)}"
         connection = connect(reader_dsn(self.endpoints()), "rtp-dagster", autocommit=True, options=options)
         try:
             yield connection
@@ -105,6 +102,16 @@ class Platform(dg.ConfigurableResource["Platform"]):
     def _postgres(self) -> tuple[list[LedgerRow], Totals]:
         with self.reader(PROBE_S) as connection:
             return ledger_rows(connection), totals(connection)
+
+
+@dg.io_manager(config_schema={})
+def step_outputs(context: dg.InitResourceContext) -> dg.IOManager:
+    """Keeps what steps hand to each other in Dagster's own storage folder.
+
+    Dagster's default does the same, but lets a run's config name another folder to write to and to unpickle from.
+    """
+    assert context.instance is not None
+    return dg.FilesystemIOManager(base_dir=context.instance.storage_directory()).create_io_manager(context)
 
 
 def _kafka(endpoints: Endpoints, topic: str) -> tuple[str, Log]:

@@ -147,7 +147,19 @@ class DagsterSettings(LoaderSettings):
     alert_dead_letter_ratio: float = Field(0.01, gt=0, le=1, description="a larger share of dead letters is an alert")
 
 
-SETTINGS: tuple[type[PlatformSettings], ...] = (ConsumerSettings, ProducerSettings, LoaderSettings, DagsterSettings)
+class WebserverSettings(PlatformSettings):
+    """Dagster's webserver: whether its pages may change anything."""
+
+    dagster_read_only: bool = Field(False, description="Dagster's pages show everything and change nothing")
+
+
+SETTINGS: tuple[type[PlatformSettings], ...] = (
+    ConsumerSettings,
+    ProducerSettings,
+    LoaderSettings,
+    DagsterSettings,
+    WebserverSettings,
+)
 
 S = TypeVar("S", bound=PlatformSettings)
 

@@ -225,7 +225,8 @@ def dagster(settings: PlatformSettings) -> DagsterParts | None:
     code_socket = socket_path(home)
     serve = (sys.executable, "-m", "rtp_dagster.code_server", "--socket", str(code_socket))
     workspace = ("-w", str(folder / "workspace.yaml"))
-    web = (script("dagster-webserver"), "-h", settings.bind_host, "-p", str(settings.dagster_port), *workspace)
+    serve_ui = (sys.executable, "-m", "rtp_dagster.webserver", "-h", settings.bind_host)
+    web = (*serve_ui, "-p", str(settings.dagster_port), *workspace)
     daemon = (script("dagster-daemon"), "run", *workspace)
     return DagsterParts(
         folder,

@@ -7,6 +7,7 @@ rebinding ends here) and cannot hide its ``Origin`` when it changes something.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
@@ -111,40 +112,75 @@ class Guard:
             self._held_bytes -= body.reserved
 
     async def _serve(self, scope: Scope, body: _Body, send: Send) -> None:
-        self._check_caller(scope)
+        caller = Caller(scope, self._rules)
+        caller.check_host()
+        if scope["method"] not in READING:
+            caller.check_origin()
+            if not caller.has_token():
+                raise Problem(401, "this call needs the header Authorization: Bearer with the value of RTP_API_TOKEN")
         if self._held_bytes > ALL_BODIES_BYTES and body.reserved:
             raise Problem(503, "too many large requests at once; nothing was done, send it again a little later")
         await body.read()
         if not body.gone:
             await self._app(scope, body.replay, send)
 
-    def _check_caller(self, scope: Scope) -> None:
-        rules, headers = self._rules, _headers(scope)
-        host = _single(headers, b"host", 400, "the Host header is missing or repeated; send exactly one")
-        if host_name(host) not in rules.hosts:
+
+class Caller:
+    """Whoever sends a request (or opens a websocket), as its headers tell."""
+
+    def __init__(self, scope: Scope, rules: GuardRules) -> None:
+        self._rules = rules
+        self._headers = _headers(scope)
+
+    def header(self, name: str) -> str:
+        """Returns a header's first value, "" where it is missing."""
+        return self._headers.get(name.encode(), [""])[0]
+
+    @property
+    def has_origin(self) -> bool:
+        """Tells whether the request says which page it comes from."""
+        return bool(self._headers.get(b"origin"))
+
+    def check_host(self) -> None:
+        """Raises Problem unless exactly one Host is sent and it is one of ours."""
+        host = _single(self._headers, b"host", 400, "the Host header is missing or repeated; send exactly one")
+        if host_name(host) not in self._rules.hosts:
             raise Problem(
                 421,
                 f"no service here has the name {host[:100]!r}; add it to RTP_ALLOWED_HOSTS if it should",
             )
-        if scope["method"] in READING:
-            return
-        origins = headers.get(b"origin", [])
-        if origins and not self._origin_allowed(origins, host):
+
+    def check_origin(self) -> None:
+        """Raises Problem where an Origin is sent that is neither the service's own nor on the list."""
+        origins = self._headers.get(b"origin", [])
+        if origins and not self._origin_allowed(origins):
             raise Problem(
                 403,
                 f"a page at {origins[0][:100]!r} may change nothing here; add it to RTP_ALLOWED_ORIGINS if it should",
             )
-        if rules.token is not None:
-            given = headers.get(b"authorization", [""])[0]
-            scheme, _, token = given.partition(" ")
-            matches = hmac.compare_digest(token.strip().encode(), rules.token.encode())
-            if scheme.lower() != "bearer" or not matches:
-                raise Problem(401, "this call needs the header Authorization: Bearer with the value of RTP_API_TOKEN")
 
-    def _origin_allowed(self, origins: list[str], host: str) -> bool:
-        origin = origins[0].lower()
-        own = {f"http://{host.lower()}", f"https://{host.lower()}"}
-        return len(origins) == 1 and (origin in own or origin in self._rules.origins)
+    def has_token(self) -> bool:
+        """Tells whether the token is given, as bearer or as a browser's password; True where none is asked for."""
+        if self._rules.token is None:
+            return True
+        scheme, _, given = self.header("authorization").partition(" ")
+        token = given.strip().encode()
+        if scheme.lower() == "basic":
+            token = _basic_password(token)
+        elif scheme.lower() != "bearer":
+            return False
+        return hmac.compare_digest(token, self._rules.token.encode())
+
+    def _origin_allowed(self, origins: list[str]) -> bool:
+        origin, host = origins[0].lower(), self.header("host").lower()
+        return len(origins) == 1 and (origin in (f"http://{host}", f"https://{host}") or origin in self._rules.origins)
+
+
+def _basic_password(given: bytes) -> bytes:
+    try:
+        return base64.b64decode(given, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 class _Body:

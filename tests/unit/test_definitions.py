@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import pytest
 import yaml
 
 from rtp_dagster.definitions import defs
@@ -15,6 +17,7 @@ from rtp_workers.record.transaction import COPY_COLUMNS
 from tests.programs import clean_env
 
 ROOT = Path(__file__).parents[2]
+JOBS = {"setup_topics", "batch_backfill", "check_transactions", "replay_dead_letters", "trim_history"}
 CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low"}
 
 
@@ -39,7 +42,7 @@ def test_the_graph_reads_like_the_data_flow() -> None:
 def test_jobs_sensors_and_checks_have_these_names() -> None:
     repository = defs.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"setup_topics", "batch_backfill", "check_transactions", "replay_dead_letters", "trim_history"}
+    assert jobs == JOBS
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     assert set(sensors) == {"csv_arrival_sensor", "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor"}
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
@@ -70,6 +73,21 @@ def test_importing_the_definitions_reads_no_setting_and_loads_no_plotting() -> N
     code = "import sys, rtp_dagster.definitions; sys.exit('matplotlib' in sys.modules)"
     env = clean_env(RTP_KAFKA_PORT="no port", RTP_NO_SUCH_SETTING="1")
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, check=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"platform": {"config": {"data_dir": "/etc"}}},
+        {"platform": {"config": {"home": "/etc"}}},
+        {"platform": {"config": {"topic": "other"}}},
+        {"io_manager": {"config": {"base_dir": "/tmp"}}},
+    ],
+)
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_a_runs_config_cannot_say_where_things_are(job: str, resources: dict[str, Any]) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError, match="unexpected config entry"):
+        dg.validate_run_config(defs.resolve_job_def(job), {"resources": resources})
 
 
 def test_the_workspace_file_names_the_code_location() -> None:
