@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench soak csv-report test-compose test-k8s lock
+.PHONY: help setup demo up test check bench soak csv-report test-compose test-k8s docs lock
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ soak: setup  ## faults at random for MINUTES while records flow, then everything
 bench: setup  ## our figures beside raw COPY, raw produce and raw consume
 	$(BIN)/python -m bench
 
+docs: setup  ## the documentation site, into build/docs; a warning is an error
+	$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements/docs.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 csv-report: setup  ## how right the guessed mappings of foreign CSVs are, file by file
 	$(BIN)/python -m bench.csv_report
 
@@ -64,4 +68,5 @@ lock: setup  ## pin the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade pyproject.toml --extra embedded --output-file requirements/runtime.txt
 	$(COMPILE) --upgrade pyproject.toml --extra embedded --group dev --constraint requirements/runtime.txt \
 		--output-file requirements/dev.txt
+	$(COMPILE) --upgrade requirements/docs.in --constraint requirements/dev.txt --output-file requirements/docs.txt
 	$(COMPILE) pyproject.toml --extra kubernetes --constraint requirements/runtime.txt --output-file requirements/container.txt
