@@ -1,4 +1,4 @@
-"""MkDocs hook: the home page is the README, and links that leave docs/ become plain text after a check that they exist."""
+"""MkDocs hook: the README is the home page, and links out of docs/ become plain text once they are known to exist."""
 
 from __future__ import annotations
 

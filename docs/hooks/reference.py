@@ -154,7 +154,9 @@ def _producer_parts() -> Parts:
     link = SimpleNamespace(trouble=None, acknowledged=0, failed=0, outstanding=0)
     controls = SimpleNamespace(rate_per_s=1.0, running=True, burst=0, chaos=Chaos())
     loop, submitter = SimpleNamespace(alive=True, generated=Counts()), SimpleNamespace(acknowledged=0)
-    return cast(Parts, SimpleNamespace(controls=controls, loop=loop, link=link, submitter=submitter, topic="transactions"))
+    return cast(
+        Parts, SimpleNamespace(controls=controls, loop=loop, link=link, submitter=submitter, topic="transactions")
+    )
 
 
 def _consumer_state() -> ConsumerState:
