@@ -41,8 +41,8 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Settings come from the environment, then from `.env`, then from files in `RTP_SECRETS_DIR`. A name that starts",
-        f"with `{PREFIX}` and is not listed here is refused.",
+        "Settings come from the environment, then from `.env`, then from files in `RTP_SECRETS_DIR`.",
+        f"A name that starts with `{PREFIX}` and is not listed here is refused.",
         "",
         *_table("setting", "default", "read by", "meaning"),
     ]
