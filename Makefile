@@ -59,7 +59,7 @@ bench: setup  ## our figures beside raw COPY, raw produce and raw consume
 
 docs: setup  ## the documentation site, into build/docs; a warning is an error
 	$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements/docs.txt
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 csv-report: setup  ## how right the guessed mappings of foreign CSVs are, file by file
 	$(BIN)/python -m bench.csv_report

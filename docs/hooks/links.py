@@ -16,7 +16,10 @@ log = logging.getLogger("mkdocs.hooks.links")
 
 def on_files(files: Any, config: Any) -> Any:
     """Adds the README as the home page, with its links as seen from docs/."""
-    text = (ROOT / "README.md").read_text().replace("](docs/", "](")
+    text = (
+        (ROOT / "README.md").read_text().replace("](docs/decisions)", "](docs/decisions/0001-offsets-in-postgres.md)")
+    )
+    text = text.replace("](docs/", "](")
     files.append(File.generated(config, "index.md", content=text))
     return files
 
