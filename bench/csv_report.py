@@ -17,10 +17,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rtp_workers.mapping.convert import Converter
-from rtp_workers.mapping.dialect import find_dialect
+from rtp_workers.mapping.columns.dialect import find_dialect
 from rtp_workers.mapping.infer import infer
 from rtp_workers.mapping.plan import FilePlan
+from rtp_workers.mapping.rows.convert import Converter
 from rtp_workers.mapping.sources import Section
 from rtp_workers.record.transaction import FIELD_NAMES
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rtp_workers.batch.row_encoder import Encoded, RowEncoder
 from rtp_workers.batch.rows import Rows, refused_row
-from rtp_workers.mapping.convert import Converter
 from rtp_workers.mapping.plan import FilePlan
+from rtp_workers.mapping.rows.convert import Converter
 
 if TYPE_CHECKING:
-    from rtp_workers.mapping.ids import OccurrenceCounter
+    from rtp_workers.mapping.rows.ids import OccurrenceCounter
 
 
 class MappedRows:
@@ -57,7 +57,7 @@ class MappedRows:
 
 
 def _counter(folder: Path) -> OccurrenceCounter:
-    # Not at the top of the file, as in `mapping.convert`.
-    from rtp_workers.mapping.ids import OccurrenceCounter
+    # Not at the top of the file, as in `mapping.rows.convert`.
+    from rtp_workers.mapping.rows.ids import OccurrenceCounter
 
     return OccurrenceCounter(folder)

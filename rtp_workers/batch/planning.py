@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rtp_workers.batch.source_file import SourceFile, read_sample
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping.dialect import decode
+from rtp_workers.mapping.columns.dialect import decode
 from rtp_workers.mapping.infer import SAMPLE_BYTES, infer
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.sources import Section, Sources, read_sources

@@ -20,7 +20,7 @@ from rtp_workers.batch.quoted_record import QUOTED_EMPTY
 from rtp_workers.batch.rows import RefusedRow, refused_row
 from rtp_workers.errors import RecordError
 from rtp_workers.record import codec
-from rtp_workers.record.transaction import FIELDS, MAX_ATTRIBUTES_BYTES, Field, Transaction
+from rtp_workers.record.transaction import FIELDS, MAX_ATTRIBUTES_BYTES, RULES, Field, Transaction
 
 UNIT_SEPARATOR = "\x1f"
 ATTRIBUTES = "attributes"
@@ -227,10 +227,10 @@ class RowEncoder:
         return re.compile(f"(?:{re.escape(separator).join(cells)}\n)*+")
 
     def _cell(self, name: str, text: str, excluded: str) -> str:
-        rule = next(field.rule for field in FIELDS if field.name == name)
-        if name == "occurred_at":
+        rule = RULES[name]
+        if rule.kind == "instant":
             return _CLEAN_INSTANT
-        if name == "amount":
+        if rule.kind == "decimal":
             return _CLEAN_AMOUNT
         if rule.pattern:
             return f"(?:{rule.pattern})?"

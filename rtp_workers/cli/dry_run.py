@@ -23,26 +23,19 @@ from rtp_workers.batch.rows import RefusedRow
 from rtp_workers.mapping.plan import ColumnUse, FilePlan
 from rtp_workers.mapping.section_text import question_text
 from rtp_workers.postgres.csv_loads import Progress
-from rtp_workers.record.transaction import FIELD_NAMES
+from rtp_workers.record.transaction import FIELD_NAMES, RULES, Kind, fields_of
 
 SHOWN_ROWS = 5
 SHOWN_REFUSALS = 20
 TIME_S = 0.6
 BLOCK_BYTES = 128 * 1024
-# Characters at most; what is longer is cut with an ellipsis, and the merchant gets what is left over.
-COLUMN_WIDTHS = {
-    "transaction_id": 14,
-    "occurred_at": 25,
-    "amount": 14,
-    "customer_id": 14,
-    "merchant": 20,
-    "category": 16,
-    "currency": 3,
-    "payment_method": 16,
-    "status": 12,
-    "country": 2,
-}
-LEAST_FIRST = ("country", "status", "payment_method", "category", "customer_id", "transaction_id")
+# Characters at most, by the kind of a field. A longer text is cut with an ellipsis; free texts share what is left over.
+WIDTHS: dict[Kind, int] = {"id": 14, "instant": 25, "decimal": 14, "party": 14, "text": 20, "choice": 16, "code": 3}
+WIDENED = fields_of("text")
+# In a narrow terminal the last fields of these kinds give way first; an amount keeps its currency.
+HIDDEN_FIRST = [
+    name for name in reversed(FIELD_NAMES) if name in fields_of("code", "choice", "party", "id") and name != "currency"
+]
 SHORT_NAMES = {
     "currency": "cur",
     "country": "in",
@@ -194,20 +187,20 @@ def _mapping(plan: FilePlan) -> Table:
 
 def _sample(result: DryRun, width: int) -> Group:
     """Returns the first transactions; in a narrow terminal the fields that matter least give way."""
-    shown = [name for name in FIELD_NAMES if name in COLUMN_WIDTHS and any(row.get(name) for row in result.sample)]
+    shown = [name for name in FIELD_NAMES if RULES[name].kind in WIDTHS and any(row.get(name) for row in result.sample)]
     labels = {name: SHORT_NAMES.get(name, name) for name in shown}
     longest = {name: max(len(labels[name]), *(cell_len(_cell(row, name)) for row in result.sample)) for name in shown}
-    widths = {name: min(longest[name], max(COLUMN_WIDTHS[name], len(labels[name]))) for name in shown}
+    widths = {name: min(longest[name], max(WIDTHS[RULES[name].kind], len(labels[name]))) for name in shown}
     hidden = []
-    for name in LEAST_FIRST:
+    for name in HIDDEN_FIRST:
         if sum(widths.values()) + len(widths) - 1 > width and name in widths:
             hidden.append(name)
             del widths[name]
     spare = width - sum(widths.values()) - len(widths)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for name in widths:
-        room = widths[name] + max(0, spare) if name == "merchant" else widths[name]
-        justify: JustifyMethod = "right" if name == "amount" else "left"
+        room = widths[name] + max(0, spare) if name in WIDENED else widths[name]
+        justify: JustifyMethod = "right" if RULES[name].kind == "decimal" else "left"
         table.add_column(
             labels[name], justify=justify, no_wrap=True, overflow="ellipsis", width=max(1, min(room, longest[name]))
         )

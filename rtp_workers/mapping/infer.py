@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping.dialect import decode, find_dialect
-from rtp_workers.mapping.find_amount import find_amount
-from rtp_workers.mapping.find_fields import find_fields, find_id
-from rtp_workers.mapping.find_time import find_time
-from rtp_workers.mapping.findings import Findings, languages_of
-from rtp_workers.mapping.plan import Dialect, FilePlan, Rules
-from rtp_workers.mapping.profile import Profile
-from rtp_workers.mapping.sample_rows import Row, physical_lines, rows_of
+from rtp_workers.mapping.columns.dialect import decode, find_dialect
+from rtp_workers.mapping.columns.find_amount import find_amount
+from rtp_workers.mapping.columns.find_fields import find_fields
+from rtp_workers.mapping.columns.find_id import find_id
+from rtp_workers.mapping.columns.find_time import find_time
+from rtp_workers.mapping.columns.findings import Findings, languages_of
+from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.sample_rows import Row, physical_lines, rows_of
+from rtp_workers.mapping.plan import Dialect, FilePlan, Rules, columns_in_fields
 from rtp_workers.mapping.sources import Section, Sources
 from rtp_workers.record.forms import INSTANT
 from rtp_workers.record.transaction import FIELD_NAMES
@@ -69,7 +70,7 @@ def _search(
     if "direction" in section.columns:
         find_amount(found)
     find_time(found, _cells_ahead(found, dialect, rows, None))
-    if read_ahead is not None and any("day_first" in question.lines[0] for question in found.undecided):
+    if read_ahead is not None and found.is_open("day_order"):
         found = _begin(profiles, section, languages)
         find_time(found, _cells_ahead(found, dialect, rows, read_ahead))
     if "amount" not in found.uses and "debit" not in found.uses:
@@ -180,30 +181,17 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
         found.notes.append(
             f"times without an offset are read as {zone}" + ("" if section.time_zone else " (time_zone)")
         )
-    kept = tuple(
-        profile.name
-        for profile in found.profiles
-        if profile.name not in section.drop and (profile.index not in found.taken or _stays(found, profile.name))
-    )
+    stored = columns_in_fields(found.uses, rules) | set(section.drop)
     return FilePlan(
         dialect=dialect,
         source=section.id_source or section.name or fingerprint(dialect),
         section=section.name or None,
         uses=dict(sorted(found.uses.items(), key=lambda item: _role_order(item[0]))),
         rules=rules,
-        attributes=kept,
+        attributes=tuple(profile.name for profile in found.profiles if profile.name not in stored),
         undecided=tuple(found.undecided),
         notes=tuple(found.notes),
     )
-
-
-def _stays(found: Findings, column: str) -> bool:
-    """True where a used column also stays in ``attributes``, because its field does not hold all of it."""
-    for role, use in found.uses.items():
-        if column in use.columns:
-            factor = role == "quantity" or (role == "amount" and "quantity" in found.uses)
-            return factor or (role == "merchant" and column != use.columns[0]) or role == "step"
-    return False
 
 
 def _role_order(role: str) -> int:

@@ -4,8 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-REQUIRED = ("occurred_at", "amount")
+from rtp_workers.record.transaction import FIELD_NAMES, FIELDS
+
+REQUIRED_FIELDS = frozenset(field.name for field in FIELDS if field.required)
+# Roles whose columns are all read and joined. Of any other role the first column counts, or the first that is filled.
+JOINED_ROLES = frozenset({"occurred_at", "date", "time", "transaction_id", "attributes"})
+
+
+QuestionKind = Literal["day_order", "columns", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the mapping or the command line says about the dialect; None leaves it to be found.
+
+    Attributes:
+        header_line: 0 says that there is no header.
+        header: names for the columns, in order.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    quotechar: str | None = None
+    header_line: int | None = None
+    header: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +83,13 @@ class Question:
     Attributes:
         field: the record's field that stays open.
         lines: alternatives are commented out; the first line is the likeliest.
+        kind: what is open; code asks for this, never for the words of the question.
     """
 
     field: str
     question: str
     lines: tuple[str, ...]
+    kind: QuestionKind = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +156,43 @@ class FilePlan:
     canonical: bool = False
 
     @property
+    def roles_read(self) -> tuple[str, ...]:
+        """The roles that conversion reads; what fills any other role stays in ``attributes``."""
+        return roles_read(self.uses, self.rules)
+
+    @property
     def derives_ids(self) -> bool:
         """True where ids come from cells and occurrence numbers: a resumed load must count the earlier rows again."""
         return not self.canonical and self.rules.id_rule == "derived"
+
+
+def roles_read(uses: Mapping[str, ColumnUse], rules: Rules) -> tuple[str, ...]:
+    """Returns the roles that conversion reads, in the order in which their columns are joined.
+
+    A mapping may fill roles that exclude each other, such as ``amount`` and ``debit``: only one of them is read.
+    """
+    if "occurred_at" in rules.constants:
+        when: tuple[str, ...] = ()
+    elif "step" in uses:
+        when = ("step",)
+    elif "year" in uses:
+        when = ("year", "month", "day", "time", "time_zone")
+    else:
+        when = ("occurred_at", "date", "time", "time_zone")
+    how_much: tuple[str, ...] = ("debit", "credit") if rules.sign == "pair" else ("amount", "quantity")
+    if rules.sign == "direction":
+        how_much += ("direction",)
+    own_id = ("transaction_id",) if rules.id_rule == "columns" else ()
+    others = tuple(role for role in uses if role in FIELD_NAMES and role not in REQUIRED_FIELDS)
+    return tuple(role for role in (*when, *how_much, *own_id, *others) if role in uses)
+
+
+def columns_in_fields(uses: Mapping[str, ColumnUse], rules: Rules) -> frozenset[str]:
+    """Returns the columns whose whole content goes into a field: ``attributes`` need not keep them."""
+    read = roles_read(uses, rules)
+    kept_as_factors = {"quantity", "amount"} if "quantity" in read else set()
+    whole: set[str] = set()
+    for role in read:
+        if role != "step" and role not in kept_as_factors:
+            whole.update(uses[role].columns if role in JOINED_ROLES else uses[role].columns[:1])
+    return frozenset(whole)

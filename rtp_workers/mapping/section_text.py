@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from rtp_workers.mapping.findings import quoted
-from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.plan import FilePlan, Question
 from rtp_workers.mapping.sources import bare_name
+from rtp_workers.mapping.toml_text import quoted
 
 
 def section_name(file_name: str) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from rtp_workers.errors import ConfigError, RecordError
-from rtp_workers.mapping.dialect import Given
+from rtp_workers.mapping.plan import Given
 from rtp_workers.record.forms import check_instant
-from rtp_workers.record.transaction import FIELD_NAMES, FIELDS
+from rtp_workers.record.transaction import FIELD_NAMES, RULES
 
 PARTS = ("date", "time", "time_zone", "year", "month", "day", "step", "debit", "credit", "direction", "quantity")
 COLUMN_ROLES = tuple(name for name in FIELD_NAMES if name != "attributes") + PARTS
@@ -208,8 +208,8 @@ def _constants(value: Any, where: str) -> dict[str, str]:
 
 
 def _check_constant(name: str, text: str, where: str) -> None:
-    rule = next(entry.rule for entry in FIELDS if entry.name == name)
-    if name == "occurred_at":
+    rule = RULES[name]
+    if rule.kind == "instant":
         _check_instant(text, where)
     elif rule.pattern and not re.fullmatch(rule.pattern, text):
         raise ConfigError(f"{where}: {text!r} is no {rule.meaning}")

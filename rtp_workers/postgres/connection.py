@@ -26,11 +26,10 @@ RECORD_CONSTRAINTS: dict[str, str] = {
     "transaction_id_no_controls": "transaction_id",
     "occurred_at_range": "occurred_at",
     "amount_range": "amount",
-    "currency_code": "currency",
-    "country_code": "country",
     "attributes_object": "attributes",
     "attributes_size": "attributes",
     **{f"{field.name}_length": field.name for field in FIELDS if field.rule.max_length and not field.rule.pattern},
+    **{f"{field.name}_code": field.name for field in FIELDS if field.rule.pattern},
 }
 CONFLICT = "transactions_pkey"
 

@@ -48,7 +48,7 @@ def check(transaction: Transaction) -> None:
     """Raises RecordError, with the field at fault, where a value breaks its rule."""
     for field in FIELDS:
         value = getattr(transaction, field.name)
-        if field.name == "attributes":
+        if field.rule.kind == "object":
             _check_attributes(value)
         else:
             _check_text(field, value)
@@ -95,9 +95,9 @@ def _field_text(field: Field, raw: msgspec.Raw | None) -> str | None:
     if literal == b"null":
         _refuse_missing(field, raw is None)
         return None
-    if field.name == "attributes":
+    if field.rule.kind == "object":
         return _attributes_text(literal)
-    if field.name == "amount" and literal[:1] not in b'"tf{[':
+    if field.rule.kind == "decimal" and literal[:1] not in b'"tf{[':
         return amount_of_number(literal.decode())
     text = _string(field, literal)
     _check_text(field, text)
@@ -114,7 +114,7 @@ def _string(field: Field, literal: bytes) -> str:
     try:
         return _TEXT.decode(literal)
     except msgspec.ValidationError as error:
-        needed = "a decimal, as text or number" if field.name == "amount" else "text"
+        needed = "a decimal, as text or number" if field.rule.kind == "decimal" else "text"
         found = literal[:40].decode(errors="replace")
         raise RecordError(
             f"{field.name}_wrong_type", f"{field.name} must be {needed}, not {found}", field=field.name
@@ -138,9 +138,9 @@ def _check_text(field: Field, value: str | None) -> None:
     rule, name = field.rule, field.name
     if value is None:
         return _refuse_missing(field, False)
-    if name == "occurred_at":
+    if rule.kind == "instant":
         return check_instant(value)
-    if name == "amount":
+    if rule.kind == "decimal":
         return check_amount(value)
     if "\0" in value:
         raise RecordError("nul_in_text", f"{name} holds U+0000, which no text column can store", field=name)

@@ -17,14 +17,13 @@ import msgspec
 from rtp_workers.errors import RecordError
 from rtp_workers.record.codec import decode
 from rtp_workers.record.forms import amounts_have_form, instants_have_form
-from rtp_workers.record.transaction import FIELDS, MAX_SOURCE_LENGTH
+from rtp_workers.record.transaction import FIELD_NAMES, FIELDS, MAX_SOURCE_LENGTH
 
 NULL = "\\N"
 UNKNOWN_SOURCE = "unknown"
 MAX_LOAD_DIGITS = 18  # always fits a bigint
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-_AMOUNT = [field.name for field in FIELDS].index("amount")
-_OCCURRED_AT = [field.name for field in FIELDS].index("occurred_at")
+_AMOUNT, _OCCURRED_AT, _ATTRIBUTES = map(FIELD_NAMES.index, ("amount", "occurred_at", "attributes"))
 
 
 def _struct(amount: type) -> Any:
@@ -141,7 +140,7 @@ class BatchDecoder:
                 if value is None or b"\\" in value:
                     raise TypeError
                 texts: Sequence[Any] = _astuple(decode_line(value))
-                if texts[-1] is not NULL or not amount_is_text or None in texts:
+                if texts[_ATTRIBUTES] is not NULL or not amount_is_text or None in texts:
                     texts = _with_raws(texts)
                 append(join(texts))
                 at(texts[_OCCURRED_AT])
@@ -182,11 +181,11 @@ def _with_raws(texts: Sequence[Any]) -> list[str]:
     if not isinstance(made[_AMOUNT], str):
         literal = str(bytes(made[_AMOUNT]), "ascii")
         made[_AMOUNT] = literal[1:-1] if literal[:1] == '"' else literal
-    if made[-1] is not NULL:
-        text = str(bytes(made[-1]), "utf-8")
+    if made[_ATTRIBUTES] is not NULL:
+        text = str(bytes(made[_ATTRIBUTES]), "utf-8")
         if text == "null":
             text = NULL
         elif text[:1] != "{":
             raise TypeError
-        made[-1] = text.translate(_ESCAPES) if "\n" in text or "\t" in text or "\r" in text else text
+        made[_ATTRIBUTES] = text.translate(_ESCAPES) if "\n" in text or "\t" in text or "\r" in text else text
     return made

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtp_workers.mapping.ids import OccurrenceCounter
+from rtp_workers.mapping.rows.ids import OccurrenceCounter
 from rtp_workers.mapping.sources import Section
 from tests.mapping_files import csv_of, load_all
 

@@ -12,9 +12,9 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtp_workers.mapping.cells.texts import BLANK, NOTHING
+from rtp_workers.mapping.cells.words import looks_like_balance_line
 from rtp_workers.mapping.sources import Section
-from rtp_workers.mapping.texts import BLANK, NOTHING
-from rtp_workers.mapping.words import looks_like_balance_line
 from tests.mapping_files import load_all
 
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtp_workers.mapping import vocabulary
-from rtp_workers.mapping.names import compact, normalise
+from rtp_workers.mapping.cells.names import compact, normalise
+from rtp_workers.mapping.columns import vocabulary
 
 BY_LANGUAGE: dict[str, dict[str, str]] = {
     "en": {"Transaction Date": "occurred_at", "Amount": "amount", "Payee": "merchant", "Account Number": "customer_id"},

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from rtp_workers.mapping import amounts, dates
-from rtp_workers.mapping.amounts import Marks, decide_marks, evidence_of
-from rtp_workers.mapping.countries import country_code
-from rtp_workers.mapping.find_amount import header_currency
-from rtp_workers.mapping.find_time import possible_orders
-from rtp_workers.mapping.local_times import offset_of
-from rtp_workers.mapping.words import currency_code, is_balance_line, looks_like_balance_line
+from rtp_workers.mapping.cells import amounts, dates
+from rtp_workers.mapping.cells.amounts import Marks, decide_marks, evidence_of
+from rtp_workers.mapping.cells.countries import country_code
+from rtp_workers.mapping.cells.local_times import offset_of
+from rtp_workers.mapping.cells.words import currency_code, is_balance_line, looks_like_balance_line
+from rtp_workers.mapping.columns.find_amount import header_currency
+from rtp_workers.mapping.columns.find_time import possible_orders
 
 POINT = Marks(".", ",")
 COMMA = Marks(",", ". '\u00a0\u202f")

@@ -6,12 +6,12 @@ import tomllib
 from functools import lru_cache
 from importlib.resources import files
 
-from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.cells.names import normalise
 
 
 @lru_cache(maxsize=1)
 def _codes() -> dict[str, str]:
-    text = files("rtp_workers.mapping").joinpath("countries.toml").read_text("utf-8")
+    text = files("rtp_workers.mapping.cells").joinpath("countries.toml").read_text("utf-8")
     found: dict[str, str] = {}
     for code, names in tomllib.loads(text).items():
         for name in (code, *names):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from rtp_workers.mapping.names import bracketed, compact, is_cjk, normalise, without_brackets
-from rtp_workers.mapping.words import word_list
+from rtp_workers.mapping.cells.names import bracketed, compact, is_cjk, normalise, without_brackets
+from rtp_workers.mapping.cells.words import word_list
+from rtp_workers.record.transaction import FIELD_NAMES
 
 TIERS = {"prime": 1.1, "strong": 1.0, "good": 0.85, "weak": 0.6}
 EXACT, BARE, PART, SPOILT = 1.0, 0.94, 0.5, 0.4
@@ -57,8 +58,11 @@ class Role:
 @lru_cache(maxsize=1)
 def roles() -> dict[str, Role]:
     """Returns every role of the vocabulary; read once."""
-    text = files("rtp_workers.mapping").joinpath("vocabulary.toml").read_text("utf-8")
-    return {name: _role(name, table) for name, table in tomllib.loads(text).items()}
+    text = files("rtp_workers.mapping.columns").joinpath("vocabulary.toml").read_text("utf-8")
+    known = {name: _role(name, table) for name, table in tomllib.loads(text).items()}
+    # A field without words of its own is known by its name.
+    new = {name: _role(name, {"strong": {"en": [name]}}) for name in FIELD_NAMES if name not in known}
+    return known | new
 
 
 def _role(name: str, table: dict[str, object]) -> Role:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from rtp_workers.mapping import amounts, dates
-from rtp_workers.mapping.countries import country_code
-from rtp_workers.mapping.names import normalise
-from rtp_workers.mapping.words import currency_code, direction_of
+from rtp_workers.mapping.cells import amounts, dates
+from rtp_workers.mapping.cells.countries import country_code
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.words import currency_code, direction_of
 
 LOOKED_AT = 1_000
 
@@ -89,6 +89,11 @@ class Profile:
         return self.share(lambda cell: cell.lstrip("-+").isdigit())
 
     @cached_property
+    def is_decimal(self) -> bool:
+        """True for a column of decimal numbers; whole numbers that a program wrote as floats (17850.0) are not."""
+        return self.numbers >= 0.9 and self.share(_has_fraction) >= 0.3
+
+    @cached_property
     def signed(self) -> bool:
         """True where some amounts are negative."""
         return any((parts := amounts.take_apart(cell)) is not None and parts.negative for cell in self.cells)
@@ -134,3 +139,8 @@ class Profile:
     @cached_property
     def longest(self) -> int:
         return max((len(cell) for cell in self.some), default=0)
+
+
+def _has_fraction(cell: str) -> bool:
+    """True for 12.50, False for 17850.0: an id that a program made a float is still one."""
+    return any(mark in cell and cell.rpartition(mark)[2].strip("0") != "" for mark in ".,")

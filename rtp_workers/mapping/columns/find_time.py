@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from itertools import chain
 from zoneinfo import available_timezones
 
-from rtp_workers.mapping import dates, vocabulary
-from rtp_workers.mapping.findings import BY_VALUES, DAY_FIRST_LANGUAGES, MARGIN, Candidate, Findings, quoted
-from rtp_workers.mapping.local_times import zone_name_at
+from rtp_workers.mapping.cells import dates
+from rtp_workers.mapping.cells.local_times import zone_name_at
+from rtp_workers.mapping.cells.words import zone_names
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.findings import BY_VALUES, DAY_FIRST_LANGUAGES, MARGIN, Candidate, Findings
+from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.mapping.plan import ColumnUse
-from rtp_workers.mapping.profile import Profile
-from rtp_workers.mapping.words import zone_names
+from rtp_workers.mapping.toml_text import quoted
 
 CALENDAR = ("year", "month", "day")
 SOME_ROWS = 5
@@ -250,6 +252,7 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
         "occurred_at",
         f"{example!r} in {columns[0]} may be day first or month first, and no row of the sample decides",
         "day_first = true  # 31/12; write false for 12/31",
+        kind="day_order",
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtp_workers.mapping import vocabulary
-from rtp_workers.mapping.plan import ColumnUse, Question
-from rtp_workers.mapping.profile import Profile
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.plan import ColumnUse, Question, QuestionKind
 from rtp_workers.mapping.sources import Section
 
 # Below this a name says too little; two candidates closer than the margin are a tie, and a tie is asked for.
@@ -66,9 +65,13 @@ class Findings:
         self.take(role, [self.profile(name) for name in self.section.columns[role]], 1.0, "mapping")
         return True
 
-    def ask(self, record_field: str, question: str, *lines: str) -> None:
+    def ask(self, record_field: str, question: str, *lines: str, kind: QuestionKind = "other") -> None:
         """Leaves a field open: the mapping has to decide it."""
-        self.undecided.append(Question(record_field, question, lines))
+        self.undecided.append(Question(record_field, question, lines, kind))
+
+    def is_open(self, kind: QuestionKind) -> bool:
+        """True where a question of this kind has been asked."""
+        return any(question.kind == kind for question in self.undecided)
 
     def candidates(self, role: str, fit: Callable[[Profile], float], least: float = ENOUGH) -> list[Candidate]:
         """Returns the free columns whose name speaks for the role and whose values fit it, best first."""
@@ -109,9 +112,3 @@ def languages_of(names: Sequence[str]) -> frozenset[str]:
         for language in best.languages - {"en"}:
             counts[language] = counts.get(language, 0) + 1
     return frozenset(language for language, count in counts.items() if count >= 2 and count > english)
-
-
-def quoted(names: Sequence[str]) -> str:
-    """Returns names as a TOML value: one text, or a list."""
-    texts = [json.dumps(name, ensure_ascii=False) for name in names]  # a JSON text is a TOML basic string
-    return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"

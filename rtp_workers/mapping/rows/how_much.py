@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rtp_workers.mapping import amounts
-from rtp_workers.mapping.amounts import Amount, Marks
-from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.amounts import Amount, Marks
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.texts import NOTHING
+from rtp_workers.mapping.cells.words import direction_of
 from rtp_workers.mapping.plan import FilePlan
-from rtp_workers.mapping.texts import NOTHING
-from rtp_workers.mapping.words import direction_of
 
 CACHE_ENTRIES = 50_000
 SIGNS = {"debit": -1, "credit": 1, "neutral": 0}
@@ -38,8 +38,8 @@ class HowMuch:
         self._rules = rules
         self._at = {
             role: where[uses[role].columns[0]]
-            for role in ("amount", "debit", "credit", "direction", "quantity")
-            if role in uses
+            for role in plan.roles_read
+            if role in ("amount", "debit", "credit", "direction", "quantity")
         }
         self._seen: dict[str, Amount | None] = {}
         # The mapping's own words come first.

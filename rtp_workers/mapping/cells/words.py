@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from rtp_workers.mapping.names import normalise
+from rtp_workers.mapping.cells.names import normalise
 
 MAX_BALANCE_TEXT = 60
 SIGNS = {"+": "credit", "-": "debit", "−": "debit", "–": "debit"}
@@ -17,7 +17,7 @@ SIGNS = {"+": "credit", "-": "debit", "−": "debit", "–": "debit"}
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, Any]:
-    return tomllib.loads(files("rtp_workers.mapping").joinpath("words.toml").read_text("utf-8"))
+    return tomllib.loads(files("rtp_workers.mapping.cells").joinpath("words.toml").read_text("utf-8"))
 
 
 @lru_cache(maxsize=8)

@@ -1,23 +1,27 @@
-"""Cells -> the record's text fields; what does not fit a field's rule goes into ``attributes``, never lost or cut."""
+"""Cells -> the record's text fields. What breaks a field's rule goes into ``attributes``: never lost, never cut."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 
-from rtp_workers.mapping.countries import country_code
+from rtp_workers.mapping.cells.countries import country_code
+from rtp_workers.mapping.cells.texts import BLANK, NOTHING, PADDING
+from rtp_workers.mapping.cells.words import currency_code
 from rtp_workers.mapping.plan import FilePlan
-from rtp_workers.mapping.words import currency_code
-from rtp_workers.record.transaction import FIELDS
+from rtp_workers.record.transaction import FIELD_NAMES, RULES, fields_of
 
-TEXT_FIELDS = ("customer_id", "merchant", "category", "currency", "payment_method", "status", "country")
-BLANK = " \t\r\n\u00a0\u202f\ufeff"
-PADDING = BLANK + "\"'"  # quotes that a broken export left around an id
-NOTHING = frozenset({"", "/", "-", "--", "NULL", "null", "NaN", "nan", "None", "\\N"})
 CACHE_ENTRIES = 50_000
-_CODE = re.compile("[A-Z]{3}")
-_LIMITS = {field.name: field.rule.max_length or 0 for field in FIELDS}
+# Fields whose codes have other names too: "euro", "Germany". In any other code field only the code itself is read.
 CODES: dict[str, Callable[[str], str | None]] = {"currency": currency_code, "country": country_code}
+# A code that no list knows is still a currency's, in a column of currencies; two letters might be a state's.
+UNLISTED_CODES = frozenset({"currency"})
+
+
+def text_field_names() -> tuple[str, ...]:
+    """Returns the record's fields that one cell fills as text, in the record's order."""
+    wanted = fields_of("party", "text", "choice", "code")
+    return tuple(name for name in FIELD_NAMES if name in wanted)
 
 
 class FieldCells:
@@ -35,8 +39,9 @@ class FieldCells:
         self._constant = plan.rules.constants.get(field, "")
         if not self._constant and field == "currency":
             self._constant = plan.rules.currency or ""
+        self._rule = RULES[field]
         self._code = CODES.get(field)
-        self._limit = _LIMITS[field]
+        self._pattern = re.compile(self._rule.pattern) if self._rule.pattern else None
         self._seen: dict[str, str | None] = {}
 
     @property
@@ -70,10 +75,13 @@ class FieldCells:
         return next((cell for cell in cells if cell.strip(BLANK) not in NOTHING), "")
 
     def _read(self, cell: str) -> str | None:
-        text = cell.strip(PADDING if self.field == "customer_id" else BLANK)
+        text = cell.strip(PADDING if self._rule.kind == "party" else BLANK)
         if text in NOTHING:
             return ""
-        if self._code is not None:
-            # A code that is unknown here is still one in a column of codes.
-            return self._code(text) or (text if self.field == "currency" and _CODE.fullmatch(text) else None)
-        return text if len(text) <= self._limit else None
+        if self._pattern is None:
+            return text if len(text) <= (self._rule.max_length or len(text)) else None
+        known = self._code(text) if self._code is not None else None
+        if known is not None:
+            return known
+        unlisted = self._code is None or self.field in UNLISTED_CODES
+        return text if unlisted and self._pattern.fullmatch(text) else None

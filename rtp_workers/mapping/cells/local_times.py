@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from rtp_workers.mapping import dates
-from rtp_workers.mapping.words import zone_names
+from rtp_workers.mapping.cells import dates
+from rtp_workers.mapping.cells.words import zone_names
 
 
 @lru_cache(maxsize=100_000)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise, permutations
 
-from rtp_workers.mapping import amounts
-from rtp_workers.mapping.profile import Profile
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.columns.profile import Profile
 
 LEAST_ROWS = 4
 LEAST_SHARE = 0.8

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rtp_workers.mapping import texts
-from rtp_workers.mapping.how_much import HowMuch
-from rtp_workers.mapping.instants import Instants, NoInstantError
+from rtp_workers.mapping.cells.texts import BLANK, PADDING
+from rtp_workers.mapping.cells.words import is_balance_line, looks_like_balance_line, may_hold_balance_line
 from rtp_workers.mapping.plan import FilePlan
-from rtp_workers.mapping.words import is_balance_line, looks_like_balance_line, may_hold_balance_line
+from rtp_workers.mapping.rows.how_much import HowMuch
+from rtp_workers.mapping.rows.instants import Instants, NoInstantError
+from rtp_workers.mapping.rows.text_fields import FieldCells, text_field_names
 from rtp_workers.record.transaction import FIELD_NAMES, MAX_ATTRIBUTES_BYTES
 
 if TYPE_CHECKING:
-    from rtp_workers.mapping.ids import DerivedIds, OccurrenceCounter
+    from rtp_workers.mapping.rows.ids import DerivedIds, OccurrenceCounter
 
 Cells = Sequence[Sequence[str]]
 _ENCODER = msgspec.json.Encoder()
@@ -65,10 +66,10 @@ class Converter:
         self._header = tuple(cell.strip() for cell in plan.dialect.header_cells)
         self._instants = Instants(plan)
         self._how_much = HowMuch(plan, self._where)
-        self._fields = {name: texts.FieldCells(name, plan, self._where) for name in texts.TEXT_FIELDS}
+        self._fields = {name: FieldCells(name, plan, self._where) for name in text_field_names()}
         self._kept_columns = [(name, self._where[name]) for name in plan.attributes]
         self._base = self._where[plan.uses["attributes"].columns[0]] if "attributes" in plan.uses else None
-        self._shown = [name for name in texts.TEXT_FIELDS if self._fields[name].may_be_filled or name == "currency"]
+        self._shown = [name for name in self._fields if self._fields[name].may_be_filled or name == "currency"]
         has_attributes = bool(self._kept_columns) or self._base is not None or bool(self._shown)
         names = {"transaction_id", "occurred_at", "amount", *self._shown, *(["attributes"] if has_attributes else [])}
         self.columns = tuple(name for name in FIELD_NAMES if name in names)
@@ -148,7 +149,7 @@ class Converter:
 
     def _own_ids(self, columns: Cells, refused: dict[int, tuple[str, str]]) -> list[str]:
         prefix = self._plan.rules.id_prefix
-        parts = [[cell.strip(texts.PADDING) for cell in columns[at]] for at in self._id_columns]
+        parts = [[cell.strip(PADDING) for cell in columns[at]] for at in self._id_columns]
         found = parts[0] if len(parts) == 1 else ["/".join(part) for part in zip(*parts, strict=True)]
         for index, part in enumerate(parts[-1]):
             if not part:
@@ -212,7 +213,7 @@ class Converter:
     def _name_balance_lines(rows: Cells, refused: dict[int, tuple[str, str]]) -> None:
         """Says of a refused row that it is blank or a total, where that is why it has no date or amount."""
         for index, (reason, _) in list(refused.items()):
-            if not any(cell.strip(texts.BLANK) for cell in rows[index]):
+            if not any(cell.strip(BLANK) for cell in rows[index]):
                 refused[index] = ("blank_row", "every cell of the row is empty")
             elif reason.startswith(("occurred_at", "amount")):
                 line = next((cell for cell in rows[index] if is_balance_line(cell)), None)
@@ -231,7 +232,7 @@ def _members(name: str, cells: Sequence[str]) -> list[str]:
 
 
 def _value(key: str, cell: str) -> str:
-    text = cell.strip(texts.BLANK)
+    text = cell.strip(BLANK)
     return f"{key}{_ENCODER.encode(text).decode()}," if text else ""
 
 
@@ -248,6 +249,6 @@ def _is_plain(text: str) -> bool:
 
 def _derived_ids(source: str, counter: OccurrenceCounter | None) -> DerivedIds:
     # Not at the top of the file: numpy comes with it, a quarter of a second and 25 MB that files with ids don't need.
-    from rtp_workers.mapping.ids import DerivedIds, OccurrenceCounter
+    from rtp_workers.mapping.rows.ids import DerivedIds, OccurrenceCounter
 
     return DerivedIds(source, counter or OccurrenceCounter.in_memory())

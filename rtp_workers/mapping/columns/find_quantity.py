@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rtp_workers.mapping import amounts, vocabulary
-from rtp_workers.mapping.findings import Findings, quoted
-from rtp_workers.mapping.names import normalise
-from rtp_workers.mapping.profile import Profile
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.findings import Findings
+from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.toml_text import quoted
 
 UNIT_PRICES = frozenset(
     {"price", "unit price", "item price", "unitprice", "value", "cost", "lineitem price", "product price"}

@@ -9,8 +9,8 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Literal
 
-from rtp_workers.mapping.names import normalise
-from rtp_workers.mapping.words import months, zones
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.words import months, zones
 
 Order = Literal["YMD", "DMY", "MDY"]
 ORDERS: tuple[Order, ...] = ("YMD", "DMY", "MDY")

@@ -1,4 +1,4 @@
-"""Which columns say how much, with which sign, and how their numbers are to be read."""
+"""Which columns say how much, and how their numbers are to be read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import re
 import statistics
 from itertools import combinations
 
-from rtp_workers.mapping import amounts, vocabulary
-from rtp_workers.mapping.balance_walk import balance_walk
-from rtp_workers.mapping.find_direction import find_direction
-from rtp_workers.mapping.find_quantity import find_quantity, is_product
-from rtp_workers.mapping.findings import BY_VALUES, ENOUGH, MARGIN, Candidate, Findings, quoted
-from rtp_workers.mapping.names import bracketed, normalise
-from rtp_workers.mapping.profile import Profile
-from rtp_workers.mapping.words import currency_code, word_list
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.names import bracketed, normalise
+from rtp_workers.mapping.cells.words import currency_code, word_list
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.balance_walk import balance_walk
+from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product
+from rtp_workers.mapping.columns.find_sign import find_sign
+from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, MARGIN, Candidate, Findings
+from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.toml_text import quoted
 
 FULL, MOSTLY = 0.95, 0.7  # shares of filled cells
 MOST_FACTORS = 8
@@ -37,12 +39,7 @@ def find_amount(found: Findings) -> None:
         return
     if "amount" in found.uses:
         find_quantity(found)
-        find_direction(found, columns[0])
-    else:
-        found.rules["sign"] = "pair"
-        for role in ("debit", "credit"):
-            if role in found.uses:
-                found.rules[f"{role}_negative"] = found.profile(found.uses[role].columns[0]).all_negative
+    find_sign(found)
     _decide_marks(found, columns)
     _find_currency(found, columns)
     _check_unit(found, columns)

@@ -7,14 +7,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping import amounts, dates
-from rtp_workers.mapping.names import compact, is_cjk
-from rtp_workers.mapping.plan import Dialect
-from rtp_workers.mapping.sample_rows import Row, physical_lines, rows_of
-from rtp_workers.mapping.vocabulary import best_role, is_known
+from rtp_workers.mapping.cells import amounts, dates
+from rtp_workers.mapping.cells.names import compact, is_cjk
+from rtp_workers.mapping.columns.sample_rows import Row, physical_lines, rows_of
+from rtp_workers.mapping.columns.vocabulary import best_role, is_known
+from rtp_workers.mapping.plan import Dialect, Given
 
 DELIMITERS = (",", ";", "\t", "|")
 LOOKED_AT_ROWS = 400
@@ -23,22 +22,6 @@ MAX_NAME_LENGTH = 80
 MULTIBYTE = ("gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
 TAG = re.compile(r"#[a-z_]+(?:\+[a-z_]+)*")  # of the Humanitarian Exchange Language, in a row below the header
 CENTRAL_EUROPEAN = frozenset({"hu", "pl", "cs", "ro"})
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the mapping or the command line says about the dialect; None leaves it to be found.
-
-    Attributes:
-        header_line: 0 says that there is no header.
-        header: names for the columns, in order.
-    """
-
-    encoding: str | None = None
-    delimiter: str | None = None
-    quotechar: str | None = None
-    header_line: int | None = None
-    header: tuple[str, ...] | None = None
 
 
 def find_encoding(data: bytes) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from rtp_workers.mapping.words import signs, word_list
+from rtp_workers.mapping.cells.words import signs, word_list
 
 SPACES = " \u00a0\u202f\u2009\t"
 APOSTROPHES = "'’"

@@ -1,21 +1,37 @@
-"""Which column says whether money comes or goes, where the amounts carry no sign of their own."""
+"""Where the sign of an amount comes from. The only module that decides it; ``rows.how_much`` applies what it says."""
 
 from __future__ import annotations
 
-from rtp_workers.mapping import amounts, vocabulary
-from rtp_workers.mapping.findings import BY_VALUES, Findings, quoted
-from rtp_workers.mapping.names import normalise
-from rtp_workers.mapping.profile import Profile
-from rtp_workers.mapping.words import direction_codes, direction_of, direction_views, direction_words
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.words import direction_codes, direction_of, direction_views, direction_words
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.findings import BY_VALUES, Findings
+from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.toml_text import quoted
 
-SIDES = frozenset({"debit", "credit"})
+SIDE_ROLES = ("debit", "credit")
+SIDES = frozenset(SIDE_ROLES)
 AS_IS = '# sign = "as_is"  # where it does not'
 FEW_WORDS = 12
 CONTRADICTED = 0.9
 
 
-def find_direction(found: Findings, amount: Profile) -> None:
-    """Decides where the sign of the amount comes from; asks where words speak of it and are not understood."""
+def find_sign(found: Findings) -> None:
+    """Decides where the sign of an amount comes from: its own, a word in another column, or the side it stands on.
+
+    Asks where a column seems to speak of it in words that are not understood.
+    """
+    if "amount" not in found.uses:
+        found.rules["sign"] = "pair"
+        for role in SIDE_ROLES:
+            if role in found.uses:
+                found.rules[f"{role}_negative"] = found.profile(found.uses[role].columns[0]).all_negative
+        return
+    _find_direction(found, found.profile(found.uses["amount"].columns[0]))
+
+
+def _find_direction(found: Findings, amount: Profile) -> None:
     if found.section.sign is not None and "direction" not in found.section.columns:
         found.rules["sign"] = found.section.sign
         return

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
-from rtp_workers.mapping import dates
-from rtp_workers.mapping.local_times import offset_of, zone_name_at
+from rtp_workers.mapping.cells import dates
+from rtp_workers.mapping.cells.local_times import offset_of, zone_name_at
 from rtp_workers.mapping.plan import FilePlan, Rules
 
 EXCEL = "excel"
@@ -45,7 +45,7 @@ class Instants:
         self._clocks: dict[str, str] = {}
         where = {name: at for at, name in enumerate(plan.dialect.columns)}
         self.columns, self._parse = _reading(plan, where)
-        zones = [where[plan.uses["time_zone"].columns[0]]] if "time_zone" in plan.uses else []
+        zones = [where[plan.uses["time_zone"].columns[0]]] if "time_zone" in plan.roles_read else []
         self._zoned = bool(zones)
         self.columns += zones
         plain = plan.rules.date_format is None and plan.rules.epoch_unit is None and "step" not in plan.uses

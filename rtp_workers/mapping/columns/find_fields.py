@@ -1,0 +1,204 @@
+"""Which columns fill the optional fields. A column that is not sure stays in ``attributes``: nothing is invented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.findings import BY_VALUES, Candidate, Findings
+from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.record.transaction import RULES, Kind, fields_of
+
+FEW_ROWS, SOME_ROWS = 20, 5
+MAX_TEXT = 10_000  # characters, of a field without a limit of its own
+CLEARLY = 0.2
+FLAGS = frozenset({"y", "n", "t", "f", "0", "1", "yes", "no", "true", "false", "ja", "nein", "oui", "non", "si"})
+# Words that say which of several amounts a column belongs to.
+QUALIFIERS = frozenset(
+    {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
+    | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
+    | {"transaction", "account", "local"}
+)
+
+
+def find_fields(found: Findings) -> None:
+    """Decides the optional fields, best names first, each column once."""
+    optional = _optional()
+    for field in optional:
+        found.take_given(field)
+    wanted = [field for field in optional if field not in found.uses and field not in found.section.constants]
+    options: list[tuple[float, int, str, Candidate]] = []
+    for order, field in enumerate(wanted):
+        fitting = [one for one in found.candidates(field, fit_of(field)) if not _names_better(one, field)]
+        if field == "customer_id":
+            fitting = [one for one in fitting if one.name.exact or not _all_differ(one.profile)]
+        if field == "currency":
+            fitting = _of_the_amount(found, fitting)
+        options += [(_weight(candidate, field), -order, field, candidate) for candidate in fitting]
+    for _, _, field, candidate in sorted(options, key=lambda option: (-option[0], -option[1])):
+        if field not in found.uses and candidate.profile.index not in found.taken:
+            found.take(field, [candidate.profile], candidate.score, candidate.why)
+    _add_description(found)
+    if all(profile.name.startswith("column ") for profile in found.profiles):
+        _by_values(found, [field for field in wanted if field not in found.uses])
+
+
+@lru_cache(maxsize=1)
+def _optional() -> tuple[str, ...]:
+    """Returns the fields in the order in which equally good columns are given to them: the strictest first."""
+    kinds: tuple[Kind, ...] = ("code", "choice", "party", "text")
+    return tuple(
+        name for kind in kinds for name in sorted(fields_of(kind), key=lambda name: RULES[name].max_length or MAX_TEXT)
+    )
+
+
+def _weight(candidate: Candidate, field: str) -> float:
+    """A merchant that is the same in every row says little; another text, where there is one, says more."""
+    constant = field == "merchant" and candidate.profile.rows >= SOME_ROWS and len(candidate.profile.distinct) == 1
+    return candidate.score * (0.7 if constant else 1.0)
+
+
+def _all_differ(profile: Profile) -> bool:
+    """True where no customer would come twice: rather a reference of the row's own."""
+    return profile.rows >= FEW_ROWS and profile.uniqueness >= 0.999
+
+
+def _names_better(candidate: Candidate, field: str) -> bool:
+    """True where the name speaks clearly for another field that the values refute: a number called payment_type."""
+    role, best = vocabulary.best_role(candidate.profile.name)
+    other = role in _optional() and role != field
+    return other and best.score >= candidate.name.score + CLEARLY and not fit_of(role)(candidate.profile)
+
+
+def _of_the_amount(found: Findings, candidates: list[Candidate]) -> list[Candidate]:
+    """Keeps currencies that may be the amount's: ``Native Currency`` goes with ``Native Amount``, if there is one."""
+    columns = [
+        name for role in ("amount", "debit", "credit") if role in found.uses for name in found.uses[role].columns
+    ]
+    own = {frozenset(_qualifiers(name)) for name in columns}
+    others = {
+        frozenset(_qualifiers(profile.name))
+        for profile in found.profiles
+        if profile.numbers >= 0.9 and profile.name not in columns
+    } - own
+    kept = [one for one in candidates if (words := _qualifiers(one.profile.name)) in own or words not in others]
+    same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
+    places = [found.profile(name).index for name in columns]
+    # Of equals, the one beside the amount; a currency rather follows it.
+    return sorted(same or kept, key=lambda one: min((abs(one.profile.index - at - 0.6) for at in places), default=0))
+
+
+def _qualifiers(name: str) -> frozenset[str]:
+    return frozenset(normalise(name).split()) & QUALIFIERS
+
+
+def _add_description(found: Findings) -> None:
+    """Lets a description stand in where the merchant's own column is often empty."""
+    use = found.uses.get("merchant")
+    if use is None or use.why == "mapping" or found.profile(use.columns[0]).filled >= 0.9:
+        return
+    first = found.profile(use.columns[0])
+    others = found.candidates("merchant", fit_of("merchant"))
+    others = [other for other in others if other.profile.filled > first.filled] or others
+    if others:
+        columns = [first, others[0].profile]
+        found.take("merchant", columns, use.confidence, f"{use.why}; {others[0].profile.name} where it is empty")
+
+
+def _by_values(found: Findings, wanted: list[str]) -> None:
+    """Without names: codes that are currencies, and the one column of telling text, the other side as it is called."""
+    codes = [profile for profile in found.free() if profile.currencies == 1.0 and profile.filled > 0.8]
+    if "currency" in wanted and len(codes) == 1:
+        found.take("currency", codes, BY_VALUES, "values (only codes of currencies)")
+    texts = [
+        profile
+        for profile in found.free()
+        if profile.letters > 0.8
+        and profile.filled > 0.8
+        and profile.dates < 0.5
+        and profile.directions < 0.5
+        and profile.share(_is_code) < 0.5
+        and _tells(profile)
+    ]
+    if "merchant" in wanted and texts:
+        best = max(texts, key=lambda profile: (profile.uniqueness, sum(map(len, profile.some)) / len(profile.some)))
+        found.take("merchant", [best], 0.6, "values (the most telling text)")
+
+
+def _is_code(cell: str) -> bool:
+    return " " not in cell and any(char.isdigit() for char in cell)
+
+
+def _tells(profile: Profile) -> bool:
+    """True for texts in which words vary; a handful of words over and over is a kind, not a name."""
+    return profile.uniqueness >= 0.5 or any(" " in cell for cell in profile.distinct)
+
+
+def _is_plain_text(profile: Profile) -> bool:
+    return bool(profile.cells) and profile.dates < 0.5 and not profile.is_decimal
+
+
+def _currency(profile: Profile) -> float:
+    return 1.0 if profile.currencies >= 0.9 and profile.filled > 0.2 else 0.0
+
+
+def _country(profile: Profile) -> float:
+    return 1.0 if profile.countries >= 0.7 else 0.0
+
+
+def _choice(profile: Profile, longest: int) -> float:
+    """Fits a column with few different short texts."""
+    if not _is_plain_text(profile) or profile.longest > longest:
+        return 0.0
+    if _is_flag(profile):
+        return 0.0
+    few = profile.rows <= FEW_ROWS or len(profile.distinct) <= max(50, len(profile.cells) * 0.3)
+    return 1.0 if few else 0.5
+
+
+def _is_flag(profile: Profile) -> bool:
+    return {cell.lower() for cell in profile.distinct} <= FLAGS
+
+
+def _words(profile: Profile, longest: int) -> float:
+    return _choice(profile, longest) * (1.0 if profile.letters >= 0.5 else 0.0)
+
+
+def _status(profile: Profile, longest: int) -> float:
+    if profile.whole_numbers > 0.9 or profile.longest <= 2:
+        return 0.0  # US states share the name "state"
+    return 1.0 if _is_flag(profile) else _choice(profile, longest)
+
+
+def _party(profile: Profile, longest: int) -> float:
+    if not _is_plain_text(profile) or profile.filled < 0.3 or profile.longest > longest:
+        return 0.0
+    return 1.0
+
+
+def _text(profile: Profile, longest: int) -> float:
+    if not _is_plain_text(profile) or profile.longest > longest or profile.directions >= 0.9:
+        return 0.0
+    if _is_flag(profile):
+        return 0.0
+    # A merchant may be named by a code, but a column of numbers needs a strong name for it.
+    return 1.0 if profile.letters >= 0.5 else 0.7
+
+
+BY_KIND: dict[str, Callable[[Profile, int], float]] = {"choice": _choice, "party": _party, "text": _text}
+# Fields of which more is known than their kind.
+BY_FIELD: dict[str, Callable[[Profile, int], float]] = {"payment_method": _words, "status": _status}
+CODES: dict[str, Callable[[Profile], float]] = {"currency": _currency, "country": _country}
+
+
+def fit_of(field: str) -> Callable[[Profile], float]:
+    """Returns how well a column's values fit a text field, 0..1: by what is known of the field, else by its kind."""
+    rule = RULES[field]
+    if rule.pattern is not None:
+        pattern = re.compile(rule.pattern)
+        return CODES.get(field, lambda profile: float(profile.share(lambda cell: bool(pattern.fullmatch(cell))) >= 0.9))
+    fit = BY_FIELD.get(field) or BY_KIND[rule.kind]
+    return lambda profile: fit(profile, rule.max_length or MAX_TEXT)

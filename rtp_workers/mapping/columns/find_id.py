@@ -1,0 +1,127 @@
+"""Which column identifies a transaction, or whether ids are derived from the row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.findings import Candidate, Findings
+from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.record.transaction import RULES
+
+MAX_ID_LENGTH = RULES["transaction_id"].max_length or 0
+# Words that a name must have to be taken for an id when the vocabulary knows only a part of it.
+ID_WORDS = frozenset(
+    {"id", "ids", "no", "nr", "num", "number", "ref", "reference", "code", "key", "uuid", "guid", "hash", "identifier"}
+    | {"nummer", "numero", "codigo", "codice", "referenz", "referencia", "reference", "referentie", "kenmerk", "rif"}
+    | {"azonosito", "szam", "numer", "cislo", "номер", "ид", "referens", "n", "txid", "kode", "invoice", "receipt"}
+)
+# An id by a telling name may repeat (the ledger sorts repeats out); by a weaker name it must hardly ever.
+LEAST_UNIQUE = ((0.95, 0.5), (0.7, 0.95), (0.0, 0.98))
+
+
+def find_id(found: Findings, *, canonical_name: bool) -> None:
+    """Decides the id: a column that is nearly unique, account and number together, or derived from the row.
+
+    Args:
+        canonical_name: the file has a column called exactly ``transaction_id``, which is taken as it is.
+    """
+    if found.take_given("transaction_id"):
+        found.rules["id_rule"] = "columns"
+        return
+    if found.section.id == "derived":
+        found.rules["id_rule"] = "derived"
+        return
+    if canonical_name:
+        found.take("transaction_id", [found.profile("transaction_id")], 1.0, "name (the field's own)")
+    elif candidates := found.candidates("transaction_id", _id_fit(found)):
+        best = _most_unique(candidates)
+        found.take("transaction_id", [best.profile], best.score, best.why)
+        _note_repeats(found, best.profile)
+    elif not _numbered(found):
+        found.rules["id_rule"] = "derived"
+        found.notes.append("no column identifies a transaction: ids are derived from the row's own cells")
+        if "customer_id" not in found.uses and found.section.name == "":
+            found.notes.append(
+                "no column names the account: give each account's files a section of their own, "
+                "or equal rows of two accounts count as one"
+            )
+        return
+    found.rules["id_rule"] = "columns"
+
+
+def _most_unique(candidates: list[Candidate]) -> Candidate:
+    best = candidates[0]
+    if best.profile.uniqueness >= 0.999:
+        return best
+    return next((c for c in candidates[1:] if c.profile.uniqueness >= 0.999 and c.score >= best.score - 0.2), best)
+
+
+def _id_fit(found: Findings) -> Callable[[Profile], float]:
+    """Returns the fit of an id: every row that has a date and an amount must have one, balance lines need not."""
+    needed = [
+        found.profile(found.uses[role].columns[0]).column
+        for role in ("occurred_at", "date", "amount")
+        if role in found.uses
+    ]
+    places = [at for at, cells in enumerate(zip(*needed, strict=True)) if all(cells)] if needed else []
+
+    def fit(profile: Profile) -> float:
+        if not _speaks_of_ids(profile.name):
+            return 0.0
+        usual = Profile(profile.name, profile.index, [profile.column[at] for at in places]) if places else profile
+        return _is_id(usual)
+
+    return fit
+
+
+def _speaks_of_ids(name: str) -> bool:
+    """False for ``transaction duration``: a part of such a name is an entry, but none of its words means an id."""
+    score = vocabulary.score(name, "transaction_id")
+    words = set(normalise(name).split())
+    return score.exact or bool(words & ID_WORDS) or any(char in name for char in "号號番번")
+
+
+def _is_id(profile: Profile) -> float:
+    name = vocabulary.score(profile.name, "transaction_id")
+    least = next(unique for weight, unique in LEAST_UNIQUE if name.score >= weight)
+    if profile.filled < 0.95 or profile.uniqueness < least or profile.longest > MAX_ID_LENGTH:
+        return 0.0
+    if (profile.dates >= 0.9 and profile.whole_numbers < 0.9) or profile.is_decimal:
+        return 0.0
+    has_digit = profile.share(lambda cell: any(char.isdigit() for char in cell))
+    one_word = profile.share(lambda cell: " " not in cell)
+    if name.score < 0.95 and min(has_digit, one_word) < 0.9:
+        return 0.0
+    return 1.0
+
+
+def _note_repeats(found: Findings, profile: Profile) -> None:
+    repeated = len(profile.cells) - len(profile.distinct)
+    if repeated:
+        found.notes.append(
+            f"{profile.name} repeats in {repeated} of {len(profile.cells)} rows: such a row is a duplicate, "
+            'or a dead letter where its content differs; id = "derived" gives every row its own id'
+        )
+    if profile.whole_numbers == 1.0 and profile.longest <= 6:
+        found.notes.append(
+            f"{profile.name} is a short counter: another file's counter would collide with it; "
+            'id_prefix = "name-" keeps them apart'
+        )
+
+
+def _numbered(found: Findings) -> bool:
+    """Takes account and sequence number together where the number alone is unique only within the account."""
+    numbers = found.candidates("sequence", lambda profile: float(profile.filled > 0.95 and profile.uniqueness > 0.95))
+    account = found.uses.get("customer_id")
+    if not numbers or account is None:
+        return False
+    number = numbers[0]
+    parts = [found.profile(account.columns[0]), number.profile]
+    if parts[0].longest + number.profile.longest + 1 > MAX_ID_LENGTH:
+        return False
+    found.take(
+        "transaction_id", parts, number.score * 0.9, f"{number.why}, unique within {normalise(account.columns[0])}"
+    )
+    return True
