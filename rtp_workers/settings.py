@@ -155,6 +155,8 @@ class DagsterSettings(LoaderSettings):
     alert_lag_records: int = Field(100_000, ge=0, description="more records than this behind Kafka is an alert")
     alert_lag_s: float = Field(120.0, gt=0, description="a record that waits longer than this is an alert")
     alert_quiet_s: float = Field(600.0, gt=0, description="no new row for longer than this is an alert")
+    alert_webhook_url: SecretStr | None = Field(None, description="where alerts are sent as JSON: Slack, Teams, others")
+    dagster_public_url: str | None = Field(None, description="where a browser finds Dagster: the links in alerts")
     alert_dead_letter_ratio: float = Field(0.01, gt=0, le=1, description="a larger share of dead letters is an alert")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -25,10 +25,15 @@ def settings_of(stack: Stack, **settings: str) -> Iterator[None]:
         yield
 
 
-def run_job(name: str, config: dict[str, Any] | None = None, instance: dg.DagsterInstance | None = None) -> Any:
+def run_job(
+    name: str,
+    config: dict[str, Any] | None = None,
+    instance: dg.DagsterInstance | None = None,
+    tags: dict[str, str] | None = None,
+) -> Any:
     """Runs a job to its end and returns Dagster's result, of a failed run too."""
     job = defs.resolve_job_def(name)
-    return job.execute_in_process(run_config=config, raise_on_error=False, instance=instance)
+    return job.execute_in_process(run_config=config, raise_on_error=False, instance=instance, tags=tags)
 
 
 def backfill_config(*files: str, ledger_timeout_s: float = 120.0) -> dict[str, Any]:
@@ -56,10 +61,10 @@ def failure_text(result: Any) -> str:
     return "\n".join(texts)
 
 
-def tick(name: str, cursor: str | None = None) -> SensorExecutionData:
+def tick(name: str, cursor: str | None = None, *, instance: dg.DagsterInstance | None = None) -> SensorExecutionData:
     """Evaluates one tick of a sensor, as the daemon does it, and returns what it would do."""
-    with dg.DagsterInstance.ephemeral() as instance:
+    with nullcontext(instance) if instance is not None else dg.DagsterInstance.ephemeral() as used:
         context = dg.build_sensor_context(
-            instance=instance, cursor=cursor, sensor_name=name, resources={"platform": Platform()}
+            instance=used, cursor=cursor, sensor_name=name, resources={"platform": Platform()}
         )
         return defs.get_repository_def().get_sensor_def(name).evaluate_tick(context)

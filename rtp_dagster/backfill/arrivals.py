@@ -1,17 +1,67 @@
-"""Which CSV files are new: pure decisions over what the folder holds and what an earlier tick has seen."""
+"""Which CSV files to load now: decisions over what the folder holds and what earlier ticks have asked for, no more."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtp_workers.batch.attempts import Stamp
+from rtp_workers.batch.file_states import FileState
 
 SETTLED_AFTER_S = 10.0
-WHOLE_BYTES = 32 << 20  # up to this size the identity is of every byte
-PART_BYTES = 4 << 20
+ASK_AGAIN_S, LONGEST_ASK_S = 60.0, 900.0  # where a run was asked for and has left no trace
+REMEMBERED = 150  # of each kind: what keeps the cursor small, however many files there are
+GRACE_S = 30.0  # between a tick that asks for a run and the run
 
-Stamp = tuple[int, int]  # size in bytes, time of the last change in ns
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A run that was asked for, of which nothing is known yet.
+
+    Attributes:
+        of: the file and the mapping as they were.
+        times: how often it was asked for.
+        at_s: Unix time of the last time.
+    """
+
+    of: str
+    times: int
+    at_s: float
+
+    @property
+    def again_at_s(self) -> float:
+        """When to ask again if no run is at work on it."""
+        return self.at_s + min(LONGEST_ASK_S, ASK_AGAIN_S * 2.0 ** min(self.times - 1, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one tick hands to the next: only of files that are neither loaded nor known to have failed.
+
+    Attributes:
+        asked: by digest of the file's name.
+        seen: files that are being written, as they were, by digest of the name.
+    """
+
+    asked: dict[str, Ask] = field(default_factory=dict)
+    seen: dict[str, Stamp] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, stored: dict[str, Any]) -> Memory:
+        """Returns what `written` stored; what an earlier version stored is forgotten, which costs a look."""
+        try:
+            asked = {name: Ask(str(of), int(times), float(at_s)) for name, (of, times, at_s) in stored["ask"].items()}
+            seen = {name: (int(size), int(modified)) for name, (size, modified) in stored["seen"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return cls()
+        return cls(asked, seen)
+
+    def written(self) -> dict[str, Any]:
+        """Returns it in a form that JSON takes."""
+        asked = {name: [ask.of, ask.times, round(ask.at_s, 1)] for name, ask in self.asked.items()}
+        return {"ask": asked, "seen": self.seen}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +69,18 @@ class Arrivals:
     """What a tick decides.
 
     Attributes:
-        ready: files to load, at most as many as asked for.
-        waiting: files that are still being written, as far as one can see.
-        left: files that are ready, for a later tick.
+        ready: files to load now, at most as many as asked for.
+        waiting: why files that are not loaded are not asked for now, by name; those that failed are left out.
+        memory: for the next tick.
     """
 
-    ready: list[str]
-    waiting: list[str]
-    left: int
+    ready: list[FileState]
+    waiting: dict[str, str]
+    memory: Memory
 
 
 def arrivals(
-    found: Mapping[str, Stamp], seen: Mapping[str, Stamp], asked: Mapping[str, Stamp], now_ns: int, at_most: int
+    states: Sequence[FileState], before: Memory, running: Collection[str], now_s: float, at_most: int
 ) -> Arrivals:
     """Chooses the files to load now.
 
@@ -38,42 +88,63 @@ def arrivals(
     ahead would make it wait for ever). An empty file waits for its content.
 
     Args:
-        found: what the folder holds, by name.
-        seen: what it held at the last tick.
-        asked: what was asked for already; a file that has changed since is new.
-        now_ns: Unix time.
+        states: of every entry of the folder.
+        before: the last tick's memory.
+        running: names of the files that a run is queued for or at work on.
+        now_s: Unix time.
         at_most: files to load at once.
     """
-    new = [name for name, stamp in sorted(found.items()) if asked.get(name) != stamp]
-    settled = [name for name in new if _settled(found[name], seen.get(name), now_ns)]
-    waiting = [name for name in new if name not in set(settled)]
-    return Arrivals(settled[:at_most], waiting, max(0, len(settled) - at_most))
+    ready: list[FileState] = []
+    waiting: dict[str, str] = {}
+    asked: dict[str, Ask] = {}
+    seen: dict[str, Stamp] = {}
+    for state in states:
+        if state.state in ("loaded", "refused"):
+            continue
+        name = digest(state.name)
+        ask = before.asked.get(name)
+        if ask is not None and (ask.of != signature(state) or _known(state, ask)):
+            ask = None
+        if ask is not None:
+            asked[name] = ask
+        why = _why_not_now(state, ask, before.seen.get(name), state.name in running, now_s)
+        if why is None and len(ready) < at_most and (ask is not None or len(asked) < REMEMBERED):
+            ready.append(state)
+            asked[name] = Ask(signature(state), 1 if ask is None else ask.times + 1, now_s)
+        elif state.state == "new":
+            waiting[state.name] = why or "waiting for its turn"
+            if why == BEING_WRITTEN and len(seen) < REMEMBERED:
+                seen[name] = state.at
+    return Arrivals(ready, waiting, Memory(asked, seen))
 
 
-def stamp(path: Path) -> Stamp:
-    """Returns the file's size and time of change."""
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns
+BEING_WRITTEN = "still being written, or empty"
 
 
-def content_identity(path: Path) -> str:
-    """Returns what names the file's content: the same under every name, another as soon as it grows.
-
-    Of a file over `WHOLE_BYTES`, which a tick has no time to read, it is made of size, time of change, beginning and
-    end: a copy may then be asked for once more, and the loader recognises it.
-    """
-    size, modified_ns = stamp(path)
-    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
-    with path.open("rb") as file:
-        if size <= WHOLE_BYTES:
-            digest.update(file.read())
-        else:
-            digest.update(f" {modified_ns} ".encode() + file.read(PART_BYTES))
-            file.seek(size - PART_BYTES)
-            digest.update(file.read())
-    return digest.hexdigest()
+def digest(name: str) -> str:
+    """Returns a short name for a file's name, which may be long and hold anything."""
+    return hashlib.blake2b(name.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
 
 
-def _settled(now: Stamp, before: Stamp | None, now_ns: int) -> bool:
-    size, modified_ns = now
-    return size > 0 and (now == before or now_ns - modified_ns >= SETTLED_AFTER_S * 1e9)
+def signature(state: FileState) -> str:
+    """Returns what changes when the file or the mapping file does, a touch included."""
+    return hashlib.blake2b(f"{state.at} {state.mapping}".encode(), digest_size=6).hexdigest()
+
+
+def _known(state: FileState, ask: Ask) -> bool:
+    """Tells whether an attempt has ended since the run was asked for."""
+    return state.state == "failed" and state.last is not None and state.last.tried_at.timestamp() > ask.at_s
+
+
+def _why_not_now(state: FileState, ask: Ask | None, seen: Stamp | None, running: bool, now_s: float) -> str | None:
+    """Returns why a file is not to be asked for now; None where it is."""
+    if running:
+        return "a run is queued or at work on it"
+    if ask is not None and now_s < max(ask.again_at_s, ask.at_s + GRACE_S):
+        times = "once" if ask.times == 1 else f"{ask.times} times"
+        return f"a run was asked for {times}; if it has left no result, see the runs of batch_backfill"
+    if state.state == "failed":
+        return None if state.retry_at_s is not None and now_s >= state.retry_at_s else "failed"
+    size_bytes, modified_ns = state.at
+    settled = size_bytes > 0 and (state.at == seen or now_s - modified_ns / 1e9 >= SETTLED_AFTER_S)
+    return None if settled else BEING_WRITTEN

@@ -11,8 +11,9 @@ from rtp_dagster.backfill.ledger_wait import await_offsets
 from rtp_dagster.backfill.results import Backfill, figures, metadata, rate_per_s, together
 from rtp_dagster.platform import Platform
 from rtp_dagster.retries import FIRST_WAIT_S, RETRIES, retried
+from rtp_workers.batch.attempts import attempt_load
 from rtp_workers.batch.folder import FoundFile, list_folder
-from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport, load_file
+from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport
 from rtp_workers.errors import ConfigError, RtpError, TransientError
 from rtp_workers.postgres.csv_loads import LoadRunningError
 from rtp_workers.settings import DagsterSettings
@@ -34,7 +35,7 @@ class BackfillConfig(dg.Config):
     ledger_timeout_s: float | None = None
 
 
-@dg.op(ins={"topic": dg.In(dg.Nothing)})
+@dg.op(ins={"topic": dg.In(dg.Nothing), "files": dg.In(dg.Nothing)})
 def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform) -> Backfill:
     """Loads the files one after another; each goes on where an earlier run ended.
 
@@ -48,7 +49,7 @@ def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform:
         for file in chosen_files(settings, config.files, context.log.warning):
             options = LoadOptions(on_progress=_progress_log(context), cancelled=interrupted)
             try:
-                reports.append(load_file(str(file.path), platform.endpoints(), settings, options))
+                reports.append(attempt_load(str(file.path), platform.endpoints(), settings, options))
             except CancelledError as error:
                 context.log.info(str(error))
                 break
@@ -86,7 +87,7 @@ def backfill_config(config: BackfillConfig) -> Mapping[str, Any]:
 
 
 @dg.graph_asset(
-    ins={"transactions_topic": dg.AssetIn(dagster_type=dg.Nothing)},
+    ins={"transactions_topic": dg.AssetIn(dagster_type=dg.Nothing), "csv_files": dg.AssetIn(dagster_type=dg.Nothing)},
     config=backfill_config,
     group_name="ingestion",
     kinds={"csv", "kafka"},
@@ -96,9 +97,9 @@ def backfill_config(config: BackfillConfig) -> Mapping[str, Any]:
         "then waited for until they are in PostgreSQL."
     ),
 )
-def csv_backfill(transactions_topic: Any) -> Any:
+def csv_backfill(transactions_topic: Any, csv_files: Any) -> Any:
     """Two steps: the load, and the wait for the consumer."""
-    return await_ledger(load_files(transactions_topic))
+    return await_ledger(load_files(topic=transactions_topic, files=csv_files))
 
 
 def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Callable[[str], None]) -> list[FoundFile]:

@@ -1,63 +1,90 @@
-"""`csv_arrival_sensor`: a run of `batch_backfill` for each CSV that comes into the data folder."""
+"""`csv_arrival_sensor`: a run of `batch_backfill` for each CSV of the data folder, until it is loaded."""
 
+import hashlib
 import json
 import time
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from rtp_dagster.backfill.arrivals import Stamp, arrivals, content_identity, stamp
+from rtp_dagster.backfill.arrivals import Arrivals, Memory, arrivals, digest, signature
+from rtp_dagster.backfill.files import CHECK, CSV_FILES, judge_files, reasons, waiting_text
 from rtp_dagster.backfill.jobs import batch_backfill
-from rtp_dagster.platform import Platform
-from rtp_dagster.ticks import Tick, read_cursor, skips_while_away
-from rtp_workers.batch.folder import list_folder
+from rtp_dagster.platform import PROBE_S, Platform
+from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
+from rtp_dagster.verdict import REPEAT_S, Verdict
+from rtp_workers.batch.file_states import FileState, counts, folder_states
 
 INTERVAL_S = 20
+FILE_TAG = "rtp/file"
+OPEN_RUNS = 1_000
 
 
 @dg.sensor(
     job=batch_backfill,
     minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts batch_backfill for new and grown CSV files, once a content; half-written files wait.",
+    description="Starts batch_backfill for each CSV file until it is loaded; half-written files wait.",
 )
 @skips_while_away
 def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Asks for one run for each settled file whose content was not asked for yet, and for few at once.
+    """Asks for one run for each settled file that is not loaded, for few at once, and tells what is not loaded and why.
 
-    The run key is the content's identity, so that a renamed file, or a cursor that was reset, starts no second run.
+    A file is done when it is loaded, not when a run was asked for. What passes by itself is retried after a wait that
+    doubles; a file that is not understood is retried when it or the mapping file changes.
     """
-    settings = platform.settings()
-    listing = list_folder(settings.data_dir)
-    paths = {file.name: file.path for file in listing.files}
-    found = {name: stamp(path) for name, path in paths.items()}
-    cursor = read_cursor(context.cursor)
-    asked = {name: at for name, at in _stamps(cursor.get("asked")).items() if name in found}
-    chosen = arrivals(found, _stamps(cursor.get("seen")), asked, time.time_ns(), settings.arrival_runs_per_tick)
+    settings, now_s = platform.settings(), time.time()
+    with platform.reader(PROBE_S) as connection:
+        states = folder_states(settings, connection)
+    before = read_cursor(context.cursor)
+    chosen = arrivals(states, Memory.read(before), running_files(context), now_s, settings.arrival_runs_per_tick)
     if chosen.ready:
         platform.look()  # with a server away, the runs would only fail: they are asked for when it is back
-    requests = [run_request(name, paths[name]) for name in chosen.ready]
-    asked |= {name: found[name] for name in chosen.ready}
-    unsettled = {name: found[name] for name in chosen.waiting}
-    text = json.dumps({"asked": asked, "seen": unsettled})
-    if requests:
-        return dg.SensorResult(run_requests=requests, cursor=text)
-    waits = f"; still being written: {', '.join(chosen.waiting)}" if chosen.waiting else ""
-    odd = "".join(f"; not loaded: {entry.name}: {entry.reason}" for entry in listing.refused)
-    return dg.SensorResult(skip_reason=f"no new CSV among {len(found)} in {settings.data_dir}{waits}{odd}", cursor=text)
-
-
-def run_request(name: str, path: Path) -> dg.RunRequest:
-    """Returns the run that loads this file, which is known by its name as shown."""
-    return dg.RunRequest(
-        run_key=content_identity(path),
-        run_config={"ops": {"csv_backfill": {"config": {"files": [name]}}}},
-        tags={"rtp/file": name},
+    verdict = judge_files(states, chosen.waiting)
+    events, told = _news(verdict, before.get("told"), now_s)
+    return dg.SensorResult(
+        run_requests=[run_request(state, now_s) for state in chosen.ready],
+        skip_reason=None if chosen.ready else _skip_reason(states, chosen),
+        cursor=json.dumps({**chosen.memory.written(), "told": told}),
+        asset_events=events,
     )
 
 
-def _stamps(stored: object) -> dict[str, Stamp]:
-    """Returns what a cursor holds, as it was before JSON made lists of tuples."""
-    if not isinstance(stored, dict):
-        return {}
-    return {name: (int(size), int(modified_ns)) for name, (size, modified_ns) in stored.items()}
+def run_request(state: FileState, now_s: float) -> dg.RunRequest:
+    """Returns the run that loads this file. Its key is new each time: Dagster would skip a key that it has seen."""
+    return dg.RunRequest(
+        run_key=f"{digest(state.name)}-{signature(state)}-{now_s:.0f}",
+        run_config={"ops": {"csv_backfill": {"config": {"files": [state.name]}}}},
+        tags={FILE_TAG: state.name},
+    )
+
+
+def running_files(context: dg.SensorEvaluationContext) -> set[str]:
+    """Returns the names of the files that a run of ours is queued for or at work on."""
+    wanted = dg.RunsFilter(job_name=batch_backfill.name, statuses=NOT_FINISHED_STATUSES)
+    runs = context.instance.get_runs(wanted, limit=OPEN_RUNS)
+    return {run.tags[FILE_TAG] for run in runs if FILE_TAG in run.tags}
+
+
+def _news(verdict: Verdict, told: Any, now_s: float) -> tuple[list[Event], list[Any]]:
+    """Returns the check's evaluation where it is new or was last told long ago, and what is told by then."""
+    says = hashlib.blake2b(_without_figures(verdict.sentence).encode(), digest_size=6).hexdigest()
+    if isinstance(told, list) and len(told) == 2 and told[0] == says and now_s - float(told[1]) < REPEAT_S:
+        return [], told
+    return [verdict.evaluation(CSV_FILES, CHECK)], [says, now_s]
+
+
+def _without_figures(sentence: str) -> str:
+    """Returns the sentence without its digits: a wait that gets shorter is no news."""
+    return "".join(letter for letter in sentence if not letter.isdigit())
+
+
+def _skip_reason(states: list[FileState], chosen: Arrivals) -> str:
+    by_state: Mapping[str, int] = counts(states)
+    text = f"nothing to load: {by_state['loaded']:,} of {len(states):,} files are loaded"
+    if chosen.waiting:
+        text += f"; waiting: {waiting_text(chosen.waiting)}"
+    out = [state for state in states if state.state in ("failed", "refused")]
+    return text + (f"; not loaded: {reasons(out)}" if out else "")

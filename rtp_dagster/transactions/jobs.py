@@ -2,12 +2,13 @@
 
 import dagster as dg
 
+from rtp_dagster.backfill.files import CSV_FILES
 from rtp_dagster.transactions.verdicts import TRANSACTIONS
 
 check_transactions = dg.define_asset_job(
     "check_transactions",
-    selection=dg.AssetSelection.checks_for_assets(TRANSACTIONS),
-    description="Evaluates every check on transactions.",
+    selection=dg.AssetSelection.checks_for_assets(TRANSACTIONS, CSV_FILES),
+    description="Evaluates every check on transactions and on the CSV files.",
 )
 hourly_checks = dg.ScheduleDefinition(
     name="hourly_checks",

@@ -11,6 +11,7 @@ from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.transactions.checks import at_a_tick
 from rtp_dagster.transactions.history import ROW_COUNT
+from rtp_dagster.transactions.live import arrived, live_events
 from rtp_dagster.transactions.measures.lag import measure_lag
 from rtp_dagster.transactions.measures.window import WINDOW_S, Sample, kept, sample_of
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_lag
@@ -24,7 +25,7 @@ INTERVAL_S = 30
 @dg.sensor(
     minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Records how many rows transactions has, by the ledger, and its checks; skips while no rows come.",
+    description="Records how many rows transactions has, its checks, and what came live; skips while no rows come.",
 )
 @skips_while_away
 def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
@@ -36,17 +37,19 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
         rows, ledger = totals(connection).rows, ledger_rows(connection)
     before, now = read_cursor(context.cursor), time.time()
     samples = kept([Sample(*sample) for sample in before.get("samples", [])], sample_of(ledger, now), WINDOW_S)
-    cursor = json.dumps({"rows": rows, "at_s": now, "samples": [astuple(sample) for sample in samples]})
+    live, live_until, text = _live(platform, before.get("live_until"))
+    stored = {"rows": rows, "at_s": now, "samples": [astuple(sample) for sample in samples], "live_until": live_until}
+    cursor = json.dumps(stored)
     if before.get("rows") == rows:
-        return dg.SensorResult(skip_reason=f"no new rows: {rows:,}", cursor=cursor)
+        return dg.SensorResult(skip_reason=f"no new rows: {rows:,}{text}", asset_events=live, cursor=cursor)
     events: list[Event] = [_row_count(rows, before, now)]
-    text = f"recorded: {rows:,} rows"
+    text = f"recorded: {rows:,} rows{text}"
     try:
         found = at_a_tick(platform, samples)
         events += [verdict.evaluation(TRANSACTIONS, name) for name, verdict in found.items()]
     except RtpError as error:  # the row count is known all the same
         text += f"; checks not evaluated: {error}"
-    return dg.SensorResult(skip_reason=text, asset_events=events, cursor=cursor)
+    return dg.SensorResult(skip_reason=text, asset_events=[*events, *live], cursor=cursor)
 
 
 @dg.sensor(
@@ -74,6 +77,15 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
         asset_events=events,
         cursor=json.dumps({**before, "behind": behind}),
     )
+
+
+def _live(platform: Platform, since: object) -> tuple[list[Event], object, str]:
+    """Returns the event of `live_transactions`, up to when it counts, and what to say where it could not be counted."""
+    try:
+        rows, seconds, until = arrived(platform, since)
+    except RtpError as error:
+        return [], None, f"; live_transactions is not counted: {error}"
+    return live_events(rows, seconds), until, ""
 
 
 def _row_count(rows: int, before: dict[str, Any], now: float) -> dg.AssetMaterialization:

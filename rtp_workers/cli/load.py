@@ -12,7 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport, load_file
+from rtp_workers.batch.attempts import attempt_load
+from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport
 from rtp_workers.batch.planning import Overrides, plan_file
 from rtp_workers.batch.source_file import open_source
 from rtp_workers.cli import dry_run
@@ -78,7 +79,7 @@ def _load_all(
     with _bar() as show:
         for path in files:
             try:
-                reports.append(load_file(path, endpoints, settings, replace(options, on_progress=show)))
+                reports.append(attempt_load(path, endpoints, settings, replace(options, on_progress=show)))
             except RtpError as error:
                 if len(files) == 1:
                     raise

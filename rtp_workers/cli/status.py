@@ -11,10 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rtp_workers.batch.file_states import counts, folder_states
 from rtp_workers.endpoints import Endpoints, resolve
+from rtp_workers.errors import RtpError
+from rtp_workers.postgres.connection import connect
 from rtp_workers.reconcile.status import status
+from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.settings import PlatformSettings, load
 
+STATEMENT_MS = 2_000
+SHOWN_FILES, SHOWN_CHARACTERS = 10, 300
 PARTS = ("kafka", "postgres", "producer", "consumer", "dagster")
 
 
@@ -23,7 +29,9 @@ PARTS = ("kafka", "postgres", "producer", "consumer", "dagster")
 def command(as_json: bool) -> int:
     """Show services, rows, lag per partition, rates and dead letters; exit 1 when Kafka or PostgreSQL is away."""
     settings = load(PlatformSettings)
-    report = status(_with_default_urls(resolve(settings), settings), settings.topic)
+    endpoints = resolve(settings)
+    report = status(_with_default_urls(endpoints, settings), settings.topic)
+    report["files"] = _files(settings, endpoints) if report["postgres"]["up"] else None
     if as_json:
         click.echo(json.dumps(report))
     else:
@@ -41,6 +49,26 @@ def _with_default_urls(endpoints: Endpoints, settings: PlatformSettings) -> Endp
     )
 
 
+def _files(settings: PlatformSettings, endpoints: Endpoints) -> dict[str, Any] | None:
+    """Returns how many files of the data folder are loaded, and what keeps the others out; None: not known."""
+    try:
+        connection = connect(
+            reader_dsn(endpoints), "rtp-status", autocommit=True, options=f"-c statement_timeout={STATEMENT_MS}"
+        )
+        try:
+            states = folder_states(settings, connection)
+        finally:
+            connection.close()
+    except RtpError:
+        return None
+    out = [
+        {"file": state.name, "state": state.state, "reason": state.reason}
+        for state in states
+        if state.state in ("failed", "refused")
+    ]
+    return {**counts(states), "not_loaded": out}
+
+
 def _table(report: dict[str, Any], topic: str) -> Table:
     table = Table("", "", title=f"rtp: topic {topic}", show_header=False)
     for part in PARTS:
@@ -55,8 +83,21 @@ def _table(report: dict[str, Any], topic: str) -> Table:
     table.add_row("lag", _figure(report["lag"]), Text(paused, "yellow"))
     for number, left in (report["lag_by_partition"] or {}).items():
         table.add_row(f"  partition {number}", _figure(left), "")
+    _add_files(table, report["files"])
     table.add_row("last write", report["last_write_at"] or "-", "")
     return table
+
+
+def _add_files(table: Table, files: dict[str, Any] | None) -> None:
+    if files is None:
+        return
+    new = f"{files['new']:,} not loaded yet" if files["new"] else ""
+    table.add_row("files", f"{files['loaded']:,} loaded", new)
+    for entry in files["not_loaded"][:SHOWN_FILES]:
+        reason = " ".join(entry["reason"].split())[:SHOWN_CHARACTERS]
+        table.add_row(Text(f"  {entry['file']}"), Text(entry["state"], "red"), Text(reason))
+    if len(files["not_loaded"]) > SHOWN_FILES:
+        table.add_row("", f"{len(files['not_loaded']) - SHOWN_FILES:,} more", "see --json")
 
 
 def _figure(value: int | None) -> str:

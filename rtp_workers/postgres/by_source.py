@@ -13,6 +13,11 @@ select source, count(*), sum(amount), count(*) filter (where ingested_at >= %(si
        max(ingested_at) filter (where ingested_at >= %(since)s)
 from transactions group by source order by source
 """
+# Found by the index on ingested_at, which is when a row's transaction began.
+_ARRIVED = """
+select case when source like 'csv:%%' then 'csv' when source like 'topic:%%' then 'topic' else source end, count(*)
+from transactions where ingested_at > %(since)s and ingested_at <= %(until)s group by 1 order by 1
+"""
 _NOW = "select clock_timestamp()"
 
 
@@ -40,6 +45,16 @@ def totals_by_source(connection: Connection, since: datetime) -> list[SourceTota
     with translated("sum the amounts by source"), connection.cursor() as cursor:
         cursor.execute(_BY_SOURCE, {"since": since})
         return [SourceTotal(*row) for row in cursor.fetchall()]
+
+
+def arrived_by_source(connection: Connection, since: datetime, until: datetime) -> dict[str, int]:
+    """Returns how many rows were written after `since` and up to `until`, by ``csv``, ``live``, ``api``, ``topic``, ...
+
+    Only these rows are read. A transaction that is still open is not counted, so let `until` lie some seconds back.
+    """
+    with translated("count the rows that arrived by source"), connection.cursor() as cursor:
+        cursor.execute(_ARRIVED, {"since": since, "until": until})
+        return dict(cursor.fetchall())
 
 
 def server_time(connection: Connection) -> datetime:

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 BIG_ROWS = 1_000_000
 HALF_ROWS = 250_000
 ARRIVALS = "csv_arrival_sensor"
-SENSORS = (ARRIVALS, "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor")
+SENSORS = (ARRIVALS, "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor", "alert_sensor")
 CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low"}
 
 

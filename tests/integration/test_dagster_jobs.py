@@ -10,7 +10,8 @@ import dagster as dg
 import pytest
 
 from rtp_dagster.backfill import assets
-from rtp_workers.batch.load_file import LoadReport, load_file
+from rtp_workers.batch.attempts import attempt_load
+from rtp_workers.batch.load_file import LoadReport
 from rtp_workers.kafka.topics import delete_topic, describe, ensure_topic
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.connection import connect
@@ -182,13 +183,13 @@ def test_a_file_that_another_loader_holds_is_waited_for(stack: Stack, monkeypatc
 
     def noted(*arguments: Any) -> LoadReport:
         try:
-            return load_file(*arguments)
+            return attempt_load(*arguments)
         except LoadRunningError as error:
             attempts.append(str(error))
             connection.close()
             raise
 
-    monkeypatch.setattr(assets, "load_file", noted)
+    monkeypatch.setattr(assets, "attempt_load", noted)
     with csv_loads.locked(connection, head), settings_of(stack):
         result = run_job("batch_backfill", backfill_config(ledger_timeout_s=0.1))
     assert len(attempts) == 1

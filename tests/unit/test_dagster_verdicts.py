@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dagster import AssetCheckSeverity
+from dagster import AssetCheckSeverity, AssetMaterialization
 
 from rtp_dagster.backfill.ledger_wait import waiting_records
 from rtp_dagster.platform import Look
 from rtp_dagster.ticks import read_cursor
+from rtp_dagster.transactions.live import live_events
 from rtp_dagster.transactions.measures.lag import Lag, lag_by_partition, next_offsets
 from rtp_dagster.transactions.measures.moment import LedgerAndLog, Quiet
 from rtp_dagster.transactions.verdicts import (
@@ -141,3 +142,11 @@ def test_a_load_waits_for_its_own_last_offsets_of_its_own_topic() -> None:
 @pytest.mark.parametrize("text", [None, "", "[]", "not json", "7"])
 def test_a_cursor_that_is_not_ours_is_an_empty_one(text: str | None) -> None:
     assert read_cursor(text) == {}
+
+
+def test_what_came_live_is_told_by_source_with_rate_and_share() -> None:
+    (event,) = live_events({"csv": 60, "live": 30, "api": 10}, 20.0)
+    assert isinstance(event, AssetMaterialization)
+    figures = {name: value.value for name, value in event.metadata.items() if name != "by_source"}
+    assert figures == {"rows": 40, "rows_per_s": 2.0, "share": 0.4, "seconds": 20.0, "rows_live": 30, "rows_api": 10}
+    assert live_events({"csv": 60}, 20.0) == live_events({}, 0.0) == []

@@ -24,7 +24,7 @@ CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dea
 def test_the_asset_keys_are_these() -> None:
     graph = defs.resolve_asset_graph()
     names = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    assert names == {"transactions_topic", "csv_backfill", "live_transactions", "transactions"}
+    assert names == {"transactions_topic", "csv_files", "csv_backfill", "live_transactions", "transactions"}
 
 
 def test_the_graph_reads_like_the_data_flow() -> None:
@@ -34,7 +34,8 @@ def test_the_graph_reads_like_the_data_flow() -> None:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
 
     assert parents("transactions_topic") == set()
-    assert parents("csv_backfill") == {"transactions_topic"}
+    assert parents("csv_files") == set()
+    assert parents("csv_backfill") == {"transactions_topic", "csv_files"}
     assert parents("live_transactions") == {"transactions_topic"}
     assert parents("transactions") == {"csv_backfill", "live_transactions"}
 
@@ -44,10 +45,17 @@ def test_jobs_sensors_and_checks_have_these_names() -> None:
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == JOBS
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
-    assert set(sensors) == {"csv_arrival_sensor", "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor"}
+    assert set(sensors) == {
+        "csv_arrival_sensor",
+        "row_count_sensor",
+        "consumer_lag_sensor",
+        "dead_letter_sensor",
+        "alert_sensor",
+    }
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
     checks = defs.resolve_asset_graph().asset_check_keys
-    assert {(key.asset_key.to_user_string(), key.name) for key in checks} == {("transactions", name) for name in CHECKS}
+    names = {(key.asset_key.to_user_string(), key.name) for key in checks}
+    assert names == {("csv_files", "files_are_loaded"), *(("transactions", name) for name in CHECKS)}
 
 
 def test_in_the_backfill_every_check_runs_after_the_load() -> None:

@@ -1,10 +1,12 @@
 -- What each role may do, and no more. Applied after every migration, whatever was granted before on these tables.
 
-revoke all on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, csv_loads, alembic_version
+revoke all on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, csv_loads, csv_files,
+    alembic_version
     from public, rtp_ingest, rtp_read;
 revoke create on schema public from public, rtp_ingest, rtp_read;
 grant usage on schema public to rtp_ingest, rtp_read;
-grant select on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, csv_loads, alembic_version
+grant select on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, csv_loads, csv_files,
+    alembic_version
     to rtp_ingest, rtp_read;
 
 -- The workers: rows and dead letters are only ever added; counters move; nothing is deleted.
@@ -14,6 +16,7 @@ grant update (replayed_at) on dead_letters to rtp_ingest;
 grant update (paused, paused_reason, changed_at) on ingest_control to rtp_ingest;
 grant update (to_offset, accepted_at, counted_at) on log_holes to rtp_ingest;
 grant update on csv_loads to rtp_ingest;
+grant insert, update, delete on csv_files to rtp_ingest;
 
 do $$
 begin

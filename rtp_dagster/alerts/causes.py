@@ -1,0 +1,118 @@
+"""What deserves a message now, and which messages that makes: pure decisions, so that a cause is told once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+REPEAT_S = 3600.0
+TOGETHER = 5  # more new causes than this in one tick become one message
+REMEMBERED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Something that is wrong.
+
+    Attributes:
+        key: names the cause for as long as it lasts, e.g. ``check transactions:lag_is_low``.
+        text: what a person reads: what happened, and what to do.
+        link: the page that shows more.
+        recovers: its end is worth a message too.
+    """
+
+    key: str
+    text: str
+    link: str
+    recovers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message.
+
+    Attributes:
+        text: what to send.
+        told: what counts as told once it is sent, by digest of the key.
+        over: digests of the keys that are over with it.
+    """
+
+    text: str
+    told: Mapping[str, Told] = field(default_factory=dict)
+    over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A cause that people know of.
+
+    Attributes:
+        at_s: Unix time of the last message about it.
+        title: names it in the message about its end; empty where its end is not told.
+    """
+
+    at_s: float
+    title: str = ""
+
+
+def messages(causes: Sequence[Cause], told: Mapping[str, Told], now_s: float) -> list[Message]:
+    """Returns what to send now: new causes, those that last for an hour since they were told, and those that are over.
+
+    Args:
+        causes: what is wrong now; a cause without an end (a failed run) comes as long as it is to be remembered.
+        told: what people know of, by `digest` of the key.
+        now_s: Unix time.
+    """
+    due = [cause for cause in causes if _is_due(cause, told.get(digest(cause.key)), now_s)]
+    found = [_together(due, now_s)] if len(due) > TOGETHER else [_alone(cause, told, now_s) for cause in due]
+    lasting = {digest(cause.key) for cause in causes}
+    for key, known in told.items():
+        if key not in lasting:
+            text = f"Recovered: {known.title}" if known.title else ""
+            found.append(Message(text, over=(key,)))
+    return found
+
+
+def after(told: Mapping[str, Told], sent: Sequence[Message]) -> dict[str, Told]:
+    """Returns what people know of once these messages are sent."""
+    known = dict(told)
+    for message in sent:
+        known.update(message.told)
+        for key in message.over:
+            known.pop(key, None)
+    newest = sorted(known.items(), key=lambda item: item[1].at_s)[-REMEMBERED:]
+    return dict(newest)
+
+
+def digest(key: str) -> str:
+    """Returns a short name for a cause."""
+    return hashlib.blake2b(key.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
+
+
+def read_told(stored: Any) -> dict[str, Told]:
+    """Returns what an earlier tick stored as `{digest: [at_s, title]}`."""
+    try:
+        return {str(key): Told(float(at_s), str(title)) for key, (at_s, title) in stored.items()}
+    except (AttributeError, TypeError, ValueError):
+        return {}
+
+
+def _is_due(cause: Cause, known: Told | None, now_s: float) -> bool:
+    return known is None or (cause.recovers and now_s - known.at_s >= REPEAT_S)
+
+
+def _alone(cause: Cause, told: Mapping[str, Told], now_s: float) -> Message:
+    again = "Still: " if digest(cause.key) in told else ""
+    return Message(f"{again}{cause.text}\n{cause.link}", {digest(cause.key): _told(cause, now_s)})
+
+
+def _together(due: Sequence[Cause], now_s: float) -> Message:
+    lines = [f"- {cause.text}" for cause in due[:TOGETHER]]
+    text = "\n".join([f"{len(due)} things need attention:", *lines, f"and {len(due) - TOGETHER} more", due[0].link])
+    return Message(text, {digest(cause.key): _told(cause, now_s) for cause in due})
+
+
+def _told(cause: Cause, now_s: float) -> Told:
+    return Told(round(now_s, 1), cause.key if cause.recovers else "")

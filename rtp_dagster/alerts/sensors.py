@@ -1,0 +1,134 @@
+"""`alert_sensor`: a message when a check fails or recovers, when a run fails for good, when a file is not loaded."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
+from rtp_dagster.alerts.causes import Cause, Message, after, messages, read_told
+from rtp_dagster.alerts.webhook import send
+from rtp_dagster.backfill.files import CHECK, CSV_FILES
+from rtp_dagster.platform import PROBE_S, Platform
+from rtp_dagster.ticks import Tick, read_cursor, skips_while_away
+from rtp_workers.batch.file_states import FileState, folder_states
+from rtp_workers.errors import RtpError
+from rtp_workers.settings import DagsterSettings
+
+INTERVAL_S = 30
+RUNS_OF_S = 24 * 3600  # failed runs that are looked at; what was told is not told again
+RUNS = 100
+SHOWN_CHARACTERS = 500
+PASSING_ATTEMPTS = 3  # a failure that passes by itself is worth a message after so many
+
+
+@dg.sensor(
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends a message to RTP_ALERT_WEBHOOK_URL when something fails or recovers, once a cause.",
+)
+@skips_while_away
+def alert_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
+    """Compares what is wrong with what was told. What cannot be sent is sent at a later tick."""
+    settings, now_s = platform.settings(), time.time()
+    url = settings.alert_webhook_url.get_secret_value() if settings.alert_webhook_url is not None else ""
+    if not url:
+        return dg.SkipReason("RTP_ALERT_WEBHOOK_URL is not set: nobody is told")
+    before = read_cursor(context.cursor)
+    since_s = float(before.get("since_s", now_s - INTERVAL_S))
+    told = read_told(before.get("told"))
+    base = platform_url(platform, settings)
+    causes = [*failing_checks(context, base), *failed_runs(context.instance, base, since_s, now_s)]
+    causes += unloaded_files(platform, settings, base)
+    sent, problem = _send_all(url, messages(causes, told, now_s))
+    cursor = {"since_s": since_s, "told": {key: astuple(known) for key, known in after(told, sent).items()}}
+    wrong = f"{len(causes):,} things are wrong" if causes else "nothing is wrong"
+    return dg.SensorResult(
+        skip_reason=problem or f"{wrong}; sent {sum(bool(message.text) for message in sent)} messages",
+        cursor=json.dumps(cursor),
+    )
+
+
+def platform_url(platform: Platform, settings: DagsterSettings) -> str:
+    """Returns where a browser finds Dagster."""
+    found = settings.dagster_public_url or platform.endpoints().dagster_url
+    return (found or f"http://127.0.0.1:{settings.dagster_port}").rstrip("/")
+
+
+def failing_checks(context: dg.SensorEvaluationContext, base: str) -> list[Cause]:
+    """Returns the checks whose latest evaluation fails; a check that was never evaluated is left out."""
+    repository = context.repository_def
+    keys = list(repository.asset_graph.asset_check_keys) if repository is not None else []
+    latest = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    causes = []
+    for key, record in sorted(latest.items(), key=lambda item: str(item[0])):
+        evaluation = record.evaluation if record.status is AssetCheckExecutionRecordStatus.FAILED else None
+        # Files are told one by one: another file that fails is another cause.
+        if evaluation is None or key.name == CHECK:
+            continue
+        asset = key.asset_key.to_user_string()
+        text = f"{key.name} on {asset} fails: {_short(evaluation.description or 'no sentence was given')}"
+        link = f"{base}/assets/{quote(asset)}?view=checks&checkDetail={quote(key.name)}"
+        causes.append(Cause(f"check {key.name} on {asset}", text, link))
+    return causes
+
+
+def failed_runs(instance: dg.DagsterInstance, base: str, since_s: float, now_s: float) -> list[Cause]:
+    """Returns the runs that failed for good since alerts began, a day ago at most: those that are not retried."""
+    begin = max(datetime.fromtimestamp(since_s, UTC), datetime.fromtimestamp(now_s, UTC) - timedelta(seconds=RUNS_OF_S))
+    wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=begin)
+    causes = []
+    for run in instance.get_runs(wanted, limit=RUNS):
+        if run.tags.get(WILL_RETRY_TAG) == "true" or AUTO_RETRY_RUN_ID_TAG in run.tags:
+            continue
+        file = f" of {run.tags['rtp/file']}" if "rtp/file" in run.tags else ""
+        text = f"The run {run.run_id[:8]} of {run.job_name}{file} failed and is not retried. Its page says why."
+        causes.append(Cause(f"run {run.run_id}", text, f"{base}/runs/{run.run_id}", recovers=False))
+    return causes
+
+
+def unloaded_files(platform: Platform, settings: DagsterSettings, base: str) -> list[Cause]:
+    """Returns the files that cannot be loaded; none where that cannot be known now."""
+    try:
+        with platform.reader(PROBE_S) as connection:
+            states = folder_states(settings, connection)
+    except RtpError:
+        return []
+    link = f"{base}/assets/{CSV_FILES.to_user_string()}?view=checks&checkDetail={CHECK}"
+    return [
+        Cause(
+            f"file {state.name}", f"{state.name} is not loaded: {_short(state.reason)}. It is {state.next_step}.", link
+        )
+        for state in states
+        if _is_unloaded(state)
+    ]
+
+
+def _is_unloaded(state: FileState) -> bool:
+    if state.state == "refused":
+        return True
+    tried = state.last.attempts if state.last is not None else 0
+    return state.state == "failed" and (state.retry_at_s is None or tried >= PASSING_ATTEMPTS)
+
+
+def _send_all(url: str, wanted: Sequence[Message]) -> tuple[list[Message], str | None]:
+    """Sends the messages. Returns those that are out (or needed no sending), and what went wrong with the others."""
+    sent: list[Message] = []
+    for message in wanted:
+        try:
+            if message.text:
+                send(url, message.text)
+        except RtpError as error:
+            return sent, str(error)
+        sent.append(message)
+    return sent, None
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "..."

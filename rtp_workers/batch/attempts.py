@@ -1,0 +1,72 @@
+"""One attempt to load a file of the data folder, and how it ended: what is not loaded has a reason to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtp_workers import logs
+from rtp_workers.batch.file_names import shown_name
+from rtp_workers.batch.load_file import LoadOptions, LoadReport, load_file
+from rtp_workers.batch.planning import SOURCES_NAME
+from rtp_workers.batch.source_file import STDIN
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import ConfigError, FatalError, RtpError
+from rtp_workers.postgres import csv_files
+from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.csv_files import Attempt
+from rtp_workers.settings import LoaderSettings, PlatformSettings
+
+Stamp = tuple[int, int]  # size in bytes, time of the last change in ns
+GONE: Stamp = (-1, -1)
+
+log = logs.get("rtp.load")
+
+
+def attempt_load(
+    path: str, endpoints: Endpoints, settings: LoaderSettings, options: LoadOptions | None = None
+) -> LoadReport:
+    """Loads a file as `load_file` does, raises what it raises, and notes how it ended for a file of the data folder.
+
+    Where PostgreSQL cannot take the note, the file counts as not tried: it is tried again.
+    """
+    known = path != STDIN and Path(path).absolute().parent == settings.data_dir
+    size_bytes, modified_ns = stamp(Path(path)) if known else GONE
+    mapping = mapping_stamp(settings)
+    try:
+        report = load_file(path, endpoints, settings, options)
+    except RtpError as error:
+        if known:
+            # A file that is not understood or damaged stays so; anything else is the surroundings' fault.
+            passing = not isinstance(error, ConfigError | FatalError)
+            _note(endpoints, Attempt(shown_name(path), size_bytes, modified_ns, mapping, "failed", passing, str(error)))
+        raise
+    if known:
+        counts = {"identity": report.identity, "rows_read": report.rows_read, "refused": report.refused}
+        _note(endpoints, Attempt(report.file, size_bytes, modified_ns, mapping, "loaded", **counts))  # type: ignore[arg-type]
+    return report
+
+
+def stamp(path: Path) -> Stamp:
+    """Returns the file's size and time of change; `GONE` where there is none any more."""
+    try:
+        state = path.stat()
+    except OSError:
+        return GONE
+    return state.st_size, state.st_mtime_ns
+
+
+def mapping_stamp(settings: PlatformSettings) -> str:
+    """Returns what changes as soon as the mapping file does, a touch included."""
+    size_bytes, modified_ns = stamp(settings.sources_file or settings.data_dir / SOURCES_NAME)
+    return f"{size_bytes}:{modified_ns}"
+
+
+def _note(endpoints: Endpoints, attempt: Attempt) -> None:
+    try:
+        connection = connect(endpoints.need("postgres_ingest_dsn"), "rtp load", autocommit=True)
+        try:
+            csv_files.note(connection, attempt)
+        finally:
+            connection.close()
+    except RtpError as error:
+        log.warning("attempt_not_noted", file=attempt.file_name, reason=str(error))

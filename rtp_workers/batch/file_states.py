@@ -1,0 +1,85 @@
+"""What has become of each file of the data folder: loaded, new, failed and why, or not a file that can be opened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from rtp_workers.batch.attempts import GONE, Stamp, mapping_stamp, stamp
+from rtp_workers.batch.folder import list_folder
+from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.csv_files import LastAttempt, last_attempts
+from rtp_workers.settings import PlatformSettings
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """One entry of the data folder.
+
+    Attributes:
+        name: as shown.
+        state: ``loaded``; ``new``: not tried as it is now; ``failed``; ``refused``: no file that can be opened.
+        reason: why it is not loaded; empty for those that are, and for new ones.
+        at: the file as it is now.
+        mapping: the mapping file as it is now.
+        retry_at_s: Unix time at which a failed one is due again; None: not before the file or the mapping changes.
+        last: the last attempt, of this file or of one that had its name.
+    """
+
+    name: str
+    state: Literal["loaded", "new", "failed", "refused"]
+    reason: str = ""
+    at: Stamp = GONE
+    mapping: str = ""
+    retry_at_s: float | None = None
+    last: LastAttempt | None = None
+
+    @property
+    def next_step(self) -> str:
+        """What happens next to a failed one."""
+        if self.retry_at_s is None:
+            return "tried again when the file or the mapping file changes"
+        return f"tried again in {max(0.0, self.retry_at_s - time.time()):.0f} s"
+
+
+def folder_states(settings: PlatformSettings, connection: Connection) -> list[FileState]:
+    """Returns the state of each entry, by name. `connection` is in autocommit mode; any role.
+
+    Raises:
+        ConfigError: the folder is missing. TransientError: PostgreSQL is away.
+    """
+    listing, mapping, tried = list_folder(settings.data_dir), mapping_stamp(settings), last_attempts(connection)
+    states = [FileState(entry.name, "refused", entry.reason) for entry in listing.refused]
+    for file in listing.files:
+        at = stamp(file.path)
+        if at != GONE:
+            states.append(file_state(file.name, at, mapping, tried.get(file.name)))
+    return sorted(states, key=lambda state: state.name)
+
+
+def file_state(name: str, at: Stamp, mapping: str, last: LastAttempt | None) -> FileState:
+    """Returns the state of a file that can be opened."""
+    if last is None or (last.attempt.size_bytes, last.attempt.modified_ns) != at:
+        return FileState(name, "new", "", at, mapping, last=last)
+    if last.attempt.state == "loaded":
+        return FileState(name, "loaded", "", at, mapping, last=last)
+    reason = last.attempt.detail or "the reason was not kept"
+    return FileState(name, "failed", reason, at, mapping, _retry_at_s(last, mapping), last)
+
+
+def counts(states: list[FileState]) -> Mapping[str, int]:
+    """Returns how many entries are in each state."""
+    return {kind: sum(1 for state in states if state.state == kind) for kind in ("loaded", "new", "failed", "refused")}
+
+
+def _retry_at_s(last: LastAttempt, mapping: str) -> float | None:
+    if last.attempt.mapping != mapping:
+        return 0.0
+    if not last.attempt.passing:
+        return None
+    wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(last.attempts - 1, 10))
+    return last.tried_at.timestamp() + wait_s

@@ -1,0 +1,86 @@
+"""How the last attempt to load each file of the data folder ended, by the file's name as shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from datetime import datetime
+from typing import Literal
+
+from rtp_workers.postgres.connection import Connection, translated
+
+_COLUMNS = (
+    "file_name, size_bytes, modified_ns, mapping, state, passing, detail, identity, rows_read, refused, attempts, "
+    "tried_at"
+)
+_ALL = f"select {_COLUMNS} from csv_files"  # noqa: S608 - our own column names
+# Attempts count failures in a row of the same file under the same mapping.
+_NOTE = """
+insert into csv_files
+    (file_name, size_bytes, modified_ns, mapping, state, passing, detail, identity, rows_read, refused, attempts)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1)
+on conflict (file_name) do update
+set size_bytes = excluded.size_bytes, modified_ns = excluded.modified_ns, mapping = excluded.mapping,
+    state = excluded.state, passing = excluded.passing, detail = excluded.detail, identity = excluded.identity,
+    rows_read = excluded.rows_read, refused = excluded.refused, tried_at = now(),
+    attempts = case when csv_files.state = 'failed'
+                     and (csv_files.size_bytes, csv_files.modified_ns, csv_files.mapping)
+                         = (excluded.size_bytes, excluded.modified_ns, excluded.mapping)
+               then csv_files.attempts + 1 else 1 end
+"""
+_FORGET = "delete from csv_files where file_name = any(%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an attempt ended.
+
+    Attributes:
+        file_name: as shown.
+        size_bytes, modified_ns: the file, as it was when the attempt began.
+        mapping: names the mapping file as it was then.
+        state: loaded, or failed.
+        passing: the failure is expected to pass by itself.
+        detail: why it failed.
+        identity: of the load in csv_loads, where it was loaded.
+    """
+
+    file_name: str
+    size_bytes: int
+    modified_ns: int
+    mapping: str
+    state: Literal["loaded", "failed"]
+    passing: bool = False
+    detail: str | None = None
+    identity: str | None = None
+    rows_read: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LastAttempt:
+    """The last attempt, how many failures in a row it ends, and when it ended."""
+
+    attempt: Attempt
+    attempts: int
+    tried_at: datetime
+
+
+def last_attempts(connection: Connection) -> dict[str, LastAttempt]:
+    """Returns the last attempt of every file that was ever tried. `connection` is in autocommit mode; any role."""
+    with translated("read how the files' loads ended"), connection.cursor() as cursor:
+        cursor.execute(_ALL)
+        rows = cursor.fetchall()
+    return {row[0]: LastAttempt(Attempt(*row[:10]), row[10], row[11]) for row in rows}
+
+
+def note(connection: Connection, attempt: Attempt) -> None:
+    """Stores how an attempt ended. `connection` is in autocommit mode, as role rtp_ingest."""
+    with translated("note how a file's load ended"), connection.cursor() as cursor:
+        cursor.execute(_NOTE, astuple(attempt))
+
+
+def forget(connection: Connection, file_names: Sequence[str]) -> None:
+    """Drops what is known of these files, so that they count as new. As role rtp_ingest, in autocommit mode."""
+    with translated("forget files"), connection.cursor() as cursor:
+        cursor.execute(_FORGET, (list(file_names),))
