@@ -28,6 +28,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "consume": ("consume", "Run the Kafka -> PostgreSQL worker and its HTTP API."),
     "pause": ("pause", "Tell every consumer to stop writing."),
     "resume": ("resume", "Tell every consumer to go on."),
+    "skip": ("skip", "Step over offsets that cannot be read or stored, and count them."),
     "status": ("status", "Services, rows, lag, rates and dead letters in one table."),
     "verify": ("verify", "Reconcile Kafka, ledger and tables; non-zero when they disagree."),
     "dead-letters": ("dead_letters", "List, show or replay what was refused."),

@@ -32,7 +32,7 @@ from rtp_workers.consumer.api_messages import (
 )
 from rtp_workers.consumer.api_pace import CpuBudget, Pace
 from rtp_workers.consumer.api_reads import ConnectionThreads
-from rtp_workers.consumer.api_status import Reads, StatusView, not_ready
+from rtp_workers.consumer.api_status import Reads, StatusView, not_ready, said
 from rtp_workers.consumer.metrics import ConsumerMetrics
 from rtp_workers.consumer.watching import Watcher
 from rtp_workers.endpoints import Endpoints
@@ -107,7 +107,9 @@ def _add_health(app: FastAPI, service: Service) -> None:
             raise Problem(503, reason)
         if state.paused:
             why = state.paused_reason or "no reason given"
-            return Health(status="paused", detail=f"{why}; `rtp resume` or POST /resume goes on")
+            return Health(status="paused", detail=f"{why}; `rtp resume` or POST /resume continues")
+        if state.waiting:
+            return Health(status="waiting", detail=said(state.waiting))
         return Health()
 
 

@@ -53,10 +53,10 @@ class ReplayAll(Request):
 
 
 class Health(BaseModel):
-    """Fine, or paused by a person. Trouble is a problem with status 503."""
+    """Fine, waiting for a moment, or paused by a person. Trouble is a problem with status 503."""
 
-    status: Literal["ok", "paused"] = "ok"
-    detail: str | None = Field(default=None, description="why it is paused, and how to go on")
+    status: Literal["ok", "waiting", "paused"] = "ok"
+    detail: str | None = Field(default=None, description="why it waits or is paused, and what to do")
 
 
 class Partition(BaseModel):
@@ -64,6 +64,7 @@ class Partition(BaseModel):
 
     kafka_partition: int
     assigned: bool = Field(description="to this process")
+    problem: str | None = Field(description="why its records wait; null while they move")
     log_start: int
     log_end: int
     position: int | None = Field(description="the next offset to store; null while it is not known")
@@ -108,8 +109,11 @@ class BalanceLine(BaseModel):
 class Status(BaseModel):
     """What the consumer does now."""
 
-    state: Literal["starting", "streaming", "idle", "paused", "trouble"]
+    state: Literal["starting", "streaming", "idle", "paused", "stuck", "trouble"]
     problems: dict[str, str] = Field(description="what keeps records from flowing, by where; empty when nothing does")
+    waiting: dict[str, str] = Field(
+        description="partitions whose records have been waiting for seconds, with the cause; a problem after 30 s"
+    )
     paused: bool
     paused_reason: str | None
     topic: str

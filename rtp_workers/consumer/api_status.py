@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -120,6 +121,7 @@ class StatusView:
         return {
             "state": _phase(state),
             "problems": dict(state.problems),
+            "waiting": dict(state.waiting),
             "paused": state.paused,
             "paused_reason": state.paused_reason,
             "topic": self._settings.topic,
@@ -150,14 +152,21 @@ class StatusView:
     def _partitions(self, account: Account | None) -> list[dict[str, Any]]:
         state = self._watcher.state
         ledger = {} if account is None else _of_topic(account, state.topic_id)
-        return [self._partition(number, ledger.get(number), state) for number in sorted({*state.log, *state.positions})]
+        return [
+            self._partition(number, ledger.get(number), account is not None)
+            for number in sorted({*state.log, *state.positions})
+        ]
 
-    def _partition(self, number: int, row: LedgerRow | None, state: ConsumerState) -> dict[str, Any]:
+    def _partition(self, number: int, row: LedgerRow | None, ledger_known: bool) -> dict[str, Any]:
+        state = self._watcher.state
         start, end = state.log.get(number, (0, 0))
         position = _further(state.positions.get(number), row)
+        if position is None and ledger_known:
+            position = start  # added lately: the ledger has nothing of it, so it will be read from its beginning
         return {
             "kafka_partition": number,
             "assigned": number in state.assigned,
+            "problem": state.problems.get(f"partition {number}") or state.waiting.get(f"partition {number}"),
             "log_start": start,
             # Kafka is asked less often than records are stored.
             "log_end": end if position is None else max(end, position),
@@ -170,10 +179,14 @@ class StatusView:
 
 def not_ready(state: ConsumerState) -> str | None:
     """Returns what keeps records from flowing, but for a pause, which somebody wanted; None when nothing does."""
-    reasons = [f"{where}: {what}" for where, what in sorted(state.problems.items())]
-    if not reasons and state.settled_at is None:
-        reasons.append("waiting for its share of the topic's partitions; this takes seconds")
-    return "; ".join(reasons) or None
+    if not state.problems and state.settled_at is None:
+        return "waiting for its share of the topic's partitions; this takes seconds"
+    return said(state.problems) or None
+
+
+def said(problems: Mapping[str, str]) -> str:
+    """Returns problems as one line."""
+    return "; ".join(f"{where}: {what}" for where, what in sorted(problems.items()))
 
 
 def letter_text(letter: LetterPreview) -> str:
@@ -222,7 +235,7 @@ def _ledger_sums(account: Account, topic_id: str | None) -> dict[str, Any]:
 
 def _phase(state: ConsumerState) -> str:
     if state.problems:
-        return "trouble"
+        return "stuck" if all(where.startswith("partition ") for where in state.problems) else "trouble"
     if state.paused:
         return "paused"
     if state.settled_at is None:

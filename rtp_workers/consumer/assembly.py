@@ -47,6 +47,10 @@ class Assembler:
         """True when the open batch would move the ledger."""
         return bool(self._batch)
 
+    def holds(self, kafka_partition: int) -> bool:
+        """Tells whether the open batch has offsets of this partition."""
+        return kafka_partition in self._batch.spans
+
     def add(self, records: Sequence[KafkaRecord], ends: Mapping[int, int]) -> None:
         """Adds a poll's records, and the ends of partitions that it reached, to the open batch.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from rtp_workers import logs
+from rtp_workers.consumer.diagnosis import DiagnosisThread
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
 from rtp_workers.kafka.topic_watch import TopicView, TopicWatch
@@ -49,11 +50,13 @@ class ControlThread:
 
     Attributes:
         view: replaced as a whole, never changed in place.
+        diagnosis: finds out why records wait; ends with this thread.
         failure: an error that ends the process (a ConfigError, or one of ours), or None.
     """
 
     def __init__(self, endpoints: Endpoints, topic: str, group_id: str, dsn: str) -> None:
         self._watch = TopicWatch(endpoints, topic)
+        self.diagnosis = DiagnosisThread(endpoints, topic, group_id)
         self._topic, self._group_id, self._dsn = topic, group_id, dsn
         self._connection: Connection | None = None
         self._wanted: dict[int, int] = {}
@@ -107,6 +110,7 @@ class ControlThread:
 
     def stop(self, timeout_s: float) -> None:
         """Ends the thread; it is a daemon, so one that hangs in a dead connection does not keep the process."""
+        self.diagnosis.stop()
         self._stopping.set()
         self._wake.set()
         self._thread.join(timeout_s)

@@ -15,6 +15,7 @@ from rtp_workers import logs
 from rtp_workers.consumer.assembly import Assembler
 from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.consumer.control import ControlThread
+from rtp_workers.consumer.problems import ProblemFinder
 from rtp_workers.consumer.shown_offsets import ShownOffsets
 from rtp_workers.consumer.state import ConsumerState, Written
 from rtp_workers.consumer.writer_watch import WriterWatch
@@ -69,6 +70,8 @@ class Session:
         self._watch = WriterWatch(writer, self._writing, control)
         self._assembler = Assembler(settings.topic, topic_id, self._assignment)
         self._shown = ShownOffsets()
+        self._problems = ProblemFinder(settings.topic, state, control, self._watch)
+        self._clock, self._stuck = self._problems.clock, self._problems.stuck
         self._held = False
         self._closing = False
         state.start_session(topic_id)
@@ -126,7 +129,9 @@ class Session:
     def _serve(self) -> None:
         self._control.raise_failure()
         self._writing.raise_failure()
+        self._clock.turn()
         self._take_outcomes()
+        self._retry_stuck()
         self._open_partitions()
         self._watch.look()
         self._shown.commit_when_due(self._consumer)
@@ -178,16 +183,25 @@ class Session:
         if assignment.pending:
             self._control.want_offsets({number: assignment.epochs[number] for number in assignment.pending})
 
+    def _retry_stuck(self) -> None:
+        """Has the offset of a stuck partition read again from the ledger: a person may have stepped over the place."""
+        self._stuck.moved(self._assignment.positions)
+        for number in self._stuck.due(self._clock.seconds, self._is_at_rest):
+            self._assignment.assigned([number])
+
+    def _is_at_rest(self, kafka_partition: int) -> bool:
+        """Tells whether nothing of the partition is on its way into PostgreSQL: a new epoch would have it dropped."""
+        if kafka_partition not in self._assignment.positions:
+            return False
+        return not self._assembler.holds(kafka_partition) and not self._writing.holds(kafka_partition)
+
     def _update_state(self) -> None:
         view, state = self._control.view, self._state
-        problems = dict(view.problems)
-        problem = self._watch.problem
-        if problem is not None:
-            problems["postgres"] = problem
-        state.note_problems(problems)
+        state.note_problems(self._problems.look(self._assignment.owned))
         state.retries = self._writing.retries
         state.unknown_fields, state.careful_records = self._assembler.unknown_fields, self._assembler.careful
-        state.note_assignment(self._assignment.owned, waiting=bool(self._assignment.pending))
+        waiting = any(number not in self._stuck for number in self._assignment.pending)
+        state.note_assignment(self._assignment.owned, waiting=waiting)
         if view.topic is not None:
             state.log = view.topic.log
         state.note_pause(view.paused, view.paused_reason)
@@ -207,18 +221,27 @@ class Session:
         return self._settings.consumer_batch_age_ms / 1000 if recent or self._assembler.rows else IDLE_POLL_S
 
     def _take(self, polled: Polled) -> None:
-        for error in polled.errors:
-            log.info("kafka_client_error", reason=str(error))
+        self._problems.client_errors.note(polled.errors, self._clock.seconds)
         if polled.records or polled.ends:
+            self._problems.client_errors.clear()
             self._assembler.add(polled.records, polled.ends)
             if polled.records:
                 self._state.last_record_at = time.monotonic()
         if polled.out_of_range:
             log.warning("offset_out_of_range", topic=self._settings.topic, partitions=polled.out_of_range)
             self._start_over()
+        for number, reason in polled.unreadable.items():
+            self._note_unreadable(number, reason)
         if polled.broken:
             reason = "; ".join(str(error) for error in polled.errors)
             raise SessionOverError("client_broken", f"the Kafka client cannot recover ({reason}); a new one is made")
+
+    def _note_unreadable(self, number: int, reason: str) -> None:
+        """Stops delivery of a partition that cannot be read, until the next attempt is due."""
+        position = self._assignment.positions.get(number)
+        if position is not None:
+            self._consumer.stop([number])
+            self._stuck.note(number, position, f"Kafka's batch there cannot be read ({reason})", self._clock.seconds)
 
     def _submit(self) -> None:
         if self._writing.free and self._assembler.has_work:
@@ -263,6 +286,7 @@ class Session:
 
     def _give_up(self, partitions: list[int]) -> None:
         self._assignment.given_up(partitions)
+        self._stuck.given_up(partitions)
         if self._assembler.has_work:
             # What is still open mixes partitions; those that we keep are read again from where the ledger stands.
             self._assembler.drop()

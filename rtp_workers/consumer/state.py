@@ -54,6 +54,8 @@ class ConsumerState:
         log: (log start, end) by kafka_partition, as last seen.
         problems: what keeps records from flowing, by where: ``kafka``, ``postgres``, ``topic``, ``hole:3``, ...;
             replaced as a whole by `note_problems`, never changed in place.
+        waiting: partitions that have been standing for seconds although records wait, with the cause where it is known;
+            a problem once that lasts.
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
         settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
         latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
@@ -67,6 +69,7 @@ class ConsumerState:
     paused: bool = False
     paused_reason: str | None = None
     problems: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
     totals: Counts = field(default_factory=Counts)
     batches: int = 0
     retries: int = 0

@@ -75,6 +75,10 @@ class WritingThread:
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
+    def holds(self, kafka_partition: int) -> bool:
+        """Tells whether a batch with offsets of this partition is being written or waits."""
+        return any(batch is not None and kafka_partition in batch.spans for batch in (self._current, self._waiting))
+
     def submit(self, batch: Batch) -> None:
         """Hands over a batch; only while `free`."""
         with self._changed:

@@ -21,6 +21,13 @@ NEEDS_A_PERSON = frozenset(
         KafkaError._SSL,
     }
 )
+NOT_ALLOWED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
 MISCONFIGURED = frozenset({KafkaError._INVALID_ARG, KafkaError.INVALID_CONFIG, KafkaError.UNSUPPORTED_VERSION})
 
@@ -47,19 +54,33 @@ def client_options(endpoints: Endpoints, client_id: str, **options: Any) -> dict
     }
 
 
-def translate(error: KafkaError | KafkaException, doing: str) -> RtpError:
+def translate(error: KafkaError | KafkaException, doing: str, *, lacking: str = "") -> RtpError:
     """Returns the project's error for a client's, by code and never by text.
 
     Args:
         error: what the client raised or reported.
         doing: what was being done to what, e.g. ``"produce to transactions"``.
+        lacking: the right that is missing where Kafka says that something is not allowed: operation and resource,
+            e.g. ``"Read on topic transactions"``.
     """
     cause = error.args[0] if isinstance(error, KafkaException) else error
     code, text = cause.code(), f"{doing}: {cause.str()}"
     if code in TOO_LARGE:
         return RecordError("message_too_large", f"{text}; shorten the record or raise the topic's max.message.bytes")
+    if code in NOT_ALLOWED and lacking:
+        return AttentionError(
+            f"{text}: this Kafka user has no ACL for {lacking}; add it with kafka-acls --add --allow-principal "
+            f"User:<name> {_acl_options(lacking)}"
+        )
     if code in NEEDS_A_PERSON:
         return AttentionError(f"{text}; check the credentials in RTP_KAFKA_CLIENT_CONFIG and the topic's ACLs")
     if code in MISCONFIGURED:
         return ConfigError(f"{text}; check RTP_KAFKA_CLIENT_CONFIG")
     return TransientError(f"{text}; is Kafka up? It is tried again")
+
+
+def _acl_options(lacking: str) -> str:
+    """Returns the options of ``kafka-acls`` for ``"<operation> on <topic|group|cluster> <name>"``."""
+    operation, _, resource = lacking.partition(" on ")
+    kind, _, name = resource.partition(" ")
+    return f"--operation {operation} --{kind} {name}".rstrip()

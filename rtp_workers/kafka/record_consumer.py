@@ -10,7 +10,29 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
-from rtp_workers.kafka.client import client_options, translate
+from rtp_workers.kafka.client import NEEDS_A_PERSON, client_options, translate
+
+# Errors that name a partition and pass by themselves: a leader moves, a connection breaks, a topic is being created.
+PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.KAFKA_STORAGE_ERROR,
+    }
+)
+OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
+# A partition that was added to the topic is found after this long. The client's own default is five minutes.
+METADATA_REFRESH_S = 5.0
+CLIENT_ID = "rtp-consumer"
 
 
 @dataclass(slots=True)
@@ -21,6 +43,7 @@ class Polled:
         records: in the order of each partition's offsets.
         ends: kafka_partition -> the offset after the last one there is for us (markers included).
         out_of_range: partitions whose offset the log no longer holds.
+        unreadable: partitions whose next batch the client cannot read, with the reason: it comes back at every try.
         errors: everything else that went wrong; the client recovers by itself unless ``broken``.
         broken: the client is of no more use: close it and make another.
     """
@@ -28,6 +51,7 @@ class Polled:
     records: list[Any] = field(default_factory=list)
     ends: dict[int, int] = field(default_factory=dict)
     out_of_range: list[int] = field(default_factory=list)
+    unreadable: dict[int, str] = field(default_factory=dict)
     errors: list[RtpError] = field(default_factory=list)
     broken: bool = False
 
@@ -72,7 +96,7 @@ class RecordConsumer:
     def __init__(
         self, endpoints: Endpoints, topic: str, group_id: str, limits: ConsumerLimits, rebalances: Rebalances
     ) -> None:
-        self._topic = topic
+        self._topic, self._group_id = topic, group_id
         self._rebalances = rebalances
         self._started: set[int] = set()
         self._consumer = Consumer(_options(endpoints, group_id, limits))
@@ -181,11 +205,25 @@ class RecordConsumer:
         offset = message.offset() if message is not None else None
         if code == KafkaError._PARTITION_EOF and partition is not None and offset is not None:
             polled.ends[partition] = offset
-        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE) and partition is not None:
+        elif code in OUT_OF_RANGE and partition is not None:
             polled.out_of_range.append(partition)
+        elif is_unreadable(problem, partition):
+            polled.unreadable[partition or 0] = problem.str()
         else:
-            polled.errors.append(translate(problem, f"consume {self._topic}"))
+            polled.errors.append(translate(problem, f"consume {self._topic}", lacking=self._lacking(code)))
             polled.broken = polled.broken or problem.fatal()
+
+    def _lacking(self, code: int) -> str:
+        if code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return f"Read on group {self._group_id}"
+        return f"Read on topic {self._topic}"
+
+
+def is_unreadable(problem: KafkaError, partition: int | None) -> bool:
+    """Tells whether an error is about the data at one place of a partition, so that trying again cannot help."""
+    if partition is None or partition < 0 or problem.fatal() or problem.code() in NEEDS_A_PERSON:
+        return False
+    return problem.code() not in PASSING | OUT_OF_RANGE
 
 
 def _group_options(limits: ConsumerLimits) -> dict[str, Any]:
@@ -202,13 +240,14 @@ def _group_options(limits: ConsumerLimits) -> dict[str, Any]:
 def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dict[str, Any]:
     options = client_options(
         endpoints,
-        "rtp-consumer",
+        CLIENT_ID,
         group_id=group_id,
         enable_auto_commit=False,
         enable_auto_offset_store=False,
         auto_offset_reset="error",
         enable_partition_eof=True,
         isolation_level="read_committed",
+        topic_metadata_refresh_interval_ms=int(METADATA_REFRESH_S * 1000),
         **_group_options(limits),
         **({} if limits.rack is None else {"client_rack": limits.rack}),
         max_poll_interval_ms=int(max(limits.max_poll_interval_s, limits.session_timeout_s) * 1000),

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -205,7 +205,11 @@ def _create(admin: AdminClient, topic: NewTopic, timeout_s: float) -> bool:
     """Returns True when made now, False when it was there."""
     future = admin.create_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)[topic.topic]
     there = {KafkaError.TOPIC_ALREADY_EXISTS: False}
-    return bool(_answer(future, f"create topic {topic.topic}", timeout_s, there, done=True))
+    return bool(
+        _answer(
+            future, f"create topic {topic.topic}", timeout_s, there, done=True, lacking=f"Create on topic {topic.topic}"
+        )
+    )
 
 
 def described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription | None:
@@ -218,7 +222,13 @@ def described_later(admin: AdminClient, topic: str, timeout_s: float) -> Callabl
     future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
 
     def answer() -> TopicDescription | None:
-        found = _answer(future, f"describe topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
+        found = _answer(
+            future,
+            f"describe topic {topic}",
+            timeout_s,
+            {KafkaError.UNKNOWN_TOPIC_OR_PART: None},
+            lacking=f"Describe on topic {topic}",
+        )
         if found is None:
             return None
         copies = min((len(partition.replicas) for partition in found.partitions), default=0)
@@ -248,7 +258,9 @@ def _await_led(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescrip
 def _configs(admin: AdminClient, topic: str, timeout_s: float) -> dict[str, str]:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     future = admin.describe_configs([resource], request_timeout=timeout_s)[resource]
-    entries = _answer(future, f"read the settings of topic {topic}", timeout_s)
+    entries = _answer(
+        future, f"read the settings of topic {topic}", timeout_s, lacking=f"DescribeConfigs on topic {topic}"
+    )
     return {name: entry.value for name, entry in entries.items() if entry.value is not None}
 
 
@@ -269,28 +281,50 @@ def _alter(
     if topic.partitions < partitions:
         wanted = [NewPartitions(topic.topic, partitions)]
         future = admin.create_partitions(wanted, request_timeout=timeout_s, operation_timeout=timeout_s)[topic.topic]
-        _answer(future, f"add partitions to topic {topic.topic}", timeout_s)
+        _answer(future, f"add partitions to topic {topic.topic}", timeout_s, lacking=f"Alter on topic {topic.topic}")
     if settings:
         entries = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
         ]
         resource = ConfigResource(ResourceType.TOPIC, topic.topic, incremental_configs=entries)
         future = admin.incremental_alter_configs([resource], request_timeout=timeout_s)[resource]
-        _answer(future, f"change the settings of topic {topic.topic}", timeout_s)
+        _answer(
+            future,
+            f"change the settings of topic {topic.topic}",
+            timeout_s,
+            lacking=f"AlterConfigs on topic {topic.topic}",
+        )
 
 
-def list_offsets(admin: AdminClient, topic: TopicDescription, spec: OffsetSpec, timeout_s: float) -> dict[int, int]:
-    """Returns the offset that `spec` names, by kafka_partition; errors as in `log_offsets`."""
+def list_offsets(
+    admin: AdminClient, topic: TopicDescription, spec: OffsetSpec, timeout_s: float, *, committed: bool = False
+) -> dict[int, int]:
+    """Returns the offset that `spec` names, by kafka_partition; errors as in `log_offsets`.
+
+    With `committed`, the end is the last stable offset: the first one of the oldest transaction that is still open.
+    """
     request = {TopicPartition(topic.topic, number): spec for number in range(topic.partitions)}
-    futures = admin.list_offsets(request, request_timeout=timeout_s)
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+    futures = admin.list_offsets(request, request_timeout=timeout_s, isolation_level=level)
     doing = f"read the offsets of topic {topic.topic}"
-    return {item.partition: _answer(future, doing, timeout_s).offset for item, future in futures.items()}
+    lacking = f"Describe on topic {topic.topic}"
+    return {
+        item.partition: _answer(future, doing, timeout_s, lacking=lacking).offset for item, future in futures.items()
+    }
 
 
 def _answer(
-    future: Future[Any], doing: str, timeout_s: float, instead: dict[int, Any] | None = None, *, done: Any = None
+    future: Future[Any],
+    doing: str,
+    timeout_s: float,
+    instead: dict[int, Any] | None = None,
+    *,
+    done: Any = None,
+    lacking: str = "",
 ) -> Any:
     """Returns the future's result: for an error code of `instead` the value there, for None `done`.
+
+    `lacking` is the right that the request needs, for the message where Kafka refuses it.
 
     The AdminClient must be kept in a variable meanwhile: collected as garbage, it never answers.
     """
@@ -304,7 +338,7 @@ def _answer(
             raise ConfigError(
                 f"{doing}: {error.args[0].str()}; check the RTP_TOPIC settings and the broker's policies"
             ) from error
-        raise translate(error, doing) from error
+        raise translate(error, doing, lacking=lacking) from error
     except TimeoutError as error:
         raise TransientError(f"{doing}: no answer in {timeout_s:g} s; is Kafka up? It is tried again") from error
     return done if result is None else result

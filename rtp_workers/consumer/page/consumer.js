@@ -44,7 +44,7 @@ byId("replay-all").addEventListener("click", (event) => replay(event.target, { a
 
 // What the service says
 
-const LOOKS = { streaming: "good", idle: "good", paused: "warn", starting: "", trouble: "bad" };
+const LOOKS = { streaming: "good", idle: "good", paused: "warn", starting: "", stuck: "bad", trouble: "bad" };
 function showState(status) {
   put("state", status.state);
   byId("state").className = `pill ${LOOKS[status.state]}`;
@@ -58,10 +58,11 @@ function showToggle(paused) {
 }
 
 function showTrouble(status) {
-  const reasons = Object.values(status.problems);
+  const reasons = Object.entries({ ...status.waiting, ...status.problems }).map(([where, why]) =>
+    where.startsWith("partition ") ? `${where}: ${why}` : why);
   if (status.paused) reasons.push(`Paused: ${status.paused_reason || "no reason given"}. Records wait in Kafka.`);
   if (!reasons.length && status.ledger_trouble) reasons.push(status.ledger_trouble);
-  banner(reasons.join(" · "), reasons.length > (status.paused ? 1 : 0));
+  banner(reasons.join(" · "), Object.keys(status.problems).length > 0);
   byId("accept-holes").hidden = !Object.keys(status.problems).some((where) => where.startsWith("hole:"));
 }
 function banner(text, isBad) {

@@ -14,7 +14,7 @@ grant insert on transactions, ingest_ledger, dead_letters, log_holes, csv_loads 
 grant update (next_offset, inserted, duplicates, dead_lettered, skipped, updated_at, closed_at) on ingest_ledger to rtp_ingest;
 grant update (replayed_at) on dead_letters to rtp_ingest;
 grant update (paused, paused_reason, changed_at) on ingest_control to rtp_ingest;
-grant update (to_offset, accepted_at, counted_at) on log_holes to rtp_ingest;
+grant update (to_offset, accepted_at, counted_at, reason) on log_holes to rtp_ingest;
 grant update on csv_loads to rtp_ingest;
 grant insert, update, delete on csv_files to rtp_ingest;
 

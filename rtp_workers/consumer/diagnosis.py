@@ -1,0 +1,57 @@
+"""The diagnosis thread: finds out why records wait, so that whoever looks reads the cause and not only the lag."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from rtp_workers import logs
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka.causes import CauseFinder
+
+LOOK_EVERY_S = 5.0
+log = logs.get(__name__)
+
+
+class DiagnosisThread:
+    """Asks Kafka every `LOOK_EVERY_S`: about the group always, about partitions while some stand.
+
+    Attributes:
+        standing: kafka_partition -> position, of partitions that stand although records wait; set by the session.
+        causes: why, by kafka_partition, as far as Kafka names it; replaced as a whole.
+        strangers: who else has partitions of ours, or None.
+    """
+
+    def __init__(self, endpoints: Endpoints, topic: str, group_id: str) -> None:
+        self._finder = CauseFinder(endpoints, topic, group_id)
+        self.standing: Mapping[int, int] = {}
+        self.causes: dict[int, str] = {}
+        self.strangers: str | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="diagnosis", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread, without waiting: it is a daemon, and a request to Kafka may take seconds."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY_S):
+            self._look(self._look_at_group)
+            self._look(self._look_at_partitions)
+
+    def _look_at_group(self) -> None:
+        self.strangers = self._finder.strangers()
+
+    def _look_at_partitions(self) -> None:
+        standing = dict(self.standing)
+        self.causes = self._finder.standing(standing) if standing else {}
+
+    @staticmethod
+    def _look(look: Callable[[], None]) -> None:
+        try:
+            look()
+        except RtpError as error:
+            # What cannot be found out is not a problem of its own: the control thread tells that Kafka is away.
+            log.debug("cause_not_found", reason=str(error))

@@ -1,0 +1,68 @@
+"""What keeps records from flowing, and why: everything that the API says about it is put together here."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from rtp_workers.consumer.client_errors import ClientErrors
+from rtp_workers.consumer.control import ControlThread
+from rtp_workers.consumer.standing import Progress, StuckPartitions, TurnClock, stands
+from rtp_workers.consumer.state import ConsumerState
+from rtp_workers.consumer.writer_watch import WriterWatch
+
+# A partition that has not moved for this long is looked into; after the second it is a problem.
+ASK_AFTER_S = 3.0
+PROBLEM_AFTER_S = 30.0
+# Each of these stops every partition: a partition that stands meanwhile needs no cause of its own.
+STOPS_EVERYTHING = frozenset({"kafka", "postgres", "topic"})
+
+
+class ProblemFinder:
+    """Belongs to one session and its thread.
+
+    Attributes:
+        clock: counts the turns of the loop; the session turns it.
+        stuck: partitions with a place that cannot be read.
+        client_errors: what Kafka's client has reported.
+    """
+
+    def __init__(self, topic: str, state: ConsumerState, control: ControlThread, watch: WriterWatch) -> None:
+        self.clock = TurnClock()
+        self.stuck = StuckPartitions(topic)
+        self.client_errors = ClientErrors(topic)
+        self._state, self._control, self._watch = state, control, watch
+        self._progress = Progress()
+
+    def look(self, owned: Set[int]) -> dict[str, str]:
+        """Returns one sentence for each problem, by where; notes in the state which partitions wait.
+
+        Args:
+            owned: the partitions that are ours.
+        """
+        view, strangers = self._control.view, self._control.diagnosis.strangers
+        problems = {**self.client_errors.problems(self.clock.seconds), **view.problems}
+        written = self._watch.problem
+        if written is not None:
+            problems["postgres"] = written
+        if strangers is not None:
+            problems["group"] = strangers
+        problems |= self.stuck.problems()
+        self._state.waiting = self._look_at_progress(owned, problems)
+        return problems
+
+    def _look_at_progress(self, owned: Set[int], problems: dict[str, str]) -> dict[str, str]:
+        """Adds partitions that stand for too long to `problems`; returns those that may still move by themselves."""
+        state, diagnosis = self._state, self._control.diagnosis
+        ends = {number: end for number, (_, end) in state.log.items()}
+        positions = {number: state.positions.get(number) for number in owned}
+        stopped = state.paused or not STOPS_EVERYTHING.isdisjoint(problems)
+        standing = self._progress.standing_s({} if stopped else positions, ends, self.clock.seconds)
+        diagnosis.standing = {n: positions[n] or 0 for n, since_s in standing.items() if since_s > ASK_AFTER_S}
+        waiting: dict[str, str] = {}
+        for number, since_s in standing.items():
+            where = f"partition {number}"
+            if where in problems or f"hole:{number}" in problems or since_s <= ASK_AFTER_S:
+                continue
+            said = waiting if since_s < PROBLEM_AFTER_S else problems
+            said[where] = diagnosis.causes.get(number) or stands(positions[number], ends[number], since_s)
+        return waiting

@@ -1,0 +1,132 @@
+"""Why records wait in Kafka and do not move: what Kafka itself can tell about it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import ConsumerGroupDescription, MemberDescription
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka import topics
+from rtp_workers.kafka.client import translate
+from rtp_workers.kafka.record_consumer import CLIENT_ID
+from rtp_workers.kafka.topic_watch import LATEST
+from rtp_workers.kafka.topics import CLIENT_GRACE_S, TopicDescription
+
+
+class CauseFinder:
+    """Asks one Kafka about one topic and one group; keeps its connection. Use it from one thread."""
+
+    def __init__(self, endpoints: Endpoints, topic: str, group_id: str, timeout_s: float = 5.0) -> None:
+        self._admin = topics.admin_client(endpoints)
+        self._topic, self._group_id, self._timeout_s = topic, group_id, timeout_s
+        self._our_client_ids = {CLIENT_ID, str(endpoints.kafka_options.get("client.id", CLIENT_ID))}
+
+    def standing(self, positions: Mapping[int, int]) -> dict[int, str]:
+        """Returns why partitions stand at these positions although records wait; only causes that Kafka names.
+
+        Args:
+            positions: kafka_partition -> the next offset to store.
+
+        Raises:
+            TransientError: Kafka is away. AttentionError: not allowed.
+        """
+        causes = {number: text for number, text in self._without_leader().items() if number in positions}
+        rest = {number: position for number, position in positions.items() if number not in causes}
+        return causes | (self._held_by_transactions(rest) if rest and not causes else {})
+
+    def strangers(self) -> str | None:
+        """Returns who else is in our group and has partitions of our topic; None where nobody is.
+
+        Raises:
+            TransientError: Kafka is away. AttentionError: not allowed.
+        """
+        taken: dict[str, set[int]] = defaultdict(set)
+        for member in self._described_group().members:
+            partitions = _partitions_of(member, self._topic)
+            if partitions and member.client_id not in self._our_client_ids:
+                taken[f"{member.client_id} ({str(member.host).lstrip('/')})"] |= partitions
+        if not taken:
+            return None
+        shares = "; ".join(f"{_named(numbers)} belong to {who}, not to us" for who, numbers in sorted(taken.items()))
+        return (
+            f"{shares}: another program is a member of our consumer group {self._group_id}, and what it gets is not "
+            "stored. Stop it, or give it another group.id"
+        )
+
+    def _held_by_transactions(self, positions: Mapping[int, int]) -> dict[int, str]:
+        topic = TopicDescription(self._topic, "", max(positions) + 1, replication=0)
+        stable = topics.list_offsets(self._admin, topic, LATEST, self._timeout_s, committed=True)
+        ends = topics.list_offsets(self._admin, topic, LATEST, self._timeout_s)
+        return {
+            number: (
+                f"an open transaction since offset {stable[number]} holds it (last stable offset {stable[number]}, "
+                f"end {ends[number]}); it is read once the transaction is committed or aborted. Where its producer is "
+                "dead, Kafka aborts it after the producer's transaction.timeout.ms"
+            )
+            for number, position in positions.items()
+            if stable[number] <= position < ends[number]
+        }
+
+    def _without_leader(self) -> dict[int, str]:
+        try:
+            wanted = TopicCollection([self._topic])
+            future = self._admin.describe_topics(wanted, request_timeout=self._timeout_s)[self._topic]
+            found: Any = future.result(self._timeout_s + CLIENT_GRACE_S)
+        except KafkaException as error:
+            raise translate(error, f"describe topic {self._topic}") from error
+        return {
+            partition.id: (
+                f"it has no leader: the brokers that hold it ({_brokers(partition.replicas)}) are away. Start one of "
+                "them; those in sync were " + (_brokers(partition.isr) or "none")
+            )
+            for partition in found.partitions
+            if partition.leader is None or partition.leader.id < 0
+        }
+
+    def _described_group(self) -> ConsumerGroupDescription:
+        try:
+            future = self._admin.describe_consumer_groups([self._group_id], request_timeout=self._timeout_s)
+            found: ConsumerGroupDescription = future[self._group_id].result(self._timeout_s + CLIENT_GRACE_S)
+        except KafkaException as error:
+            lacking = f"Describe on group {self._group_id}"
+            raise translate(error, f"describe group {self._group_id}", lacking=lacking) from error
+        return found
+
+
+def find_causes(endpoints: Endpoints, topic: str, group_id: str, positions: Mapping[int, int]) -> list[str]:
+    """Returns one sentence for each cause that Kafka names for records that wait; for commands that ask once.
+
+    Args:
+        endpoints: where Kafka is.
+        topic: its name.
+        group_id: our consumers' group.
+        positions: the next offset to store, by kafka_partition, of partitions with records that wait.
+    """
+    finder = CauseFinder(endpoints, topic, group_id)
+    found: list[str] = []
+    try:
+        strangers = finder.strangers()
+        found += [strangers] if strangers else []
+        found += [f"partition {number}: {text}" for number, text in sorted(finder.standing(positions).items())]
+    except RtpError as error:
+        found.append(str(error))
+    return found
+
+
+def _partitions_of(member: MemberDescription, topic: str) -> set[int]:
+    assignment = member.assignment
+    return {item.partition for item in assignment.topic_partitions if item.topic == topic} if assignment else set()
+
+
+def _named(numbers: set[int]) -> str:
+    listed = ", ".join(str(number) for number in sorted(numbers))
+    return f"partitions {listed}" if len(numbers) > 1 else f"partition {listed}"
+
+
+def _brokers(nodes: Any) -> str:
+    return ", ".join(f"broker {node.id}" for node in nodes)
