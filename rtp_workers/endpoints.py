@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from rtp_workers import private_file
 from rtp_workers.errors import ConfigError
 from rtp_workers.settings import PlatformSettings
 
@@ -81,11 +81,7 @@ def write_file(home: Path, endpoints: Endpoints) -> None:
     """Writes the endpoints for other programs, mode 0600, in one step (readers see the old file or the new)."""
     path = home / ENDPOINTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(endpoints), file, indent=1)
-    draft.replace(path)
+    private_file.write(path, json.dumps(asdict(endpoints), indent=1))
 
 
 def remove_file(home: Path) -> None:

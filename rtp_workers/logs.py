@@ -1,35 +1,40 @@
-"""Structured logs: JSON lines for machines, a readable line for a person at a terminal.
+"""Structured logs: JSON lines for machines, sentences for a person.
 
-A worker that runs until stopped logs to stdout (``configure("stdout")``); a one-shot command logs to stderr, because
-its stdout is the answer, often read by a script.
+A service that runs until stopped logs to stdout, as JSON unless that is a terminal. A command logs to stderr, because
+its stdout is the answer, often read by a script; it logs sentences, and only what is amiss, unless asked for more.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal, TextIO
+from typing import Literal
 
 import structlog
 
 from rtp_workers.errors import ConfigError
+from rtp_workers.printable import printable
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+Form = Literal["auto", "text", "json"]
 
 
-def configure(to: Literal["stdout", "stderr"] = "stderr", level: str = "INFO") -> None:
+def configure(to: Literal["stdout", "stderr"] = "stderr", level: str | None = None, form: Form = "auto") -> None:
     """Sets up structlog and the standard library's logging, both to the same stream. Calling it again replaces it.
 
     Args:
-        to: ``stdout`` for a worker, ``stderr`` for a one-shot command.
-        level: one of `LEVELS`, any case.
+        to: ``stdout`` for a service, ``stderr`` for a command.
+        level: one of `LEVELS`, any case; None: WARNING for sentences of a command, else INFO.
+        form: ``auto`` is JSON for a service whose output is no terminal, else text.
 
     Raises:
         ConfigError: there is no such level.
     """
-    if level.upper() not in LEVELS:
-        raise ConfigError(f"RTP_LOG_LEVEL is {level!r}; give one of {', '.join(LEVELS)}")
     stream = sys.stdout if to == "stdout" else sys.stderr
+    as_json = form == "json" or (form == "auto" and to == "stdout" and not stream.isatty())
+    chosen = (level or ("WARNING" if to == "stderr" and not as_json else "INFO")).upper()
+    if chosen not in LEVELS:
+        raise ConfigError(f"RTP_LOG_LEVEL is {level!r}; give one of {', '.join(LEVELS)}")
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -38,28 +43,42 @@ def configure(to: Literal["stdout", "stderr"] = "stderr", level: str = "INFO") -
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(chosen)),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_formatter(stream, shared))
+    handler.setFormatter(_formatter(as_json, shared))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(chosen)
 
 
-def get(name: str, **bound: Any) -> structlog.stdlib.BoundLogger:
+def get(name: str, **bound: object) -> structlog.stdlib.BoundLogger:
     """Returns the logger of one part; `bound` is on each of its lines."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name, **bound)
     return logger
 
 
-def _formatter(stream: TextIO, shared: list[structlog.typing.Processor]) -> logging.Formatter:
-    if stream.isatty():
-        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
-    else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+def sentence(logger: object, method: str, event: structlog.typing.EventDict) -> str:
+    """Returns a log line for a person: ``warning: topic differs: topic transactions, difference ...``."""
+    level = str(event.pop("level", method))
+    for name in ("timestamp", "logger"):
+        event.pop(name, None)
+    traceback = event.pop("exception", None)
+    what = printable(str(event.pop("event", "")).replace("_", " "))
+    details = ", ".join(f"{name.replace('_', ' ')} {printable(str(value))}" for name, value in event.items())
+    line = f"{level}: {what}" + (f": {details}" if details else "")
+    return line if traceback is None else f"{line}\n{printable(str(traceback), keep=chr(10))}"
+
+
+def _formatter(as_json: bool, shared: list[structlog.typing.Processor]) -> logging.Formatter:
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if as_json else sentence
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
     )

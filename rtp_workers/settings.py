@@ -1,32 +1,31 @@
-"""Settings: environment (prefix ``RTP_``), then ``.env``, then files in ``RTP_SECRETS_DIR``; a frozen class a program.
+"""Settings: one frozen class for each program, read once at its start by `load`.
 
-Nothing here is read at import. ``load(ConsumerSettings)`` reads once, at the program's start.
+A setting comes from the first of: the command line, the environment (prefix ``RTP_``), ``.env`` in the current folder,
+a file in ``RTP_SECRETS_DIR``. `setting_sources` reads the last three; nothing else looks for settings.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from rtp_workers.errors import ConfigError
+from rtp_workers.setting_sources import PREFIX, Given, read
 
-PREFIX = "RTP_"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
-class PlatformSettings(BaseSettings):
+class PlatformSettings(BaseModel):
     """What every program shares: where the platform lives and how to reach it.
 
     A DSN or bootstrap left out means: the embedded platform of ``home``.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     home: Path = Field(Path(".rtp"), description="data, logs, secrets and refused rows of the embedded platform")
     data_dir: Path = Field(Path("data"), description="the folder of CSV files to backfill")
@@ -55,12 +54,6 @@ class PlatformSettings(BaseSettings):
         description="copies that must have a record before it is acknowledged; none: Kafka's default",
     )
     kafka_rack: str | None = Field(None, description="rack (zone) of this process; consumers read from brokers in it")
-    topics: str = Field(
-        "", description="topics of others to consume too: names and patterns (* and ?), separated by commas"
-    )
-    schema_registry_url: str | None = Field(None, description="schema registry that topics' values refer to")
-    schema_registry_user: str | None = None
-    schema_registry_password: SecretStr | None = None
     group_id: str = "rtp-consumer"
     postgres_dsn: SecretStr | None = Field(None, description="owner; own PostgreSQL, none is started then")
     postgres_ingest_dsn: SecretStr | None = Field(None, description="role rtp_ingest: all that the workers use")
@@ -74,18 +67,21 @@ class PlatformSettings(BaseSettings):
     dagster_url: str | None = None
     pgadmin_url: str | None = None
     env_home: Path | None = Field(None, description="set by `rtp env`: the home whose platform the addresses are of")
-    log_level: str = "INFO"
+    log_level: str | None = Field(None, description="DEBUG, INFO, WARNING or ERROR; default: WARNING for commands")
+    log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text, but JSON for services")
     failpoint: str | None = Field(None, description="tests only: where the process stops itself")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str | None) -> str | None:
+        if value is not None and value.upper() not in LOG_LEVELS:
+            raise ValueError(f"give one of {', '.join(LOG_LEVELS)}")
+        return None if value is None else value.upper()
 
     @field_validator("home", "data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
-
-    @property
-    def foreign_topics(self) -> tuple[str, ...]:
-        """The patterns of topics that are mapped; our own topic is consumed in any case."""
-        return tuple(part for part in (part.strip() for part in self.topics.split(",")) if part and part != self.topic)
 
     def kafka_client_options(self) -> dict[str, Any]:
         """Returns librdkafka settings of the user's own; ``{}`` where none are set.
@@ -182,30 +178,35 @@ def known_names() -> frozenset[str]:
     return frozenset(PREFIX + name.upper() for settings in SETTINGS for name in settings.model_fields)
 
 
-def refuse_unknown(names: set[str]) -> None:
-    """Raises ConfigError where a name with our prefix is read by nobody: most often a typo."""
-    unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in known_names())
-    if unknown:
-        raise ConfigError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(known_names()))}")
-
-
 def load(settings: type[S], **overrides: Any) -> S:
-    """Reads the settings of one program from the environment.
+    """Reads the settings of one program.
 
     Args:
         settings: the program's class.
-        **overrides: values that win over the environment (command-line options); None means not given.
+        **overrides: values that win over everything (command-line options); None means not given.
 
     Raises:
-        ConfigError: an unknown ``RTP_*`` name, or a value that does not fit; values are never printed.
+        ConfigError: an unknown ``RTP_*`` name, a value that does not fit, or a source that cannot be read. Values are
+            never in the message.
     """
-    names = set(os.environ) | {key.upper() for key in dotenv_values(".env")}
-    refuse_unknown(names)
-    given = {key: value for key, value in overrides.items() if value is not None}
+    given = read()
+    _refuse_unknown(given)
+    values = {name: value for name, value in given.values.items() if name in settings.model_fields}
     try:
-        secrets_dir = os.environ.get("RTP_SECRETS_DIR")
-        source: dict[str, Any] = {"_secrets_dir": secrets_dir}
-        return settings(**source, **given)
+        return settings(**{**values, **{name: value for name, value in overrides.items() if value is not None}})
     except ValidationError as error:
-        wrong = "; ".join(f"RTP_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+        wrong = "; ".join(_sentence(item["loc"], item["msg"], given) for item in error.errors())
         raise ConfigError(f"settings do not fit: {wrong}") from error
+
+
+def _refuse_unknown(given: Given) -> None:
+    known = known_names()
+    unknown = sorted(name for name in given.values if PREFIX + name.upper() not in known)
+    if unknown:
+        named = ", ".join(f"{PREFIX}{name.upper()} ({given.origins[name]})" for name in unknown)
+        raise ConfigError(f"unknown settings: {named}. Correct or remove them; known are {', '.join(sorted(known))}")
+
+
+def _sentence(location: tuple[int | str, ...], message: str, given: Given) -> str:
+    name = str(location[0])
+    return f"{PREFIX}{name.upper()} ({given.origins.get(name, 'command line')}): {message}"

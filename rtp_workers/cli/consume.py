@@ -23,7 +23,7 @@ from rtp_workers.consumer.state import ConsumerState
 def command(until_idle: float | None, no_api: bool, port: int | None) -> None:
     """Move records from Kafka into PostgreSQL, exactly once, until stopped (SIGTERM, Ctrl-C)."""
     given = settings.load(settings.ConsumerSettings, consumer_port=port)
-    logs.configure("stdout", given.log_level)
+    logs.configure("stdout", given.log_level, given.log_format)
     state = ConsumerState()
     found = endpoints.resolve(given)
     loop = ConsumerLoop(given, found, state)

@@ -9,15 +9,16 @@ from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rtp_workers.cli.terminal import console, say
 from rtp_workers.endpoints import resolve
 from rtp_workers.errors import ConfigError
 from rtp_workers.postgres import dead_letters
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.dead_letters import DeadLetterId, Filter, StoredDeadLetter
+from rtp_workers.printable import printable
 from rtp_workers.reconcile.replay import Repair, replay
 from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.settings import PlatformSettings, load
@@ -50,7 +51,7 @@ def list_command(reason: str | None, replayed: bool | None, limit: int, as_json:
         click.echo(json.dumps({"total": sum(by_reason.values()), "by_reason": by_reason, "dead_letters": letters}))
         return 0
     if not found:
-        click.echo("no dead letters")
+        say("no dead letters")
         return 0
     _print_list(found, by_reason)
     return 0
@@ -71,11 +72,11 @@ def show_command(dead_letter_id: str, as_json: bool, raw: bool) -> int:
         return 0
     for name, value in _as_json(letter).items():
         if name not in ("key", "value", "headers"):
-            click.echo(f"{name}: {value if value is not None else '-'}")
-    click.echo(f"key: {_readable(letter.key)}")
+            say(f"{name}: {value if value is not None else '-'}")
+    say(f"key: {_readable(letter.key)}")
     for header, content in letter.headers:
-        click.echo(f"header {header}: {_readable(content)}")
-    click.echo(f"value: {_readable(letter.value)}")
+        say(f"header {header}: {_readable(content)}")
+    say(f"value: {_readable(letter.value)}")
     return 0
 
 
@@ -102,11 +103,11 @@ def replay_command(
     if as_json:
         click.echo(json.dumps(asdict(report)))
     else:
-        click.echo(f"{report.replayed} replayed")
+        say(f"{report.replayed} replayed")
         for letter_id, why in report.failed.items():
-            click.echo(f"not replayed: {letter_id}: {why}")
+            say(f"not replayed: {letter_id}: {why}")
         for letter_id in report.unknown:
-            click.echo(f"unknown: {letter_id}: see `rtp dead-letters list`")
+            say(f"unknown: {letter_id}: see `rtp dead-letters list`")
     return 1 if report.failed or report.unknown else 0
 
 
@@ -162,13 +163,12 @@ def _readable(content: bytes | None) -> str:
     """Returns bytes for a terminal: what is not text is escaped, so that no record can send control sequences."""
     if content is None:
         return "(null)"
-    text = content[:SHOWN_CHARACTERS].decode("utf-8", "backslashreplace")
-    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    shown = printable(content[:SHOWN_CHARACTERS].decode("utf-8", "backslashreplace"))
     return shown if len(content) <= SHOWN_CHARACTERS else f"{shown}... ({len(content):,} bytes; --raw prints all)"
 
 
 def _print_list(found: list[StoredDeadLetter], by_reason: dict[str, int]) -> None:
-    console = Console()
+    screen = console()
     table = Table("id", "seen", "reason", "detail", "replayed")
     table.columns[0].overflow = "fold"
     for letter in found:
@@ -176,5 +176,5 @@ def _print_list(found: list[StoredDeadLetter], by_reason: dict[str, int]) -> Non
         seen = f"{letter.first_seen_at:%Y-%m-%d %H:%M:%S}"
         detail = Text(_readable(letter.detail.encode()))
         table.add_row(Text(str(letter.id)), seen, letter.reason, detail, replayed)
-    console.print(table)
-    console.print(", ".join(f"{reason}: {count:,}" for reason, count in by_reason.items()))
+    screen.print(table)
+    screen.print(", ".join(f"{reason}: {count:,}" for reason, count in by_reason.items()))

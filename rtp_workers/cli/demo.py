@@ -17,6 +17,7 @@ from rtp_workers import logs
 from rtp_workers.batch.folder import list_folder
 from rtp_workers.cli.demo_report import Batch, Live, Outcome, show
 from rtp_workers.cli.durations import DURATION_S
+from rtp_workers.cli.terminal import console
 from rtp_workers.cli.up import interruptible
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError
@@ -51,19 +52,19 @@ def command(live_for: float, rate: int) -> int:
     forget_ours(os.environ)
     settings = load(PlatformSettings)
     settings = load(PlatformSettings, **free_ports(settings))
-    logs.configure("stderr", os.environ.get("RTP_LOG_LEVEL", "WARNING"))
+    logs.configure("stderr", settings.log_level, settings.log_format)
     files = csv_files(settings.data_dir)
-    console = Console(highlight=False)
+    screen = console(highlight=False)
     download = (
         "" if kafka_jars.cache_folder().exists() else "; the first start downloads Kafka (43 MB) and records its start"
     )
-    console.print(f"starting Kafka and PostgreSQL in {settings.home}{download}", soft_wrap=True)
+    screen.print(f"starting Kafka and PostgreSQL in {settings.home}{download}", soft_wrap=True)
     started = time.monotonic()
     servers = servers_for(settings, ("kafka", "postgres"))
     with interruptible() as asked, servers_running(settings, servers) as endpoints:
-        console.print(f"  up after {time.monotonic() - started:.1f} s")
-        outcome = run_demo(Demo(settings, endpoints, console, asked), files, live_for, rate)
-    show(console, settings, outcome)
+        screen.print(f"  up after {time.monotonic() - started:.1f} s")
+        outcome = run_demo(Demo(settings, endpoints, screen, asked), files, live_for, rate)
+    show(screen, settings, outcome)
     return 0 if outcome.ok else 1
 
 

@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rtp_workers.cli.terminal import console
 from rtp_workers.endpoints import resolve
 from rtp_workers.errors import ConfigError
 from rtp_workers.local.doctor import Finding, examine
@@ -26,7 +26,7 @@ def command(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps({"ok": healthy(found), "findings": [asdict(finding) for finding in found]}))
     else:
-        Console().print(findings_table(found))
+        console().print(findings_table(found))
     return 0 if healthy(found) else 1
 
 

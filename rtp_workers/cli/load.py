@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from rtp_workers.batch.attempts import attempt_load
@@ -18,6 +17,7 @@ from rtp_workers.batch.planning import Overrides, plan_file
 from rtp_workers.batch.source_file import open_source
 from rtp_workers.cli import dry_run
 from rtp_workers.cli.dry_run import DryRun
+from rtp_workers.cli.terminal import console, say
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
 from rtp_workers.settings import LoaderSettings, load
@@ -53,7 +53,7 @@ def command(
         click.echo(json.dumps({"files": [_as_json(report) for report in reports]}))
     else:
         for report in reports:
-            click.echo(_as_text(report))
+            say(_as_text(report))
     return 1 if failed else 0
 
 
@@ -69,7 +69,7 @@ def _show_dry_runs(results: list[DryRun], as_json: bool) -> None:
         click.echo(json.dumps(shapes[0] if len(shapes) == 1 else {"files": shapes}))
         return
     for result in results:
-        dry_run.show(result, Console())
+        dry_run.show(result, console())
 
 
 def _load_all(
@@ -84,7 +84,7 @@ def _load_all(
                 if len(files) == 1:
                     raise
                 failed += 1
-                click.echo(f"error: {error}", err=True)
+                say(f"error: {error}", err=True)
     return reports, failed
 
 
@@ -100,7 +100,7 @@ def _bar() -> Iterator[Show]:
         TextColumn("{task.fields[rows]:,} rows acknowledged, {task.fields[refused]:,} refused{task.fields[trouble]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         tasks: dict[str, TaskID] = {}
 
         def show(progress: LoadProgress) -> None:

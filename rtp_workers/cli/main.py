@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 from importlib.metadata import version
+from io import StringIO
 
 import click
 
 from rtp_workers import environment, logs
+from rtp_workers.cli.terminal import say, survive_any_encoding
 from rtp_workers.errors import ConfigError, RtpError
+from rtp_workers.settings import PlatformSettings, load
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
@@ -52,6 +56,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"rtp_workers.cli.{SUBCOMMANDS[cmd_name][0]}")
         command: click.Command = module.command
+        _add_log_format(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -60,16 +65,52 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in SUBCOMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def _set_log_format(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Makes the option the setting of the same name, which programs that we start read as well."""
+    if value is not None:
+        os.environ["RTP_LOG_FORMAT"] = value
+        configure_logs()
+
+
+def _log_format_option() -> click.Option:
+    return click.Option(
+        ["--log-format"],
+        type=click.Choice(["auto", "text", "json"]),
+        callback=_set_log_format,
+        expose_value=False,
+        help="How logs are written: json for machines (RTP_LOG_FORMAT).",
+    )
+
+
+def _add_log_format(command: click.Command) -> None:
+    """Lets the option stand after the subcommand as well as before it."""
+    if not any(param.name == "log_format" for param in command.params):
+        command.params.append(_log_format_option())
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _add_log_format(each)
+
+
+def configure_logs() -> None:
+    """Sets up the logs of a command. Wrong settings are reported by the command itself, when it reads them."""
+    try:
+        settings = load(PlatformSettings)
+    except ConfigError:
+        settings = PlatformSettings.model_validate({})
+    logs.configure("stderr", settings.log_level, settings.log_format)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, params=[_log_format_option()])
 @click.version_option(version("real-time-data-platform"), "--version", prog_name="rtp")
 def rtp() -> None:
     """Trusted ingestion of transactions: CSV files and live feeds -> Kafka -> PostgreSQL, exactly once."""
-    logs.configure("stderr", os.environ.get("RTP_LOG_LEVEL", "INFO"))
+    configure_logs()
 
 
 def run() -> None:
     """Runs the command line; exit 2 for wrong settings or usage, 1 for any other failure, 130 for Ctrl-C."""
     environment.forget_ignored()
+    survive_any_encoding()
     sys.exit(run_command(sys.argv[1:]))
 
 
@@ -84,15 +125,26 @@ def run_command(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        shown = StringIO()
+        error.show(shown)
+        say(shown.getvalue(), err=True, nl=False)
         return error.exit_code
     except RtpError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     except BrokenPipeError:
         # The reader (head, less) has left: say nothing, and keep the interpreter from flushing into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except OSError as error:
+        say(f"error: {_told(error)}", err=True)
+        return EXIT_FAILED
+
+
+def _told(error: OSError) -> str:
+    where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
+    remedy = "; free some space, or set RTP_HOME to another disk" if error.errno == errno.ENOSPC else ""
+    return f"{error.strerror or error}{where}{remedy}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import click
 from pydantic import SecretStr
 
+from rtp_workers.cli.terminal import say
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.postgres import migrate as schema
 from rtp_workers.postgres.roles import INGEST, READ, credentials, ensure_roles
@@ -28,12 +29,12 @@ def command(check: bool, as_json: bool) -> int:
         click.echo(json.dumps(report))
     else:
         for role in roles:
-            click.echo(f"created role {role}")
+            say(f"created role {role}")
         for revision in applied:
-            click.echo(f"applied {revision}")
-        click.echo(f"schema is at revision {report['revision']}" if report["revision"] else "no schema yet")
+            say(f"applied {revision}")
+        say(f"schema is at revision {report['revision']}" if report["revision"] else "no schema yet")
         for sentence in drift:
-            click.echo(f"drift: {sentence}")
+            say(f"drift: {sentence}")
     return 1 if drift else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rtp_workers import endpoints, settings
+from rtp_workers.cli.terminal import say
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.control import set_pause
 
@@ -19,4 +20,4 @@ def command(reason: str) -> None:
         set_pause(connection, paused=True, reason=reason)
     finally:
         connection.close()
-    click.echo("paused; `rtp resume` goes on")
+    say("paused; `rtp resume` goes on")

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from rtp_workers import logs
+from rtp_workers.cli.terminal import say
 from rtp_workers.errors import ConfigError
 from rtp_workers.generator.chaos import Chaos
 from rtp_workers.producer.service import Outcome, Run, run
@@ -65,7 +66,7 @@ def command(no_api: bool, as_json: bool, **options: Any) -> int:
         rate_per_s=settings.producer_rate_per_s if count is None or options["rate"] else None,
         with_api=count is None and not no_api,
     )
-    logs.configure("stdout" if count is None and not as_json else "stderr", settings.log_level)
+    logs.configure("stdout" if count is None and not as_json else "stderr", settings.log_level, settings.log_format)
     outcome = run(settings, how, _stop_on_signals())
     _report(outcome, as_json)
     return 0 if count is None or outcome.finished else 1
@@ -89,7 +90,7 @@ def _report(outcome: Outcome, as_json: bool) -> None:
         click.echo(json.dumps(msgspec.to_builtins(outcome)))
         return
     made = outcome.generated
-    click.echo(
+    say(
         f"{'finished' if outcome.finished else 'stopped'}: {made.records:,} records generated "
         f"({made.fresh:,} fresh, {made.duplicate:,} duplicate, {made.late:,} late, {made.corrupt:,} corrupt), "
         f"{outcome.acknowledged:,} acknowledged, {outcome.failed:,} failed, in {outcome.seconds:g} s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rtp_workers import endpoints, settings
+from rtp_workers.cli.terminal import say
 from rtp_workers.postgres import control
 from rtp_workers.postgres.connection import connect
 
@@ -24,10 +25,8 @@ def command(accept_holes: bool) -> None:
     finally:
         connection.close()
     for hole in accepted:
-        click.echo(
-            f"partition {hole.kafka_partition}: {hole.to_offset - hole.from_offset:,} offsets counted as skipped"
-        )
+        say(f"partition {hole.kafka_partition}: {hole.to_offset - hole.from_offset:,} offsets counted as skipped")
     for hole in waiting:
         size = hole.to_offset - hole.from_offset
-        click.echo(f"partition {hole.kafka_partition} still waits: {size:,} records are gone; --accept-holes goes on")
-    click.echo("resumed")
+        say(f"partition {hole.kafka_partition} still waits: {size:,} records are gone; --accept-holes goes on")
+    say("resumed")

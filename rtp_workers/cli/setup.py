@@ -25,7 +25,7 @@ from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.kafka.access import grant_access
 from rtp_workers.kafka.platform_topic import ensure_platform_topic
-from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.connection import LoginRefusedError, connect
 from rtp_workers.postgres.migrate import migrate
 from rtp_workers.postgres.roles import (
     DAGSTER,
@@ -59,7 +59,7 @@ def command(
 ) -> None:
     """Make secrets, roles, schema and topic for the containers."""
     settings = load(PlatformSettings)
-    logs.configure("stdout", settings.log_level)
+    logs.configure("stdout", settings.log_level, settings.log_format)
     if own_servers:
         set_up_own_servers(settings, timeout_s)
     else:
@@ -161,7 +161,7 @@ def superuser(store: SecretStore, superuser_dsn: str) -> str:
         dsn = with_credentials(superuser_dsn, SUPERUSER, password)
         try:
             connect(dsn, "rtp-setup").close()
-        except ConfigError:
+        except LoginRefusedError:
             continue
         return dsn
     raise ConfigError(

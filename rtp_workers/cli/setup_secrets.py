@@ -17,7 +17,6 @@ a rotated password is picked up by the next connection without a restart.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from rtp_workers import private_file
 from rtp_workers.errors import ConfigError
 from rtp_workers.postgres.roles import DAGSTER, INGEST, OWNER, READ
 
@@ -163,17 +163,8 @@ def write_secret(path: Path, text: str, uid: int | None = None) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if uid is not None and uid != os.getuid():
-            os.chown(draft, uid, uid)
-        draft.replace(path)
+        private_file.write(path, text, mode=0o400, owner=None if uid is None else (uid, uid), durable=True)
     except OSError as error:
         raise ConfigError(
             f"the secret {path} cannot be written ({error.strerror}); `rtp setup` is for the compose service `setup`, "

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rtp_workers.batch.file_states import counts, folder_states
+from rtp_workers.cli.terminal import console
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
 from rtp_workers.postgres.connection import connect
@@ -35,7 +35,7 @@ def command(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(report))
     else:
-        Console().print(_table(report, settings.topic))
+        console().print(_table(report, settings.topic))
     return 0 if report["kafka"]["up"] and report["postgres"]["up"] else 1
 
 

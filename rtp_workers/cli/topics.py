@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from rtp_workers.cli.terminal import say
 from rtp_workers.endpoints import resolve
 from rtp_workers.kafka.platform_topic import ensure_platform_topic
 from rtp_workers.settings import PlatformSettings, load
@@ -23,14 +24,14 @@ def command(alter: bool, as_json: bool) -> int:
         click.echo(json.dumps(asdict(report)))
         return 1 if report.drift else 0
     made = "created" if report.created else "exists"
-    click.echo(
+    say(
         f"topic {report.topic} {made}: {report.partitions} partitions of "
         f"{report.replication} copies each, id {report.topic_id}"
     )
     for sentence in report.altered:
-        click.echo(f"changed: {sentence}")
+        say(f"changed: {sentence}")
     for sentence in report.drift:
-        click.echo(f"drift: {sentence}")
+        say(f"drift: {sentence}")
     if report.drift:
-        click.echo("run `rtp topics --alter` to change it, or leave it so on purpose")
+        say("run `rtp topics --alter` to change it, or leave it so on purpose")
     return 1 if report.drift else 0

@@ -6,16 +6,16 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import FrameType
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from rtp_workers import logs
 from rtp_workers.cli.durations import DURATION_S
+from rtp_workers.cli.terminal import console
 from rtp_workers.endpoints import Endpoints, write_file
 from rtp_workers.errors import ConfigError
 from rtp_workers.local import pgadmin
@@ -70,7 +70,7 @@ def command(run_for: float | None, only: frozenset[str], brokers: str, with_pgad
     """
     forget_ours(os.environ)
     settings = load(PlatformSettings)
-    logs.configure("stderr", settings.log_level)
+    logs.configure("stderr", settings.log_level or "INFO", settings.log_format)
     with interruptible() as asked:
         run_platform(settings, only | {PGADMIN} if with_pgadmin else only, run_for, asked, int(brokers))
     return 0
@@ -84,7 +84,7 @@ def run_platform(
     brokers: int = 1,
 ) -> None:
     """Boots the parts, shows where they are, and keeps them running until `asked` to stop, or for `run_for_s`."""
-    console = Console()
+    screen = console()
     servers = servers_for(settings, only, brokers)
     workers = [make(settings) for name, make in (("producer", producer), ("consumer", consumer)) if name in only]
     orchestration = dagster(settings) if "dagster" in only else None
@@ -95,7 +95,7 @@ def run_platform(
         part.prepare()
     if admin:
         pgadmin.install(settings.home)
-    console.print(f"starting {', '.join(part for part in PARTS if part in only)} in {settings.home}", highlight=False)
+    screen.print(f"starting {', '.join(part for part in PARTS if part in only)} in {settings.home}", highlight=False)
     with servers_running(settings, servers) as found:
         try:
             endpoints = with_urls(found, parts)
@@ -110,14 +110,15 @@ def run_platform(
             if admin:
                 pgadmin.configure(settings.home, endpoints)
                 start_together(admin)
-            console.print(overview(settings, endpoints))
+            screen.print(overview(settings, endpoints))
             ends_at = None if run_for_s is None else time.monotonic() + run_for_s
             watched: list[Part] = [*server_parts(servers), *parts]
             keep_running(watched, lambda: asked() or (ends_at is not None and time.monotonic() >= ends_at))
         except KeyboardInterrupt:
             pass
         finally:
-            console.print("stopping")
+            with suppress(OSError):  # a full disk behind our output keeps nothing from stopping
+                screen.print("stopping")
             stop_all(parts)
 
 

@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from rtp_workers.cli.durations import DURATION_S
+from rtp_workers.cli.terminal import console, say
 from rtp_workers.endpoints import resolve
 from rtp_workers.reconcile.verify import Verification, verify
 from rtp_workers.settings import PlatformSettings, load
@@ -27,10 +27,10 @@ def command(timeout_s: float, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:
-        Console().print(reconciliation_table(found))
+        console().print(reconciliation_table(found))
         for problem in found.problems:
-            click.echo(f"problem: {problem}")
-        click.echo("everything agrees" if found.ok else f"{len(found.problems)} problems")
+            say(f"problem: {problem}")
+        say("everything agrees" if found.ok else f"{len(found.problems)} problems")
     return 0 if found.ok else 1
 
 

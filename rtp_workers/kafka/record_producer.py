@@ -15,9 +15,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import FatalError, RtpError, TransientError
 from rtp_workers.kafka.client import client_options, translate
+from rtp_workers.record.transaction import MAX_SOURCE_LENGTH
 
 SCHEMA_VERSION = b"1"
-MAX_SOURCE_LENGTH = 300
 MAX_RECORD_BYTES = 1_000_000  # below the topic's max.message.bytes: too large is told per record, before it is queued
 RECORD_OVERHEAD_BYTES = 512  # librdkafka's own structures and headers per queued record; they count as memory too
 ANY_PARTITION = -1

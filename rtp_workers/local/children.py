@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from rtp_workers import logs
 from rtp_workers.errors import FatalError, TransientError
 from rtp_workers.local import launch
 from rtp_workers.local.unprivileged import Account
@@ -21,6 +22,8 @@ from rtp_workers.local.unprivileged import Account
 POLL_S = 0.02
 TAIL_BYTES = 4_000
 LOG_KEPT_BYTES = 20_000_000
+
+log = logs.get("rtp.children")
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,21 @@ class Child:
         rotate(program.log)
         who = ("-", "-") if program.account is None else (str(program.account.uid), str(program.account.gid))
         command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(program.stop_signal)), *who]
-        with program.log.open("ab") as log:
-            self.log_start = log.tell()
+        with program.log.open("ab") as output:
+            self.log_start = output.tell()
             self.process = subprocess.Popen(
                 [*command, *program.argv],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=program.cwd,
                 env=None if program.env is None else dict(program.env),
                 start_new_session=True,
             )
-        remember(program.pid_file, self.process.pid)
+        try:
+            remember(program.pid_file, self.process.pid)
+        except OSError as error:  # the program runs; only its end after a kill of ours is less certain
+            log.warning("pid_not_noted", part=program.name, reason=str(error))
 
     @property
     def pid(self) -> int:

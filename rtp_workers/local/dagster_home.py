@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from rtp_workers import private_file
 from rtp_workers.endpoints import Endpoints
 
 CODE_LOCATION = "rtp_dagster"
@@ -23,7 +23,7 @@ def write_dagster_home(home: Path, endpoints: Endpoints) -> Path:
     """
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "dagster.yaml", instance_settings(folder, endpoints.dagster_postgres_dsn))
+    private_file.write(folder / "dagster.yaml", _json(instance_settings(folder, endpoints.dagster_postgres_dsn)))
     return folder
 
 
@@ -31,7 +31,7 @@ def write_workspace(folder: Path, code_socket: Path) -> Path:
     """Writes ``workspace.yaml``, which names the code server that listens on `code_socket`, and returns its path."""
     server = {"socket": str(code_socket), "location_name": CODE_LOCATION}
     path = folder / "workspace.yaml"
-    _write(path, {"load_from": [{"grpc_server": server}]})
+    private_file.write(path, _json({"load_from": [{"grpc_server": server}]}))
     return path
 
 
@@ -68,10 +68,5 @@ def _local(module: str, class_name: str, folder: Path) -> dict[str, Any]:
     return {"module": module, "class": class_name, "config": {"base_dir": str(folder)}}
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file, indent=1)
-    draft.replace(path)
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1)

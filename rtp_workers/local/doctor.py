@@ -8,8 +8,6 @@ import platform
 import shutil
 import stat
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from rtp_workers.local.embedded import platform_lock
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import pending
 from rtp_workers.settings import PlatformSettings
+from rtp_workers.web.asking import ask
 
 PYTHON = (3, 11)
 DISK_NEEDED_BYTES, DISK_WANTED_BYTES = 500_000_000, 5_000_000_000
@@ -206,13 +205,15 @@ def apis(endpoints: Endpoints) -> Iterator[Finding]:
         if url is None:
             continue
         try:
-            with urllib.request.urlopen(url + paths[part], timeout=HTTP_TIMEOUT_S):
-                yield Finding(part, "ok", url)
-        except urllib.error.HTTPError as error:
-            reason = error.read(500).decode(errors="replace")
-            yield Finding(part, "problem", f"{url} is not ready ({error.code}): {reason}", f"see logs/{part}.log")
+            answer = ask(url + paths[part], HTTP_TIMEOUT_S)
         except OSError as error:
             yield Finding(part, "problem", f"{url} does not answer ({error})", f"see logs/{part}.log")
+            continue
+        if answer.ok:
+            yield Finding(part, "ok", url)
+        else:
+            reason = answer.body[:500].decode(errors="replace")
+            yield Finding(part, "problem", f"{url} is not ready ({answer.status}): {reason}", f"see logs/{part}.log")
 
 
 def _schema(owner_dsn: str) -> Finding:

@@ -7,10 +7,10 @@ platform writes down what it exports, so that the next start in that shell recog
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from rtp_workers import private_file
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.settings import PlatformSettings, load
 
@@ -52,11 +52,7 @@ def note_ours(home: Path, embedded: Endpoints) -> None:
     """Writes down, mode 0600, which addresses are of parts that the platform of `home` starts itself."""
     path = home / NOTE
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(addresses(embedded), file, indent=1)
-    draft.replace(path)
+    private_file.write(path, json.dumps(addresses(embedded), indent=1))
 
 
 def forget_ours(environment: MutableMapping[str, str]) -> None:

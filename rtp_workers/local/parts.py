@@ -9,8 +9,6 @@ import shutil
 import socket
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from rtp_workers.local.children import Child, Program, end_orphan
 from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.local.postgres_server import PostgresServer
 from rtp_workers.settings import PlatformSettings
+from rtp_workers.web.asking import ask
 
 WORKER_GRACE_S = 12.0
 DAGSTER_GRACE_S = 8.0
@@ -154,9 +153,8 @@ class ProgramPart:
         if self.url is None:
             return self.running()
         try:
-            with urllib.request.urlopen(self.url + self.live_path, timeout=HEALTH_TIMEOUT_S):
-                return True
-        except (urllib.error.URLError, OSError):
+            return ask(self.url + self.live_path, HEALTH_TIMEOUT_S).ok
+        except OSError:
             return False
 
     def stop(self) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtp_workers import logs
+from rtp_workers import logs, private_file
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, FatalError
 from rtp_workers.local import passwords
@@ -147,7 +147,7 @@ def configure(home: Path, endpoints: Endpoints) -> None:
         _pgadmin_setup(folders, ("setup-db",), login)
     folders.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
     secret = password.get_secret_value() if password is not None else ""
-    _write_private(folders.storage / ".pgpass", f"{host}:{port}:*:{user}:{_escaped(secret)}\n")
+    private_file.write(folders.storage / ".pgpass", f"{host}:{port}:*:{user}:{_escaped(secret)}\n")
     shutil.copytree(QUERIES, folders.storage / "queries", dirs_exist_ok=True)
     servers = json.dumps({"Servers": {"1": _server(host, port, database, user)}}, indent=1)
     registered = folders.data / "servers.json"
@@ -189,11 +189,3 @@ def _pgadmin_setup(folders: Folders, arguments: tuple[str, ...], env: Mapping[st
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace(":", "\\:")
-
-
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    draft.replace(path)

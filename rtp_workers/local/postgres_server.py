@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 
+from rtp_workers import private_file
 from rtp_workers.errors import ConfigError, FatalError
 from rtp_workers.local import passwords, ports, unprivileged
 from rtp_workers.local.children import Child, Program, end_orphan
@@ -199,8 +200,7 @@ class PostgresServer:
         """Runs initdb into a draft, renamed when it is whole: a killed one leaves nothing that looks like data."""
         draft, password_file = location / "data.draft", location / "password.draft"
         shutil.rmtree(draft, ignore_errors=True)
-        password_file.unlink(missing_ok=True)
-        self._write_new(password_file, passwords.ensure(self.home, password_name(SUPERUSER)))
+        self._replace(password_file, passwords.ensure(self.home, password_name(SUPERUSER)))
         try:
             self._initdb(draft, password_file)
         finally:
@@ -238,18 +238,9 @@ class PostgresServer:
         self._replace(data / "rtp.conf", "".join(lines))
 
     def _replace(self, path: Path, text: str) -> None:
-        """Replaces a file in the server user's folder. As root we never write through a name that is there already."""
-        draft = path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        self._write_new(draft, text)
-        draft.rename(path)
-
-    def _write_new(self, path: Path, text: str) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            if self.account is not None:
-                os.fchown(descriptor, self.account.uid, self.account.gid)
+        """Replaces a file in the folder of the server's user."""
+        account = self.account
+        private_file.write(path, text, owner=None if account is None else (account.uid, account.gid))
 
     def _ready(self) -> bool:
         """The server writes its state into the eighth line of its pid file, below its pid in the first."""

@@ -1,4 +1,7 @@
-"""Keeps parts running: one that died is started again, with backoff, until somebody asks to stop."""
+"""Keeps parts running: one that died is started again, with backoff, until somebody asks to stop.
+
+Whatever goes wrong with one part (a full disk, no more processes) is logged and tried again: it never ends the others.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ STEADY_S = 60.0
 EXIT_CONFIG = 2
 
 log = logs.get("rtp.supervisor")
+
+
+class _WrongSettingsError(Exception):
+    """The part itself says so, by its exit code: the one reason to give up."""
 
 
 @dataclass
@@ -39,6 +46,16 @@ class Watch:
         Raises:
             ConfigError: the part ended because its settings are wrong; starting it again cannot help.
         """
+        try:
+            self._look(now)
+        except _WrongSettingsError as error:
+            raise ConfigError(str(error)) from error
+        except Exception as error:  # noqa: BLE001 - nothing about one part may end the others
+            wait_s = self.backoff.next_s()
+            self.retry_at = now + wait_s
+            log.error("part_not_started", part=self.part.name, reason=told(error), starts_again_in_s=round(wait_s, 1))
+
+    def _look(self, now: float) -> None:
         if self.part.running():
             if now - self.started_at > STEADY_S:
                 self.backoff.reset()
@@ -50,7 +67,7 @@ class Watch:
     def _died(self, now: float) -> None:
         code = self.part.exit_code()
         if code == EXIT_CONFIG:
-            raise ConfigError(
+            raise _WrongSettingsError(
                 f"{self.part.name} refuses its settings; see the end of its log, logs/{self.part.name}.log"
             )
         wait_s = self.backoff.next_s()
@@ -58,16 +75,15 @@ class Watch:
         log.warning("part_died", part=self.part.name, exit_code=code, starts_again_in_s=round(wait_s, 1))
 
     def _start_again(self, now: float) -> None:
-        try:
-            self.part.prepare()
-            self.part.start()
-        except RtpError as error:
-            wait_s = self.backoff.next_s()
-            self.retry_at = now + wait_s
-            log.error("part_not_started", part=self.part.name, reason=str(error), starts_again_in_s=round(wait_s, 1))
-            return
+        self.part.prepare()
+        self.part.start()
         self.retry_at, self.started_at = None, now
         log.info("part_started_again", part=self.part.name)
+
+
+def told(error: Exception) -> str:
+    """Returns an error as one sentence; one that is not ours with its kind."""
+    return str(error) if isinstance(error, RtpError) else f"{type(error).__name__}: {error}"
 
 
 def keep_running(parts: Sequence[Part], until: Callable[[], bool]) -> None:

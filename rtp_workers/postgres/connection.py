@@ -46,17 +46,14 @@ DEFAULTS: dict[str, Any] = {
 CONNECTION_ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("starting up", "in recovery", "not yet accepting", "consistent recovery state", "shutting down"),
-        "Wait a moment: it is not ready yet. Services try again by themselves",
+        "Wait a moment: it is not ready yet",
     ),
     (
         ("too many clients", "too many connections", "remaining connection slots"),
-        "Close other sessions, or raise max_connections. Services try again by themselves",
-    ),
-    (
-        ("password", "authentication failed", "does not exist", "not permitted to log in", "pg_hba.conf"),
-        "Check the DSN's user, password and database. Services try again by themselves",
+        "Close other sessions, or raise max_connections",
     ),
 )
+REFUSING = ("password", "authentication failed", "does not exist", "not permitted to log in", "pg_hba.conf")
 # What the client itself refuses before it reaches a server.
 MISCONFIGURED = (
     "definition of service",
@@ -75,6 +72,10 @@ class ConnectionLostError(TransientError):
     """The connection is gone. If it went during COMMIT, only the ledger knows the outcome: read it again."""
 
 
+class LoginRefusedError(ConnectionLostError):
+    """The server is up and does not let us in: wrong password, role or database, or its rules of access."""
+
+
 def connect(dsn: str, application_name: str, *, autocommit: bool = False, options: str = "") -> Connection:
     """Opens a connection whose session is set up as `session` says, the same everywhere.
 
@@ -86,7 +87,7 @@ def connect(dsn: str, application_name: str, *, autocommit: bool = False, option
         options: server settings for the session, e.g. ``-c statement_timeout=5s``.
 
     Raises:
-        TransientError: the server is away, starting, or full.
+        TransientError: the server is away, starting, or full; LoginRefusedError where it does not let us in.
         ConfigError: the DSN is malformed, or names a service that does not exist.
     """
     given = _parsed(dsn)
@@ -173,7 +174,10 @@ def _connection_error(text: str) -> RtpError:
         return ConfigError(f"{text}. This is a connection pooler; connect to PostgreSQL directly")
     for words, advice in CONNECTION_ADVICE:
         if any(word in text for word in words):
-            return ConnectionLostError(f"{text}. {advice}")
+            return ConnectionLostError(f"{text}. {advice}. Services try again by themselves")
+    if any(word in text for word in REFUSING):
+        advice = "Check the DSN's user, password and database. Services try again by themselves"
+        return LoginRefusedError(f"{text}. {advice}")
     advice = "The server refuses the connection; its log says why" if "FATAL" in text else "Is PostgreSQL up?"
     return ConnectionLostError(f"{text}. {advice}. Services try again by themselves")
 

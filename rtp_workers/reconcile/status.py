@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +13,7 @@ from rtp_workers.kafka import topics
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, totals
 from rtp_workers.reconcile.verify import Log, lag, reader_dsn
+from rtp_workers.web.asking import ask
 
 PROBE_S = 2.0
 # What answers as soon as the process is there; Dagster's webserver has no /health/live.
@@ -103,15 +102,11 @@ def _http_probe(part: str, url: str | None) -> Probe:
 
 
 def _get(url: str, path: str) -> int:
-    """Returns the HTTP status; proxies of the environment are not for our own services."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Returns the HTTP status."""
     try:
-        with opener.open(url.rstrip("/") + path, timeout=PROBE_S) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except (OSError, ValueError) as error:
-        raise RtpError(f"no answer at {url}: {getattr(error, 'reason', error)}") from error
+        return ask(url.rstrip("/") + path, PROBE_S).status
+    except OSError as error:
+        raise RtpError(f"no answer at {url}: {error}") from error
 
 
 def _part(answer: Any) -> dict[str, Any]:

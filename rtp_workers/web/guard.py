@@ -9,18 +9,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import re
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rtp_workers.errors import ConfigError
 from rtp_workers.settings import PlatformSettings
 from rtp_workers.web.problems import Problem, problem_response
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+HOST = re.compile(
+    r"(?:(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?|\[(?P<address>[0-9a-f:.]+)\])(?::[0-9]{1,5})?",
+    re.ASCII | re.IGNORECASE,
+)
 ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # listened on, but nobody's name
 MAX_BODY_BYTES = 1_000_000
 # A refused body is read to its end up to here, since most clients only look for the answer after they sent it all.
@@ -62,11 +67,15 @@ class GuardRules:
 
 
 def rules_of(settings: PlatformSettings) -> GuardRules:
-    """Returns the rules that the settings ask for: loopback names, the bind host, and what the user adds."""
+    """Returns the rules that the settings ask for: loopback names, the bind host, and what the user adds.
+
+    Raises:
+        ConfigError: a name in RTP_ALLOWED_HOSTS is not one.
+    """
     own = set() if settings.bind_host in ANY_ADDRESS else {settings.bind_host.lower()}
     token = settings.api_token.get_secret_value() if settings.api_token is not None else None
     return GuardRules(
-        hosts=LOOPBACK | own | {host_name(name) for name in _listed(settings.allowed_hosts)},
+        hosts=LOOPBACK | own | {_allowed_host(name) for name in _listed(settings.allowed_hosts)},
         origins=frozenset(name.rstrip("/").lower() for name in _listed(settings.allowed_origins)),
         token=token or None,
     )
@@ -77,12 +86,20 @@ def _listed(text: str) -> list[str]:
 
 
 def host_name(host: str) -> str:
-    """Returns the name in a ``Host`` value: lower case, without port, brackets and trailing dot; "" for nonsense."""
-    try:
-        name = urlsplit(f"//{host.strip()}").hostname
-    except ValueError:
-        return ""
-    return (name or "").rstrip(".")
+    """Returns the name in a ``Host`` value: lower case, without port, brackets and trailing dot.
+
+    Anything but ``name[:port]`` or ``[address][:port]`` gives "", which is nobody's name. A parser of URLs would find
+    ``127.0.0.1`` in ``evil.com@127.0.0.1`` and ``localhost`` in ``localhost#.evil.com``.
+    """
+    found = HOST.fullmatch(host)
+    return "" if found is None else (found["address"] or found["name"]).lower()
+
+
+def _allowed_host(name: str) -> str:
+    known = host_name(name)
+    if not known:
+        raise ConfigError(f"RTP_ALLOWED_HOSTS: {name[:100]!r} is not a host name; give names without scheme or path")
+    return known
 
 
 class Guard:

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rtp_workers import logs
 from rtp_workers.errors import ConfigError, TransientError
-from rtp_workers.local import passwords, ports
+from rtp_workers.local import children, passwords, ports
 from rtp_workers.local.children import Child, Program, end_orphan, remember, remembered
 from rtp_workers.local.embedded import home_locked
 from rtp_workers.local.parts import SOCKET_PATH_BYTES, socket_path
@@ -27,7 +28,7 @@ class FakePart:
     name: str = "part"
     alive: bool = True
     code: int = 1
-    start_error: TransientError | None = None
+    start_error: Exception | None = None
     starts: list[str] = field(default_factory=list)
 
     def prepare(self) -> None:
@@ -77,6 +78,35 @@ def test_a_part_that_cannot_start_is_tried_again() -> None:
     part.start_error = None
     watch.look(watch.retry_at)
     assert part.alive
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), ConfigError("port taken")])
+def test_nothing_that_fails_about_a_part_ends_the_supervisor(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(form="json")
+    part = FakePart(alive=False, start_error=error)
+    watch, now = Watch(part, started_at=0), 1.0
+    for _ in range(4):
+        watch.look(now)
+        assert watch.retry_at is not None
+        now = watch.retry_at
+    assert str(error) in capsys.readouterr().err
+    part.start_error = None
+    watch.look(now)
+    assert part.alive
+
+
+def test_a_part_whose_pid_cannot_be_noted_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(pid_file: Path, pid: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(children, "remember", full)
+    child = Child(Program("part", ("/bin/sleep", "300"), tmp_path / "part.log", tmp_path))
+    try:
+        assert child.running()
+    finally:
+        child.kill()
 
 
 def test_wrong_settings_of_a_part_stop_the_platform() -> None:

@@ -21,10 +21,11 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Who each file was given to: only root may really do that."""
     given: dict[str, int] = {}
 
-    def chown(path: Path, uid: int, gid: int) -> None:
-        given[f"{path.parent.name}/{path.name.removeprefix('.').removesuffix('.draft')}"] = uid
+    def fchown(descriptor: int, uid: int, gid: int) -> None:
+        draft = Path(f"/proc/self/fd/{descriptor}").readlink()
+        given[f"{draft.parent.name}/{draft.name.removeprefix('.').split('.')[0]}"] = uid
 
-    monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(os, "fchown", fchown)
     return given
 
 
@@ -80,7 +81,7 @@ def test_files_are_readable_by_their_owner_only(store: SecretStore, tmp_path: Pa
     assert owners["postgres/superuser-password"] == 999
     assert owners["pgadmin/pgpass"] == 5050
     assert owners["batch/pgpass"] == 10001
-    assert owners["kafka/jaas.conf"] == 1000
+    assert owners["kafka/jaas"] == 1000
     assert not [path for path in files if path.name.endswith(".draft")]
 
 

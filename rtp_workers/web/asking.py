@@ -1,0 +1,41 @@
+"""Asking our own parts over HTTP: never through a proxy, whatever http_proxy and its like say."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+MAX_ANSWER_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a part said, good or bad."""
+
+    status: int
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status says success."""
+        return self.status < 400
+
+
+def ask(url: str, timeout_s: float) -> Answer:
+    """Returns the answer of a part of ours at `url`.
+
+    Raises:
+        OSError: there is none, within `timeout_s`; its text says why.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout_s) as response:
+            return Answer(int(response.status), response.read(MAX_ANSWER_BYTES))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read(MAX_ANSWER_BYTES))
+    except urllib.error.URLError as error:
+        raise OSError(str(error.reason)) from error
+    except ValueError as error:
+        raise OSError(f"{url} is not a URL ({error})") from error
