@@ -50,7 +50,8 @@ def test_csv_files_are_loaded_by_a_pod_of_their_own(release: Release) -> None:
     )
     (file, *_) = sorted((ROOT / "data").glob("*.csv"))
     kubectl("cp", str(file), f"data-copier:/data/{file.name}")
-    tags = {"dagster-k8s/config": {"container_config": {"resources": {"requests": {"cpu": "60m", "memory": "200Mi"}}}}}
+    size = {"container_config": {"resources": {"requests": {"cpu": "60m", "memory": "200Mi"}}}}
+    tags = {"dagster-k8s/config": json.dumps(size)}
     launch = (
         "dagster",
         "job",
