@@ -25,7 +25,7 @@ class PlatformSettings(BaseModel):
     A DSN or bootstrap left out means: the embedded platform of ``home``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     home: Path = Field(Path(".rtp"), description="data, logs, secrets and refused rows of the embedded platform")
     data_dir: Path = Field(Path("data"), description="the folder of CSV files to backfill")

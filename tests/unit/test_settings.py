@@ -118,6 +118,11 @@ def test_the_command_line_wins_over_the_environment_that_over_the_env_file_and_t
     assert load(PlatformSettings, topic="from-option").topic == "from-option"
 
 
+def test_folders_that_are_not_set_are_absolute_too(tmp_path: Path) -> None:
+    found = load(PlatformSettings)
+    assert (found.home, found.data_dir) == (tmp_path / ".rtp", tmp_path / "data")
+
+
 def test_an_empty_value_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RTP_PRODUCER_SEED", "RTP_KAFKA_BOOTSTRAP", "RTP_TOPIC", "RTP_API_TOKEN"):
         monkeypatch.setenv(name, "")
