@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
-from rtp_workers.mapping import texts
-from rtp_workers.mapping.how_much import HowMuch
-from rtp_workers.mapping.instants import Instants, NoInstantError
+from rtp_workers.mapping.cells.amounts import shifted
+from rtp_workers.mapping.cells.minor_units import USUAL_DIGITS, minor_digits
+from rtp_workers.mapping.rows.how_much import HowMuch
+from rtp_workers.mapping.rows.instants import Instants, NoInstantError
+from rtp_workers.mapping.rows.text_fields import FieldCells, text_field_names
 from rtp_workers.record.copy_text import Refusal
 from rtp_workers.record.documents import Document, canonical_bytes, encode_json
 from rtp_workers.topics.copy_lines import Refused, check_record, copy_lines
@@ -80,10 +82,10 @@ class TopicConverter:
         where = {name: at for at, name in enumerate(self._names)}
         self._instants = None if plan.time_from_kafka else Instants(mapping)
         self._how_much = HowMuch(mapping, where)
-        self._fields = {name: texts.FieldCells(name, mapping, where) for name in texts.TEXT_FIELDS}
-        self._shown = [name for name in texts.TEXT_FIELDS if self._fields[name].may_be_filled or name == "currency"]
-        self._at = {role: [where[name] for name in use.columns] for role, use in mapping.uses.items()}
-        self._needed = {at for role, places in self._at.items() if role not in texts.TEXT_FIELDS for at in places}
+        self._fields = {name: FieldCells(name, mapping, where) for name in text_field_names()}
+        self._shown = [name for name, cells in self._fields.items() if cells.may_be_filled]
+        self._at = {role: [where[name] for name in mapping.uses[role].columns] for role in mapping.roles_read}
+        self._needed = {at for role, places in self._at.items() if role not in self._fields for at in places}
 
     def lines(self, values: Sequence[bytes | None], records: Sequence[Placed]) -> Mapped:
         """Converts a batch.
@@ -157,9 +159,10 @@ class TopicConverter:
         for index, texts_left in leftovers.items():
             for at in map(self._names.index, texts_left):
                 self._put_back(documents[index], at, values[at][index])
-        mapping = self.plan.mapping
-        if signs and "currency" not in mapping.uses and "currency" not in mapping.rules.constants:
-            found["currency"] = [mapping.rules.currency or sign for sign in signs]
+        if signs and "currency" not in found:
+            found["currency"] = signs
+        if self.plan.mapping.rules.amount_unit == "minor" and "currency" in found:
+            found["amount"] = list(map(_in_minor_units_of, found["amount"], found["currency"]))
         return found
 
     def _cells(self, at: int, column: Sequence[Any], documents: Sequence[Document], refused: Refused) -> list[str]:
@@ -212,6 +215,12 @@ def offset_id(topic_id: str, generation: Callable[[int], int], record: Placed) -
     """Returns an id from where Kafka keeps the record: no other record ever has it."""
     kafka_partition = record.partition()
     return f"{topic_id}/{generation(kafka_partition)}/{kafka_partition}/{record.offset()}"
+
+
+def _in_minor_units_of(amount: str, currency: str) -> str:
+    """Returns an amount that was read as cents, read in the minor units of its currency: a yen has none."""
+    digits = minor_digits(currency)
+    return amount if digits == USUAL_DIGITS or not amount else shifted(amount, USUAL_DIGITS - digits)
 
 
 def _digest(source: str, document: Document) -> str:

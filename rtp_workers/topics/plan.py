@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtp_workers.mapping.plan import FilePlan
+from rtp_workers.mapping.plan import FilePlan, columns_in_fields
 from rtp_workers.topics.paths import Path
 
 
@@ -38,5 +38,5 @@ class TopicPlan:
 
     @property
     def stays(self) -> frozenset[str]:
-        """Paths that are read and stay in ``attributes`` all the same."""
-        return frozenset(self.mapping.attributes)
+        """Paths that are read and stay in ``attributes`` all the same, because no field holds all of their value."""
+        return frozenset(self.mapping.dialect.columns) - columns_in_fields(self.mapping.uses, self.mapping.rules)

@@ -6,7 +6,9 @@ A shape says where its fields are described, what of it must be asked for, and w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 Document = dict[str, Any]
@@ -35,7 +37,6 @@ class Shape:
     answers: tuple[str, ...] = ()
     attributes: Callable[[int], dict[str, Any]] = lambda n: {}
     consumable: bool = True
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 MERCHANTS = ("Corner Café", "Blue Bottle Books", "Rail & Go", "Nordic Fish Co", "Ali's Kebab", "Green Grocer")
@@ -63,8 +64,6 @@ def second(n: int) -> int:
 
 def instant(n: int) -> str:
     """Returns the same moment as `second` in UTC, as RFC 3339."""
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(second(n), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -77,3 +76,17 @@ def all_shapes() -> list[Shape]:
     from tests.topic_shapes import banks, processors, shops
 
     return [*processors.SHAPES, *banks.SHAPES, *shops.SHAPES]
+
+
+def answered(section_text: str, shape: Shape) -> str:
+    """Returns the section with the shape's answers in the place of its open keys."""
+    lines = section_text.splitlines()
+    for answer in shape.answers:
+        key = answer.partition(" = ")[0]
+        lines = [line for line in lines if not line.startswith(f"{key} = ")] + [answer]
+    return "\n".join(lines) + "\n"
+
+
+def comparable(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a row's fields with the amount as a number: 1.5 and 1.50 are the same."""
+    return {name: Decimal(value) if name == "amount" else value for name, value in row.items()}

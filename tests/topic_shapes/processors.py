@@ -199,7 +199,7 @@ SHAPES = (
         "https://developer.squareup.com/reference/square/objects/Payment",
         _square,
         lambda n: {**_paid(n), "currency": "USD", "customer_id": f"CUST{n % 9:04d}"},
-        ("amount",), MINOR, lambda n: {"merchant_id": "6SSW7HV8K2ST5"},
+        ("amount",), MINOR,
     ),
     Shape(
         "wallet",

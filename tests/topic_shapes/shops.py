@@ -83,7 +83,7 @@ SHAPES = (
             "transaction_id": str(389_404_469 + n), "amount": decimal(n), "occurred_at": instant(n), "currency": "CAD",
             "status": ("success", "failure")[n % 2],
         },
-        attributes=lambda n: {"payment_details": {"credit_card_bin": "424242", "credit_card_company": "Visa"}},
+        attributes=lambda n: {"gateway": "shopify_payments", "payment_details": {"credit_card_bin": "424242"}},
     ),
     Shape(
         "receipt",
@@ -106,4 +106,3 @@ SHAPES = (
         consumable=False,
     ),
 )  # fmt: skip
-
