@@ -54,6 +54,12 @@ class PlatformSettings(BaseModel):
         description="copies that must have a record before it is acknowledged; none: Kafka's default",
     )
     kafka_rack: str | None = Field(None, description="rack (zone) of this process; consumers read from brokers in it")
+    topics: str = Field(
+        "", description="topics of others to consume too: names and patterns (* and ?), separated by commas"
+    )
+    schema_registry_url: str | None = Field(None, description="schema registry that topics' values refer to")
+    schema_registry_user: str | None = None
+    schema_registry_password: SecretStr | None = None
     group_id: str = "rtp-consumer"
     postgres_dsn: SecretStr | None = Field(None, description="owner; own PostgreSQL, none is started then")
     postgres_ingest_dsn: SecretStr | None = Field(None, description="role rtp_ingest: all that the workers use")
@@ -82,6 +88,11 @@ class PlatformSettings(BaseModel):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @property
+    def foreign_topics(self) -> tuple[str, ...]:
+        """The patterns of topics that are mapped; our own topic is consumed in any case."""
+        return tuple(part for part in (part.strip() for part in self.topics.split(",")) if part and part != self.topic)
 
     def kafka_client_options(self) -> dict[str, Any]:
         """Returns librdkafka settings of the user's own; ``{}`` where none are set.

@@ -18,6 +18,7 @@ from fastavro.schema import SchemaParseException
 
 from rtp_workers.errors import AttentionError, ConfigError, RecordError, RtpError, TransientError
 from rtp_workers.record.documents import read_json
+from rtp_workers.settings import PlatformSettings
 
 TIMEOUT_S = 5.0
 # Error codes of the registry's API; any other 404 comes from something that is no registry.
@@ -151,6 +152,22 @@ class SchemaRegistry:
 
     def _no_registry(self, answer: str) -> AttentionError:
         return AttentionError(f"the schema registry at {self._url} answers {answer}; check RTP_SCHEMA_REGISTRY_URL")
+
+
+def registry_of(settings: PlatformSettings) -> SchemaRegistry | None:
+    """Returns the registry that the settings name, or None.
+
+    Raises:
+        ConfigError: its address is none.
+    """
+    if settings.schema_registry_url is None:
+        return None
+    password = settings.schema_registry_password
+    return SchemaRegistry(
+        settings.schema_registry_url,
+        settings.schema_registry_user,
+        password.get_secret_value() if password is not None else None,
+    )
 
 
 def _parsed(schema_id: int, schema: Schema, named: dict[str, Any]) -> Any:

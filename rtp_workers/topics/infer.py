@@ -34,13 +34,14 @@ def infer_documents(documents: Sequence[Document], section: Section | None = Non
         documents: a sample, in the order in which it came.
         section: what is known already.
     """
+    section = section or Section()
+    given = {parse_path(name): name for names in section.columns.values() for name in names}
     rows = [dict(leaves(document)) for document in documents]
-    seen = Counter(path for row in rows for path in row)
-    paths = list(dict.fromkeys(path for row in rows for path in row if seen[path]))[:MOST_PATHS]
+    paths = list(dict.fromkeys([*given, *(path for row in rows for path in row)]))[:MOST_PATHS]
     wrapping = _wrapping(paths)
-    columns = [DocumentPath(path_text(path), _steps(path, wrapping)) for path in paths]
+    columns = [DocumentPath(given.get(path) or path_text(path), _steps(path, wrapping)) for path in paths]
     cells = [[cell_text(row.get(path)) for path in paths] for row in rows]
-    plan = infer_columns(section or Section(), columns, cells)
+    plan = infer_columns(section, columns, cells)
     by_name: Cells = {str(name): column for name, column in zip(columns, zip(*cells, strict=True), strict=True)}
     return _for_topics(_currency_beside_amount(plan, by_name), by_name)
 
