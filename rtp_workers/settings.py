@@ -152,6 +152,15 @@ class LoaderSettings(PlatformSettings):
     loader_process_bytes: int = Field(
         16_000_000, ge=0, description="files from this size on are read by a second process"
     )
+    loader_tail_rest_s: float = Field(
+        60.0, ge=0, description="a last line without its newline is final when its file has not changed for so long"
+    )
+    loader_max_line_bytes: int = Field(
+        64_000_000, ge=1 << 20, description="a file with a longer line than this is refused: it is not text"
+    )
+    loader_max_ratio: float = Field(
+        200.0, ge=2, description="a packed file that unpacks to more than so many times its size is refused"
+    )
 
 
 class DagsterSettings(LoaderSettings):

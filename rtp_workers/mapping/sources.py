@@ -28,11 +28,12 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "id": ("columns", "derived", "offset"),
     "occurred_at": ("kafka_timestamp",),
     "changes": ("dead_letter", "skip"),
+    "overlap": ("same", "other"),
 }
 # What stands for a value that only a person knows: a section for topics is not used while one is open.
 OPEN = "?"
 FOR_TOPICS_ONLY = ("occurred_at", "changes")
-FOR_FILES_ONLY = ("encoding", "delimiter", "quotechar", "header_line", "header", "skip_rows")
+FOR_FILES_ONLY = ("encoding", "delimiter", "quotechar", "header_line", "header", "skip_rows", "id_columns", "overlap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Section:
         drop: columns that do not go into ``attributes``.
         skip_rows: rows in which a cell starts with one of these are refused as ``skipped_by_mapping``.
         id_source: what derived ids start from; the section's name where left out.
+        id_columns: columns whose cells make derived ids, instead of all but the volatile ones.
+        overlap: what rows are that look like stored ones but cannot be told from others: ``same`` or ``other``.
         occurred_at: ``kafka_timestamp`` takes the time that Kafka keeps of a record.
         changes: what becomes of updates, deletes and tombstones: ``dead_letter`` or ``skip``.
         open: keys that stand at ``?``, which a person has to answer.
@@ -81,6 +84,8 @@ class Section:
     id: str | None = None
     id_source: str | None = None
     id_prefix: str | None = None
+    id_columns: tuple[str, ...] = ()
+    overlap: str | None = None
     skip_rows: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     occurred_at: str | None = None
@@ -146,6 +151,8 @@ def read_sources(path: Path) -> Sources:
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return Sources()
+    except RecursionError as error:
+        raise ConfigError(f"{path} cannot be read as TOML: it is nested too deeply; write it flat") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     return sources_from(table, str(path))
@@ -202,7 +209,7 @@ def _check_purpose(section: Section, entries: Mapping[str, Any], where: str) -> 
 
 
 def _value(key: str, value: Any, where: str) -> Any:
-    if key in ("files", "topics", "drop", "skip_rows", "debit_words", "credit_words", "header"):
+    if key in ("files", "topics", "drop", "skip_rows", "debit_words", "credit_words", "header", "id_columns"):
         return _texts(value, where)
     if key == "columns":
         return _columns(value, where)
