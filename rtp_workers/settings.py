@@ -64,6 +64,7 @@ class PlatformSettings(BaseModel):
     postgres_dsn: SecretStr | None = Field(None, description="owner; own PostgreSQL, none is started then")
     postgres_ingest_dsn: SecretStr | None = Field(None, description="role rtp_ingest: all that the workers use")
     postgres_read_dsn: SecretStr | None = Field(None, description="role rtp_read")
+    postgres_insights_dsn: SecretStr | None = Field(None, description="role rtp_insights: writes the schema insights")
     dagster_postgres_dsn: SecretStr | None = Field(None, description="Dagster's own database and role")
     api_token: SecretStr | None = Field(None, description="when set, changing HTTP calls need Authorization: Bearer")
     allowed_hosts: str = Field("", description="further Host names the APIs answer to, comma-separated")

@@ -150,13 +150,16 @@ def _delete(cursor: Cursor, step: _Step, criteria: Criteria) -> tuple[int, int]:
     """
     cursor.execute(
         f"""
-        with gone_rows as (delete from transactions where {step.rows or "false"} returning load_id),
+        with gone_rows as (
+                 delete from transactions where {step.rows or "false"}
+                 returning load_id, (occurred_at at time zone 'UTC')::date as day),
              gone_letters as (delete from dead_letters where {step.letters or "false"} returning 1),
              counted as (
                  select (select count(*) from gone_rows) as rows, (select count(*) from gone_letters) as letters),
              noted as (
-                 insert into purges (criteria, purged_rows, purged_dead_letters)
-                 select %(criteria)s, rows, letters from counted where rows + letters > 0),
+                 insert into purges (criteria, purged_rows, purged_dead_letters, days)
+                 select %(criteria)s, rows, letters, array(select distinct day from gone_rows order by day)
+                 from counted where rows + letters > 0),
              told as (
                  insert into csv_load_outcomes as ended (load_id, kafka_partition, outcome, records)
                  select load_id, -1, 'purged', count(*) from gone_rows where load_id is not null group by load_id

@@ -29,5 +29,11 @@ do $$
 begin
     execute format('grant connect on database %I to rtp_ingest, rtp_read', current_database());
     execute format('grant temporary on database %I to rtp_ingest', current_database());  -- the staging table
+    if exists (select from pg_roles where rolname = 'rtp_insights') then
+        -- It makes a schema of its own, and reads what that is computed from.
+        execute format('grant connect, create on database %I to rtp_insights', current_database());
+        grant usage on schema public to rtp_insights;
+        grant select on transactions, purges to rtp_insights;
+    end if;
 end
 $$;
