@@ -1,23 +1,26 @@
 """Named places where a test stops a process for good or for a while; they do nothing unless RTP_FAILPOINT names one.
 
 ``RTP_FAILPOINT=after_copy`` kills the process (SIGKILL) the first time it gets there, ``after_copy:3`` the third
-time, ``after_copy=stop`` stops it with SIGSTOP until somebody continues it.
+time, ``after_copy=stop`` stops it with SIGSTOP until somebody continues it. ``turn=hang`` has the thread hang for ever,
+and ``turn=hold`` does so with the interpreter held, so that no other thread runs.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rtp_workers.errors import ConfigError
 
-_FORM = re.compile(r"(\w+)(?::(\d+))?(?:=(kill|stop))?")
+_FORM = re.compile(r"(\w+)(?::(\d+))?(?:=(kill|stop|hang|hold))?")
 # The kernel stops the other threads a moment after kill() has returned in this one.
 SETTLE_S = 0.2
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+_HANG_S = 100_000
 
 
 @dataclass(slots=True)
@@ -26,11 +29,11 @@ class Failpoint:
 
     name: str | None = None
     countdown: int = 1
-    signal: signal.Signals = field(default=signal.SIGKILL)
+    does: str = "kill"
 
     @classmethod
     def parse(cls, text: str | None) -> Failpoint:
-        """Reads ``name[:times][=kill|stop]``; None arms nothing.
+        """Reads ``name[:times][=kill|stop|hang|hold]``; None arms nothing.
 
         Raises:
             ConfigError: the text has another form.
@@ -39,14 +42,20 @@ class Failpoint:
             return cls()
         match = _FORM.fullmatch(text)
         if match is None:
-            raise ConfigError(f"RTP_FAILPOINT={text!r} is not of the form name[:times][=kill|stop]")
-        return cls(match[1], int(match[2] or 1), _SIGNALS[match[3] or "kill"])
+            raise ConfigError(f"RTP_FAILPOINT={text!r} is not of the form name[:times][=kill|stop|hang|hold]")
+        return cls(match[1], int(match[2] or 1), match[3] or "kill")
 
     def reach(self, name: str) -> None:
-        """Sends this process its signal where `name` is the armed place and has been reached often enough."""
+        """Does what is asked for where `name` is the armed place and has been reached often enough."""
         if name != self.name:
             return
         self.countdown -= 1
-        if self.countdown == 0:
-            os.kill(os.getpid(), self.signal)
+        if self.countdown != 0:
+            return
+        if self.does == "hang":
+            time.sleep(_HANG_S)
+        elif self.does == "hold":
+            ctypes.PyDLL(None).sleep(_HANG_S)  # unlike CDLL it keeps the interpreter
+        else:
+            os.kill(os.getpid(), _SIGNALS[self.does])
             time.sleep(SETTLE_S)

@@ -12,6 +12,7 @@ from rtp_workers import endpoints, logs, settings
 from rtp_workers.cli.durations import DURATION_S
 from rtp_workers.consumer.loop import ConsumerLoop
 from rtp_workers.consumer.state import ConsumerState
+from rtp_workers.watchdog import watched
 
 
 @click.command("consume")
@@ -29,13 +30,14 @@ def command(until_idle: float | None, no_api: bool, port: int | None) -> None:
     loop = ConsumerLoop(given, found, state)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())
-    if no_api:
-        loop.run(_idle_for(until_idle))
-        return
-    from rtp_workers.consumer.service import serving
+    with watched(state.watchdog):
+        if no_api:
+            loop.run(_idle_for(until_idle))
+            return
+        from rtp_workers.consumer.service import serving
 
-    with serving(given, found, state):
-        loop.run(_idle_for(until_idle))
+        with serving(given, found, state):
+            loop.run(_idle_for(until_idle))
 
 
 def _idle_for(seconds: float | None) -> Callable[[ConsumerState], bool]:

@@ -42,6 +42,7 @@ from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.dead_letters import DeadLetterId, Filter
 from rtp_workers.reconcile.replay import ReplayReport, replay
 from rtp_workers.settings import ConsumerSettings
+from rtp_workers.watchdog import hung_threads
 from rtp_workers.web.api import ApiParts, new_api
 from rtp_workers.web.events import EventFeed
 from rtp_workers.web.guard import GuardRules
@@ -97,12 +98,15 @@ def _add_health(app: FastAPI, service: Service) -> None:
     async def live() -> Health:
         if not service.watcher.alive:
             raise Problem(503, "the service has lost a thread of its own; its log says why. Start it again")
+        hung = service.watcher.state.watchdog.hung
+        if hung:
+            raise Problem(503, hung_threads(hung))
         return Health()
 
     @app.get("/health/ready", summary="Do records flow?", tags=["health"], responses=documented(503))
     async def ready() -> Health:
         state = service.watcher.state
-        reason = not_ready(state)
+        reason = hung_threads(state.watchdog.hung) if state.watchdog.hung else not_ready(state)
         if reason is not None:
             raise Problem(503, reason)
         if state.paused:

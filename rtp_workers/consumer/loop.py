@@ -44,6 +44,7 @@ class ConsumerLoop:
         self._state = state
         self._stop = False
         self._garbage = Garbage()
+        self._failpoint = Failpoint.parse(settings.failpoint)
 
     def stop(self) -> None:
         """Asks the loop to end; safe in a signal handler."""
@@ -59,6 +60,7 @@ class ConsumerLoop:
         self._garbage.take_over()
         switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        beat = self._state.watchdog.beat("loop")
         control = ControlThread(self._endpoints, self._settings.topic, self._settings.group_id, dsn)
         try:
             while not self._ends_now(until):
@@ -67,11 +69,14 @@ class ConsumerLoop:
                     self._run_session(control, topic_id, lambda: self._ends_now(until))
         finally:
             control.stop(STOP_S)
+            beat.end()
             self._garbage.hand_back()
             sys.setswitchinterval(switch_interval_s)
 
     def _ends_now(self, until: Callable[[ConsumerState], bool]) -> bool:
         """Asked at every turn of every loop on this thread."""
+        self._failpoint.reach("turn")
+        self._state.watchdog.beat("loop")
         self._garbage.collect_when_due()
         return self._stop or until(self._state)
 
@@ -88,7 +93,7 @@ class ConsumerLoop:
 
     def _run_session(self, control: ControlThread, topic_id: str, finished: Callable[[], bool]) -> None:
         settings, endpoints = self._settings, self._endpoints
-        writer = BatchWriter(endpoints.need("postgres_ingest_dsn"), Failpoint.parse(settings.failpoint))
+        writer = BatchWriter(endpoints.need("postgres_ingest_dsn"), self._failpoint)
         session = Session(settings, endpoints, self._state, control, writer, topic_id)
         try:
             session.run(finished)

@@ -66,7 +66,7 @@ class Session:
     ) -> None:
         self._settings, self._state, self._control, self._topic_id = settings, state, control, topic_id
         self._assignment = Assignment()
-        self._writing = WritingThread(writer, self._assignment)
+        self._writing = WritingThread(writer, self._assignment, state.watchdog.beat("writer"))
         self._watch = WriterWatch(writer, self._writing, control)
         self._assembler = Assembler(settings.topic, topic_id, self._assignment)
         self._shown = ShownOffsets()
@@ -275,9 +275,10 @@ class Session:
 
     def _on_revoked(self, partitions: list[int]) -> None:
         log.info("partitions_revoked", topic=self._settings.topic, partitions=partitions)
-        if not self._closing and self._writing.problem is None and self._writing.wait_free(REVOKE_FLUSH_S):
-            self._submit()
-            self._writing.wait_idle(REVOKE_FLUSH_S)
+        with self._state.watchdog.beat("loop").waiting():
+            if not self._closing and self._writing.problem is None and self._writing.wait_free(REVOKE_FLUSH_S):
+                self._submit()
+                self._writing.wait_idle(REVOKE_FLUSH_S)
         self._give_up(partitions)
 
     def _on_lost(self, partitions: list[int]) -> None:

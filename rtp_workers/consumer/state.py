@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rtp_workers import logs
 from rtp_workers.consumer.reasons import Reasons
 from rtp_workers.postgres.batch import Counts
+from rtp_workers.watchdog import Watchdog
 
 RATE_WINDOW_S = 10.0
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -58,6 +59,7 @@ class ConsumerState:
             a problem once that lasts.
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
         settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
+        watchdog: of the threads that must not stand still; the program starts it.
         latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
         appended_ms: when Kafka appended the records stored last (Unix ms); None before the first.
     """
@@ -84,6 +86,7 @@ class ConsumerState:
     last_record_at: float = field(default_factory=time.monotonic)
     settled_at: float | None = None
     started_at: float = field(default_factory=time.time)
+    watchdog: Watchdog = field(default_factory=Watchdog)
     _reasons: dict[str, Reasons] = field(default_factory=dict)
 
     def start_session(self, topic_id: str) -> None:

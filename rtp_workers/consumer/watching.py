@@ -114,8 +114,11 @@ class Watcher:
         self._history.append(self.now)
 
     def _run(self) -> None:
+        beat = self.state.watchdog.beat("sampler")
         while not self._closing.wait(SAMPLE_S):
             self.sample()
+            beat.turn()
+        beat.end()
 
     def _rate_per_s(self) -> float:
         (first_s, first), (last_s, last) = self._written[0], self._written[-1]

@@ -21,6 +21,7 @@ from rtp_workers.postgres.batch import Batch, Counts
 from rtp_workers.postgres.batch_writer import BatchWriter
 from rtp_workers.postgres.connection import ConnectionLostError
 from rtp_workers.postgres.ledger import LedgerMovedError
+from rtp_workers.watchdog import Beat
 
 log = logs.get(__name__)
 
@@ -43,8 +44,9 @@ class WritingThread:
         failure: an error of ours that ended the thread, or None.
     """
 
-    def __init__(self, writer: BatchWriter, assignment: Assignment) -> None:
+    def __init__(self, writer: BatchWriter, assignment: Assignment, beat: Beat | None = None) -> None:
         self._writer = writer
+        self._beat = beat or Beat("writer")
         self._assignment = assignment
         self._changed = threading.Condition()
         self._waiting: Batch | None = None
@@ -122,10 +124,11 @@ class WritingThread:
             with self._changed:
                 self._changed.notify_all()
         finally:
+            self._beat.end()
             self._writer.close()
 
     def _next(self) -> Batch | None:
-        with self._changed:
+        with self._beat.waiting(), self._changed:
             self._changed.wait_for(lambda: self._waiting is not None or self._stopping.is_set())
             if self._stopping.is_set():
                 return None
@@ -143,10 +146,11 @@ class WritingThread:
             started = time.monotonic()
             self._busy_since = started
             try:
-                if backoff.tries:
-                    # Outside a transaction: with Kafka away, no rows are written again and again to be rolled back.
-                    batch.confirm()
-                counts = self._once(batch, in_doubt)
+                with self._beat.waiting():
+                    if backoff.tries:
+                        # Outside a transaction: with Kafka away, no rows are written again just to be rolled back.
+                        batch.confirm()
+                    counts = self._once(batch, in_doubt)
             except (LedgerMovedError, TopicReplacedError) as error:
                 self.outcomes.append(Overtaken(batch, str(error)))
                 break
@@ -154,6 +158,7 @@ class WritingThread:
                 in_doubt = in_doubt or isinstance(error, ConnectionLostError)
                 self._note(error)
                 self._busy_since = None
+                self._beat.turn()
                 self._stopping.wait(backoff.next_s(getattr(error, "retry_after_s", None)))
                 continue
             finally:

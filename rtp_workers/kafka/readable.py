@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka.client import NEEDS_A_PERSON, client_options, translate
-from rtp_workers.kafka.record_consumer import OUT_OF_RANGE, is_unreadable
+from rtp_workers.kafka.record_consumer import FETCH_MAX_BYTES, OUT_OF_RANGE, is_unreadable
 
 POLL_S = 0.2
 
@@ -85,5 +85,6 @@ def _options(endpoints: Endpoints) -> dict[str, Any]:
         auto_offset_reset="error",
         isolation_level="read_uncommitted",
         fetch_error_backoff_ms=50,
+        fetch_max_bytes=FETCH_MAX_BYTES,
         queued_max_messages_kbytes=1024,
     )

@@ -33,6 +33,7 @@ OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_O
 # A partition that was added to the topic is found after this long. The client's own default is five minutes.
 METADATA_REFRESH_S = 5.0
 CLIENT_ID = "rtp-consumer"
+FETCH_MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -253,7 +254,7 @@ def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dic
         max_poll_interval_ms=int(max(limits.max_poll_interval_s, limits.session_timeout_s) * 1000),
         queued_max_messages_kbytes=limits.queue_bytes // 1024,
         max_partition_fetch_bytes=1024 * 1024,
-        fetch_max_bytes=4 * 1024 * 1024,
+        fetch_max_bytes=FETCH_MAX_BYTES,
         fetch_wait_max_ms=100,
         fetch_error_backoff_ms=100,
         # Its default of 1 s lets a full queue run dry: 16 MB a second at most.

@@ -25,6 +25,7 @@ from rtp_workers.producer.messages import (
     transactions_schema,
 )
 from rtp_workers.producer.watching import Parts, ProducerMetrics, Watcher
+from rtp_workers.watchdog import hung_threads
 from rtp_workers.web.api import ApiParts, new_api
 from rtp_workers.web.events import EventFeed
 from rtp_workers.web.guard import GuardRules
@@ -55,6 +56,8 @@ def _add_health(app: FastAPI, parts: Parts) -> None:
     def live() -> Health:
         if not parts.loop.alive and not parts.loop.stopping.is_set():
             raise Problem(503, f"generation has ended: {parts.loop.error}; start the service again")
+        if parts.watchdog.hung:
+            raise Problem(503, hung_threads(parts.watchdog.hung))
         return Health()
 
     @app.get("/health/ready", summary="Does Kafka answer?", tags=["health"], responses=documented(503))

@@ -13,6 +13,7 @@ from rtp_workers.kafka.record_producer import record_headers
 from rtp_workers.producer.controls import Controls
 from rtp_workers.producer.kafka_link import KafkaLink
 from rtp_workers.producer.pacing import TokenBucket
+from rtp_workers.watchdog import Beat
 
 # A batch takes some 30 ms at the machine's limit: long enough to be cheap, short enough to obey at once.
 MAX_BATCH = 4_000
@@ -47,6 +48,7 @@ class GenerationLoop:
         self._rate_per_s = controls.rate_per_s
         self._bucket = TokenBucket(controls.rate_per_s or 1.0, time.monotonic())
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
+        self.beat = Beat("generation")  # replaced by one that is watched
 
     @property
     def finished(self) -> bool:
@@ -71,10 +73,12 @@ class GenerationLoop:
         try:
             self._generate()
         finally:
+            self.beat.end()
             self._ended.set()
 
     def _generate(self) -> None:
         while not self.stopping.is_set() and not self.finished:
+            self.beat.turn()
             try:
                 self._step()
             except _StoppingError:
@@ -84,7 +88,8 @@ class GenerationLoop:
                 self.error = error
                 return
             except RtpError as error:
-                self._link.start_anew(error)
+                with self.beat.waiting():
+                    self._link.start_anew(error)
 
     def _step(self) -> None:
         due = self._due() if self._link.trouble is None else 0
@@ -120,5 +125,6 @@ class GenerationLoop:
         return self._bucket.wait_s()
 
     def _stop_waiting(self) -> None:
+        self.beat.turn()
         if self.stopping.is_set():
             raise _StoppingError("the service stops")

@@ -21,6 +21,7 @@ from rtp_workers.producer.kafka_link import KafkaLink
 from rtp_workers.producer.submissions import Submitter
 from rtp_workers.producer.watching import Parts, Watcher
 from rtp_workers.settings import ProducerSettings
+from rtp_workers.watchdog import watched
 from rtp_workers.web.guard import rules_of
 from rtp_workers.web.server import WebServer
 
@@ -73,6 +74,12 @@ def run(settings: ProducerSettings, how: Run, stop: threading.Event) -> Outcome:
         TransientError: records handed over are lost: told to stop while Kafka was away.
     """
     parts = _build(settings, how)
+    parts.loop.beat = parts.watchdog.beat("generation")
+    with watched(parts.watchdog):
+        return _run(settings, how, parts, stop)
+
+
+def _run(settings: ProducerSettings, how: Run, parts: Parts, stop: threading.Event) -> Outcome:
     close_api = _serve(settings, parts) if how.with_api else _nothing
     log.info("producing", topic=settings.topic, records_per_s=how.rate_per_s, count=how.count)
     started_s = time.monotonic()

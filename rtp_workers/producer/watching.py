@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from rtp_workers.producer.controls import Controls
 from rtp_workers.producer.generation import GenerationLoop
 from rtp_workers.producer.kafka_link import KafkaLink
 from rtp_workers.producer.submissions import Submitter
+from rtp_workers.watchdog import Watchdog
 
 SAMPLE_S = 0.5
 HISTORY_SAMPLES = 240  # two minutes
@@ -32,6 +33,7 @@ class Parts:
     link: KafkaLink
     submitter: Submitter
     topic: str
+    watchdog: Watchdog = field(default_factory=Watchdog)
 
 
 class Watcher:
@@ -97,7 +99,9 @@ class Watcher:
         return "running" if parts.controls.running or parts.controls.burst else "stopped"
 
     def _sample(self) -> None:
+        beat = self._parts.watchdog.beat("sampler")
         while not self._closing.wait(SAMPLE_S):
+            beat.turn()
             now_s, acknowledged = time.monotonic(), self._parts.link.acknowledged
             self._samples.append((now_s, acknowledged))
             first_s, first = self._samples[0]
@@ -105,6 +109,7 @@ class Watcher:
             controls = self._parts.controls
             target = (controls.rate_per_s or 0.0) if controls.running else 0.0
             self._history.append((round(time.time(), 2), target, round(self._rate_per_s, 1)))
+        beat.end()
 
 
 class ProducerMetrics(Collector):

@@ -19,9 +19,9 @@ from tests.reading import ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce, producer_of
 from tests.waiting import wait_until
 
-# One batch of a few kB that unpacks to more than the client's receive.message.max.bytes.
-BIG = {"message.max.bytes": 10**9, "batch.size": 10**9, "compression.type": "zstd", "linger.ms": 1_000}
-BOMB = {**BIG, "queue.buffering.max.kbytes": 10**6}
+# One small batch (it lingers until it is flushed) that unpacks to more than our clients may receive.
+BOMB = {"message.max.bytes": 10**8, "batch.size": 10**8, "compression.type": "zstd", "linger.ms": 120_000}
+SMALL_CLIENT = json.dumps({"receive.message.max.bytes": 4_200_000})
 WAIT_S = 120.0
 STOPPED_S = 35.0  # longer than a partition may stand still
 OPEN_TRANSACTION = """
@@ -66,7 +66,7 @@ def produce_bomb(stack: Stack, kafka_partition: int, records: int = 3) -> None:
     """Sends one batch of `records` records that no client of ours can unpack."""
     producer = producer_of(stack, **BOMB)
     for _ in range(records):
-        producer.produce(stack.topic, b"a" * (150_000_000 // records), partition=kafka_partition)
+        producer.produce(stack.topic, b"a" * 3_000_000, partition=kafka_partition)
     assert producer.flush(WAIT_S) == 0
 
 
@@ -75,7 +75,8 @@ def test_a_batch_that_cannot_be_unpacked_is_named_and_can_be_stepped_over(stack:
     produce_bomb(stack, 3)
     produce(stack, [body("after")], kafka_partition=3)
     produce(stack, [body("neighbour")], kafka_partition=1)
-    consumer = start_rtp("consume", env=stack.env)
+    env = {**stack.env, "RTP_KAFKA_CLIENT_CONFIG": SMALL_CLIENT}
+    consumer = start_rtp("consume", env=env)
     wait_until(lambda: not_ready_because(stack, "partition 3: it stands at offset 1"), WAIT_S, "503 with the offset")
     wait_until(lambda: set(rows_by_id(stack)) == {"before", "neighbour"}, WAIT_S, "what can be read")
     status = ask(stack, "/status")[1]
@@ -84,10 +85,10 @@ def test_a_batch_that_cannot_be_unpacked_is_named_and_can_be_stepped_over(stack:
     wait_until(lambda: retried(stack, 3), WAIT_S, "a second attempt")
     assert consumer.output().count('"where": "partition 3"') == 1, "logged once, however often it is tried"
     skip = ("skip", "--partition", "3", "--topic", stack.topic)
-    wrong = run_rtp(*skip, "--offset", "0", env=stack.env)
+    wrong = run_rtp(*skip, "--offset", "0", env=env)
     assert wrong.returncode == 1
     assert "stands at offset 1, not at 0" in wrong.stderr
-    done = run_rtp(*skip, "--offset", "1", "--reason", "a broken exporter", env=stack.env)
+    done = run_rtp(*skip, "--offset", "1", "--reason", "a broken exporter", env=env)
     assert done.returncode == 0, done.stderr
     assert "3 offsets (1 to 3) counted as skipped" in done.stdout
     wait_for_ledger(stack, WAIT_S)
