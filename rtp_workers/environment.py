@@ -21,6 +21,14 @@ def ignored() -> list[str]:
     return sorted(name for name in IGNORED if name in os.environ)
 
 
+_forgotten: set[str] = set()
+
+
+def forgotten() -> list[str]:
+    """Returns which of them were set when this process started, in order of name."""
+    return sorted(_forgotten)
+
+
 def forget_ignored() -> None:
     """Takes ignored variables out of this process's environment, and so out of its children's.
 
@@ -28,3 +36,4 @@ def forget_ignored() -> None:
     """
     for name in ignored():
         os.environ.pop(name, None)
+        _forgotten.add(name)

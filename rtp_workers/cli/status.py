@@ -73,7 +73,7 @@ def _table(report: dict[str, Any], topic: str) -> Table:
     table = Table("", "", title=f"rtp: topic {topic}", show_header=False)
     for part in PARTS:
         found = report[part]
-        table.add_row(part, Text("up", "green") if found["up"] else Text("down", "red"), Text(found["detail"] or ""))
+        table.add_row(part, _state(found), Text(found["detail"] or ""))
     table.add_section()
     table.add_row("rows", _figure(report["rows"]), _per_s(report["rows_per_s"]))
     table.add_row(
@@ -98,6 +98,12 @@ def _add_files(table: Table, files: dict[str, Any] | None) -> None:
         table.add_row(Text(f"  {entry['file']}"), Text(entry["state"], "red"), Text(reason))
     if len(files["not_loaded"]) > SHOWN_FILES:
         table.add_row("", f"{len(files['not_loaded']) - SHOWN_FILES:,} more", "see --json")
+
+
+def _state(part: dict[str, Any]) -> Text:
+    if part["busy"]:
+        return Text("busy", "yellow")
+    return Text("up", "green") if part["up"] else Text("down", "red")
 
 
 def _figure(value: int | None) -> str:

@@ -16,6 +16,7 @@ from rtp_workers.local.embedded import EmbeddedServers, home_locked, together
 from rtp_workers.local.kafka_cluster import brokers_for
 from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.local.own_exports import note_ours
+from rtp_workers.local.places import require_usable
 from rtp_workers.local.postgres_server import PostgresServer, password_name
 from rtp_workers.postgres import roles
 from rtp_workers.postgres.migrate import migrate
@@ -33,8 +34,9 @@ def servers_for(settings: PlatformSettings, only: Collection[str], brokers: int 
         brokers: how many of Kafka's.
 
     Raises:
-        ConfigError: the home holds the data of another number of brokers.
+        ConfigError: a folder cannot be used, or the home holds the data of another number of brokers.
     """
+    require_usable(settings)
     kafka: list[KafkaServer] = []
     if "kafka" in only and settings.kafka_bootstrap is None:
         kafka = brokers_for(settings.home, [settings.kafka_port + number for number in range(brokers)])

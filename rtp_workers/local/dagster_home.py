@@ -69,4 +69,4 @@ def _local(module: str, class_name: str, folder: Path) -> dict[str, Any]:
 
 
 def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1)
+    return json.dumps(content, indent=1, ensure_ascii=False)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rtp_workers import environment
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.kafka.topics import describe
-from rtp_workers.local import kafka_jars, kafka_server, passwords, ports, postgres_server, unprivileged
+from rtp_workers.local import kafka_jars, kafka_server, passwords, places, ports, postgres_server, unprivileged
 from rtp_workers.local.embedded import platform_lock
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import pending
@@ -47,10 +48,15 @@ class Finding:
 
 def examine(settings: PlatformSettings, endpoints: Endpoints) -> list[Finding]:
     """Returns all findings: versions, programs, disk, secrets, then ports or, where a platform runs, its parts."""
+    usable = places_usable(settings)
+    if usable.state == "problem":
+        return [*versions(), usable]
     found = [
         *versions(),
         *programs(settings),
+        usable,
         disk(settings.home),
+        *ignored_variables(),
         *secrets(settings.home),
         *data_elsewhere(settings.home),
     ]
@@ -120,6 +126,24 @@ def disk(home: Path) -> Finding:
             "disk", "warning", detail, "a million transactions take about 1 GB in Kafka and PostgreSQL together"
         )
     return Finding("disk", "ok", detail)
+
+
+def places_usable(settings: PlatformSettings) -> Finding:
+    """Whether the servers can work with the folders that the settings name."""
+    try:
+        places.require_usable(settings)
+    except ConfigError as error:
+        return Finding("folders", "problem", str(error), "see what was found")
+    return Finding("folders", "ok", f"RTP_HOME is {settings.home}, RTP_DATA_DIR is {settings.data_dir}")
+
+
+def ignored_variables() -> Iterator[Finding]:
+    """What of the environment does not reach us, for whoever relies on it."""
+    names = environment.forgotten()
+    if names:
+        yield Finding(
+            "environment", "warning", f"ignored: {', '.join(names)}", "say it in the DSN instead, or ignore this"
+        )
 
 
 def secrets(home: Path) -> Iterator[Finding]:

@@ -25,6 +25,9 @@ STOP_S = 15.0
 RECORDED_S = 120.0  # Java writes its cache when it ends
 STARTED = b"Kafka Server started"
 
+# Nothing of the user's: KAFKA_*, JAVA_TOOL_OPTIONS, CLASSPATH and their like would change the broker.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+
 BROKER_SETTINGS: dict[str, object] = {
     "auto.create.topics.enable": "false",
     "num.partitions": 6,
@@ -202,7 +205,7 @@ class KafkaServer:
             log=self.home / "logs" / f"{self.name}.out",
             home=self.home,
             stop_signal=signal.SIGTERM,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            env=ENVIRONMENT,
             cwd=self.home,
         )
 
@@ -219,8 +222,8 @@ class KafkaServer:
                 *speed,
                 "-XX:+ExitOnOutOfMemoryError",
             ),
-            *("-Djava.awt.headless=true", f"-Drtp.log={self.home / 'logs' / f'{self.name}.log'}"),
-            *(f"-Dlog4j2.configurationFile={self.data.parent / 'log4j2.xml'}", "-cp", self.class_path),
+            *("-Djava.awt.headless=true", f"-Drtp.log={Path('logs') / f'{self.name}.log'}"),
+            *(f"-Dlog4j2.configurationFile={Path(self.name) / 'log4j2.xml'}", "-cp", self.class_path),
         )
 
     def _format(self) -> None:
@@ -241,6 +244,7 @@ class KafkaServer:
             capture_output=True,
             text=True,
             check=False,
+            env=ENVIRONMENT,
             cwd=self.home,
         )
         if done.returncode != 0:
@@ -262,7 +266,9 @@ class KafkaServer:
             "inter.broker.listener.name": "BROKER",
             "listener.security.protocol.map": f"CLIENTS:{clients},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "listeners": ",".join(f"{name}://{ports.LOOPBACK}:{port}" for name, port in listeners.items()),
-            "log.dirs": data,
+            # Below the working folder, the home: the home's own path may hold what a list of folders or a file of
+            # properties would read as something else, such as a comma or a letter outside ASCII.
+            "log.dirs": data.relative_to(self.home),
             **BROKER_SETTINGS,
             **_replication_settings(len(controllers)),
             **_rack_settings(node_id, len(controllers)),

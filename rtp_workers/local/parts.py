@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import sys
@@ -25,6 +26,7 @@ from rtp_workers.web.asking import ask
 WORKER_GRACE_S = 12.0
 DAGSTER_GRACE_S = 8.0
 HEALTH_TIMEOUT_S = 2.0
+PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]+")
 SOCKET_PATH_BYTES = 103  # macOS has the shortest: 104 with the zero at the end
 
 
@@ -121,7 +123,7 @@ class ProgramPart:
             argv=self.argv,
             log=self.home / "logs" / f"{self.name}.log",
             home=self.home,
-            env={**os.environ, "RTP_HOME": str(self.home), "PYTHONUNBUFFERED": "1", **self.env},
+            env={**os.environ, "RTP_HOME": str(self.home), "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **self.env},
             cwd=Path.cwd(),
         )
 
@@ -246,14 +248,23 @@ def dagster(settings: PlatformSettings) -> DagsterParts | None:
 
 
 def socket_path(home: Path) -> Path:
-    """Returns where the code server listens: in the home, or in a folder of ours alone where that path is too long."""
+    """Returns where the code server listens: in the home, or in a folder of ours alone where that path does not fit.
+
+    gRPC's address of a socket is a URI: blanks, percent signs and letters outside ASCII would make it another one.
+    """
     path = home.absolute() / "run" / "dagster.sock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+    if _fits_in_address(path):
         return path
-    folder = Path(tempfile.mkdtemp(prefix="rtp-"))
+    folder = Path(
+        tempfile.mkdtemp(prefix="rtp-", dir=None if _fits_in_address(Path(tempfile.gettempdir())) else "/tmp")
+    )
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder / "dagster.sock"
+
+
+def _fits_in_address(path: Path) -> bool:
+    return len(os.fsencode(path)) <= SOCKET_PATH_BYTES and PLAIN_PATH.fullmatch(str(path)) is not None
 
 
 def _accepts(path: Path) -> bool:

@@ -128,11 +128,12 @@ class Totals:
     paused_reason: str | None
 
 
-def snapshot(connection: Connection) -> Snapshot:
+def snapshot(connection: Connection, timeout_s: float = 0) -> Snapshot:
     """Reads the tables and the ledger as of one instant; scans `transactions` once.
 
     Args:
         connection: any role that may select; no transaction open. It is left without one.
+        timeout_s: for each statement, whatever the role's own setting is; 0 for none.
 
     Raises:
         TransientError: the server is away. AttentionError: a table is missing.
@@ -141,7 +142,7 @@ def snapshot(connection: Connection) -> Snapshot:
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
     try:
         with translated("read tables and ledger"), connection.cursor() as cursor:
-            cursor.execute("set local statement_timeout = 0")
+            cursor.execute("select set_config('statement_timeout', %s, true)", (str(int(timeout_s * 1000)),))
             return _read(cursor)
     finally:
         if not connection.closed:

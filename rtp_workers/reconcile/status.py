@@ -10,12 +10,14 @@ from typing import Any
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
 from rtp_workers.kafka import topics
-from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.bounded import BusyError, Reading
 from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, totals
 from rtp_workers.reconcile.verify import Log, lag, reader_dsn
 from rtp_workers.web.asking import ask
 
 PROBE_S = 2.0
+READ_S = 1.5
+ANSWERS_S = 4.0  # connecting, reading, and asking who is in the way
 # What answers as soon as the process is there; Dagster's webserver has no /health/live.
 HTTP_PARTS = {"producer": "/health/live", "consumer": "/health/live", "dagster": "/server_info"}
 
@@ -23,24 +25,25 @@ Probe = Callable[[], Any]
 
 
 def status(endpoints: Endpoints, topic: str) -> dict[str, Any]:
-    """Asks every part, all at once and each for at most `PROBE_S` seconds.
+    """Asks every part, all at once; waits for `ANSWERS_S` seconds at most.
 
     Args:
         endpoints: what is known of the platform; a part that is not known is down.
         topic: whose lag to tell.
 
     Returns:
-        ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "detail": str | None}, "lag", ...}``:
+        ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "busy": bool, "detail": str | None},
+        "lag", ...}``. A part that is busy is up, but could not tell in time; ``detail`` says who holds the lock.
         ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and the fields of `Totals`. A
         figure is None where the part that knows it is away.
     """
     urls = {part: getattr(endpoints, f"{part}_url") for part in HTTP_PARTS}
     probes: dict[str, Probe] = {
         "kafka": lambda: _kafka(endpoints, topic),
-        "postgres": lambda: _postgres(reader_dsn(endpoints)),
+        "postgres": lambda: _postgres(endpoints),
         **{part: _http_probe(part, url) for part, url in urls.items()},
     }
-    answers = ask_all(probes, PROBE_S + 0.5)
+    answers = ask_all(probes, ANSWERS_S)
     report: dict[str, Any] = {part: _part(answers[part]) for part in probes}
     by_partition = _lag(answers["kafka"], answers["postgres"])
     report["lag"] = None if by_partition is None else sum(by_partition.values())
@@ -79,16 +82,17 @@ def _kafka(endpoints: Endpoints, topic: str) -> tuple[topics.TopicDescription | 
     return found, {} if found is None else topics.log_offsets(endpoints, topic, timeout_s=PROBE_S)
 
 
-def _postgres(dsn: str) -> tuple[Totals, list[LedgerRow]]:
-    connection = connect(dsn, "rtp-status", autocommit=True, options=f"-c statement_timeout={int(PROBE_S * 1000)}")
-    try:
-        return totals(connection), ledger_rows(connection)
-    finally:
-        connection.close()
+def _postgres(endpoints: Endpoints) -> tuple[Totals, list[LedgerRow]]:
+    dsn = reader_dsn(endpoints)
+    watching = endpoints.postgres_dsn or dsn
+    reading = Reading(
+        dsn, watching, "rtp-status", "read the totals", lambda reader: (totals(reader), ledger_rows(reader))
+    )
+    return reading.within(READ_S)
 
 
 def _http_probe(part: str, url: str | None) -> Probe:
-    def ask() -> str | None:
+    def probe() -> str | None:
         if url is None:
             raise RtpError(f"not known; set RTP_{part.upper()}_URL or start it with `rtp up`")
         live = _get(url, HTTP_PARTS[part])
@@ -98,7 +102,7 @@ def _http_probe(part: str, url: str | None) -> Probe:
             return "not ready: see /health/ready"
         return None
 
-    return ask
+    return probe
 
 
 def _get(url: str, path: str) -> int:
@@ -110,9 +114,11 @@ def _get(url: str, path: str) -> int:
 
 
 def _part(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, BusyError):
+        return {"up": True, "busy": True, "detail": f"busy: {answer.in_the_way}"}
     if isinstance(answer, RtpError):
-        return {"up": False, "detail": str(answer)}
-    return {"up": True, "detail": answer if isinstance(answer, str) else None}
+        return {"up": False, "busy": False, "detail": str(answer)}
+    return {"up": True, "busy": False, "detail": answer if isinstance(answer, str) else None}
 
 
 def _lag(kafka: Any, postgres: Any) -> dict[int, int] | None:

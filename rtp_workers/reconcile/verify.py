@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError
 from rtp_workers.kafka import topics
-from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.bounded import Reading
+from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.queries import LedgerRow, Snapshot, ledger_rows, open_rows, snapshot
 
 POLL_S = 0.2
+LAST_LOOK_S = 2.0
+READ_AT_LEAST_S = 5.0
+T = TypeVar("T")
 Log = Mapping[int, tuple[int, int]]
 
 
@@ -54,24 +59,23 @@ def verify(
     Args:
         endpoints: Kafka, and PostgreSQL as a role that may read.
         topic: its name.
-        timeout_s: how long the ledger may take; 0 compares at once.
+        timeout_s: how long the ledger may take; 0 compares at once. It bounds the whole, but for `READ_AT_LEAST_S`,
+            which the comparison gets in any case.
         on_wait: told, at each look, how many records the ledger is behind.
 
     Raises:
-        TransientError: Kafka or PostgreSQL is away. AttentionError: a table is missing. ConfigError: an address is not
-            known, or the topic does not exist.
+        TransientError: Kafka or PostgreSQL is away, or could not be read in time (BusyError). AttentionError: a table
+            is missing. ConfigError: an address is not known, or the topic does not exist.
     """
-    dsn = reader_dsn(endpoints)
+    deadline = time.monotonic() + timeout_s
     described = topics.describe(endpoints, topic)
     if described is None:
         raise ConfigError(f"topic {topic} does not exist; run `rtp topics`, or set RTP_TOPIC to the right one")
     log = topics.log_offsets(endpoints, topic)
-    _await_ledger(dsn, described.topic_id, log, timeout_s, on_wait)
-    connection = connect(dsn, "rtp-verify")
-    try:
-        found = snapshot(connection)
-    finally:
-        connection.close()
+    awaited = Awaited(described.topic_id, log, deadline, on_wait)
+    _reading(endpoints, "read the ledger", awaited.wait).within(timeout_s + LAST_LOOK_S)
+    left_s = max(deadline - time.monotonic(), READ_AT_LEAST_S)
+    found = _reading(endpoints, "count the tables", lambda reader: snapshot(reader, left_s)).within(left_s)
     return compare(found, described.topic_id, log, topics.log_offsets(endpoints, topic))
 
 
@@ -134,18 +138,28 @@ def lag(rows: list[LedgerRow], topic_id: str, log: Log) -> dict[int, int]:
     }
 
 
-def _await_ledger(dsn: str, topic_id: str, log: Log, timeout_s: float, on_wait: Callable[[int], None] | None) -> None:
-    deadline = time.monotonic() + timeout_s
-    connection = connect(dsn, "rtp-verify", autocommit=True)
-    try:
-        while left := sum(lag(ledger_rows(connection), topic_id, log).values()):
-            if on_wait is not None:
-                on_wait(left)
-            if time.monotonic() >= deadline:
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """The log's ends that the ledger must reach, until when, and who is told how far it is."""
+
+    topic_id: str
+    log: Log
+    deadline: float
+    on_wait: Callable[[int], None] | None
+
+    def wait(self, connection: Connection) -> None:
+        """Looks until the ledger has reached the ends, or the deadline has come."""
+        while left := sum(lag(ledger_rows(connection), self.topic_id, self.log).values()):
+            if self.on_wait is not None:
+                self.on_wait(left)
+            if time.monotonic() >= self.deadline:
                 return
             time.sleep(POLL_S)
-    finally:
-        connection.close()
+
+
+def _reading(endpoints: Endpoints, doing: str, read: Callable[[Connection], T]) -> Reading[T]:
+    dsn = reader_dsn(endpoints)
+    return Reading(dsn, endpoints.postgres_dsn or dsn, "rtp-verify", doing, read)
 
 
 def _kafka_records(now: Mapping[int, LedgerRow], log: Log) -> int:

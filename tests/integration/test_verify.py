@@ -237,5 +237,5 @@ def alive_not_ready() -> Iterator[str]:
 
 def test_status_tells_a_service_that_is_up_but_not_ready(stack: Stack, alive_not_ready: str) -> None:
     found = status(replace(stack.endpoints, producer_url=alive_not_ready, dagster_url=alive_not_ready), stack.topic)
-    assert found["producer"] == {"up": True, "detail": "not ready: see /health/ready"}
-    assert found["dagster"] == {"up": True, "detail": None}
+    assert found["producer"] == {"up": True, "busy": False, "detail": "not ready: see /health/ready"}
+    assert found["dagster"] == {"up": True, "busy": False, "detail": None}

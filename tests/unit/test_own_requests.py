@@ -52,7 +52,11 @@ def test_supervisor_doctor_and_status_reach_a_part(part: HTTPServer, tmp_path: P
     url = f"http://127.0.0.1:{part.server_port}"
     assert ProgramPart("consumer", (), tmp_path, port=part.server_port).live()
     assert [finding.state for finding in apis(Endpoints(consumer_url=url))] == ["ok"]
-    assert status(Endpoints(consumer_url=url), "transactions")["consumer"] == {"up": True, "detail": None}
+    assert status(Endpoints(consumer_url=url), "transactions")["consumer"] == {
+        "up": True,
+        "busy": False,
+        "detail": None,
+    }
 
 
 def test_a_bad_answer_is_an_answer_and_none_is_an_error(part: HTTPServer) -> None:
