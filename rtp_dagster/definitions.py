@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from rtp_dagster import insights
 from rtp_dagster.alerts.sensors import alert_sensor
 from rtp_dagster.backfill.assets import csv_backfill
 from rtp_dagster.backfill.files import csv_files, files_are_loaded
@@ -19,11 +20,18 @@ from rtp_dagster.transactions.jobs import check_transactions, hourly_checks
 from rtp_dagster.transactions.sensors import consumer_lag_sensor, row_count_sensor
 
 defs = dg.Definitions(
-    assets=[transactions_topic, csv_files, csv_backfill, live_transactions, transactions],
-    asset_checks=[*CHECKS, files_are_loaded],
-    jobs=[setup_topics, batch_backfill, check_transactions, replay_dead_letters, trim_history],
-    sensors=[csv_arrival_sensor, row_count_sensor, consumer_lag_sensor, dead_letter_sensor, alert_sensor],
-    schedules=[hourly_checks, daily_trim],
+    assets=[transactions_topic, csv_files, csv_backfill, live_transactions, transactions, *insights.ASSETS],
+    asset_checks=[*CHECKS, files_are_loaded, *insights.CHECKS],
+    jobs=[setup_topics, batch_backfill, check_transactions, replay_dead_letters, trim_history, *insights.JOBS],
+    sensors=[
+        csv_arrival_sensor,
+        row_count_sensor,
+        consumer_lag_sensor,
+        dead_letter_sensor,
+        alert_sensor,
+        *insights.SENSORS,
+    ],
+    schedules=[hourly_checks, daily_trim, *insights.SCHEDULES],
     resources={"platform": Platform(), "io_manager": step_outputs},
     # A step needs no process of its own: they wait for servers, and each process costs 3 s and 130 MB.
     executor=dg.in_process_executor,

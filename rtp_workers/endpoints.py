@@ -26,6 +26,7 @@ class Endpoints:
     postgres_dsn: str | None = field(default=None, repr=False)
     postgres_ingest_dsn: str | None = field(default=None, repr=False)
     postgres_read_dsn: str | None = field(default=None, repr=False)
+    postgres_insights_dsn: str | None = field(default=None, repr=False)
     dagster_postgres_dsn: str | None = field(default=None, repr=False)
     producer_url: str | None = None
     consumer_url: str | None = None
@@ -57,7 +58,13 @@ def overlay(found: Endpoints, settings: PlatformSettings) -> Endpoints:
     given: dict[str, Any] = {
         name: getattr(settings, name) for name in ("kafka_bootstrap", "producer_url", "consumer_url", "dagster_url")
     }
-    for name in ("postgres_dsn", "postgres_ingest_dsn", "postgres_read_dsn", "dagster_postgres_dsn"):
+    for name in (
+        "postgres_dsn",
+        "postgres_ingest_dsn",
+        "postgres_read_dsn",
+        "postgres_insights_dsn",
+        "dagster_postgres_dsn",
+    ):
         secret = getattr(settings, name)
         given[name] = secret.get_secret_value() if secret is not None else None
     given["pgadmin_url"] = settings.pgadmin_url

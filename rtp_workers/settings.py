@@ -54,10 +54,17 @@ class PlatformSettings(BaseModel):
         description="copies that must have a record before it is acknowledged; none: Kafka's default",
     )
     kafka_rack: str | None = Field(None, description="rack (zone) of this process; consumers read from brokers in it")
+    topics: str = Field(
+        "", description="topics of others to consume too: names and patterns (* and ?), separated by commas"
+    )
+    schema_registry_url: str | None = Field(None, description="schema registry that topics' values refer to")
+    schema_registry_user: str | None = None
+    schema_registry_password: SecretStr | None = None
     group_id: str = "rtp-consumer"
     postgres_dsn: SecretStr | None = Field(None, description="owner; own PostgreSQL, none is started then")
     postgres_ingest_dsn: SecretStr | None = Field(None, description="role rtp_ingest: all that the workers use")
     postgres_read_dsn: SecretStr | None = Field(None, description="role rtp_read")
+    postgres_insights_dsn: SecretStr | None = Field(None, description="role rtp_insights: writes the schema insights")
     dagster_postgres_dsn: SecretStr | None = Field(None, description="Dagster's own database and role")
     api_token: SecretStr | None = Field(None, description="when set, changing HTTP calls need Authorization: Bearer")
     allowed_hosts: str = Field("", description="further Host names the APIs answer to, comma-separated")
@@ -82,6 +89,11 @@ class PlatformSettings(BaseModel):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @property
+    def foreign_topics(self) -> tuple[str, ...]:
+        """The patterns of topics that are mapped; our own topic is consumed in any case."""
+        return tuple(part for part in (part.strip() for part in self.topics.split(",")) if part and part != self.topic)
 
     def kafka_client_options(self) -> dict[str, Any]:
         """Returns librdkafka settings of the user's own; ``{}`` where none are set.
@@ -140,6 +152,15 @@ class LoaderSettings(PlatformSettings):
     loader_queue_bytes: int = Field(32_000_000, ge=1_000_000, description="librdkafka's send queue at most")
     loader_process_bytes: int = Field(
         16_000_000, ge=0, description="files from this size on are read by a second process"
+    )
+    loader_tail_rest_s: float = Field(
+        60.0, ge=0, description="a last line without its newline is final when its file has not changed for so long"
+    )
+    loader_max_line_bytes: int = Field(
+        64_000_000, ge=1 << 20, description="a file with a longer line than this is refused: it is not text"
+    )
+    loader_max_ratio: float = Field(
+        200.0, ge=2, description="a packed file that unpacks to more than so many times its size is refused"
     )
 
 

@@ -157,7 +157,7 @@ def small_servers(home: Path, sasl: SaslUser | None = None) -> EmbeddedServers:
 def endpoints_of(servers: EmbeddedServers, database: str) -> Endpoints:
     """Returns the endpoints of another database of these servers."""
     found = servers.endpoints()
-    names = ("postgres_dsn", "postgres_ingest_dsn", "postgres_read_dsn")
+    names = ("postgres_dsn", "postgres_ingest_dsn", "postgres_read_dsn", "postgres_insights_dsn")
     dsns: dict[str, Any] = {name: roles.with_database(found.need(name), database) for name in names}
     return replace(found, **dsns)
 
@@ -170,6 +170,7 @@ def clone_database(postgres: PostgresServer, database: str) -> None:
         f'revoke all on database "{database}" from public',
         f'grant connect on database "{database}" to {roles.INGEST}, {roles.READ}',
         f'grant temporary on database "{database}" to {roles.INGEST}',
+        f'grant connect, create on database "{database}" to {roles.INSIGHTS}',
     )
 
 
@@ -192,6 +193,7 @@ def make_stack(endpoints: Endpoints, topic: str, home: Path) -> Stack:
         RTP_POSTGRES_DSN=here.need("postgres_dsn"),
         RTP_POSTGRES_INGEST_DSN=here.need("postgres_ingest_dsn"),
         RTP_POSTGRES_READ_DSN=here.need("postgres_read_dsn"),
+        RTP_POSTGRES_INSIGHTS_DSN=here.need("postgres_insights_dsn"),
         RTP_PRODUCER_PORT=str(producer_port),
         RTP_CONSUMER_PORT=str(consumer_port),
         RTP_PRODUCER_URL=here.need("producer_url"),
@@ -209,7 +211,7 @@ def _has_leaders(endpoints: Endpoints, topic: str) -> bool:
 
 def make_template(postgres: PostgresServer) -> None:
     """Makes the migrated database that every test's own is cloned from."""
-    names = (roles.OWNER, roles.INGEST, roles.READ)
+    names = (roles.OWNER, roles.INGEST, roles.READ, roles.INSIGHTS)
     given = {name: SecretStr(passwords.ensure(postgres.home, password_name(name))) for name in names}
     roles.bootstrap(postgres.superuser_dsn, given, database=TEMPLATE, dagster_database=None)
     migrate(postgres.dsn(roles.OWNER, TEMPLATE))

@@ -65,6 +65,6 @@ def tick(name: str, cursor: str | None = None, *, instance: dg.DagsterInstance |
     """Evaluates one tick of a sensor, as the daemon does it, and returns what it would do."""
     with nullcontext(instance) if instance is not None else dg.DagsterInstance.ephemeral() as used:
         context = dg.build_sensor_context(
-            instance=used, cursor=cursor, sensor_name=name, resources={"platform": Platform()}
+            instance=used, cursor=cursor, sensor_name=name, resources={"platform": Platform()}, definitions=defs
         )
         return defs.get_repository_def().get_sensor_def(name).evaluate_tick(context)

@@ -13,7 +13,8 @@ from rtp_dagster.platform import Platform
 from rtp_dagster.retries import FIRST_WAIT_S, RETRIES, retried
 from rtp_workers.batch.attempts import attempt_load
 from rtp_workers.batch.folder import FoundFile, list_folder
-from rtp_workers.batch.load_file import CancelledError, LoadOptions, LoadProgress, LoadReport
+from rtp_workers.batch.load_errors import CancelledError
+from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport
 from rtp_workers.errors import ConfigError, RtpError, TransientError
 from rtp_workers.postgres.csv_loads import LoadRunningError
 from rtp_workers.settings import DagsterSettings

@@ -8,9 +8,11 @@ import re
 from dataclasses import dataclass
 
 from rtp_workers.batch.source_file import ByteSource
+from rtp_workers.errors import ConfigError
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 20  # a longer line is no CSV row: it is refused without being kept
+DEFAULT_MAX_LINE_BYTES = 64_000_000  # a file with such a line is no text: reading it to its end helps nobody
 SHOWN_BYTES = 200
 DIGEST_BYTES = 16
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
@@ -45,7 +47,16 @@ class BlockReader:
         offset: where the next block starts.
     """
 
-    def __init__(self, source: ByteSource, encoding: str, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(
+        self,
+        source: ByteSource,
+        encoding: str,
+        block_bytes: int = BLOCK_BYTES,
+        max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
+        name: str = "the file",
+    ) -> None:
+        self._name = name
+        self._max_line_bytes = max_line_bytes
         self._encoding = encoding.lower().replace("_", "-").removesuffix("-sig")
         if self._encoding.startswith("utf-16"):
             source, self._encoding = _Utf16AsUtf8(source, self._encoding), "utf-8"
@@ -123,9 +134,14 @@ class BlockReader:
             return Block(data, body.decode(self._encoding, "surrogateescape"), False, at_end, overlong)
 
     def _overlong(self) -> Block:
-        shown = self._pending[:SHOWN_BYTES]
+        shown, started = self._pending[:SHOWN_BYTES], self.offset
         while (line_end := _LINE_END.search(self._pending)) is None and not self._ended:
             self._consume(len(self._pending) - 1)
+            if self.offset - started > self._max_line_bytes:
+                raise ConfigError(
+                    f"{self._name}: a line has no end within {self._max_line_bytes:,} bytes: this is hardly a CSV. "
+                    "If it is one, raise RTP_LOADER_MAX_LINE_BYTES"
+                )
             self._fill(self._block_bytes)
         self._consume(line_end.end() if line_end else len(self._pending))
         return self._block(shown, at_end=self._ended and not self._pending, overlong=True)

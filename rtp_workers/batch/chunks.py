@@ -105,6 +105,8 @@ class ChunkReader:
             rows_read=done.rows_read + len(encoded.values) + len(encoded.refused),
             acknowledged=done.acknowledged + len(encoded.values),
             refused=done.refused + len(encoded.refused),
+            first_at=min(filter(None, (done.first_at, encoded.first_at)), default=None),
+            last_at=max(filter(None, (done.last_at, encoded.last_at)), default=None),
         )
         is_tail = block.at_end and not block.data.endswith((b"\n", b"\r"))
         return Chunk(encoded, self._progress, self._reader.digest(), is_tail)

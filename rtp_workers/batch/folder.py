@@ -25,6 +25,14 @@ class FoundFile:
     name: str
     path: Path
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Returns its size and the time of its last change in ns; None where it has gone meanwhile."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_size, found.st_mtime_ns
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedEntry:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from rtp_workers import logs
-from rtp_workers.batch.chunks import Chunk, first_lines
+from rtp_workers.batch.begin_load import BegunLoad, Wishes, begin_load
+from rtp_workers.batch.chunks import Chunk
 from rtp_workers.batch.file_names import shown_name
-from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, refuse_unloadable
-from rtp_workers.batch.progress import REFUSED_BYTES, ProgressStore, Start, at, find_start, with_tail
+from rtp_workers.batch.load_errors import CancelledError, HeldBackError, NothingLoadedError, UnforeseenError
+from rtp_workers.batch.planning import Overrides
+from rtp_workers.batch.progress import REFUSED_BYTES, at, tail_value, with_tail
 from rtp_workers.batch.reading import Reading
 from rtp_workers.batch.refused_file import RefusedFile
 from rtp_workers.batch.same_topic import SameTopic
-from rtp_workers.batch.source_file import STDIN, SourceFile, open_source
+from rtp_workers.batch.source_file import SourceFile, open_source
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import ConfigError, FatalError, RtpError, TransientError
+from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.failpoints import Failpoint
 from rtp_workers.kafka.record_producer import Delivery, RecordProducer, record_headers
 from rtp_workers.kafka.topics import describe
 from rtp_workers.mapping.section_text import section_text
-from rtp_workers.postgres.csv_loads import Progress
+from rtp_workers.postgres.csv_loads import CsvLoad, Progress
 from rtp_workers.settings import LoaderSettings
 
 CLIENT_ID = "rtp-load"
@@ -37,14 +40,6 @@ POLL_S = 0.1
 SLOW_S = 2.0
 CANCEL_FLUSH_S = 5.0
 log = logs.get("rtp.load")
-
-
-class CancelledError(TransientError):
-    """The caller cancelled the load; what was acknowledged is stored, and the next load goes on from there."""
-
-
-class UnforeseenError(FatalError):
-    """A fault of the program ended one file's load; other files are not affected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +74,9 @@ class LoadReport:
         last_offsets: kafka_partition -> offset of the load's last acknowledged record.
         refused_file: where the refused rows are listed; None where there are none.
         mapping: the section of data/sources.toml that says how the file was read; empty where its names are ours.
+        load_id: number that the file's rows carry; None for stdin.
+        warnings: what a person should look at, one sentence each.
+        rows_gone: of a file that was loaded before, how many of its rows were purged since.
     """
 
     file: str
@@ -92,6 +90,9 @@ class LoadReport:
     last_offsets: dict[int, int]
     refused_file: Path | None
     mapping: str = ""
+    load_id: int | None = None
+    rows_gone: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 def _nothing(progress: LoadProgress) -> None:
@@ -109,12 +110,16 @@ class LoadOptions:
     Attributes:
         overrides: what the command line says about the file.
         wait_s: how long to wait for a file that is still being written.
+        final: the file is complete, even if its last line has no newline and was written just now.
+        again: send every row, whatever was loaded before; what is stored counts as a duplicate.
         on_progress: called a few times a second.
         cancelled: asked a few times a second; True ends the load with CancelledError.
     """
 
     overrides: Overrides = field(default_factory=Overrides)
     wait_s: float = 30.0
+    final: bool = False
+    again: bool = False
     on_progress: Callable[[LoadProgress], None] = _nothing
     cancelled: Callable[[], bool] = _never
 
@@ -140,6 +145,8 @@ def load_file(
         ConfigError: the file cannot be read as transactions, or the topic is missing.
         LoadRunningError: another process loads this file.
         CancelledError: `options.cancelled` said so.
+        HeldBackError: all is loaded but a last line that may not be complete.
+        NothingLoadedError: every row is refused.
         TransientError: the file is still being written or changed; Kafka refused a record for a passing reason.
         OtherTopicError: the topic was deleted, or made again, meanwhile.
         AttentionError, FatalError: something that a retry does not mend.
@@ -161,26 +168,20 @@ def _load_one(path: str, endpoints: Endpoints, settings: LoaderSettings, options
     if topic is None:
         raise ConfigError(f"topic {settings.topic} does not exist; run `rtp topics`")
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(path, wait_s=options.wait_s, cancelled=options.cancelled))
+        source = stack.enter_context(_opened(path, settings, options))
         reading = stack.enter_context(closing(Reading(source, settings)))
-        planned = plan_file(source, settings, options.overrides)
-        plan, head = planned.plan, _head(planned)
-        mapping = "" if plan.canonical else section_text(plan, source.name, plan.section)
-        refuse_unloadable(source.name, planned)
-        store, start = None, Start(head, Progress(topic_id=topic.topic_id))
-        if path != STDIN:
-            store = ProgressStore(endpoints.need("postgres_ingest_dsn"), head, options.cancelled)
-            stack.enter_context(store.held())
-            start = find_start(source, plan.dialect.encoding, head, store.candidates(), topic.topic_id)
-            if start.finished is not None:
-                report = _report(source.name, start, start.finished, settings.home, 0.0)
-                return dataclasses.replace(report, mapping=mapping)
-            store.begin(start.identity, source.name, source.size_bytes, topic.topic_id)
-            store.save(start.progress)
+        wishes = Wishes(options.overrides, options.again, options.cancelled)
+        begun = begin_load(stack, source, endpoints, settings, topic.topic_id, wishes)
+        if begun.start.finished is not None:
+            return _loaded_before(source.name, begun, begun.start.finished, settings.home)
         producer = stack.enter_context(_producer(endpoints, settings))
-        load = _Load(source, store, start, producer, SameTopic(endpoints, topic), settings, options)
-        chunks = stack.enter_context(closing(reading.chunks(planned, start.progress)))
-        return dataclasses.replace(load.run(chunks), mapping=mapping)
+        load = _Load(source, begun, producer, SameTopic(endpoints, topic), settings, options)
+        chunks = stack.enter_context(closing(reading.chunks(begun.planned, begun.start.progress)))
+        return load.run(chunks)
+
+
+def _opened(path: str, settings: LoaderSettings, options: LoadOptions) -> AbstractContextManager[SourceFile]:
+    return open_source(path, wait_s=options.wait_s, cancelled=options.cancelled, max_ratio=settings.loader_max_ratio)
 
 
 class _Load:
@@ -189,20 +190,24 @@ class _Load:
     def __init__(
         self,
         source: SourceFile,
-        store: ProgressStore | None,
-        start: Start,
+        begun: BegunLoad,
         producer: RecordProducer,
         topic: SameTopic,
         settings: LoaderSettings,
         options: LoadOptions,
     ) -> None:
-        self._topic = topic
-        self._source, self._store, self._start, self._producer, self._options = source, store, start, producer, options
+        start = begun.start
+        self._topic, self._begun, self._store, self._start = topic, begun, begun.store, start
+        self._source, self._producer, self._options = source, producer, options
         self._home = settings.home
-        self._headers = record_headers(f"csv:{source.name}")
+        self._headers = record_headers(f"csv:{source.name}", load_id=begun.load.load_id if begun.load else None)
         self._refused = RefusedFile(
             settings.home, source.name, start.identity, start.progress.resume_state.get(REFUSED_BYTES, 0)
         )
+        self._tail = tail_value(start.stored)
+        self._may_grow = not options.final and source.may_grow(settings.loader_tail_rest_s)
+        self._rest_s, self._held_back, self._first_refusal = settings.loader_tail_rest_s, False, ""
+        self._warnings: list[str] = []
         self._sent: deque[tuple[Delivery, Progress]] = deque()
         self._read = self._settled = start.progress
         self._started = self._shown_at = time.monotonic()
@@ -214,12 +219,17 @@ class _Load:
         try:
             for chunk in chunks:
                 self._source.refuse_changed()
+                if chunk.is_tail and self._may_grow:
+                    self._held_back = True
+                    break
+                self._check_tail(chunk)
                 self._send(chunk)
                 self._step()
                 self._failpoint.reach("load_chunk_sent")
             self._source.refuse_changed()
             self._drain()
             self._topic.require()
+            self._refuse_unfinished()
         except RtpError as error:
             if isinstance(error, CancelledError):
                 with suppress(RtpError):
@@ -235,21 +245,55 @@ class _Load:
         if self._store is not None:
             self._store.finish()
         self._show(0.0)
-        report = _report(self._source.name, self._start, self._settled, self._home, time.monotonic() - self._started)
+        report = _report(self._source.name, self._begun, self._settled, self._home, time.monotonic() - self._started)
         log.info("load_finished", file=report.file, rows_read=report.rows_read, refused=report.refused)
-        return report
+        return dataclasses.replace(report, warnings=tuple(self._warnings))
 
     def _send(self, chunk: Chunk) -> None:
         if chunk.encoded.refused:
             self._refused.add(chunk.encoded.refused)
+            first = chunk.encoded.refused[0]
+            self._first_refusal = self._first_refusal or f"line {first.line}, {first.reason}: {first.detail}"
         delivery = self._producer.send_many(
             chunk.encoded.values, chunk.encoded.keys, self._headers, while_waiting=self._wait
         )
         before = self._read
         self._read = at(chunk.progress, chunk.digest, self._refused.size_bytes)
         if chunk.is_tail:
-            self._read = with_tail(self._read, before)
+            self._read = with_tail(self._read, before, chunk.encoded.values)
         self._sent.append((delivery, self._read))
+
+    def _check_tail(self, chunk: Chunk) -> None:
+        """Compares the first rows of a file that has grown with the last line that an earlier run had loaded."""
+        if self._tail is None:
+            return
+        stored, self._tail = self._tail, None
+        if stored.encode() not in chunk.encoded.values:
+            row = msgspec.json.decode(stored)
+            number, line = row["transaction_id"], self._start.progress.line_number + 1
+            self._warnings.append(
+                f"line {line} was loaded before it was complete: {row['occurred_at']}, amount {row['amount']}. "
+                f"Remove that row, and load the file again: rtp purge --id {number} --yes && rtp load --again "
+                f"{self._source.name}"
+            )
+
+    def _refuse_unfinished(self) -> None:
+        """Ends a run of which nothing, or not yet everything, could be loaded; what Kafka has is kept."""
+        done = self._settled
+        if self._held_back:
+            raise HeldBackError(
+                f"{self._source.name}: {done.acknowledged:,} rows are loaded. The last line has no newline, and the "
+                "file changed less than a minute ago: the line is held back, since it may not be complete. Load the "
+                "file again when it is, or now with --final",
+                retry_after_s=self._rest_s,
+            )
+        if done.refused and not done.acknowledged:
+            first = f" The first: {self._first_refusal}." if self._first_refusal else ""
+            raise NothingLoadedError(
+                f"{self._source.name}: nothing is loaded, all {done.refused:,} rows are refused.{first} They are "
+                f"listed in {self._refused.path}. Look at `rtp load --dry-run {self._source.name}`: is the delimiter, "
+                "the quote character or a column taken for another one?"
+            )
 
     def _drain(self) -> None:
         started = time.monotonic()
@@ -321,16 +365,15 @@ def _producer(endpoints: Endpoints, settings: LoaderSettings) -> Iterator[Record
         producer.close()
 
 
-def _head(planned: PlannedFile) -> str:
-    """Returns what names the file by its content: of its beginning, so that it stays when the file grows."""
-    plan = planned.plan
-    meaning = repr((plan.source, plan.uses, plan.rules, plan.attributes) if not plan.canonical else "canonical")
-    digest = hashlib.blake2b(meaning.encode(), digest_size=12)
-    digest.update(first_lines(planned.sample, plan.dialect))
-    return digest.hexdigest()
+def _loaded_before(file: str, begun: BegunLoad, load: CsvLoad, home: Path) -> LoadReport:
+    """Returns the report of a content that was loaded to its end by an earlier run, with what is gone of it since."""
+    report = _report(file, begun, load.progress, home, 0.0)
+    gone = begun.store.outcomes(load.load_id).purged if begun.store is not None else 0
+    return dataclasses.replace(report, rows_gone=gone)
 
 
-def _report(file: str, start: Start, settled: Progress, home: Path, seconds: float) -> LoadReport:
+def _report(file: str, begun: BegunLoad, settled: Progress, home: Path, seconds: float) -> LoadReport:
+    start, plan = begun.start, begun.planned.plan
     refused = RefusedFile.path_of(home, file, start.identity)
     return LoadReport(
         file=file,
@@ -343,4 +386,6 @@ def _report(file: str, start: Start, settled: Progress, home: Path, seconds: flo
         topic_id=settled.topic_id or "",
         last_offsets=settled.last_offsets,
         refused_file=refused if settled.refused else None,
+        mapping="" if plan.canonical else section_text(plan, file, plan.section),
+        load_id=begun.load.load_id if begun.load is not None else None,
     )

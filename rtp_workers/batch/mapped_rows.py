@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtp_workers.batch.row_encoder import Encoded, RowEncoder
 from rtp_workers.batch.rows import Rows, refused_row
 from rtp_workers.mapping.plan import FilePlan
-from rtp_workers.mapping.rows.convert import Converter
+from rtp_workers.mapping.rows.convert import Converted, Converter
 
 if TYPE_CHECKING:
     from rtp_workers.mapping.rows.ids import OccurrenceCounter
@@ -26,12 +27,13 @@ class MappedRows:
         self._counter = _counter(folder) if plan.derives_ids and folder is not None else None
         self._converter = Converter(plan, self._counter)
         self._encoder = RowEncoder(self._converter.columns, trusted_attributes=True)
+        self._instant = itemgetter(self._converter.columns.index("occurred_at"))
 
     def encode(self, rows: Rows) -> Encoded:
         """Returns the records of rows, and those that are none; rows refused by their form are not among them."""
         converted = self._converter.convert(rows.cells)
         if not converted.refused and not rows.uncommon:
-            return self._encoder.encode_cells(converted.rows, rows.lines, rows.raws, set())
+            return self._dated(self._encoder.encode_cells(converted.rows, rows.lines, rows.raws, set()), converted)
         lines = [rows.lines[index] for index in converted.kept]
         raws = [rows.raws[index] for index in converted.kept]
         several_lines = {
@@ -44,6 +46,13 @@ class MappedRows:
             refused_row(rows.lines[row.index], row.reason, row.detail, rows.raws[row.index])
             for row in converted.refused
         ]
+        return self._dated(encoded, converted)
+
+    def _dated(self, encoded: Encoded, converted: Converted) -> Encoded:
+        """Notes the first and last instant: all of a file are written in one form, so their texts are in order."""
+        if converted.rows:
+            encoded.first_at = min(map(self._instant, converted.rows))
+            encoded.last_at = max(map(self._instant, converted.rows))
         return encoded
 
     def count(self, rows: Rows) -> None:

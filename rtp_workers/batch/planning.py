@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from rtp_workers.batch.series import recall, remembered_plan, remembered_section
 from rtp_workers.batch.source_file import SourceFile, read_sample
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping.columns.dialect import decode
+from rtp_workers.mapping.columns.dialect import decode, find_dialect
+from rtp_workers.mapping.columns.sample_rows import physical_lines, rows_of
+from rtp_workers.mapping.columns.volatile import volatile_columns
 from rtp_workers.mapping.infer import SAMPLE_BYTES, infer
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.sources import Section, Sources, read_sources
+from rtp_workers.postgres.csv_sources import CsvSource, IdRuleName
 from rtp_workers.settings import PlatformSettings
 
 SOURCES_NAME = "sources.toml"
 PIECE_BYTES = 1 << 20
+HEADER_BYTES = 1 << 16
+NUMBERED_ROWS = 200  # so many rows tell a row number from a number that means something
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +31,13 @@ class Overrides:
 
     Attributes:
         source: name of the mapping file's section, instead of the one whose pattern fits.
+        overlap: what rows are that look like stored ones: ``same`` or ``other``.
     """
 
     source: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    overlap: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +46,79 @@ class PlannedFile:
 
     Attributes:
         sample: the content's beginning, already read from the source.
+        memory: what is remembered of the file's source; None for a new one.
+        memories: of all sources.
+        id_rule: what its ids are made of.
+        overlap: a person's answer to rows that look like stored ones, or None.
+        names_id_source: a person has said what derived ids start from.
     """
 
     plan: FilePlan
     sample: bytes
+    memory: CsvSource | None = None
+    memories: tuple[CsvSource, ...] = ()
+    id_rule: IdRuleName = "columns"
+    overlap: str | None = None
+    names_id_source: bool = False
 
 
-def plan_file(source: SourceFile, settings: PlatformSettings, overrides: Overrides) -> PlannedFile:
+def plan_file(
+    source: SourceFile, settings: PlatformSettings, overrides: Overrides, memories: Sequence[CsvSource] = ()
+) -> PlannedFile:
     """Reads the beginning of a file and finds its plan, which may still have open questions.
 
+    Args:
+        source: the open file, which is read up to the end of the sample.
+        settings: where the mapping file is.
+        overrides: what the command line says.
+        memories: of all sources; a file of one of them is read as the earlier ones were.
+
     Raises:
-        ConfigError: empty, no rows below the header, or a mapping that names what is not there.
+        ConfigError: empty, no rows below the header, a mapping that names what is not there, or one that would give
+            stored rows new ids.
     """
     sample = read_sample(source, SAMPLE_BYTES)
-    section = _section(source.name, read_mapping(settings), overrides)
+    mapping = read_mapping(settings)
+    given = _section(source.name, mapping, overrides)
+    header = _header(sample, given, source.name) if memories else ()
+    memory = recall(memories, given, header, {section.name for section in mapping.sections})
+    section = remembered_section(given, memory, header)
     pieces = _further(source, len(sample))
     plan = infer(sample, source.name, section=section, read_ahead=lambda: next(pieces, b""))
-    return PlannedFile(plan, sample)
+    plan = _with_id_columns(remembered_plan(plan, given, memory), given, memory, sample)
+    new_rule: IdRuleName = "derived-2" if plan.derives_ids else "columns"
+    return PlannedFile(
+        plan,
+        sample,
+        memory,
+        tuple(memories),
+        memory.id_rule if memory is not None else new_rule,
+        overrides.overlap or given.overlap,
+        bool(given.id_source),
+    )
+
+
+def _header(sample: bytes, section: Section, file_name: str) -> tuple[str, ...]:
+    """Returns the names of the columns, for which a little of the sample is enough."""
+    beginning = sample if len(sample) <= HEADER_BYTES else sample[: sample.rfind(b"\n", 0, HEADER_BYTES) + 1] or sample
+    return find_dialect(beginning, section.given, file_name)[0].columns
+
+
+def _with_id_columns(plan: FilePlan, given: Section, memory: CsvSource | None, sample: bytes) -> FilePlan:
+    if not plan.derives_ids:
+        return plan
+    if memory is not None and (memory.rows or not given.id_columns):
+        return replace(plan, id_columns=memory.id_columns)
+    dialect = plan.dialect
+    missing = sorted(set(given.id_columns) - set(dialect.columns))
+    if missing:
+        raise ConfigError(f"id_columns names {', '.join(missing)}, but the file has: {', '.join(dialect.columns)}")
+    if given.id_columns:
+        return replace(plan, id_columns=given.id_columns)
+    lines = physical_lines(decode(sample[:HEADER_BYTES], dialect.encoding))[dialect.first_data_line - 1 :]
+    rows = [row.cells for row in rows_of(lines[:NUMBERED_ROWS], dialect.delimiter, dialect.quotechar)]
+    volatile = set(volatile_columns(plan, [row for row in rows if len(row) == dialect.row_width]))
+    return replace(plan, id_columns=tuple(name for name in dialect.columns if name not in volatile))
 
 
 def read_mapping(settings: PlatformSettings) -> Sources:

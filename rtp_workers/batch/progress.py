@@ -13,12 +13,14 @@ from rtp_workers.backoff import Backoff
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.source_file import SourceFile
 from rtp_workers.errors import TransientError
-from rtp_workers.postgres import csv_loads
+from rtp_workers.postgres import csv_loads, csv_sources, load_outcomes
 from rtp_workers.postgres.connection import Connection, connect
-from rtp_workers.postgres.csv_loads import CsvLoad, LoadRunningError, Progress
+from rtp_workers.postgres.csv_loads import Beginning, CsvLoad, LoadRunningError, Progress
+from rtp_workers.postgres.csv_sources import CsvSource
+from rtp_workers.postgres.load_outcomes import Outcomes
 
 APPLICATION_NAME = "rtp load"
-SETTLED, DIGEST, TAIL, REFUSED_BYTES = "settled", "digest", "tail", "refused_bytes"
+DIGEST, TAIL, TAIL_VALUE, REFUSED_BYTES = "digest", "tail", "tail_value", "refused_bytes"
 T = TypeVar("T")
 
 
@@ -29,12 +31,14 @@ class Start:
     Attributes:
         identity: name of the load's row in csv_loads.
         progress: what is settled before it.
-        finished: the progress of a load that has read all of this content already, else None.
+        finished: the load that has read all of this content already, else None.
+        stored: the progress as it was noted, an unfinished last line included; None for a new load.
     """
 
     identity: str
     progress: Progress
-    finished: Progress | None = None
+    finished: CsvLoad | None = None
+    stored: Progress | None = None
 
 
 def at(progress: Progress, digest: str, refused_bytes: int) -> Progress:
@@ -42,8 +46,14 @@ def at(progress: Progress, digest: str, refused_bytes: int) -> Progress:
     return dataclasses.replace(progress, resume_state={DIGEST: digest, REFUSED_BYTES: refused_bytes})
 
 
-def with_tail(whole: Progress, before_tail: Progress) -> Progress:
-    """Returns the progress of a file whose last line has no newline: should it grow, that line is read again."""
+def with_tail(whole: Progress, before_tail: Progress, values: Sequence[bytes]) -> Progress:
+    """Returns the progress of a file whose last line has no newline: should it grow, that line is read again.
+
+    Args:
+        whole: with that line.
+        before_tail: without it.
+        values: the record that the line became, if any: whether it stays the same is looked at then.
+    """
     tail = {
         "byte_offset": before_tail.byte_offset,
         "line_number": before_tail.line_number,
@@ -52,7 +62,13 @@ def with_tail(whole: Progress, before_tail: Progress) -> Progress:
         "refused": before_tail.refused,
         "resume_state": before_tail.resume_state,
     }
-    return dataclasses.replace(whole, resume_state={**whole.resume_state, TAIL: tail})
+    stored = values[0].decode() if values else None
+    return dataclasses.replace(whole, resume_state={**whole.resume_state, TAIL: tail, TAIL_VALUE: stored})
+
+
+def tail_value(stored: Progress | None) -> str | None:
+    """Returns the record that an unfinished last line had become in an earlier run, or None."""
+    return stored.resume_state.get(TAIL_VALUE) if stored is not None else None
 
 
 def before_tail(progress: Progress) -> Progress:
@@ -95,10 +111,22 @@ class ProgressStore:
         found = self._try(lambda connection: csv_loads.find_by_head(connection, self._head))
         return sorted(found, key=lambda load: load.progress.byte_offset, reverse=True)
 
-    def begin(self, identity: str, file_name: str, size_bytes: int | None, topic_id: str) -> None:
-        """Notes that the load is running."""
-        self.identity = identity
-        self._try(lambda connection: csv_loads.begin(connection, identity, file_name, size_bytes, topic_id))
+    def retire(self, loads: Sequence[CsvLoad], because: str) -> None:
+        """Takes loads out of what is resumed: the file is read from its beginning, under a new number."""
+        self._try(lambda connection: csv_loads.retire_now(connection, [load.load_id for load in loads], because))
+
+    def learn(self, source: CsvSource) -> int:
+        """Stores the memory of the file's source and returns its number."""
+        return self._try(lambda connection: csv_sources.learn(connection, source))
+
+    def begin(self, beginning: Beginning) -> CsvLoad:
+        """Notes that the load is running, and returns it."""
+        self.identity = beginning.identity
+        return self._try(lambda connection: csv_loads.begin(connection, beginning))
+
+    def outcomes(self, load_id: int) -> Outcomes:
+        """Returns how the records of a load ended so far."""
+        return self._try(lambda connection: load_outcomes.read(connection, load_id))
 
     def save(self, progress: Progress) -> None:
         """Stores progress durably; waits for PostgreSQL while it is away, unless cancelled."""
@@ -156,8 +184,11 @@ def find_start(source: SourceFile, encoding: str, head: str, candidates: Sequenc
     for load in usable:
         stored = dataclasses.replace(load.progress, topic_id=topic_id)
         if digests[stored.byte_offset] == stored.resume_state.get(DIGEST, digests[0]):
-            finished = stored if load.state == "loaded" and stored.byte_offset == end else None
-            return Start(load.identity, before_tail(stored), finished)
+            done = load.state == "loaded" and stored.byte_offset == end
+            if load.state == "loaded" and not done and load.file_name != source.name:
+                continue  # another file that begins alike: an import of its own, which can be undone alone
+            finished = dataclasses.replace(load, progress=stored) if done else None
+            return Start(load.identity, before_tail(stored), finished, stored)
     taken = {load.identity for load in candidates}
     number = next(number for number in range(1, len(taken) + 2) if f"{head}-{number}" not in taken)
     return Start(f"{head}-{number}", Progress(topic_id=topic_id))

@@ -21,7 +21,7 @@ from rtp_workers.batch import reading_process
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.chunks import Chunk, ChunkReader
 from rtp_workers.batch.planning import PlannedFile
-from rtp_workers.batch.reading_process import CHUNK, END, FRAME, Task
+from rtp_workers.batch.reading_process import CHUNK, END, FRAME, Limits, Task
 from rtp_workers.batch.source_file import Replayed, SourceFile
 from rtp_workers.errors import TransientError
 from rtp_workers.postgres.csv_loads import Progress
@@ -54,13 +54,16 @@ class Reading:
             TransientError: the second process has ended too early.
         """
         plan, block_bytes = planned.plan, self._settings.loader_block_bytes
+        max_line_bytes = self._settings.loader_max_line_bytes
         if plan.derives_ids:
             self.close()  # numpy and the counts of identical rows, beside a plan's: two processes take over 250 MB
         if self._process is not None:
-            task = Task(self._source.fileno(), self._source.name, plan, start, self._counts_folder, block_bytes)
+            limits = Limits(block_bytes, max_line_bytes, self._source.max_ratio)
+            task = Task(self._source.fileno(), self._source.name, plan, start, self._counts_folder, limits)
             yield from self._from_process(self._process, task)
             return
-        reader = BlockReader(Replayed(planned.sample, self._source), plan.dialect.encoding, block_bytes)
+        content = Replayed(planned.sample, self._source)
+        reader = BlockReader(content, plan.dialect.encoding, block_bytes, max_line_bytes, self._source.name)
         with closing(ChunkReader(reader, plan, start, self._counts_folder)) as chunks:
             yield from chunks.chunks()
 

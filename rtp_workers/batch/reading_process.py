@@ -32,6 +32,21 @@ CHUNK, ERROR, END = b"C", b"E", b"."
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of reading.
+
+    Attributes:
+        block_bytes: of a chunk.
+        max_line_bytes: a file with a longer line is refused.
+        max_ratio: so is one that unpacks to more than so many times its size.
+    """
+
+    block_bytes: int
+    max_line_bytes: int
+    max_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What to read.
 
@@ -41,7 +56,7 @@ class Task:
         plan: decided.
         start: where to go on.
         counts_folder: where counts of identical rows may be spilled.
-        block_bytes: of a chunk.
+        limits: bounds of reading.
     """
 
     descriptor: int
@@ -49,16 +64,18 @@ class Task:
     plan: FilePlan
     start: Progress
     counts_folder: Path
-    block_bytes: int
+    limits: Limits
 
 
 def serve(task: Task, out: BinaryIO) -> None:
     """Writes the chunks of a file, or the error that reading it has raised."""
     os.lseek(task.descriptor, 0, os.SEEK_SET)
-    source = SourceFile(task.name, io.BufferedReader(io.FileIO(task.descriptor), READ_BYTES), None)
+    raw = io.BufferedReader(io.FileIO(task.descriptor), READ_BYTES)
+    source, limits = SourceFile(task.name, raw, None, task.limits.max_ratio), task.limits
     encoder = msgspec.msgpack.Encoder()
     try:
-        reader = BlockReader(source, task.plan.dialect.encoding, task.block_bytes)
+        encoding = task.plan.dialect.encoding
+        reader = BlockReader(source, encoding, limits.block_bytes, limits.max_line_bytes, task.name)
         chunks = ChunkReader(reader, task.plan, task.start, task.counts_folder)
         try:
             for chunk in chunks.chunks():

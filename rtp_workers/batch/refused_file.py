@@ -1,4 +1,8 @@
-"""Refused rows as a CSV of their own under RTP_HOME/refused: line, reason, detail, row."""
+"""Refused rows as a CSV of their own under RTP_HOME/refused: line, reason, detail, row.
+
+The list may be opened in a spreadsheet, where a row that starts with ``=`` would become a formula. Such a row is
+written with a ``'`` before it, as the usual advice against CSV injection says; `raw_row` takes it off again.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,18 @@ from rtp_workers.batch.rows import RefusedRow
 
 FOLDER = "refused"
 HEADER = ("line", "reason", "detail", "row")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'", "＝", "＋", "－", "＠")
 _UNSAFE = re.compile(r"[^\w.-]+")
+
+
+def harmless(text: str) -> str:
+    """Returns a text that no spreadsheet takes for a formula; `raw_row` gives the text back."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def raw_row(listed: str) -> str:
+    """Returns a row as it stands in the file from the way it is listed."""
+    return listed[1:] if listed.startswith("'") else listed
 
 
 class RefusedFile:
@@ -50,7 +65,7 @@ class RefusedFile:
         if not self.size_bytes:
             writer.writerow(HEADER)
         for row in rows:
-            writer.writerow((row.line, row.reason, row.detail, row.raw))
+            writer.writerow((row.line, row.reason, harmless(row.detail), harmless(row.raw)))
         data = text.getvalue().encode("utf-8", "replace")
         self._opened().write(data)
         self.size_bytes += len(data)
@@ -70,5 +85,7 @@ class RefusedFile:
     def _opened(self) -> BinaryIO:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._file = self.path.open("ab")
+            self._file = os.fdopen(
+                os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab"
+            )
         return self._file

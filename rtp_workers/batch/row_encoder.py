@@ -52,11 +52,15 @@ class Encoded:
         values: JSON, one a record.
         keys: Kafka key, one a record.
         refused: rows refused, by line.
+        first_at: earliest instant among the records, as written; None where nobody has looked.
+        last_at: the latest one.
     """
 
     values: list[bytes] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     refused: list[RefusedRow] = field(default_factory=list)
+    first_at: str | None = None
+    last_at: str | None = None
 
 
 class RowEncoder:

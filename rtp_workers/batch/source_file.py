@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zstandard
 
@@ -30,6 +30,8 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 SETTLED_AFTER_S = 1.0  # a file touched less than this ago may still be written to
 SETTLE_POLL_S = 0.25
 READ_BYTES = 1 << 18
+RATIO_COUNTS_FROM_BYTES = 32_000_000  # a small file may be one repeated line
+DEFAULT_MAX_RATIO = 200.0
 ZSTD_STEP_BYTES = 1 << 10
 
 
@@ -89,8 +91,17 @@ class _SecondLook(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Returns True: it can be read, and nothing else."""
+        """Returns True: it can be read."""
         return True
+
+    def seekable(self) -> bool:
+        """Returns True: the file is a regular one."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Moves its own position only; from the end it cannot be counted."""
+        self._position = offset + (self._position if whence == os.SEEK_CUR else 0)
+        return self._position
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Reads at its own position, which no other reader moves."""
@@ -109,9 +120,13 @@ class SourceFile:
         state: size and time at opening; None for stdin.
     """
 
-    def __init__(self, name: str, raw: io.BufferedReader, state: FileState | None) -> None:
+    def __init__(
+        self, name: str, raw: io.BufferedReader[Any], state: FileState | None, max_ratio: float = DEFAULT_MAX_RATIO
+    ) -> None:
         self.name = name
         self.state = state
+        self.max_ratio = max_ratio
+        self._unpacked_bytes = 0
         self._raw = raw
         self._stream = _decompressed(raw)
 
@@ -122,17 +137,43 @@ class SourceFile:
             FatalError: the compressed data is damaged or cut off.
         """
         try:
-            return self._stream.read(size_bytes)
+            data = self._stream.read(size_bytes)
         except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
             raise FatalError(
                 f"{self.name}: cannot be read to its end ({error}); the rows before stay loaded. "
-                "Fetch the file again, then run the load again: it goes on from there"
+                "Fetch the file again, then run the load again: it resumes there"
             ) from error
+        self._unpacked_bytes += len(data)
+        if self.is_packed and self._unpacked_bytes > RATIO_COUNTS_FROM_BYTES:
+            self._refuse_bomb()
+        return data
+
+    def _refuse_bomb(self) -> None:
+        packed = max(1, self._raw.tell())
+        if self._unpacked_bytes > self.max_ratio * packed:
+            raise ConfigError(
+                f"{self.name} unpacks to more than {self.max_ratio:g} times its size ({self._unpacked_bytes:,} bytes "
+                f"from {packed:,}): it is hardly a CSV. If it is one, raise RTP_LOADER_MAX_RATIO"
+            )
+
+    def may_grow(self, rest_s: float) -> bool:
+        """Tells whether somebody may still be writing to the file: it changed within the last `rest_s` seconds.
+
+        What is packed has an end of its own, and stdin is read to its end.
+        """
+        if self.state is None or self.is_packed:
+            return False
+        return time.time_ns() - self.state.modified_ns < rest_s * 1e9
 
     @property
     def size_bytes(self) -> int | None:
         """The file's own size (compressed, where it is); None for stdin."""
         return self.state.size_bytes if self.state is not None else None
+
+    @property
+    def is_packed(self) -> bool:
+        """True for gzip and zstd."""
+        return self._stream is not self._raw
 
     def position_bytes(self) -> int:
         """Returns how far the file itself (compressed, where it is) has been read, by whomever; 0 for stdin."""
@@ -144,7 +185,8 @@ class SourceFile:
 
     def second_look(self) -> SourceFile:
         """Returns the same open file from its beginning. Reading it does not move this one; not for stdin."""
-        return SourceFile(self.name, io.BufferedReader(_SecondLook(self.fileno()), READ_BYTES), self.state)
+        look = io.BufferedReader(_SecondLook(self.fileno()), READ_BYTES)
+        return SourceFile(self.name, look, self.state, self.max_ratio)
 
     def refuse_changed(self) -> None:
         """Raises TransientError where the file was written to, cut or replaced in place since it was opened."""
@@ -184,7 +226,11 @@ def read_sample(source: ByteSource, size_bytes: int) -> bytes:
 
 @contextmanager
 def open_source(
-    path: str, *, wait_s: float = 30.0, cancelled: Callable[[], bool] = lambda: False
+    path: str,
+    *,
+    wait_s: float = 30.0,
+    cancelled: Callable[[], bool] = lambda: False,
+    max_ratio: float = DEFAULT_MAX_RATIO,
 ) -> Iterator[SourceFile]:
     """Opens a CSV for reading.
 
@@ -192,17 +238,18 @@ def open_source(
         path: a regular file, plain, gzip or zstd (told by its first bytes), or ``-`` for stdin.
         wait_s: how long to wait for a file that is still being written.
         cancelled: asked while waiting.
+        max_ratio: a packed file that unpacks to more than so many times its size is refused while it is read.
 
     Raises:
         ConfigError: there is no such file, or it is a folder, FIFO, socket or device.
         TransientError: it was still being written after `wait_s`.
     """
     if path == STDIN:
-        yield SourceFile(STDIN_NAME, io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False)), None)
+        yield SourceFile(STDIN_NAME, io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False)), None, max_ratio)
         return
     state = _settled(Path(path), wait_s, cancelled)
     with _open_regular(Path(path)) as raw:
-        source = SourceFile(shown_name(path), raw, state)
+        source = SourceFile(shown_name(path), raw, state, max_ratio)
         source.refuse_changed()
         yield source
 

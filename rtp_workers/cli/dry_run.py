@@ -145,7 +145,7 @@ def _rules(plan: FilePlan) -> dict[str, Any]:
 def show(result: DryRun, console: Console) -> None:
     """Prints the dry run for a person."""
     console.print(_heading(result))
-    console.print(_mapping(result.plan))
+    console.print(mapping_table(result.plan))
     if result.plan.attributes:
         console.print(Text("kept in attributes: ", style="bold") + Text(", ".join(result.plan.attributes)))
     for note in result.plan.notes:
@@ -155,7 +155,7 @@ def show(result: DryRun, console: Console) -> None:
         console.print(_questions(result))
         return
     if result.sample:
-        console.print(_sample(result, console.width))
+        console.print(sample_table(result.sample, console.width))
     console.print(_refused(result))
 
 
@@ -168,10 +168,11 @@ def _heading(result: DryRun) -> Text:
     return text.append(f"  {dialect.encoding}, {delimiter}, {header}{mapped}", style="not bold dim")
 
 
-def _mapping(plan: FilePlan) -> Table:
+def mapping_table(plan: FilePlan, column: str = "column") -> Table:
+    """Returns which column, or whatever else holds the cells, is which field, and why."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
     table.add_column("field", no_wrap=True, style="cyan")
-    table.add_column("column", overflow="fold")
+    table.add_column(column, overflow="fold")
     table.add_column("sure", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold", style="dim")
     for use in _uses(plan):
@@ -185,11 +186,11 @@ def _mapping(plan: FilePlan) -> Table:
     return table
 
 
-def _sample(result: DryRun, width: int) -> Group:
+def sample_table(sample: list[dict[str, Any]], width: int) -> Group:
     """Returns the first transactions; in a narrow terminal the fields that matter least give way."""
-    shown = [name for name in FIELD_NAMES if RULES[name].kind in WIDTHS and any(row.get(name) for row in result.sample)]
+    shown = [name for name in FIELD_NAMES if RULES[name].kind in WIDTHS and any(row.get(name) for row in sample)]
     labels = {name: SHORT_NAMES.get(name, name) for name in shown}
-    longest = {name: max(len(labels[name]), *(cell_len(_cell(row, name)) for row in result.sample)) for name in shown}
+    longest = {name: max(len(labels[name]), *(cell_len(_cell(row, name)) for row in sample)) for name in shown}
     widths = {name: min(longest[name], max(WIDTHS[RULES[name].kind], len(labels[name]))) for name in shown}
     hidden = []
     for name in HIDDEN_FIRST:
@@ -204,9 +205,9 @@ def _sample(result: DryRun, width: int) -> Group:
         table.add_column(
             labels[name], justify=justify, no_wrap=True, overflow="ellipsis", width=max(1, min(room, longest[name]))
         )
-    for row in result.sample:
+    for row in sample:
         table.add_row(*(Text(_cell(row, name), overflow="ellipsis", no_wrap=True) for name in widths))
-    title = f"first {len(result.sample)} transactions as they would be stored"
+    title = f"first {len(sample)} transactions as they would be stored"
     note = f" (a wider terminal shows {', '.join(hidden)} too)" if hidden else ""
     return Group(Text(title, style="bold underline").append(note, style="not bold not underline dim"), table)
 

@@ -1,12 +1,13 @@
-"""``rtp load``: CSV files into Kafka, with a progress bar, resumable."""
+"""``rtp load``: CSV files into Kafka, with a progress bar, resumable; then how their records ended in PostgreSQL."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -20,6 +21,8 @@ from rtp_workers.cli.dry_run import DryRun
 from rtp_workers.cli.terminal import console, say
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
+from rtp_workers.postgres.connection import connect
+from rtp_workers.reconcile.load_endings import LoadEnding, await_ending, in_words
 from rtp_workers.settings import LoaderSettings, load
 
 Show = Callable[[LoadProgress], None]
@@ -32,33 +35,78 @@ Show = Callable[[LoadProgress], None]
 @click.option("--source", help="Section of the mapping file, instead of the one whose pattern fits the name.")
 @click.option("--delimiter", help="What separates cells, instead of what the file looks like; \\t is a tab.")
 @click.option("--encoding", help="The file's encoding, instead of what it looks like, e.g. cp1252.")
+@click.option(
+    "--overlap",
+    type=click.Choice(["same", "other"]),
+    help="What rows are that look like stored ones but may come from another account.",
+)
+@click.option("--again", is_flag=True, help="Send every row, whatever was loaded before; no row is stored twice.")
+@click.option("--final", is_flag=True, help="The file is complete, even if its last line has no newline.")
 @click.option("--wait", "wait_s", default=30.0, help="Seconds to wait for a file that is still being written.")
-def command(
-    files: tuple[str, ...],
-    only_look: bool,
-    as_json: bool,
-    source: str | None,
-    delimiter: str | None,
-    encoding: str | None,
-    wait_s: float,
-) -> int:
-    """Load CSV FILEs into Kafka; - reads stdin. A load that was stopped goes on where it was."""
+def command(files: tuple[str, ...], only_look: bool, as_json: bool, **given: Any) -> int:
+    """Load CSV FILEs into Kafka; - reads stdin. A load that was stopped resumes where it was."""
     settings = load(LoaderSettings)
-    overrides = Overrides(source, "\t" if delimiter == "\\t" else delimiter, encoding)
+    delimiter = "\t" if given["delimiter"] == "\\t" else given["delimiter"]
+    overrides = Overrides(given["source"], delimiter, given["encoding"], given["overlap"])
     if only_look:
-        _show_dry_runs([_dry_run(path, settings, overrides, wait_s) for path in files], as_json)
-        return 0
-    reports, failed = _load_all(files, resolve(settings), settings, LoadOptions(overrides, wait_s))
+        return _look_at_all(files, settings, overrides, given["wait_s"], as_json=as_json)
+    options = LoadOptions(overrides, given["wait_s"], given["final"], given["again"])
+    endpoints = resolve(settings)
+    reports, failed = _load_all(files, endpoints, settings, options)
+    endings = _endings(endpoints, reports)
     if as_json:
-        click.echo(json.dumps({"files": [_as_json(report) for report in reports]}))
+        click.echo(json.dumps({"files": [_as_json(report, endings.get(report.load_id)) for report in reports]}))
     else:
         for report in reports:
-            say(_as_text(report))
+            say(_as_text(report, endings.get(report.load_id)))
+    useless = any(_needs_a_person(report, endings.get(report.load_id)) for report in reports)
+    return 1 if failed or useless else 0
+
+
+def _endings(endpoints: Endpoints, reports: Sequence[LoadReport]) -> dict[int | None, LoadEnding]:
+    """Returns by load number how the records ended; loads of stdin have none."""
+    numbered = [report for report in reports if report.load_id is not None]
+    if not numbered:
+        return {}
+    connection = connect(endpoints.need("postgres_ingest_dsn"), "rtp load", autocommit=True)
+    try:
+        return {
+            report.load_id: await_ending(connection, report.load_id, report.topic_id)
+            for report in numbered
+            if report.load_id is not None
+        }
+    finally:
+        connection.close()
+
+
+def _needs_a_person(report: LoadReport, ending: LoadEnding | None) -> bool:
+    """Tells whether rows of a file that was read are not in the table as they should be."""
+    if report.warnings or report.rows_gone:
+        return True
+    if ending is None or ending.waiting or not ending.outcomes.counted:
+        return False
+    outcomes = ending.outcomes
+    return outcomes.inserted + outcomes.duplicates <= outcomes.purged
+
+
+def _look_at_all(
+    files: tuple[str, ...], settings: LoaderSettings, overrides: Overrides, wait_s: float, *, as_json: bool
+) -> int:
+    found, failed = [], 0
+    for path in files:
+        try:
+            found.append(_dry_run(path, settings, overrides, wait_s))
+        except RtpError as error:
+            if len(files) == 1:
+                raise
+            failed += 1
+            click.echo(f"error: {error}", err=True)
+    _show_dry_runs(found, as_json)
     return 1 if failed else 0
 
 
 def _dry_run(path: str, settings: LoaderSettings, overrides: Overrides, wait_s: float) -> DryRun:
-    with open_source(path, wait_s=wait_s) as source:
+    with open_source(path, wait_s=wait_s, max_ratio=settings.loader_max_ratio) as source:
         planned = plan_file(source, settings, overrides)
         return dry_run.dry_run(source.name, planned, sample_is_all=not source.read(1))
 
@@ -119,7 +167,7 @@ def _bar() -> Iterator[Show]:
         yield show
 
 
-def _as_json(report: LoadReport) -> dict[str, object]:
+def _as_json(report: LoadReport, ending: LoadEnding | None) -> dict[str, object]:
     return {
         "file": report.file,
         "rows_read": report.rows_read,
@@ -128,16 +176,42 @@ def _as_json(report: LoadReport) -> dict[str, object]:
         "seconds": round(report.seconds, 3),
         "resumed_rows": report.resumed_rows,
         "refused_file": str(report.refused_file) if report.refused_file else None,
+        "load_id": report.load_id,
+        "ended": None if ending is None else _ended_as_json(ending),
+        "rows_gone": report.rows_gone,
+        "warnings": list(report.warnings),
     }
 
 
-def _as_text(report: LoadReport) -> str:
+def _ended_as_json(ending: LoadEnding) -> dict[str, object]:
+    outcomes = ending.outcomes
+    return {
+        "new": outcomes.inserted,
+        "already_stored": outcomes.duplicates - outcomes.own_repeats,
+        "stored_by": dict(outcomes.stored_by),
+        "changed": outcomes.changed,
+        "dead_letters": outcomes.dead_letters,
+        "purged": outcomes.purged,
+        "waiting": ending.waiting,
+    }
+
+
+def _as_text(report: LoadReport, ending: LoadEnding | None) -> str:
+    if report.rows_gone:
+        return (
+            f"{report.file}: was loaded before, but {report.rows_gone:,} of its rows were purged since and are gone; "
+            "nothing was loaded now. `rtp load --again` stores them again"
+        )
     new = report.rows_read - report.resumed_rows
     rate = f", {new / report.seconds:,.0f} rows/s" if report.seconds > 0.1 else ""
     text = f"{report.file}: {report.acknowledged:,} of {report.rows_read:,} rows acknowledged by Kafka"
     if report.resumed_rows:
         text += f" ({report.resumed_rows:,} by an earlier run)"
     text += f", {report.seconds:.1f} s{rate}"
+    if ending is not None:
+        text += f"\n  {in_words(ending)}"
+    for warning in report.warnings:
+        text += f"\n  {warning}"
     if report.refused_file:
         text += f"\n  {report.refused:,} refused, listed in {report.refused_file}"
     return text

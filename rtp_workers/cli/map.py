@@ -1,13 +1,16 @@
-"""``rtp map``: writes the mapping that was found for a file into the mapping file, to be edited there."""
+"""``rtp map``: writes the mapping that was found for a file or a topic into the mapping file, to be edited there."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
+from rich.console import Console
 
 from rtp_workers.batch.planning import SOURCES_NAME, Overrides, plan_file, read_mapping
 from rtp_workers.batch.source_file import open_source
+from rtp_workers.cli import topic_map
 from rtp_workers.cli.terminal import say
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.section_text import section_name, section_text
@@ -15,16 +18,33 @@ from rtp_workers.settings import PlatformSettings, load
 
 
 @click.command()
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", required=False)
+@click.option("--topic", help="Map a topic by its newest records, instead of a file.")
+@click.option("--json", "as_json", is_flag=True, help="With --topic: print what was found as JSON; write nothing.")
 @click.option("--print", "only_print", is_flag=True, help="Print the section; write nothing.")
 @click.option("--name", help="The section's name, instead of one made from the file's name.")
 @click.option("--delimiter", help="What separates cells, instead of what the file looks like; \\t is a tab.")
 @click.option("--encoding", help="The file's encoding, instead of what it looks like.")
-def command(file: str, only_print: bool, name: str | None, delimiter: str | None, encoding: str | None) -> int:
-    """Write the mapping found for FILE as a section of data/sources.toml, open questions as comments in it."""
+def command(
+    file: str | None,
+    topic: str | None,
+    as_json: bool,
+    only_print: bool,
+    name: str | None,
+    delimiter: str | None,
+    encoding: str | None,
+) -> int:
+    """Write the mapping found for FILE, or for a topic, as a section of data/sources.toml, with its open questions."""
+    if (file is None) == (topic is None):
+        raise click.UsageError("give a FILE, or a topic with --topic")
+    if topic is not None:
+        return _map_topic(topic, name, only_print=only_print, as_json=as_json)
+    return _map_file(str(file), name, Overrides(None, "\t" if delimiter == "\\t" else delimiter, encoding), only_print)
+
+
+def _map_file(file: str, name: str | None, overrides: Overrides, only_print: bool) -> int:
     settings = load(PlatformSettings)
     target = settings.sources_file or settings.data_dir / SOURCES_NAME
-    overrides = Overrides(None, "\t" if delimiter == "\\t" else delimiter, encoding)
     with open_source(file) as source:
         plan = plan_file(source, settings, overrides).plan
         text = section_text(plan, source.name, name)
@@ -36,6 +56,25 @@ def command(file: str, only_print: bool, name: str | None, delimiter: str | None
     _append(target, text)
     say(text)
     say(f"added to {target}" + ("; answer its commented questions" if plan.undecided else "; edit it there"))
+    return 0
+
+
+def _map_topic(topic: str, name: str | None, *, only_print: bool, as_json: bool) -> int:
+    settings = load(PlatformSettings)
+    target = settings.sources_file or settings.data_dir / SOURCES_NAME
+    sources = read_mapping(settings)
+    look = topic_map.look_at(settings, topic, sources.section_for_topic(topic), name)
+    if as_json:
+        click.echo(json.dumps(topic_map.as_json(look), ensure_ascii=False, default=str))
+        return 0
+    topic_map.show(look, Console(highlight=False))
+    if not only_print:
+        topic_map.refuse_known(look, sources, name)
+        _append(target, look.text)
+    click.echo(f"\n{look.text}")
+    if not only_print:
+        answer = 'answer what stands at "?"' if look.plan.undecided else "edit it there"
+        click.echo(f"added to {target}; {answer}. `rtp consume` takes the topic once RTP_TOPICS names it")
     return 0
 
 

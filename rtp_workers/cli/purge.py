@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
 
 from rtp_workers.endpoints import resolve
+from rtp_workers.errors import ConfigError
+from rtp_workers.kafka.topics import describe, log_offsets
+from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.purge import Criteria, PurgeReport, purge
+from rtp_workers.postgres.undo import (
+    Import,
+    LogEnds,
+    import_of_file,
+    import_of_load,
+    import_of_source,
+    undo,
+)
 from rtp_workers.settings import PlatformSettings, load
 
 
@@ -36,26 +50,88 @@ class Instant(click.ParamType[datetime]):
 @click.command()
 @click.option("--id", "ids", multiple=True, help="A transaction_id; may be given again.")
 @click.option("--customer", "customer_id", help="All of a customer_id, dead letters with that key included.")
+@click.option("--file", "file_name", help="All that was loaded from a file of this name; it then loads again.")
+@click.option("--source", help="All that was loaded from a source, its memory included (see `rtp sources list`).")
+@click.option("--load", "load_id", type=int, help="All that one load has stored, by its number.")
+@click.option("--by-name", is_flag=True, help="With --file: also rows without a load number, known by its name only.")
 @click.option("--before", type=Instant(), help="What occurred before this time.")
 @click.option("--dead-letters-before", type=Instant(), help="Dead letters first seen before this time.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--timeout", "timeout_s", default=60.0, help="Seconds to wait until the consumer has written the load.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(**options: Any) -> int:
-    """Delete rows or dead letters for good; give exactly one of --id, --customer and the two --..before."""
+    """Delete rows or dead letters for good, or undo an import; give exactly one of the options that say what."""
     as_json, dry_run, yes = (options.pop(name) for name in ("as_json", "dry_run", "yes"))
+    undone = {name: options.pop(name) for name in ("file_name", "source", "load_id")}
+    by_name, timeout_s = options.pop("by_name"), options.pop("timeout_s")
+    if any(value is not None for value in undone.values()):
+        if sum(value is not None for value in undone.values()) + sum(map(bool, options.values())) > 1:
+            raise ConfigError("give exactly one of the options that say what to delete")
+        wish = UndoWish(**undone, by_name=by_name, dry_run=dry_run, yes=yes, timeout_s=timeout_s)
+        _report(_undo(wish), as_json=as_json)
+        return 0
     criteria = Criteria(**options)
     owner_dsn = resolve(load(PlatformSettings)).need("postgres_dsn")
     if not dry_run and not yes:
         planned = purge(owner_dsn, criteria, dry_run=True)
         click.echo(f"{_counted(planned)} would be deleted for good", err=True)
         click.confirm("delete them?", abort=True, err=True)
-    report = purge(owner_dsn, criteria, dry_run=dry_run)
+    _report(purge(owner_dsn, criteria, dry_run=dry_run), as_json=as_json)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class UndoWish:
+    """What to undo, and how; exactly one of the first three is given."""
+
+    file_name: str | None
+    source: str | None
+    load_id: int | None
+    by_name: bool
+    dry_run: bool
+    yes: bool
+    timeout_s: float
+
+    def find(self) -> Callable[[Connection], Import]:
+        """Returns what finds the import."""
+        if self.load_id is not None:
+            return partial(import_of_load, load_id=self.load_id)
+        # A row's own word for its file is ``csv:<name>``; people copy it.
+        name = self.file_name or (self.source or "").removeprefix("csv:")
+        by_file = self.file_name is not None or (self.source or "").startswith("csv:")
+        return partial(import_of_file, file_name=name) if by_file else partial(import_of_source, name=name)
+
+
+def _undo(wish: UndoWish) -> PurgeReport:
+    settings = load(PlatformSettings)
+    endpoints = resolve(settings)
+    owner_dsn = endpoints.need("postgres_dsn")
+    found, planned = undo(owner_dsn, wish.find(), by_name=wish.by_name, dry_run=True)
+    if found.unnumbered and not wish.by_name:
+        kept = (
+            f"{found.unnumbered:,} rows carry no load number, only the name {found.source}, which another file may have"
+        )
+        if not wish.yes and not wish.dry_run and click.confirm(f"{kept}. Delete them too?", err=True):
+            return _undo(replace(wish, by_name=True))
+        click.echo(f"{kept}: they stay; --by-name deletes them too", err=True)
+    if wish.dry_run:
+        return planned
+    if not wish.yes:
+        click.echo(f"{_counted(planned)} would be deleted for good", err=True)
+        click.confirm("delete them?", abort=True, err=True)
+    topic = describe(endpoints, settings.topic)
+    offsets = {} if topic is None else log_offsets(endpoints, settings.topic)
+    ends = LogEnds(topic.topic_id if topic else None, {number: end for number, (_, end) in offsets.items()})
+    _, report = undo(owner_dsn, wish.find(), by_name=wish.by_name, ends=ends, timeout_s=wish.timeout_s)
+    return report
+
+
+def _report(report: PurgeReport, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"rows": report.rows, "dead_letters": report.dead_letters, "dry_run": report.dry_run}))
     else:
-        click.echo(f"{_counted(report)} {'would be deleted' if dry_run else 'deleted'}")
-    return 0
+        click.echo(f"{_counted(report)} {'would be deleted' if report.dry_run else 'deleted'}")
 
 
 def _counted(report: PurgeReport) -> str:

@@ -31,6 +31,7 @@ from rtp_workers.postgres.roles import (
     DAGSTER,
     DATABASE,
     INGEST,
+    INSIGHTS,
     OWNER,
     READ,
     bootstrap,
@@ -144,7 +145,7 @@ def set_up_roles(store: SecretStore, superuser_dsn: str, timeout_s: float) -> st
         TransientError: PostgreSQL did not answer in `timeout_s`.
     """
     dsn = until(timeout_s, "PostgreSQL", lambda: superuser(store, superuser_dsn))
-    passwords = {role: store.wanted(role) for role in (OWNER, INGEST, READ, DAGSTER)}
+    passwords = {role: store.wanted(role) for role in (OWNER, INGEST, READ, DAGSTER, INSIGHTS)}
     bootstrap(dsn, passwords)
     set_password(dsn, SUPERUSER, store.wanted(SUPERUSER))
     return with_credentials(with_database(dsn, DATABASE), OWNER, passwords[OWNER])

@@ -6,7 +6,7 @@ Each service mounts one folder (a volume of its own), so that it holds what it n
     postgres/  superuser-password
     pgadmin/   password, pgpass (rtp_read)
     consumer/  pgpass (rtp_ingest, rtp_read)
-    batch/     pgpass (rtp_ingest, rtp_read, rtp_dagster)
+    batch/     pgpass (rtp_ingest, rtp_read, rtp_insights, rtp_dagster)
     dagster/   pgpass (rtp_dagster)
     kafka/     jaas.conf: only with SASL, as the kafka.json (librdkafka settings) of producer/, consumer/ and batch/
 
@@ -26,13 +26,13 @@ from pydantic import SecretStr
 
 from rtp_workers import private_file
 from rtp_workers.errors import ConfigError
-from rtp_workers.postgres.roles import DAGSTER, INGEST, OWNER, READ
+from rtp_workers.postgres.roles import DAGSTER, INGEST, INSIGHTS, OWNER, READ
 
 SUPERUSER = "postgres"
 PGADMIN = "pgadmin"
 PRODUCER, CONSUMER, BATCH = KAFKA_USERS = ("rtp-producer", "rtp-consumer", "rtp-batch")
 KAFKA_ADMIN = "admin"
-ROTATED = (SUPERUSER, OWNER, INGEST, READ, DAGSTER, PGADMIN, *KAFKA_USERS)
+ROTATED = (SUPERUSER, OWNER, INGEST, READ, INSIGHTS, DAGSTER, PGADMIN, *KAFKA_USERS)
 # The broker reads its administrator's password at its own start only, so that one stays.
 PASSWORDS = (*ROTATED, KAFKA_ADMIN)
 PASSWORD_BYTES = 24
@@ -64,11 +64,11 @@ JAAS = """KafkaServer {{
 }};
 """
 HOLDERS = (
-    Holder("master", None, (OWNER, INGEST, READ, DAGSTER)),
+    Holder("master", None, (OWNER, INGEST, READ, INSIGHTS, DAGSTER)),
     Holder("postgres", 999, files={"superuser-password": SUPERUSER}),
     Holder("pgadmin", 5050, (READ,), {"password": PGADMIN}),
     Holder("consumer", OURS_UID, (INGEST, READ)),
-    Holder("batch", OURS_UID, (INGEST, READ, DAGSTER)),
+    Holder("batch", OURS_UID, (INGEST, READ, INSIGHTS, DAGSTER)),
     Holder("dagster", OURS_UID, (DAGSTER,)),
 )
 

@@ -27,12 +27,13 @@ Headers = list[tuple[str, str | bytes | None]]
 OnAck = Callable[[RtpError | None, int, int], None]
 
 
-def record_headers(source: str, *, replay_of: str | None = None) -> Headers:
+def record_headers(source: str, *, replay_of: str | None = None, load_id: int | None = None) -> Headers:
     """Returns the headers of a record, or of a whole chunk of records.
 
     Args:
         source: ``csv:<file name>``, ``live`` or ``api``; cut to 300 characters.
         replay_of: ``<topic_id>:<kafka_partition>:<offset>`` of the dead letter that is sent again.
+        load_id: number of the CSV load that sends it.
     """
     headers: Headers = [
         ("source", source[:MAX_SOURCE_LENGTH].encode("utf-8", "replace")),
@@ -41,6 +42,8 @@ def record_headers(source: str, *, replay_of: str | None = None) -> Headers:
     ]
     if replay_of is not None:
         headers.append(("replay_of", replay_of.encode()))
+    if load_id is not None:
+        headers.append(("load", b"%d" % load_id))
     return headers
 
 

@@ -57,6 +57,7 @@ class EmbeddedServers:
             postgres_dsn=postgres.dsn(roles.OWNER, roles.DATABASE) if postgres else None,
             postgres_ingest_dsn=postgres.dsn(roles.INGEST, roles.DATABASE) if postgres else None,
             postgres_read_dsn=postgres.dsn(roles.READ, roles.DATABASE) if postgres else None,
+            postgres_insights_dsn=postgres.dsn(roles.INSIGHTS, roles.DATABASE) if postgres else None,
             dagster_postgres_dsn=postgres.dsn(roles.DAGSTER, roles.DAGSTER_DATABASE) if postgres else None,
         )
 

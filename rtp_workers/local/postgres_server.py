@@ -125,7 +125,7 @@ class PostgresServer:
 
     def bootstrap(self) -> None:
         """Makes roles and databases, with the passwords of `home`. Safe to repeat."""
-        names = (roles.OWNER, roles.INGEST, roles.READ, roles.DAGSTER)
+        names = (roles.OWNER, roles.INGEST, roles.READ, roles.DAGSTER, roles.INSIGHTS)
         given = {name: SecretStr(passwords.ensure(self.home, password_name(name))) for name in names}
         roles.bootstrap(self.superuser_dsn, given)
 

@@ -62,6 +62,19 @@ def infer(
     return _plan(found, dialect)
 
 
+def infer_columns(section: Section, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> FilePlan:
+    """Finds the mapping of named columns that do not come from a file: the values of a topic's documents.
+
+    Args:
+        section: what is known already.
+        columns: their names.
+        rows: a cell a column.
+    """
+    dialect = Dialect("utf-8", ",", '"', 1, 2, tuple(columns), tuple(columns))
+    numbered = [Row(line, list(cells)) for line, cells in enumerate(rows, start=2)]
+    return _plan(_search(section, dialect, numbered, None), dialect)
+
+
 def _search(
     section: Section, dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
 ) -> Findings:

@@ -142,6 +142,8 @@ class FilePlan:
         uses: role -> columns; roles are the record's fields and their parts (see ``vocabulary.ROLES``).
         attributes: columns without a field, kept in ``attributes``.
         undecided: the file must not be loaded while this is not empty.
+        id_columns: columns whose cells make a derived id, in that order; ``()``: all of them. One that this file does
+            not have counts as empty.
         canonical: the header is ours and every cell is already a canonical value: conversion is the identity.
     """
 
@@ -153,6 +155,7 @@ class FilePlan:
     attributes: tuple[str, ...] = ()
     undecided: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
+    id_columns: tuple[str, ...] = ()
     canonical: bool = False
 
     @property

@@ -34,7 +34,7 @@ def section_text(plan: FilePlan, file_name: str, name: str | None = None) -> str
     lines += [f"constants.{field} = {quoted([value])}" for field, value in plan.rules.constants.items()]
     if plan.rules.currency and "currency" not in plan.rules.constants and "currency" not in plan.uses:
         lines.append(f"constants.currency = {quoted([plan.rules.currency])}")
-    lines += _rule_lines(plan)
+    lines += rule_lines(plan)
     for question in plan.undecided:
         lines += ["", f"# {question.question}:", *(f"# {line.removeprefix('# ')}" for line in question.lines)]
     return "\n".join(lines) + "\n"
@@ -61,7 +61,8 @@ def _dialect_lines(plan: FilePlan) -> list[str]:
     return lines
 
 
-def _rule_lines(plan: FilePlan) -> list[str]:
+def rule_lines(plan: FilePlan) -> list[str]:
+    """Returns the lines of a section that say how cells become values."""
     rules, lines = plan.rules, []
     if rules.date_format:
         lines.append(f"date_format = {quoted([rules.date_format])}")

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from fnmatch import fnmatch
+from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any
 from zoneinfo import available_timezones
@@ -25,8 +25,15 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "decimal_mark": (".", ","),
     "sign": ("as_is", "negate"),
     "amount_unit": ("major", "minor"),
-    "id": ("columns", "derived"),
+    "id": ("columns", "derived", "offset"),
+    "occurred_at": ("kafka_timestamp",),
+    "changes": ("dead_letter", "skip"),
+    "overlap": ("same", "other"),
 }
+# What stands for a value that only a person knows: a section for topics is not used while one is open.
+OPEN = "?"
+FOR_TOPICS_ONLY = ("occurred_at", "changes")
+FOR_FILES_ONLY = ("encoding", "delimiter", "quotechar", "header_line", "header", "skip_rows", "id_columns", "overlap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +43,25 @@ class Section:
     Attributes:
         name: the section's name.
         files: patterns of file names (not paths), ``*`` and ``?`` as in a shell; case does not matter.
-        columns: role -> column names; several are joined (ids) or the first filled one is taken (texts).
+        topics: patterns of topic names, ``*`` and ``?`` as in a shell; case matters. A section has files or topics.
+        columns: role -> column names, or paths into a topic's documents; several are joined (ids) or the first filled
+            one is taken (texts).
         constants: field -> value for every row.
         header: names for the columns of a file without a header.
         header_line: physical line of the header, 0 for none.
         drop: columns that do not go into ``attributes``.
         skip_rows: rows in which a cell starts with one of these are refused as ``skipped_by_mapping``.
         id_source: what derived ids start from; the section's name where left out.
+        id_columns: columns whose cells make derived ids, instead of all but the volatile ones.
+        overlap: what rows are that look like stored ones but cannot be told from others: ``same`` or ``other``.
+        occurred_at: ``kafka_timestamp`` takes the time that Kafka keeps of a record.
+        changes: what becomes of updates, deletes and tombstones: ``dead_letter`` or ``skip``.
+        open: keys that stand at ``?``, which a person has to answer.
     """
 
     name: str = ""
     files: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
     encoding: str | None = None
     delimiter: str | None = None
     quotechar: str | None = None
@@ -69,8 +84,13 @@ class Section:
     id: str | None = None
     id_source: str | None = None
     id_prefix: str | None = None
+    id_columns: tuple[str, ...] = ()
+    overlap: str | None = None
     skip_rows: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+    occurred_at: str | None = None
+    changes: str | None = None
+    open: tuple[str, ...] = ()
 
     @property
     def given(self) -> Given:
@@ -93,6 +113,13 @@ class Sources:
         name = bare_name(file_name).lower()
         for section in self.sections:
             if any(fnmatch(name, bare_name(pattern).lower()) for pattern in section.files):
+                return section
+        return None
+
+    def section_for_topic(self, topic: str) -> Section | None:
+        """Returns the first section with a pattern that the topic's name fits, or None."""
+        for section in self.sections:
+            if any(fnmatchcase(topic, pattern) for pattern in section.topics):
                 return section
         return None
 
@@ -124,6 +151,8 @@ def read_sources(path: Path) -> Sources:
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return Sources()
+    except RecursionError as error:
+        raise ConfigError(f"{path} cannot be read as TOML: it is nested too deeply; write it flat") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     return sources_from(table, str(path))
@@ -138,21 +167,49 @@ def _section(name: str, entries: Any, origin: str) -> Section:
     where = f"{origin}: [{name}]"
     if not isinstance(entries, dict):
         raise ConfigError(f"{where}: must be a table: write [{name}] and its keys below")
-    known = {entry.name for entry in fields(Section)} - {"name"}
+    known = {entry.name for entry in fields(Section)} - {"name", "open"}
     unknown = sorted(set(entries) - known)
     if unknown:
         raise ConfigError(f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    values = {key: _value(key, value, f"{where}: {key}") for key, value in entries.items()}
-    section = Section(name=name, **values)
-    if not section.files:
-        raise ConfigError(
-            f'{where}: needs files, the patterns of the file names it is for, e.g. files = ["bank-*.csv"]'
-        )
+    answered, still_open = _without_open(entries)
+    values = {key: _value(key, value, f"{where}: {key}") for key, value in answered.items()}
+    section = Section(name=name, open=still_open, **values)
+    _check_purpose(section, answered, where)
     return section
 
 
+def _without_open(entries: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Returns a section's entries without those that stand at `OPEN`, and the keys of those."""
+    answered: dict[str, Any] = {}
+    still_open = []
+    for key, value in entries.items():
+        if value == OPEN:
+            still_open.append(key)
+        elif isinstance(value, dict):
+            answered[key] = {name: text for name, text in value.items() if text != OPEN}
+            still_open += [f"{key}.{name}" for name, text in value.items() if text == OPEN]
+        else:
+            answered[key] = value
+    return answered, tuple(still_open)
+
+
+def _check_purpose(section: Section, entries: Mapping[str, Any], where: str) -> None:
+    """Refuses a section that is for nothing, or for files and topics at once, or with keys of the other kind."""
+    if bool(section.files) == bool(section.topics):
+        raise ConfigError(
+            f'{where}: needs files, patterns of file names such as files = ["bank-*.csv"], '
+            'or topics, patterns of topic names such as topics = ["payments"]; not both'
+        )
+    kind, others = ("files", FOR_TOPICS_ONLY) if section.files else ("topics", FOR_FILES_ONLY)
+    wrong = [key for key in others if key in entries]
+    if section.files and section.id == "offset":
+        wrong.append('id = "offset"')
+    if wrong:
+        raise ConfigError(f"{where}: {', '.join(wrong)} cannot be used in a section with {kind}")
+
+
 def _value(key: str, value: Any, where: str) -> Any:
-    if key in ("files", "drop", "skip_rows", "debit_words", "credit_words", "header"):
+    if key in ("files", "topics", "drop", "skip_rows", "debit_words", "credit_words", "header", "id_columns"):
         return _texts(value, where)
     if key == "columns":
         return _columns(value, where)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from psycopg2.extras import execute_values
 
 from rtp_workers.errors import RecordError, RtpError, TransientError
 from rtp_workers.failpoints import Failpoint
-from rtp_workers.postgres import ledger
+from rtp_workers.postgres import ledger, load_outcomes, staging
 from rtp_workers.postgres.batch import Batch, Counts, DeadLetter, KafkaRecord
 from rtp_workers.postgres.blocking import WRITER_NAME
 from rtp_workers.postgres.connection import (
@@ -31,9 +32,10 @@ from rtp_workers.postgres.connection import (
     connect,
     translated,
 )
+from rtp_workers.postgres.load_outcomes import Ending
 from rtp_workers.record.codec import decode
 from rtp_workers.record.copy_text import NULL, load_text
-from rtp_workers.record.transaction import COPY_COLUMNS, FIELD_NAMES
+from rtp_workers.record.transaction import COPY_COLUMNS
 
 COPY_CHUNK_BYTES = 1 << 18
 # One repeated id spoils a whole COPY, so after one we stay on the staging path until duplicates have ceased.
@@ -45,47 +47,6 @@ SIFTED_BATCHES = 50
 
 _COLUMNS = ", ".join(COPY_COLUMNS)
 _COPY = f"copy transactions ({_COLUMNS}) from stdin"
-_COPY_STAGING = f"copy pg_temp.incoming ({_COLUMNS}) from stdin"
-_PREPARE_STAGING = f"""
-create temp table if not exists incoming on commit delete rows as select {_COLUMNS} from transactions with no data;
-create temp table if not exists landed (kafka_partition int, kafka_offset bigint) on commit delete rows;
--- A batch meets the table through its key. Without statistics the planner may prefer to read the whole table.
-set enable_hashjoin = off;
-set enable_mergejoin = off
-"""  # noqa: S608 - column names of our own declaration
-_INSERT = f"""
-with inserted as (
-    insert into transactions ({_COLUMNS})
-    select {_COLUMNS} from pg_temp.incoming order by transaction_id, kafka_partition, kafka_offset
-    on conflict (transaction_id) do nothing
-    returning kafka_partition, kafka_offset)
-insert into pg_temp.landed select kafka_partition, kafka_offset from inserted
-"""  # noqa: S608 - column names of our own declaration
-_LANDED = "select kafka_partition, count(*) from pg_temp.landed group by kafka_partition"
-_CONTENT = [name for name in FIELD_NAMES if name != "transaction_id"]
-_SAME_CONTENT = " and ".join(f"incoming.{name} is not distinct from stored.{name}" for name in _CONTENT)
-# Repeated ids: with the same content counted by partition (kafka_offset null), with other content listed.
-_REPEATED = f"""
-with repeated as materialized (
-    select incoming.kafka_partition, incoming.kafka_offset, {_SAME_CONTENT} as same
-    from pg_temp.incoming join transactions as stored using (transaction_id)
-    where (incoming.kafka_partition, incoming.kafka_offset)
-        not in (select kafka_partition, kafka_offset from pg_temp.landed))
-select kafka_partition, null::bigint, count(*) from repeated where same group by kafka_partition
-union all
-select kafka_partition, kafka_offset, 1 from repeated where not same
-"""  # noqa: S608 - column names of our own declaration
-# The same for rows that are stored before anything is inserted; takes them out of the staging table.
-_TAKE_OUT_STORED = f"""
-with repeated as (
-    delete from pg_temp.incoming using transactions as stored
-    where stored.transaction_id = incoming.transaction_id
-    returning incoming.kafka_partition, incoming.kafka_offset, {_SAME_CONTENT} as same)
-select kafka_partition, null::bigint, count(*) from repeated where same group by kafka_partition
-union all
-select kafka_partition, kafka_offset, 1 from repeated where not same
-"""  # noqa: S608 - column names of our own declaration
-_CLEAR = "delete from pg_temp.incoming; delete from pg_temp.landed"
 _DEAD_LETTER = """
 insert into dead_letters (topic_id, kafka_partition, generation, kafka_offset, topic, key, value, headers, reason,
     detail, load_id, kafka_timestamp) values %s
@@ -109,6 +70,7 @@ class BatchWriter:
         self._batches_to_sift = 0
         self._look_up_first = False
         self._known_loads: set[str] = set()
+        self._endings: Counter[Ending] = Counter()
         self.fast_batches = 0
         self.staged_batches = 0
 
@@ -188,7 +150,7 @@ class BatchWriter:
 
     def _prepare(self, connection: Connection) -> None:
         with translated("prepare the staging table"), connection.cursor() as cursor:
-            cursor.execute(_PREPARE_STAGING)
+            cursor.execute(staging.PREPARE)
             connection.autocommit = False
 
     def _try_fast(self, batch: Batch) -> dict[int, Counts] | None:
@@ -210,14 +172,16 @@ class BatchWriter:
     def _in_transaction(self, batch: Batch, land: Land) -> dict[int, Counts]:
         connection = self._open()
         counts = {partition: Counts(skipped=span.skipped) for partition, span in batch.spans.items()}
+        self._endings = Counter()
         with _rolled_back_on_error(connection), translated("write a batch"), connection.cursor() as cursor:
             self._failpoint.reach("before_copy")
             self._forget_unknown_loads(cursor, batch)
             dead_letters = batch.dead_letters + land(cursor, batch, counts)
             self._failpoint.reach("after_copy")
-            _insert_dead_letters(cursor, batch, dead_letters, counts)
+            self._insert_dead_letters(cursor, batch, dead_letters, counts)
             _must_add_up(batch, counts)
             batch.confirm()
+            load_outcomes.add(cursor, self._endings)
             ledger.move(cursor, batch.topic_id, batch.spans, counts)
             self._failpoint.reach("before_commit")
             connection.commit()
@@ -241,6 +205,8 @@ class BatchWriter:
             self._copy(cursor, _COPY, batch.lines)
         for record in batch.records:
             counts[record.partition()].inserted += 1
+        if batch.load_ids:
+            self._endings.update(_inserted_by_load(batch))
         self.fast_batches += 1
         return []
 
@@ -264,14 +230,14 @@ class BatchWriter:
     ) -> None:
         """Lands a run of lines; halves it where PostgreSQL refuses a value, down to the records at fault."""
         cursor.execute("savepoint run")
-        repeated: list[Repeated] = []
+        repeated: list[staging.Repeated] = []
         try:
             with translated("write a batch"):
-                self._copy(cursor, _COPY_STAGING, lines)
+                self._copy(cursor, staging.COPY, lines)
                 if self._look_up_first:
-                    cursor.execute(_TAKE_OUT_STORED)
+                    cursor.execute(staging.TAKE_OUT_STORED)
                     repeated = cursor.fetchall()
-                cursor.execute(_INSERT)
+                cursor.execute(staging.INSERT)
         except RecordError as error:
             cursor.execute("rollback to savepoint run; release savepoint run")
             self._batches_to_sift = SIFTED_BATCHES
@@ -283,8 +249,37 @@ class BatchWriter:
             self._land(cursor, lines[middle:], records[middle:], counts, refused)
             return
         cursor.execute("release savepoint run")
-        _count_landed(cursor, records, repeated, counts, refused)
-        cursor.execute(_CLEAR)
+        refused += staging.count_landed(cursor, records, repeated, counts, self._endings)
+        cursor.execute(staging.CLEAR)
+
+    def _insert_dead_letters(
+        self, cursor: Cursor, batch: Batch, dead_letters: Sequence[DeadLetter], counts: dict[int, Counts]
+    ) -> None:
+        rows = [
+            (
+                batch.topic_id,
+                letter.record.partition(),
+                batch.spans[letter.record.partition()].generation,
+                letter.record.offset(),
+                batch.topic,
+                letter.record.key(),
+                letter.record.value(),
+                _headers_json(letter.record),
+                letter.reason,
+                letter.detail,
+                _load_id(letter.record, batch),
+                _appended_at(letter.record),
+            )
+            for letter in dead_letters
+        ]
+        if rows:
+            execute_values(cursor, _DEAD_LETTER, rows, page_size=500)
+        for letter in dead_letters:
+            partition = letter.record.partition()
+            counts[partition].dead_lettered += 1
+            load = _load_id(letter.record, batch) if batch.load_ids else None
+            if load is not None:
+                self._endings[Ending(int(load), partition, "dead_letter")] += 1
 
     def _copy(self, cursor: Cursor, statement: str, lines: Sequence[str]) -> None:
         payload = BytesIO(("\n".join(lines) + "\n").encode())
@@ -292,10 +287,6 @@ class BatchWriter:
             cursor.copy_expert(statement, _Halting(payload, self._failpoint), size=1024)
         else:
             cursor.copy_expert(statement, payload, size=COPY_CHUNK_BYTES)
-
-
-# kafka_partition, None and how many have the same content; or kafka_partition, kafka_offset and 1 for another content.
-Repeated = tuple[int, int | None, int]
 
 
 class Land(Protocol):
@@ -342,62 +333,21 @@ def _rolled_back_on_error(connection: Connection) -> Iterator[None]:
                 connection.rollback()
 
 
+def _inserted_by_load(batch: Batch) -> Counter[Ending]:
+    named = Counter(
+        (line.rpartition("\t")[2], record.partition()) for line, record in zip(batch.lines, batch.records, strict=True)
+    )
+    return Counter(
+        {
+            Ending(int(load), partition, "inserted"): number
+            for (load, partition), number in named.items()
+            if load != NULL
+        }
+    )
+
+
 def _without_load(line: str) -> str:
     return line.rpartition("\t")[0] + "\t" + NULL
-
-
-def _count_landed(
-    cursor: Cursor,
-    records: Sequence[KafkaRecord],
-    repeated: list[Repeated],
-    counts: dict[int, Counts],
-    refused: list[DeadLetter],
-) -> None:
-    cursor.execute(_LANDED)
-    landed = cursor.fetchall()
-    for partition, number in landed:
-        counts[partition].inserted += number
-    if sum(number for _, number in landed) + sum(number for _, _, number in repeated) < len(records):
-        cursor.execute(_REPEATED)
-        repeated = repeated + cursor.fetchall()
-    conflicts = set()
-    for partition, offset, number in repeated:
-        if offset is None:
-            counts[partition].duplicates += number
-        else:
-            conflicts.add((partition, offset))
-    if conflicts:
-        refused += [
-            DeadLetter(record, "conflicting_duplicate", "the transaction_id is stored already, with other content")
-            for record in records
-            if (record.partition(), record.offset()) in conflicts
-        ]
-
-
-def _insert_dead_letters(
-    cursor: Cursor, batch: Batch, dead_letters: Sequence[DeadLetter], counts: dict[int, Counts]
-) -> None:
-    rows = [
-        (
-            batch.topic_id,
-            letter.record.partition(),
-            batch.spans[letter.record.partition()].generation,
-            letter.record.offset(),
-            batch.topic,
-            letter.record.key(),
-            letter.record.value(),
-            _headers_json(letter.record),
-            letter.reason,
-            letter.detail,
-            _load_id(letter.record, batch),
-            _appended_at(letter.record),
-        )
-        for letter in dead_letters
-    ]
-    if rows:
-        execute_values(cursor, _DEAD_LETTER, rows, page_size=500)
-    for letter in dead_letters:
-        counts[letter.record.partition()].dead_lettered += 1
 
 
 def _load_id(record: KafkaRecord, batch: Batch) -> str | None:

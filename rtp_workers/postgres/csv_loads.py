@@ -1,41 +1,50 @@
-"""Progress of CSV loads, by file identity: what is acknowledged by Kafka, and where to go on after a kill.
+"""Progress of CSV loads, by file identity: what Kafka has acknowledged, and where to resume after a kill.
 
 Every function takes a connection in autocommit mode as role rtp_ingest, so each call is durable when it returns.
+A load that was undone or repeated is retired: it keeps its number, which its rows carry, and gives up its identity.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from rtp_workers.errors import TransientError
-from rtp_workers.postgres.connection import Connection, translated
+from rtp_workers.postgres.connection import Connection, Cursor, translated
 
 State = Literal["loading", "loaded", "failed"]
 
-_COLUMNS = (
+COLUMNS = (
     "load_id, identity, file_name, state, size_bytes, byte_offset, line_number, rows_read, acknowledged, refused, "
-    "topic_id, last_offsets, resume_state, detail, started_at, updated_at, finished_at"
+    "topic_id, last_offsets, resume_state, first_at, last_at, "
+    "detail, started_at, updated_at, finished_at, csv_source_id, numbered, retired_because"
 )
-_FIND = f"select {_COLUMNS} from csv_loads where identity = %s"  # noqa: S608 - our own column names
-_FIND_BY_HEAD = f"select {_COLUMNS} from csv_loads where starts_with(identity, %s)"  # noqa: S608 - our own column names
-_RECENT = f"select {_COLUMNS} from csv_loads order by updated_at desc limit %s"  # noqa: S608 - our own column names
+_FIND = f"select {COLUMNS} from csv_loads where identity = %s"  # noqa: S608 - our own column names
+_FIND_BY_HEAD = f"select {COLUMNS} from csv_loads where starts_with(identity, %s) and retired_at is null"  # noqa: S608
+_RECENT = f"select {COLUMNS} from csv_loads order by updated_at desc limit %s"  # noqa: S608 - our own column names
 _BEGIN = f"""
-insert into csv_loads (identity, file_name, state, size_bytes, topic_id) values (%s, %s, 'loading', %s, %s)
+insert into csv_loads (identity, file_name, state, size_bytes, topic_id, csv_source_id, derives_ids, numbered)
+values (%s, %s, 'loading', %s, %s, %s, %s, true)
 on conflict (identity) do update
 set file_name = excluded.file_name, state = 'loading', size_bytes = excluded.size_bytes, detail = null,
-    updated_at = now(), finished_at = null
-returning {_COLUMNS}
+    csv_source_id = excluded.csv_source_id, derives_ids = excluded.derives_ids,
+    numbered = csv_loads.numbered or csv_loads.acknowledged = 0, updated_at = now(), finished_at = null
+returning {COLUMNS}
 """  # noqa: S608 - our own column names
+_RETIRE = """
+update csv_loads set identity = identity || '~' || load_id, retired_at = now(), retired_because = %s, updated_at = now()
+where load_id = any(%s) and retired_at is null
+"""
 _SAVE = """
 update csv_loads
 set byte_offset = %(byte_offset)s, line_number = %(line_number)s, rows_read = %(rows_read)s,
     acknowledged = %(acknowledged)s, refused = %(refused)s, topic_id = %(topic_id)s,
-    last_offsets = %(last_offsets)s, resume_state = %(resume_state)s, updated_at = now()
+    last_offsets = %(last_offsets)s, resume_state = %(resume_state)s,
+    first_at = %(first_at)s::timestamptz, last_at = %(last_at)s::timestamptz, updated_at = now()
 where identity = %(identity)s and state = 'loading'
 """
 _END = """
@@ -63,7 +72,9 @@ class Progress:
         refused: rows that no record could be made of.
         topic_id: whose offsets `last_offsets` are, or None before the first record.
         last_offsets: kafka_partition -> offset of the last acknowledged record.
-        resume_state: what else the reader needs to go on, as it likes.
+        resume_state: what else the reader needs to resume, as it likes.
+        first_at: earliest instant among the records, RFC 3339; None where it is not known.
+        last_at: the latest one.
     """
 
     byte_offset: int = 0
@@ -74,11 +85,19 @@ class Progress:
     topic_id: str | None = None
     last_offsets: dict[int, int] = field(default_factory=dict)
     resume_state: dict[str, Any] = field(default_factory=dict)
+    first_at: str | None = None
+    last_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CsvLoad:
-    """One row of csv_loads."""
+    """One row of csv_loads.
+
+    Attributes:
+        csv_source_id: the memory that the file was read by; None for a file with our own columns.
+        numbered: every record of the load carries its number; False for loads of earlier versions.
+        retired_because: why its rows may be gone or sent again; None while its progress counts.
+    """
 
     load_id: int
     identity: str
@@ -90,6 +109,14 @@ class CsvLoad:
     started_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    csv_source_id: int | None = None
+    numbered: bool = False
+    retired_because: str | None = None
+
+    @property
+    def head(self) -> str:
+        """What the identities of all files that begin alike begin with; a loader holds its lock."""
+        return self.identity.partition("-")[0]
 
 
 @contextmanager
@@ -113,28 +140,56 @@ def locked(connection: Connection, identity: str) -> Iterator[None]:
                 cursor.execute(_UNLOCK, (identity,))
 
 
+def retire_now(connection: Connection, load_ids: Sequence[int], because: str) -> None:
+    """Retires loads in a transaction of its own. Call it under `locked`."""
+    with translated("retire CSV loads"), connection.cursor() as cursor:
+        retire(cursor, load_ids, because)
+
+
 def find(connection: Connection, identity: str) -> CsvLoad | None:
     """Returns the load of this file, finished or not, or None where there was none yet."""
     with translated("read the progress of a CSV load"), connection.cursor() as cursor:
         cursor.execute(_FIND, (identity,))
         row = cursor.fetchone()
-    return None if row is None else _load(row)
+    return None if row is None else load_of(row)
 
 
 def find_by_head(connection: Connection, head: str) -> list[CsvLoad]:
     """Returns the loads whose identity begins with `head`: of files that begin alike."""
     with translated("read the progress of CSV loads"), connection.cursor() as cursor:
         cursor.execute(_FIND_BY_HEAD, (head,))
-        return [_load(row) for row in cursor.fetchall()]
+        return [load_of(row) for row in cursor.fetchall()]
 
 
-def begin(
-    connection: Connection, identity: str, file_name: str, size_bytes: int | None, topic_id: str | None
-) -> CsvLoad:
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is known when a load begins.
+
+    Attributes:
+        identity: of the file's content and the way it is read.
+        csv_source_id: the memory that it is read by, or None.
+        derives_ids: its ids are made of cells, so that the same id means the same row.
+    """
+
+    identity: str
+    file_name: str
+    size_bytes: int | None
+    topic_id: str | None
+    csv_source_id: int | None = None
+    derives_ids: bool = False
+
+
+def begin(connection: Connection, beginning: Beginning) -> CsvLoad:
     """Notes that the file is being loaded (again); earlier progress is kept. Call it under `locked`."""
     with translated("note the start of a CSV load"), connection.cursor() as cursor:
-        cursor.execute(_BEGIN, (identity, file_name, size_bytes, topic_id))
-        return _load(cursor.fetchall()[0])
+        values = (beginning.identity, beginning.file_name, beginning.size_bytes, beginning.topic_id)
+        cursor.execute(_BEGIN, (*values, beginning.csv_source_id, beginning.derives_ids))
+        return load_of(cursor.fetchall()[0])
+
+
+def retire(cursor: Cursor, load_ids: Sequence[int], because: str) -> None:
+    """Takes these loads out of what is resumed or recognised, inside the caller's transaction."""
+    cursor.execute(_RETIRE, (because, list(load_ids)))
 
 
 def save(connection: Connection, identity: str, progress: Progress) -> None:
@@ -149,6 +204,8 @@ def save(connection: Connection, identity: str, progress: Progress) -> None:
         "topic_id": progress.topic_id,
         "last_offsets": json.dumps(progress.last_offsets),
         "resume_state": json.dumps(progress.resume_state),
+        "first_at": progress.first_at,
+        "last_at": progress.last_at,
     }
     with translated("store the progress of a CSV load"), connection.cursor() as cursor:
         cursor.execute(_SAVE, values)
@@ -164,11 +221,18 @@ def fail(connection: Connection, identity: str, detail: str) -> None:
     _end(connection, identity, "failed", detail)
 
 
+def has_unnumbered(connection: Connection) -> bool:
+    """Tells whether files were loaded by an earlier version, whose rows carry no load number."""
+    with translated("look for loads of earlier versions"), connection.cursor() as cursor:
+        cursor.execute("select exists (select from csv_loads where not numbered)")
+        return bool(cursor.fetchall()[0][0])
+
+
 def recent(connection: Connection, limit: int = 20) -> list[CsvLoad]:
     """Returns the loads that moved last, newest first; role rtp_read may ask too."""
     with translated("read the CSV loads"), connection.cursor() as cursor:
         cursor.execute(_RECENT, (limit,))
-        return [_load(row) for row in cursor.fetchall()]
+        return [load_of(row) for row in cursor.fetchall()]
 
 
 def _end(connection: Connection, identity: str, state: State, detail: str | None) -> None:
@@ -176,10 +240,11 @@ def _end(connection: Connection, identity: str, state: State, detail: str | None
         cursor.execute(_END, (state, detail, identity))
 
 
-def _load(row: tuple[Any, ...]) -> CsvLoad:
-    load_id, identity, file_name, state, size_bytes, *progress = row
-    detail, started_at, updated_at, finished_at = progress[8:]
-    byte_offset, line_number, rows_read, acknowledged, refused, topic_id, last_offsets, resume_state = progress[:8]
+def load_of(row: tuple[Any, ...]) -> CsvLoad:
+    """Returns the load that a row of `COLUMNS` holds."""
+    load_id, identity, file_name, state, size_bytes = row[:5]
+    byte_offset, line_number, rows_read, acknowledged, refused, topic_id, last_offsets, resume_state = row[5:13]
     offsets = {int(number): offset for number, offset in last_offsets.items()}
-    done = Progress(byte_offset, line_number, rows_read, acknowledged, refused, topic_id, offsets, resume_state)
-    return CsvLoad(load_id, identity, file_name, state, size_bytes, done, detail, started_at, updated_at, finished_at)
+    dates = [None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for at in row[13:15]]
+    done = Progress(byte_offset, line_number, rows_read, acknowledged, refused, topic_id, offsets, resume_state, *dates)
+    return CsvLoad(load_id, identity, file_name, state, size_bytes, done, *row[15:])

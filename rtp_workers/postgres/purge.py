@@ -144,16 +144,27 @@ def _in_blocks(condition: str) -> str:
 
 
 def _delete(cursor: Cursor, step: _Step, criteria: Criteria) -> tuple[int, int]:
-    """Deletes and counts in one statement, which is one transaction. A step that finds nothing leaves no line."""
+    """Deletes and counts in one statement, which is one transaction. A step that finds nothing leaves no line.
+
+    Each load is told how many of its rows are gone, so that loading its file again does not say that they are there.
+    """
     cursor.execute(
         f"""
-        with gone_rows as (delete from transactions where {step.rows or "false"} returning 1),
+        with gone_rows as (
+                 delete from transactions where {step.rows or "false"}
+                 returning load_id, (occurred_at at time zone 'UTC')::date as day),
              gone_letters as (delete from dead_letters where {step.letters or "false"} returning 1),
              counted as (
                  select (select count(*) from gone_rows) as rows, (select count(*) from gone_letters) as letters),
              noted as (
-                 insert into purges (criteria, purged_rows, purged_dead_letters)
-                 select %(criteria)s, rows, letters from counted where rows + letters > 0)
+                 insert into purges (criteria, purged_rows, purged_dead_letters, days)
+                 select %(criteria)s, rows, letters, array(select distinct day from gone_rows order by day)
+                 from counted where rows + letters > 0),
+             told as (
+                 insert into csv_load_outcomes as ended (load_id, kafka_partition, outcome, records)
+                 select load_id, -1, 'purged', count(*) from gone_rows where load_id is not null group by load_id
+                 on conflict (load_id, kafka_partition, outcome, stored_load_id, stored_source)
+                 do update set records = ended.records + excluded.records)
         select rows, letters from counted
         """,  # noqa: S608 - the clauses are constants of this module, every value is a parameter
         {**step.values, "criteria": json.dumps(criteria.described())},

@@ -16,6 +16,7 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.postgres.connection import Connection, Cursor, connect, translated
 
 OWNER, INGEST, READ, DAGSTER = "rtp_owner", "rtp_ingest", "rtp_read", "rtp_dagster"
+INSIGHTS = "rtp_insights"  # reads transactions, writes a schema of its own
 DATABASE, DAGSTER_DATABASE = "rtp", "dagster"
 MIN_VERSION = 150_000
 BOOTSTRAP_LOCK = 7_231_001
@@ -31,6 +32,7 @@ SETTINGS: dict[str, dict[str, str]] = {
         "idle_in_transaction_session_timeout": "60s",
     },
     DAGSTER: {},
+    INSIGHTS: {"idle_in_transaction_session_timeout": "60s"},
 }
 
 
@@ -45,8 +47,8 @@ def bootstrap(
 
     Args:
         superuser_dsn: any database of the server, as a superuser.
-        passwords: by role (`OWNER`, `INGEST`, `READ`, and `DAGSTER` with a Dagster database). A role that is there
-            already gets this password, so that the stored secrets are always the true ones.
+        passwords: by role (`OWNER`, `INGEST`, `READ`, `DAGSTER` with a Dagster database, and `INSIGHTS` where it is
+            wanted). An existing role gets this password, so that the stored secrets are always the true ones.
         database: the platform's own; made when missing, owned by `OWNER`, closed to everybody else.
         dagster_database: Dagster's, owned by `DAGSTER`; None for none.
 
@@ -55,6 +57,7 @@ def bootstrap(
         TransientError: the server is away.
     """
     roles = (OWNER, INGEST, READ) + ((DAGSTER,) if dagster_database else ())
+    roles += (INSIGHTS,) if INSIGHTS in passwords else ()
     _need_passwords(passwords, roles)
     connection = connect(superuser_dsn, "rtp-setup", autocommit=True)
     try:

@@ -51,7 +51,7 @@ def check(transaction: Transaction) -> None:
         if field.rule.kind == "object":
             _check_attributes(value)
         else:
-            _check_text(field, value)
+            check_text(field, value)
 
 
 def decode(value: bytes | None) -> Decoded:
@@ -100,7 +100,7 @@ def _field_text(field: Field, raw: msgspec.Raw | None) -> str | None:
     if field.rule.kind == "decimal" and literal[:1] not in b'"tf{[':
         return amount_of_number(literal.decode())
     text = _string(field, literal)
-    _check_text(field, text)
+    check_text(field, text)
     return text
 
 
@@ -134,7 +134,7 @@ def _attributes_text(literal: bytes) -> str:
     return text
 
 
-def _check_text(field: Field, value: str | None) -> None:
+def check_text(field: Field, value: str | None) -> None:
     rule, name = field.rule, field.name
     if value is None:
         return _refuse_missing(field, False)

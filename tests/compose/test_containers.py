@@ -104,7 +104,7 @@ def test_a_service_holds_its_own_secrets_and_no_others(platform: Project, servic
     allowed = {
         "producer-streaming-api": set(),
         "consumer-streaming-api": {"rtp_ingest", "rtp_read"},
-        "batch-processor": {"rtp_ingest", "rtp_read", "rtp_dagster"},
+        "batch-processor": {"rtp_ingest", "rtp_read", "rtp_insights", "rtp_dagster"},
         "dagster-webserver": {"rtp_dagster"},
         "dagster-daemon": {"rtp_dagster"},
     }[service]

@@ -34,7 +34,15 @@ ROOT = Path(__file__).parents[2]
 BIG_ROWS = 1_000_000
 HALF_ROWS = 250_000
 ARRIVALS = "csv_arrival_sensor"
-SENSORS = (ARRIVALS, "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor", "alert_sensor")
+SENSORS = (
+    ARRIVALS,
+    "row_count_sensor",
+    "consumer_lag_sensor",
+    "dead_letter_sensor",
+    "alert_sensor",
+    "insights_sensor",
+    "insights_automation",
+)
 CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low"}
 
 
@@ -144,7 +152,12 @@ def test_a_backfill_launched_from_the_command_line_succeeds_and_the_table_is_the
 
 def test_the_graph_shows_the_data_flow_with_external_assets(platform: Platform) -> None:
     graph = platform.ui.graph()
-    assert {name for name, node in graph.items() if node["isMaterializable"]} == {"transactions_topic", "csv_backfill"}
+    assert {name for name, node in graph.items() if node["isMaterializable"]} == {
+        "transactions_topic",
+        "csv_backfill",
+        "daily_activity",
+        "customer_activity",
+    }
     parents = {key["path"][0] for key in graph["transactions"]["dependencyKeys"]}
     assert parents == {"csv_backfill", "live_transactions"}
 

@@ -8,7 +8,7 @@ import pytest
 
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.connection import Connection, connect
-from rtp_workers.postgres.csv_loads import LoadRunningError, Progress
+from rtp_workers.postgres.csv_loads import Beginning, LoadRunningError, Progress
 from tests.conftest import Stack
 from tests.waiting import wait_until
 
@@ -27,7 +27,7 @@ def connections(stack: Stack) -> Iterator[list[Connection]]:
 def test_progress_is_found_again_by_identity(connections: list[Connection]) -> None:
     first, second = connections
     assert csv_loads.find(first, "i1") is None
-    begun = csv_loads.begin(first, "i1", "a.csv", 5000, "topic-id")
+    begun = csv_loads.begin(first, Beginning("i1", "a.csv", 5000, "topic-id"))
     assert (begun.state, begun.progress) == ("loading", Progress(topic_id="topic-id"))
     csv_loads.save(first, "i1", DONE)
     found = csv_loads.find(second, "i1")
@@ -37,13 +37,13 @@ def test_progress_is_found_again_by_identity(connections: list[Connection]) -> N
 
 def test_a_load_begun_again_goes_on_where_it_was(connections: list[Connection]) -> None:
     first, _ = connections
-    load_id = csv_loads.begin(first, "i1", "a.csv", 5000, "topic-id").load_id
+    load_id = csv_loads.begin(first, Beginning("i1", "a.csv", 5000, "topic-id")).load_id
     csv_loads.save(first, "i1", DONE)
     csv_loads.fail(first, "i1", "the file changed")
     failed = csv_loads.find(first, "i1")
     assert failed is not None
     assert (failed.state, failed.detail, failed.progress) == ("failed", "the file changed", DONE)
-    again = csv_loads.begin(first, "i1", "renamed.csv", 6000, "topic-id")
+    again = csv_loads.begin(first, Beginning("i1", "renamed.csv", 6000, "topic-id"))
     assert (again.load_id, again.state, again.progress, again.detail) == (load_id, "loading", DONE, None)
     assert (again.file_name, again.size_bytes, again.finished_at) == ("renamed.csv", 6000, None)
     csv_loads.finish(first, "i1")
@@ -81,7 +81,7 @@ def can_lock(connection: Connection, identity: str) -> bool:
 
 def test_recent_loads_come_newest_first_and_readers_may_ask(stack: Stack, connections: list[Connection]) -> None:
     for name in ("i1", "i2", "i3"):
-        csv_loads.begin(connections[0], name, f"{name}.csv", None, None)
+        csv_loads.begin(connections[0], Beginning(name, f"{name}.csv", None, None))
     reader = connect(stack.endpoints.need("postgres_read_dsn"), "rtp-test", autocommit=True)
     try:
         assert [load.identity for load in csv_loads.recent(reader, 2)] == ["i3", "i2"]

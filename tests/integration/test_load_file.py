@@ -14,14 +14,8 @@ import pytest
 import zstandard
 from confluent_kafka import Consumer, TopicPartition
 
-from rtp_workers.batch.load_file import (
-    CancelledError,
-    LoadOptions,
-    LoadProgress,
-    LoadReport,
-    UnforeseenError,
-    load_file,
-)
+from rtp_workers.batch.load_errors import CancelledError, UnforeseenError
+from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport, load_file
 from rtp_workers.batch.progress import find_start
 from rtp_workers.batch.same_topic import OtherTopicError
 from rtp_workers.errors import ConfigError, RtpError, TransientError

@@ -117,7 +117,7 @@ def test_ingest_can_do_nothing_else(filled: Stack) -> None:
 
 def test_read_sees_everything_and_changes_nothing(filled: Stack) -> None:
     tables = query(filled, "select tablename from pg_tables where schemaname = 'public'", dsn="postgres_read_dsn")
-    assert len(tables) == 8
+    assert len(tables) == 11
     for table in tables:
         query(filled, "table " + table["tablename"], dsn="postgres_read_dsn")
     for statement in READ_MAY_NOT:

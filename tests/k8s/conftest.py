@@ -52,7 +52,10 @@ def images(node: None) -> None:
     with docker_running("test-k8s"):
         _docker("build", "--file", "deploy/Dockerfile", "--tag", OUR_IMAGE, ".")
         _docker("build", "--tag", NEXT_IMAGE, "-", stdin=f"FROM {OUR_IMAGE}\nLABEL next=yes\n")
-        cluster.load_images(OUR_IMAGE, NEXT_IMAGE, "confluentinc/cp-kafka:7.9.1", "postgres:17")
+        archive = cluster.RUN / "images.tar"  # one for all, so that layers which they share travel once
+        _docker("save", "--output", str(archive), OUR_IMAGE, NEXT_IMAGE, "confluentinc/cp-kafka:7.9.1", "postgres:17")
+        cluster.load_images(str(archive))
+        archive.unlink()
 
 
 @pytest.fixture(scope="session")

@@ -17,14 +17,23 @@ from rtp_workers.record.transaction import COPY_COLUMNS
 from tests.programs import clean_env
 
 ROOT = Path(__file__).parents[2]
-JOBS = {"setup_topics", "batch_backfill", "check_transactions", "replay_dead_letters", "trim_history"}
+JOBS = {"setup_topics", "batch_backfill", "check_transactions", "replay_dead_letters", "trim_history", "check_insights"}
 CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low"}
 
 
 def test_the_asset_keys_are_these() -> None:
     graph = defs.resolve_asset_graph()
     names = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    assert names == {"transactions_topic", "csv_files", "csv_backfill", "live_transactions", "transactions"}
+    assert names == {
+        "transactions_topic",
+        "csv_files",
+        "csv_backfill",
+        "live_transactions",
+        "transactions",
+        "touched_days",
+        "daily_activity",
+        "customer_activity",
+    }
 
 
 def test_the_graph_reads_like_the_data_flow() -> None:
@@ -51,11 +60,14 @@ def test_jobs_sensors_and_checks_have_these_names() -> None:
         "consumer_lag_sensor",
         "dead_letter_sensor",
         "alert_sensor",
+        "insights_sensor",
+        "insights_automation",
     }
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
     checks = defs.resolve_asset_graph().asset_check_keys
     names = {(key.asset_key.to_user_string(), key.name) for key in checks}
-    assert names == {("csv_files", "files_are_loaded"), *(("transactions", name) for name in CHECKS)}
+    insight_checks = {("daily_activity", "sums_agree"), ("daily_activity", "no_day_is_missing")}
+    assert names == {("csv_files", "files_are_loaded"), *(("transactions", name) for name in CHECKS), *insight_checks}
 
 
 def test_in_the_backfill_every_check_runs_after_the_load() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from rtp_workers.cli.setup_secrets import HOLDERS, KAFKA_ADMIN, KAFKA_FOLDERS, PASSWORDS, ROTATED, SecretStore
 from rtp_workers.errors import ConfigError
-from rtp_workers.postgres.roles import DAGSTER, INGEST, OWNER, READ
+from rtp_workers.postgres.roles import DAGSTER, INGEST, INSIGHTS, OWNER, READ
 
 FOLDERS = ("master", "postgres", "pgadmin", "consumer", "batch", "dagster", "kafka", "producer")
 
@@ -59,10 +59,10 @@ def test_each_service_gets_its_own_roles_and_no_others(store: SecretStore, tmp_p
         if holder.roles
     }
     assert roles == {
-        "master": {OWNER, INGEST, READ, DAGSTER},
+        "master": {OWNER, INGEST, READ, INSIGHTS, DAGSTER},
         "pgadmin": {READ},
         "consumer": {INGEST, READ},
-        "batch": {INGEST, READ, DAGSTER},
+        "batch": {INGEST, READ, INSIGHTS, DAGSTER},
         "dagster": {DAGSTER},
     }
 

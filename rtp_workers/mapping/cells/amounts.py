@@ -6,11 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 
 from rtp_workers.mapping.cells.words import signs, word_list
 
+# Python rounds what it computes to 28 digits; an amount may have more.
+EXACT = Context(prec=200)
 SPACES = " \u00a0\u202f\u2009\t"
 APOSTROPHES = "'’"
 MINUS = "-−–"
@@ -124,7 +126,12 @@ def negated(value: str) -> str:
 
 def minor_to_major(value: str) -> str:
     """Returns cents as a decimal: ``1999`` -> ``19.99``; a fraction of a cent is kept."""
-    return format(Decimal(value).scaleb(-2), "f")
+    return shifted(value, -2)
+
+
+def shifted(value: str, digits: int) -> str:
+    """Returns a plain decimal with its point moved, every digit kept."""
+    return format(Decimal(value).scaleb(digits, EXACT), "f")
 
 
 @dataclass(slots=True)

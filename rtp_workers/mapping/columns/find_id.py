@@ -106,7 +106,7 @@ def _note_repeats(found: Findings, profile: Profile) -> None:
         )
     if profile.whole_numbers == 1.0 and profile.longest <= 6:
         found.notes.append(
-            f"{profile.name} is a short counter: another file's counter would collide with it; "
+            f"{profile.name} is a short counter: another source's counter would collide with it; "
             'id_prefix = "name-" keeps them apart'
         )
 

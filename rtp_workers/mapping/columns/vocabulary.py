@@ -20,6 +20,9 @@ SIDES = ("debit", "credit")
 DECOYS = frozenset({"balance", "fee", "rate", "other_amount", "other_date", "other_party", "place", "label", "index"})
 SUFFIX_LENGTH = 5
 REPEATED = re.compile(r" \(\d\)$")  # the second column of a name, as the dialect calls it
+# What is left of a score for each step around the end of a path; a little more than a tie's margin for each level.
+ONE_LEVEL, INEXACT_LEVEL, IN_A_LIST, OF_ANOTHER, REFUTES = 0.95, 0.9, 0.4, 0.4, 0.8
+GENERIC_ENDS = frozenset({"value"})
 MAX_WORDS, MAX_NAME = 8, 24  # longer names are sentences; their beginning is looked at
 
 
@@ -81,9 +84,58 @@ def _role(name: str, table: dict[str, object]) -> Role:
     return Role(name, entries, frozenset(normalise(word) for word in spoil))
 
 
-@lru_cache(maxsize=20_000)
+class DocumentPath(str):
+    """A column's name that is a path into a document: its last steps say most, the ones above say of what.
+
+    Attributes:
+        steps: the names on the way, those around every value of the document left out.
+    """
+
+    steps: tuple[str, ...]
+
+    def __new__(cls, text: str, steps: tuple[str, ...]) -> DocumentPath:
+        path = super().__new__(cls, text)
+        path.steps = steps
+        return path
+
+
+@lru_cache(maxsize=20_000, typed=True)
 def score(name: str, role_name: str) -> NameScore:
-    """Returns how well a column's name fits a role.
+    """Returns how well a column's name fits a role; of a path its end counts, and what is around it may refute it."""
+    if not isinstance(name, DocumentPath):
+        return _score(name, role_name)
+    best = NO_SCORE
+    for start in range(len(name.steps)):
+        found = _score(_spoken(name.steps[start:]), role_name)
+        value = found.score * _weight_of_outer(name.steps[:start], ONE_LEVEL if found.exact else INEXACT_LEVEL)
+        if value > best.score:
+            best = NameScore(value, found.exact, found.phrase, found.languages)
+    return best
+
+
+def _spoken(steps: tuple[str, ...]) -> str:
+    """Returns the words of a path as one would say them: ``transactionAmount.amount`` is a transaction amount."""
+    words: list[str] = []
+    for word in " ".join(map(normalise, steps)).split():
+        if not words or words[-1] != word:
+            words.append(word)
+    return " ".join(words[:-1] if len(words) > 1 and words[-1] in GENERIC_ENDS else words)
+
+
+def _weight_of_outer(steps: tuple[str, ...], one_level: float) -> float:
+    """Returns what remains of a score for the end of a path, by what stands around it."""
+    weight = 1.0
+    for step in steps:
+        if step.isdecimal():
+            weight *= IN_A_LIST
+        else:
+            refuted = best_role(step)[0] in DECOYS and best_role(step)[1].score >= REFUTES
+            weight *= OF_ANOTHER if refuted else one_level
+    return weight
+
+
+def _score(name: str, role_name: str) -> NameScore:
+    """Returns how well a name fits a role.
 
     The whole name, the name without brackets, and the name without filler words are looked up; then known names
     inside a longer one, which count less and nothing at all beside a spoiling word.
@@ -160,7 +212,7 @@ def _parts(words: list[str]) -> Iterator[tuple[str, float]]:
         yield last[start:], (len(last) - start) / len(whole)
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=20_000, typed=True)
 def best_role(name: str) -> tuple[str, NameScore]:
     """Returns the role that the name speaks for most, decoys among them; ``("", NO_SCORE)`` where none does."""
     found = [(role, score(name, role)) for role in roles()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,7 @@ class Converter:
         named = {name for use in plan.uses.values() for name in use.columns}
         spoken = {name for role in ("merchant", "category") if role in plan.uses for name in plan.uses[role].columns}
         self._texts_at = [at for name, at in self._where.items() if name not in named or name in spoken]
-        self._ids = _derived_ids(plan.source, counter) if plan.derives_ids else None
+        self._ids = _derived_ids(plan, self._where, counter) if plan.derives_ids else None
         self._id_columns = [] if self._ids else [self._where[name] for name in plan.uses["transaction_id"].columns]
 
     def count(self, rows: Cells) -> None:
@@ -247,8 +247,10 @@ def _is_plain(text: str) -> bool:
     return text.replace("\n", "").isprintable()
 
 
-def _derived_ids(source: str, counter: OccurrenceCounter | None) -> DerivedIds:
+def _derived_ids(plan: FilePlan, where: Mapping[str, int], counter: OccurrenceCounter | None) -> DerivedIds:
     # Not at the top of the file: numpy comes with it, a quarter of a second and 25 MB that files with ids don't need.
     from rtp_workers.mapping.rows.ids import DerivedIds, OccurrenceCounter
 
-    return DerivedIds(source, counter or OccurrenceCounter.in_memory())
+    places = [where.get(name) for name in plan.id_columns]
+    in_file_order = not places or places == list(range(len(plan.dialect.columns)))
+    return DerivedIds(plan.source, counter or OccurrenceCounter.in_memory(), None if in_file_order else places)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rtp_workers.mapping.cells import amounts
-from rtp_workers.mapping.cells.amounts import Amount, Marks
+from rtp_workers.mapping.cells.amounts import EXACT, Amount, Marks
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.texts import NOTHING
 from rtp_workers.mapping.cells.words import direction_of
@@ -97,7 +97,9 @@ class HowMuch:
             if factor is None:
                 refused.setdefault(index, ("quantity_not_a_number", f"{quantities[index][:40]!r} is no number"))
         return [
-            format(Decimal(value) * Decimal(factor), "f") if value is not None and factor is not None else None
+            format(EXACT.multiply(Decimal(value), Decimal(factor)), "f")
+            if value is not None and factor is not None
+            else None
             for value, factor in zip(values, factors, strict=True)
         ]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 
@@ -148,14 +149,19 @@ class DerivedIds:
     Args:
         source: the source's name in the mapping.
         counter: numbers identical rows.
+        places: position of each cell that enters the id, in that order; None for a cell that the file does not have.
+            No list at all: every cell of the row, in the file's order.
     """
 
-    def __init__(self, source: str, counter: OccurrenceCounter) -> None:
-        self._prefix = hashlib.blake2b(source.encode(), digest_size=DIGEST_BYTES).digest()
+    def __init__(self, source: str, counter: OccurrenceCounter, places: Sequence[int | None] | None = None) -> None:
+        self._prefix = hashlib.blake2b(source.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
         self._counter = counter
+        self._chosen = None if places is None else _chooser(places)
 
     def digests(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
         """Returns the digest of each row's cells, without padding and without empty cells at its end."""
+        if self._chosen is not None:
+            rows = list(map(self._chosen, rows))
         prefix, blake2b, join = self._prefix, hashlib.blake2b, SEPARATOR.join
         return [
             blake2b(
@@ -173,3 +179,10 @@ class DerivedIds:
             digest.hex() if number == 1 else f"{digest.hex()}-{number}"
             for digest, number in zip(digests, numbers, strict=True)
         ]
+
+
+def _chooser(places: Sequence[int | None]) -> Callable[[Sequence[str]], Sequence[str]]:
+    there = [place for place in places if place is not None]
+    if len(there) == len(places) > 1:
+        return itemgetter(*there)
+    return lambda row: ["" if place is None else row[place] for place in places]

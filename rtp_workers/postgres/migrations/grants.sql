@@ -18,9 +18,22 @@ grant update (to_offset, accepted_at, counted_at, reason) on log_holes to rtp_in
 grant update on csv_loads to rtp_ingest;
 grant insert, update, delete on csv_files to rtp_ingest;
 
+-- Memories of CSV sources, and how the records of each load ended.
+revoke all on csv_sources, csv_load_outcomes from public, rtp_ingest, rtp_read;
+grant select on csv_sources, csv_load_outcomes to rtp_ingest, rtp_read;
+grant insert on csv_sources, csv_load_outcomes to rtp_ingest;
+grant update on csv_sources to rtp_ingest;
+grant update (records) on csv_load_outcomes to rtp_ingest;
+
 do $$
 begin
     execute format('grant connect on database %I to rtp_ingest, rtp_read', current_database());
     execute format('grant temporary on database %I to rtp_ingest', current_database());  -- the staging table
+    if exists (select from pg_roles where rolname = 'rtp_insights') then
+        -- It makes a schema of its own, and reads what that is computed from.
+        execute format('grant connect, create on database %I to rtp_insights', current_database());
+        grant usage on schema public to rtp_insights;
+        grant select on transactions, purges to rtp_insights;
+    end if;
 end
 $$;

@@ -1,0 +1,52 @@
+"""`insights_sensor`: marks the days that were touched; the automation conditions of the assets do the rest."""
+
+import json
+import time
+from dataclasses import astuple
+
+import dagster as dg
+
+from rtp_dagster.insights.assets import DAYS, TOUCHED
+from rtp_dagster.insights.days import Seen, opened, touched
+from rtp_dagster.platform import Platform
+from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
+
+INTERVAL_S = 120  # the days of a live stream are touched all the time, and each run costs seconds
+DAYS_A_TICK = 400
+
+insights_automation = dg.AutomationConditionSensorDefinition(
+    "insights_automation",
+    target=dg.AssetSelection.groups("insights"),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=60,
+)
+
+
+@dg.sensor(
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Marks the days to which rows of transactions were added, or from which some were purged.",
+)
+@skips_while_away
+def insights_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
+    """Reports `touched_days` for each day of rows that were written or purged since the last tick.
+
+    What is seen lies in the cursor, which Dagster stores after the events: a tick that dies marks its days again.
+    """
+    before = read_cursor(context.cursor)
+    left = [str(day) for day in before.get("left", [])]
+    seen = Seen(*before["seen"]) if len(before.get("seen", [])) == 3 else Seen()
+    if not left:
+        with opened(platform) as connection:
+            left, seen = touched(connection, seen)
+    now, later = left[:DAYS_A_TICK], left[DAYS_A_TICK:]
+    cursor = json.dumps({"seen": astuple(seen), "left": later, "at_s": round(time.time(), 1)})
+    if not now:
+        return dg.SensorResult(skip_reason="no day was touched", cursor=cursor)
+    events: list[Event] = [dg.AssetMaterialization(TOUCHED, partition=day) for day in now]
+    return dg.SensorResult(
+        skip_reason=f"{len(now):,} days were touched" + (f", {len(later):,} more wait" if later else ""),
+        asset_events=events,
+        dynamic_partitions_requests=[DAYS.build_add_request(now)],
+        cursor=cursor,
+    )

@@ -1,0 +1,146 @@
+"""Before the first record of a file is sent: its plan, its source's memory, where an earlier run ended, its number."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from rtp_workers.batch import memory
+from rtp_workers.batch.chunks import first_lines
+from rtp_workers.batch.memory import Settled
+from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, read_mapping, refuse_unloadable
+from rtp_workers.batch.progress import ProgressStore, Start, find_start
+from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import TransientError
+from rtp_workers.postgres import csv_sources, load_outcomes
+from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.csv_loads import Beginning, CsvLoad, Progress
+from rtp_workers.settings import LoaderSettings
+
+CONSUMER_WAIT_S = 30.0
+POLL_S = 0.25
+AGAIN = "its file was loaded again on request"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller wants of one load.
+
+    Attributes:
+        again: send every row of the file, whatever was loaded before.
+    """
+
+    overrides: Overrides
+    again: bool
+    cancelled: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class BegunLoad:
+    """A file that is ready to be sent, or was sent before.
+
+    Attributes:
+        store: holds the file's lock; None for stdin.
+        load: the load's row; its number goes into every record. None for stdin.
+    """
+
+    planned: PlannedFile
+    start: Start
+    store: ProgressStore | None = None
+    load: CsvLoad | None = None
+
+
+def begin_load(
+    stack: ExitStack,
+    source: SourceFile,
+    endpoints: Endpoints,
+    settings: LoaderSettings,
+    topic_id: str,
+    wishes: Wishes,
+) -> BegunLoad:
+    """Plans a file and finds where its load starts. Everything that has to be asked is asked here.
+
+    Args:
+        stack: keeps the file's lock until the load has ended.
+        source: the open file, which is read up to the end of its sample.
+        endpoints: where PostgreSQL is; stdin can do without.
+        settings: where the mapping file is.
+        topic_id: progress in another topic does not count.
+        wishes: what the caller wants.
+
+    Raises:
+        ConfigError: something about the file is not understood; the message has what decides it.
+        LoadRunningError: another process loads this file.
+        TransientError: an earlier file of the source is not in PostgreSQL yet, so that the two cannot be compared.
+    """
+    is_file = source.state is not None
+    dsn = endpoints.need("postgres_ingest_dsn") if is_file else endpoints.postgres_ingest_dsn
+    with memory.opened(dsn) as connection:
+        memories = csv_sources.all_sources(connection) if connection is not None else []
+        planned = plan_file(source, settings, wishes.overrides, memories)
+        refuse_unloadable(source.name, planned)
+        settled = Settled(planned, None)
+        if connection is not None:
+            names = [section.name for section in read_mapping(settings).sections]
+            settled = memory.settle(connection, source, planned, names)
+            planned = settled.planned
+        head = head_of(planned)
+        if not is_file or dsn is None:
+            if connection is not None and settled.learned is not None:
+                _compare(connection, source, settled, topic_id)
+            return BegunLoad(planned, Start(head, Progress(topic_id=topic_id)))
+        store = ProgressStore(dsn, head, wishes.cancelled)
+        stack.enter_context(store.held())
+        if wishes.again:
+            store.retire(store.candidates(), AGAIN)
+        start = find_start(source, planned.plan.dialect.encoding, head, store.candidates(), topic_id)
+        if start.finished is not None:
+            return BegunLoad(planned, start, store, start.finished)
+        if settled.learned is not None and connection is not None and not start.progress.byte_offset:
+            _compare(connection, source, settled, topic_id)
+    number = store.learn(settled.learned) if settled.learned is not None else None
+    derives = planned.plan.derives_ids
+    load = store.begin(Beginning(start.identity, source.name, source.size_bytes, topic_id, number, derives))
+    store.save(start.progress)
+    return BegunLoad(planned, start, store, load)
+
+
+def _compare(connection: Connection, source: SourceFile, settled: Settled, topic_id: str) -> None:
+    """Compares the file with what is stored of its source, once the consumer has written that."""
+    planned = settled.planned
+    if planned.memory is not None and planned.plan.derives_ids and planned.overlap is None:
+        _await_consumer(connection, source, planned.memory.load_ids, planned.memory.name, topic_id)
+    memory.refuse_overlap(connection, source, planned)
+
+
+def _await_consumer(
+    connection: Connection, source: SourceFile, load_ids: tuple[int, ...], name: str, topic_id: str
+) -> None:
+    deadline = time.monotonic() + CONSUMER_WAIT_S
+    while waiting := load_outcomes.waiting(connection, load_ids, topic_id):
+        if time.monotonic() > deadline:
+            raise TransientError(
+                f"{source.name} is not loaded yet: {waiting:,} records of earlier files of {name} are not in "
+                "PostgreSQL after 30 s, so that rows in both cannot be told from equal ones of another account. "
+                "Is the consumer running (`rtp status`)? Then run the load again"
+            )
+        time.sleep(POLL_S)
+
+
+def head_of(planned: PlannedFile) -> str:
+    """Returns what names the file by its content and by the way it is read.
+
+    Of the content it takes the beginning only, so that it stays when the file grows. A corrected encoding, quote
+    character or mapping gives another name: the file is then gone over again, with the same ids.
+    """
+    plan, dialect = planned.plan, planned.plan.dialect
+    reading = (dialect.encoding.removesuffix("-sig"), dialect.delimiter, dialect.quotechar, dialect.header_line)
+    uses = sorted((role, use.columns) for role, use in plan.uses.items())
+    meaning = (plan.source, plan.id_columns, uses, plan.rules, plan.attributes) if not plan.canonical else ()
+    digest = hashlib.blake2b(repr((reading, meaning)).encode("utf-8", "surrogatepass"), digest_size=12)
+    digest.update(first_lines(planned.sample, dialect))
+    return digest.hexdigest()

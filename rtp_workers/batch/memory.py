@@ -1,0 +1,201 @@
+"""The memory of a file's source: recalled before the file is planned, compared with it, and learned from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+
+from rtp_workers.batch import overlap
+from rtp_workers.batch.overlap import shown
+from rtp_workers.batch.planning import PlannedFile
+from rtp_workers.batch.probe import Probe, pieces, probe
+from rtp_workers.batch.series import reading_of
+from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.errors import ConfigError
+from rtp_workers.mapping.infer import fingerprint
+from rtp_workers.mapping.section_text import section_name
+from rtp_workers.postgres import csv_loads, csv_sources
+from rtp_workers.postgres.connection import Connection, connect
+from rtp_workers.postgres.csv_sources import CsvSource, Looks, StoredRow
+
+APPLICATION_NAME = "rtp load"
+COMPARED_LOOKS = 500
+CONTRADICTED_SHARE = 0.1  # of the first rows, refused when they are read as the source's earlier files were
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A file whose source is known.
+
+    Attributes:
+        planned: with the rule of its ids.
+        learned: what the source's memory becomes; None for a file with our own columns, which needs none.
+    """
+
+    planned: PlannedFile
+    learned: CsvSource | None
+
+
+@contextmanager
+def opened(dsn: str | None) -> Iterator[Connection | None]:
+    """Gives a connection for memories, or None where no PostgreSQL is known (a load of stdin needs none)."""
+    if dsn is None:
+        yield None
+        return
+    connection = connect(dsn, APPLICATION_NAME, autocommit=True)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def settle(connection: Connection, source: SourceFile, planned: PlannedFile, names: Sequence[str]) -> Settled:
+    """Fixes what the file's ids are made of, and asks about what contradicts the memory of its source.
+
+    Args:
+        connection: role rtp_ingest, in autocommit mode.
+        source: the open file, which is not moved.
+        planned: without open questions.
+        names: sections of the mapping file: what derived ids of earlier versions may start from.
+
+    Raises:
+        ConfigError: the file contradicts its source's memory; the message has the lines that decide it.
+    """
+    if planned.plan.canonical:
+        return Settled(planned, None)
+    if planned.memory is None:
+        planned = _with_earlier_rule(connection, source, planned, names)
+    if planned.memory is not None:
+        _refuse_contradictions(source, planned, planned.memory, probe(source, planned))
+    return Settled(planned, _learned(source, planned))
+
+
+def _with_earlier_rule(
+    connection: Connection, source: SourceFile, planned: PlannedFile, names: Sequence[str]
+) -> PlannedFile:
+    """Keeps the ids of earlier versions, from all cells, where rows of this file have them."""
+    if not csv_loads.has_unnumbered(connection):
+        return planned
+    plan = planned.plan
+    for start in dict.fromkeys([plan.source, fingerprint(plan.dialect), *names]):
+        rules = dataclasses.replace(plan.rules, id_rule="derived")
+        before = dataclasses.replace(plan, source=start, rules=rules, id_columns=plan.dialect.columns)
+        candidate = dataclasses.replace(planned, plan=before, id_rule="derived-1")
+        if _stored(connection, probe(source, candidate)):
+            return candidate
+    return planned
+
+
+def _stored(connection: Connection, found: Probe) -> dict[str, StoredRow]:
+    rows: dict[str, StoredRow] = {}
+    for ids in pieces([row.transaction_id for row in found.rows]):
+        rows.update(csv_sources.stored_rows(connection, ids))
+    return rows
+
+
+def _refuse_contradictions(source: SourceFile, planned: PlannedFile, memory: CsvSource, found: Probe) -> None:
+    looked_at = len(found.rows) + found.refused
+    if found.refused > CONTRADICTED_SHARE * looked_at:
+        raise ConfigError(
+            f"{source.name} is not loaded: read as {memory.learned_from} was (rtp sources show {memory.name}), "
+            f"{found.refused:,} of its first {looked_at:,} rows are refused, first because of {found.refusal}. If its "
+            f'format has changed, say so in a section with files = ["{source.name}"] and id_source = '
+            f'"{memory.id_source}"; if it comes from another account, give it an id_source of its own'
+        )
+    if planned.plan.derives_ids:
+        return
+    repeated = overlap.ids_that_repeat(found.rows)
+    if repeated is not None:
+        column = " and ".join(planned.plan.uses["transaction_id"].columns)
+        raise ConfigError(
+            f"{source.name} is not loaded: the ids of {memory.learned_from} were taken from {column}, but here "
+            f"{repeated[0].transaction_id} stands for different transactions: {shown(repeated)}. Derive the ids of "
+            f'both files instead: rtp purge --source {memory.name}, then id = "derived" in their section, and load both'
+        )
+
+
+def refuse_overlap(connection: Connection, source: SourceFile, planned: PlannedFile) -> None:
+    """Asks about rows that cannot be told from stored ones; call it before the first record of a file is sent.
+
+    Raises:
+        ConfigError: the file may come from another account than its source's earlier ones, or repeats stored
+            transactions under new ids; the message has the lines that decide it.
+    """
+    found = probe(source, planned)
+    if not found.rows:
+        return
+    stored = _stored(connection, found) if planned.plan.derives_ids else {}
+    memory = planned.memory
+    if memory is not None and stored and planned.overlap != "same":
+        common = overlap.compare(found, stored, memory, partial(csv_sources.rows_between, connection, memory.load_ids))
+        if not common.is_one_series:
+            raise _two_accounts(source, memory, common)
+        doubtful = overlap.cut_off(found, common, stored, memory)
+        if doubtful:
+            raise ConfigError(
+                f"{source.name} is not loaded: {shown(doubtful)} on {doubtful[0].day}, where it and an earlier file of "
+                f"{memory.name} are both cut off, is stored with another balance or status. If it is the same "
+                'transaction, answer overlap = "same" in the section (or --overlap same). If it is another one, load '
+                "an export that covers the whole day"
+            )
+    if not stored and planned.overlap != "other":
+        _refuse_repeats(connection, source, planned, found)
+
+
+def _refuse_repeats(connection: Connection, source: SourceFile, planned: PlannedFile, found: Probe) -> None:
+    step = -(-len(found.rows) // COMPARED_LOOKS)
+    rows = [row for row in found.rows[::step] if row.merchant]
+    if not rows:
+        return
+    looks = [Looks(row.occurred_at, Decimal(row.amount), row.merchant) for row in rows]
+    first, last = min(row.occurred_at for row in rows), max(row.occurred_at for row in rows)
+    alike = csv_sources.alike(connection, looks, first, last)
+    other = overlap.repeats(rows, alike, named=planned.names_id_source)
+    if other is not None:
+        twice = [rows[at] for at in sorted(alike)]
+        raise ConfigError(
+            f"{source.name} is not loaded: {len(twice):,} of {len(rows):,} transactions look like stored ones of "
+            f"{other.removeprefix('csv:')}, under other ids: {shown(twice)}. They would be stored twice. If they are "
+            f"the same, undo the earlier import first (rtp purge --file {other.removeprefix('csv:')}). If they are "
+            'other transactions, answer overlap = "other" in the section (or --overlap other)'
+        )
+
+
+def _two_accounts(source: SourceFile, memory: CsvSource, common: overlap.Overlap) -> ConfigError:
+    return ConfigError(
+        f"{source.name} is not loaded: {len(common.hits):,} of its transactions are stored already, from "
+        f"{', '.join(memory.files[:3])}: {shown(common.hits)}. But {len(common.file_only) + common.stored_only:,} "
+        f"others of the same days are in one file only"
+        f"{': ' + shown(common.file_only) if common.file_only else ''}. Is it the same account?\n"
+        f'  If it is: overlap = "same" in its section, or rtp load --overlap same\n'
+        f'  If it is another account: id_source = "{section_name(source.name)}" in a section with files = '
+        f'["{source.name}"], so that equal transactions of both are kept'
+    )
+
+
+def _learned(source: SourceFile, planned: PlannedFile) -> CsvSource:
+    plan, memory = planned.plan, planned.memory
+    taken = {other.name for other in planned.memories if memory is None or other.name != memory.name}
+    name = memory.name if memory is not None else _free_name(plan.section or section_name(source.name), taken)
+    return CsvSource(
+        name=name,
+        section=plan.section,
+        id_source=plan.source,
+        id_rule=planned.id_rule,
+        id_columns=plan.id_columns,
+        header=plan.dialect.columns,
+        reading=reading_of(plan),
+        learned_from=memory.learned_from if memory is not None else source.name,
+    )
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name

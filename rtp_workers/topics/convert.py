@@ -1,0 +1,245 @@
+"""Records of a topic -> COPY lines, the same that our own records give.
+
+Cells are read by the code that reads a CSV's (`rtp_workers.mapping`), column by column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Protocol
+
+from rtp_workers.mapping.cells.amounts import shifted
+from rtp_workers.mapping.cells.minor_units import USUAL_DIGITS, minor_digits
+from rtp_workers.mapping.rows.how_much import HowMuch
+from rtp_workers.mapping.rows.instants import Instants, NoInstantError
+from rtp_workers.mapping.rows.text_fields import FieldCells, text_field_names
+from rtp_workers.record.copy_text import Refusal
+from rtp_workers.record.documents import Document, canonical_bytes, encode_json
+from rtp_workers.topics.copy_lines import Refused, check_record, copy_lines
+from rtp_workers.topics.envelopes import NotAnInsertError
+from rtp_workers.topics.extract import Extractor, texts_of
+from rtp_workers.topics.paths import put_at
+from rtp_workers.topics.plan import TopicPlan
+from rtp_workers.topics.reading import DocumentReader, Schemas
+
+DERIVED_ID_BYTES = 16
+NO_TIMESTAMP = 0  # confluent_kafka.TIMESTAMP_NOT_AVAILABLE
+END_MS = 4_133_980_800_000  # 2101-01-01T00:00:00Z
+
+Columns = list[list[str]]
+
+
+class Placed(Protocol):
+    """Where and when Kafka keeps a record."""
+
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def timestamp(self) -> tuple[int, int]: ...
+
+
+@dataclass(slots=True)
+class Mapped:
+    """A converted batch.
+
+    Attributes:
+        lines: one COPY line of the record's own fields a message (no line end); None where there is none.
+        refusals: records that become dead letters.
+        skipped: places of records that the section says to skip.
+    """
+
+    lines: list[str | None]
+    refusals: list[Refusal] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+
+
+class TopicConverter:
+    """Converts the records of one topic. Not thread-safe.
+
+    Args:
+        plan: without open questions.
+        schemas: the schema registry, or None where none is set.
+        topic_id: Kafka's id of the topic, part of ids by offset.
+        generation: of a partition's log, part of ids by offset.
+    """
+
+    def __init__(
+        self,
+        plan: TopicPlan,
+        schemas: Schemas | None = None,
+        topic_id: str = "",
+        generation: Callable[[int], int] = lambda kafka_partition: 0,
+    ) -> None:
+        self.plan = plan
+        self._topic_id, self._generation = topic_id, generation
+        self._reader = DocumentReader(schemas)
+        mapping = plan.mapping
+        self._names = mapping.dialect.columns
+        self._extractor = Extractor(plan.paths, [name in plan.stays for name in self._names], plan.dropped)
+        where = {name: at for at, name in enumerate(self._names)}
+        self._instants = None if plan.time_from_kafka else Instants(mapping)
+        self._how_much = HowMuch(mapping, where)
+        self._fields = {name: FieldCells(name, mapping, where) for name in text_field_names()}
+        self._shown = [name for name, cells in self._fields.items() if cells.may_be_filled]
+        self._at = {role: [where[name] for name in mapping.uses[role].columns] for role in mapping.roles_read}
+        self._needed = {at for role, places in self._at.items() if role not in self._fields for at in places}
+
+    def lines(self, values: Sequence[bytes | None], records: Sequence[Placed]) -> Mapped:
+        """Converts a batch.
+
+        Args:
+            values: the records' bodies.
+            records: the records, in the same order.
+
+        Raises:
+            TransientError: the schema registry is away; nothing is decided. AttentionError: it needs a person.
+        """
+        read = self._reader.read_all(values)
+        result = Mapped([None] * len(values))
+        for index, error in read.errors.items():
+            if isinstance(error, NotAnInsertError) and self.plan.skips_changes:
+                result.skipped.append(index)
+            else:
+                result.refusals.append(Refusal(index, error.reason, error.detail))
+        places = [index for index, document in enumerate(read.found) if document is not None]
+        if places:
+            documents = [document for document in read.found if document is not None]
+            self._add(result, places, documents, [records[index] for index in places])
+        result.refusals.sort(key=lambda refusal: refusal.index)
+        return result
+
+    def record(self, value: bytes | None, placed: Placed) -> dict[str, Any]:
+        """Returns the fields of one record, ``attributes`` as JSON bytes: the reference that `lines` must agree with.
+
+        Raises:
+            RecordError: the record breaks a rule, or is none (`NotAnInsertError`).
+            TransientError: the schema registry is away. AttentionError: it needs a person.
+        """
+        document = self._reader.read(value)
+        refused: Refused = {}
+        derived = self._derived([document])
+        values = [[found] for found in self._extractor.values(document)]
+        columns = self._columns([document], [placed], values, derived, refused)
+        fields: dict[str, Any] = check_record(columns, document, refused)
+        return {**fields, "attributes": encode_json(document)} if document else fields
+
+    def _add(
+        self, result: Mapped, places: Sequence[int], documents: Sequence[Document], records: Sequence[Placed]
+    ) -> None:
+        refused: Refused = {}
+        derived = self._derived(documents)
+        values = self._extractor.columns(documents)
+        columns = self._columns(documents, records, values, derived, refused)
+        for index, line in zip(places, copy_lines(columns, documents, refused), strict=True):
+            result.lines[index] = line
+        for index, (reason, detail) in refused.items():
+            result.lines[places[index]] = None
+            result.refusals.append(Refusal(places[index], reason, detail))
+
+    def _columns(
+        self,
+        documents: Sequence[Document],
+        records: Sequence[Placed],
+        values: Sequence[Sequence[Any]],
+        derived: list[str] | None,
+        refused: Refused,
+    ) -> dict[str, Sequence[str]]:
+        """Returns a column of texts a field, ``""`` for null; a value that fits no field stays in its document."""
+        cells = [self._cells(at, column, documents, refused) for at, column in enumerate(values)]
+        found: dict[str, Sequence[str]] = {
+            "transaction_id": self._ids(cells, records, refused) if derived is None else derived,
+            "occurred_at": self._times(cells, records, refused),
+        }
+        found["amount"], signs = self._how_much.read(cells, refused)
+        leftovers: dict[int, dict[str, str]] = {}
+        found |= {name: self._fields[name].read(cells, leftovers) for name in self._shown}
+        for index, texts_left in leftovers.items():
+            for at in map(self._names.index, texts_left):
+                self._put_back(documents[index], at, values[at][index])
+        if signs and "currency" not in found:
+            found["currency"] = signs
+        if self.plan.mapping.rules.amount_unit == "minor" and "currency" in found:
+            found["amount"] = list(map(_in_minor_units_of, found["amount"], found["currency"]))
+        return found
+
+    def _cells(self, at: int, column: Sequence[Any], documents: Sequence[Document], refused: Refused) -> list[str]:
+        """Returns the values' texts; an object or a list stays in its document, or refuses the record."""
+        cells, without = texts_of(column)
+        for index in without:
+            if at in self._needed:
+                detail = f"{self._names[at]} holds an object or a list; the mapping must name a path inside it"
+                refused.setdefault(index, ("path_not_a_value", detail))
+            else:
+                self._put_back(documents[index], at, column[index])
+        return cells
+
+    def _put_back(self, document: Document, at: int, value: Any) -> None:
+        if self._extractor.takes[at]:
+            put_at(document, self.plan.paths[at], value)
+
+    def _derived(self, documents: Sequence[Document]) -> list[str] | None:
+        if self.plan.id_rule != "derived":
+            return None
+        return [_digest(self.plan.mapping.source, document) for document in documents]
+
+    def _ids(self, cells: Columns, records: Sequence[Placed], refused: Refused) -> list[str]:
+        prefix = self.plan.mapping.rules.id_prefix
+        if self.plan.id_rule == "offset":
+            return [prefix + offset_id(self._topic_id, self._generation, record) for record in records]
+        parts = [cells[at] for at in self._at["transaction_id"]]
+        for part in parts:
+            if "" in part:
+                for index in [index for index, text in enumerate(part) if not text]:
+                    refused.setdefault(index, ("transaction_id_missing", "the record has no id"))
+        found = parts[0] if len(parts) == 1 else list(map("/".join, zip(*parts, strict=True)))
+        return [prefix + text for text in found] if prefix else found
+
+    def _times(self, cells: Columns, records: Sequence[Placed], refused: Refused) -> list[str]:
+        if self._instants is None:
+            return [_kafka_time(index, record, refused) for index, record in enumerate(records)]
+        constant = self.plan.mapping.rules.constants.get("occurred_at")
+        if constant is not None:
+            return [constant] * len(records)
+        found: list[str] = []
+        for index, answer in enumerate(self._instants.read([cells[at] for at in self._instants.columns])):
+            if isinstance(answer, NoInstantError):
+                refused.setdefault(index, (answer.reason, str(answer)))
+            found.append(answer if isinstance(answer, str) else "")
+        return found
+
+
+def offset_id(topic_id: str, generation: Callable[[int], int], record: Placed) -> str:
+    """Returns an id from where Kafka keeps the record: no other record ever has it."""
+    kafka_partition = record.partition()
+    return f"{topic_id}/{generation(kafka_partition)}/{kafka_partition}/{record.offset()}"
+
+
+def _in_minor_units_of(amount: str, currency: str) -> str:
+    """Returns an amount that was read as cents, read in the minor units of its currency: a yen has none."""
+    digits = minor_digits(currency)
+    return amount if digits == USUAL_DIGITS or not amount else shifted(amount, USUAL_DIGITS - digits)
+
+
+def _digest(source: str, document: Document) -> str:
+    """Returns an id from the record's content: the same content, in whatever order of members, has the same id."""
+    content = source.encode() + b"\x1f" + canonical_bytes(document)
+    return hashlib.blake2b(content, digest_size=DERIVED_ID_BYTES).hexdigest()
+
+
+def _kafka_time(index: int, record: Placed, refused: Refused) -> str:
+    kind, milliseconds = record.timestamp()
+    if kind == NO_TIMESTAMP or not 0 <= milliseconds < END_MS:
+        refused.setdefault(
+            index, ("occurred_at_missing", f"Kafka's timestamp of the record is {milliseconds}: no time")
+        )
+        return ""
+    seconds, fraction = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{fraction:03d}Z"
+
+
+@lru_cache(maxsize=10_000)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

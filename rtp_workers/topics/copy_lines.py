@@ -1,0 +1,100 @@
+"""Columns of field texts -> COPY lines: a column that is plainly fine is taken as it is, else each text is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+
+from rtp_workers.errors import RecordError
+from rtp_workers.record.codec import check_text
+from rtp_workers.record.copy_text import NULL, escape
+from rtp_workers.record.documents import Document, encode_json
+from rtp_workers.record.forms import amounts_have_form, instants_have_form
+from rtp_workers.record.transaction import FIELDS, Field
+
+# Instants of these years are within the record's range in every time zone.
+SAFE_YEARS = frozenset(str(year) for year in range(1901, 2100))
+
+Refused = dict[int, tuple[str, str]]
+Columns = Mapping[str, Sequence[str]]
+
+
+def copy_lines(columns: Columns, documents: Sequence[Document], refused: Refused) -> list[str]:
+    """Returns a line a record; that of a refused one means nothing.
+
+    Args:
+        columns: by field, a text a record; ``""`` is null. ``attributes`` are not among them.
+        documents: what is left of each document: its ``attributes``.
+        refused: records that are refused already; those that break a rule are added.
+    """
+    parts: list[Iterable[str]] = []
+    for declared in FIELDS:
+        if declared.name == "attributes":
+            parts.append(_attributes(documents, refused))
+        elif declared.name in columns:
+            parts.append(_texts(declared, columns[declared.name], refused))
+        else:
+            parts.append(repeat(NULL))
+    return list(map("\t".join, zip(*parts, strict=False)))
+
+
+def check_record(columns: Columns, document: Document, refused: Refused) -> dict[str, str]:
+    """Returns the fields of the one record in `columns`, every rule checked; null ones are left out.
+
+    Raises:
+        RecordError: the record is refused already, or breaks a rule.
+    """
+    for declared in FIELDS:
+        if declared.name in columns:
+            _judge(declared, 0, columns[declared.name][0], refused)
+    _attributes([document], refused)
+    if refused:
+        raise RecordError(*refused[0])
+    return {name: column[0] for name, column in columns.items() if column[0]}
+
+
+def _texts(declared: Field, column: Sequence[str], refused: Refused) -> Iterable[str]:
+    if not _is_plain(declared, column):
+        for index, text in enumerate(column):
+            _judge(declared, index, text, refused)
+    joined = "".join(column)
+    if "\\" in joined or not joined.isprintable():
+        column = [escape(text) for text in column]
+    return [text or NULL for text in column] if "" in column else column
+
+
+def _is_plain(declared: Field, column: Sequence[str]) -> bool:
+    """Tells whether a column breaks no rule for sure; False may also mean "judge one by one"."""
+    if declared.name == "occurred_at":
+        return instants_have_form(column) and {text[:4] for text in column} <= SAFE_YEARS
+    if declared.name == "amount":
+        return amounts_have_form(column)
+    if declared.required and "" in column:
+        return False
+    return "".join(column).isprintable() and max(map(len, column)) <= (declared.rule.max_length or 0)
+
+
+def _judge(declared: Field, index: int, text: str, refused: Refused) -> None:
+    if index in refused or (not text and not declared.required):
+        return
+    try:
+        check_text(declared, text)
+    except RecordError as error:
+        refused[index] = (error.reason, error.detail)
+
+
+def _attributes(documents: Sequence[Document], refused: Refused) -> list[str]:
+    """Returns what is left of each document as JSON, NULL where nothing is."""
+    bodies = [encode_json(document) for document in documents]
+    text = b"\n".join(bodies).decode()
+    if "\\" in text:
+        if "\\u0000" in text:
+            _refuse_nul(bodies, refused)
+        text = text.replace("\\", "\\\\")
+    return [body if body != "{}" else NULL for body in text.split("\n")]
+
+
+def _refuse_nul(bodies: Sequence[bytes], refused: Refused) -> None:
+    for index, body in enumerate(bodies):
+        if b"\\u0000" in body.replace(b"\\\\", b""):
+            refused.setdefault(index, ("nul_in_text", "the record holds U+0000, which no text column can store"))

@@ -1,0 +1,148 @@
+"""What others wrap a row in: Kafka Connect's ``{"schema", "payload"}`` and Debezium's change events."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from rtp_workers.errors import RecordError
+from rtp_workers.record.documents import Document
+
+# Names of Connect's and Debezium's logical types: kafka-connect-api's org.apache.kafka.connect.data, and Debezium's
+# documentation of its connectors ("Data type mappings").
+CONNECT_DECIMAL = "org.apache.kafka.connect.data.Decimal"
+VARIABLE_DECIMAL = "io.debezium.data.VariableScaleDecimal"
+DAYS = frozenset({"org.apache.kafka.connect.data.Date", "io.debezium.time.Date"})
+CREATED = frozenset({"c", "r"})
+WORDS = {"u": "an update", "d": "a delete", "t": "a truncate", "m": "a message"}
+NOT_AN_INSERT = "not_an_insert"
+_MARKS = ("payload", "op", "__op", "__deleted")
+
+
+class NotAnInsertError(RecordError):
+    """The record changes or deletes a row, or is a tombstone: it is no new transaction."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            NOT_AN_INSERT, f'the record is {what}; only inserts become rows, changes = "skip" in its section skips it'
+        )
+
+
+def unwrap(document: Document) -> Document:
+    """Returns the row inside Connect's and Debezium's envelopes; a document without one is returned as it is.
+
+    Raises:
+        NotAnInsertError: an update, a delete or another event that adds no row.
+        RecordError: an envelope that holds no row.
+    """
+    if not any(mark in document for mark in _MARKS):
+        return document
+    if len(document) == 2 and "payload" in document and "schema" in document:
+        document = _payload(document)
+    if is_change_event(document):
+        return _created_row(document)
+    return _flattened(document)
+
+
+def is_change_event(document: Mapping[str, Any]) -> bool:
+    """Tells whether a document is a Debezium change event."""
+    return "op" in document and "source" in document and ("after" in document or "before" in document)
+
+
+def _payload(document: Document) -> Document:
+    payload, schema = document["payload"], document["schema"]
+    if payload is None:
+        raise NotAnInsertError("a tombstone in Connect's envelope")
+    if not isinstance(payload, dict):
+        raise RecordError("not_an_object", "Connect's envelope holds a payload that is not an object")
+    return _typed(payload, schema) if isinstance(schema, dict) else payload
+
+
+def _created_row(event: Document) -> Document:
+    kind = event["op"]
+    if kind not in CREATED:
+        raise NotAnInsertError(
+            WORDS.get(kind, f"an event of kind {kind!r:.20}") if isinstance(kind, str) else "an event"
+        )
+    row = event.get("after")
+    if not isinstance(row, dict):
+        raise RecordError("not_an_object", "the change event has no row in `after`")
+    return row
+
+
+def _flattened(document: Document) -> Document:
+    """Judges a row that Debezium's ExtractNewRecordState has taken out of its event: it marks what was done to it."""
+    kind, deleted = document.get("__op"), document.get("__deleted")
+    if deleted in ("true", True) or kind == "d":
+        raise NotAnInsertError("a delete")
+    if isinstance(kind, str) and kind in WORDS:
+        raise NotAnInsertError(WORDS[kind])
+    return document
+
+
+def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Returns a payload whose logical types are readable: decimals exact, days as dates; the rest as it is."""
+    if value is None:
+        return None
+    read = _LOGICAL.get(str(schema.get("name", "")))
+    if read is not None:
+        return read(value, schema)
+    if schema.get("type") == "struct" and isinstance(value, dict):
+        fields = {str(field.get("field")): field for field in _schemas(schema.get("fields"))}
+        return {name: _typed(member, fields[name]) if name in fields else member for name, member in value.items()}
+    if schema.get("type") == "array" and isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [_typed(item, schema["items"]) for item in value]
+    return value
+
+
+def _schemas(fields: Any) -> list[Mapping[str, Any]]:
+    return [field for field in fields if isinstance(field, dict)] if isinstance(fields, list) else []
+
+
+def _decimal(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Returns a Connect decimal: the big-endian integer in base64, its scale in the schema."""
+    if not isinstance(value, str):
+        return value  # decimal.format=NUMERIC writes a JSON number, which is exact already
+    parameters = schema.get("parameters")
+    return scaled(value, parameters.get("scale") if isinstance(parameters, dict) else None)
+
+
+def _variable_decimal(value: Any, schema: Mapping[str, Any]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return scaled(str(value.get("value")), value.get("scale"))
+
+
+def scaled(text: str, scale: Any) -> Decimal:
+    """Returns base64 of a big-endian integer as a decimal, exactly.
+
+    Raises:
+        RecordError: not base64, or a scale that is not a number.
+    """
+    try:
+        digits = int.from_bytes(base64.b64decode(text, validate=True), "big", signed=True)
+        return Decimal((digits < 0, tuple(map(int, str(abs(digits)))), -int(scale)))
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise RecordError(
+            "decimal_unreadable", f"{text[:40]!r} is not a decimal of Connect's (base64, scale {scale!r})"
+        ) from error
+
+
+def _day(value: Any, schema: Mapping[str, Any]) -> Any:
+    if not isinstance(value, int):
+        return value
+    try:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=value)).date()
+    except OverflowError:
+        return value
+
+
+_LOGICAL: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
+    CONNECT_DECIMAL: _decimal,
+    VARIABLE_DECIMAL: _variable_decimal,
+    **dict.fromkeys(DAYS, _day),
+}

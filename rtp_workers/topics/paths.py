@@ -1,0 +1,126 @@
+"""Paths into a document: ``payment.amount.value``, ``items[0].sku``, or a JSON Pointer where names have dots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rtp_workers.errors import ConfigError
+
+Step = str | int
+Path = tuple[Step, ...]
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
+_PLAIN_NAME = re.compile(r"[^.\[\]/~][^.\[\]]*")
+_PLACE = re.compile(r"0|[1-9]\d{0,5}", re.ASCII)
+
+
+def parse_path(text: str) -> Path:
+    """Returns the steps of a path: a text is a member's name, a number an item's place in a list.
+
+    Raises:
+        ConfigError: the text is neither form.
+    """
+    if text.startswith("/"):
+        return tuple(_unescaped(token) for token in text[1:].split("/"))
+    steps: list[Step] = []
+    position = 0
+    while position < len(text):
+        if steps and text[position] == ".":
+            position += 1
+        elif steps and text[position] != "[":
+            raise _not_a_path(text)
+        found = _STEP.match(text, position)
+        if found is None:
+            raise _not_a_path(text)
+        steps.append(found[1] if found[1] is not None else int(found[2]))
+        position = found.end()
+    if not steps or text.endswith("."):
+        raise _not_a_path(text)
+    return tuple(steps)
+
+
+def path_text(path: Path) -> str:
+    """Returns the path as people write it; a JSON Pointer where a name would not survive the dotted form."""
+    if not all(isinstance(step, int) or _PLAIN_NAME.fullmatch(step) for step in path):
+        return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def value_at(document: Any, path: Path) -> Any:
+    """Returns what stands at a path, or None where the document has nothing there."""
+    value = document
+    for step in path:
+        value = _child(value, step)
+        if value is None:
+            return None
+    return value
+
+
+def remove_at(document: Any, path: Path) -> None:
+    """Removes the member at a path of names, if it is there."""
+    holder = value_at(document, path[:-1])
+    if isinstance(holder, dict):
+        holder.pop(path[-1], None)
+
+
+def put_at(document: dict[Any, Any], path: Path, value: Any) -> None:
+    """Puts a value back to where `remove_at` took it from, and the objects around it."""
+    *above, last = path
+    for step in above:
+        document = document.setdefault(step, {})
+    document[last] = value
+
+
+def is_removable(path: Path) -> bool:
+    """False for a path through a list: an item that is used stays, so that the list keeps its shape."""
+    return all(isinstance(step, str) for step in path)
+
+
+def leaves(document: Any, prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yields every value that is neither an object nor a list; of a list only the first item's."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield from leaves(value, (*prefix, name))
+    elif isinstance(document, list):
+        if document:
+            yield from leaves(document[0], (*prefix, 0))
+    elif prefix:
+        yield prefix, document
+
+
+def starts_with(path: Path, start: Path) -> bool:
+    """Tells whether ``start`` is the path itself or something that holds it."""
+    return path[: len(start)] == start
+
+
+def _child(value: Any, step: Step) -> Any:
+    if isinstance(value, dict):
+        return value.get(str(step))
+    if isinstance(value, list) and isinstance(step, int) and step < len(value):
+        return value[step]
+    return None
+
+
+def _unescaped(token: str) -> Step:
+    return int(token) if _PLACE.fullmatch(token) else token.replace("~1", "/").replace("~0", "~")
+
+
+def _not_a_path(text: str) -> ConfigError:
+    return ConfigError(
+        f"{text!r} is not a path into a document; write names with dots and places in brackets, such as "
+        "payment.amount or items[0].sku, or a JSON Pointer such as /payment/amount"
+    )
+
+
+def common_start(paths: Sequence[Path]) -> Path:
+    """Returns the steps that every path begins with, the last step of each left out."""
+    if not paths:
+        return ()
+    shortest = min(paths, key=len)
+    for length in range(len(shortest) - 1, 0, -1):
+        if all(path[:length] == shortest[:length] for path in paths):
+            return shortest[:length]
+    return ()

@@ -1,0 +1,36 @@
+"""The mapping found for a topic -> the TOML section that says the same; what is open stands there as ``"?"``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rtp_workers.mapping.plan import FilePlan, Question
+from rtp_workers.mapping.section_text import rule_lines, section_name
+from rtp_workers.mapping.sources import OPEN
+from rtp_workers.mapping.toml_text import quoted
+
+
+def topic_section_text(plan: FilePlan, topic: str, name: str | None = None) -> str:
+    """Returns the section of a topic."""
+    open_keys = [key_of(question) for question in plan.undecided]
+    lines = [f"[{name or section_name(topic)}]", f"topics = [{quoted([topic])}]"]
+    lines += [
+        f"columns.{role} = {quoted(use.columns)}"
+        for role, use in plan.uses.items()
+        if role != "attributes" and f"columns.{role}" not in open_keys
+    ]
+    lines += [f"constants.{field} = {quoted([value])}" for field, value in plan.rules.constants.items()]
+    if plan.rules.currency and "currency" not in plan.rules.constants and "currency" not in plan.uses:
+        lines.append(f"constants.currency = {quoted([plan.rules.currency])}")
+    lines += rule_lines(replace(plan, rules=replace(plan.rules, id_rule="columns")))
+    if plan.rules.id_rule == "derived":
+        lines.append('id = "offset"  # where Kafka keeps the record; "derived" makes ids from the content alone')
+    for key, question in dict(zip(open_keys, plan.undecided, strict=True)).items():
+        lines += ["", f"# {question.question}:", f'{key} = "{OPEN}"']
+        lines += [f"# {line.removeprefix('# ')}" for line in question.lines]
+    return "\n".join(lines) + "\n"
+
+
+def key_of(question: Question) -> str:
+    """Returns the key that a question's first line answers."""
+    return question.lines[0].removeprefix("# ").partition("=")[0].strip()

@@ -1,0 +1,147 @@
+"""A source has a memory: real exports of one account, or two, loaded one after another, with a consumer at work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Stack, StartRtp
+from tests.csv_files import write_settled
+from tests.programs import run_rtp
+from tests.reading import query
+from tests.waiting import wait_until
+
+HEADER = "Date,Description,Amount\n"
+
+
+class Loader:
+    """Loads files by the command, as a person does."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack, self.folder = stack, folder
+
+    def load(self, name: str, text: str | bytes, *options: str, ok: bool = True) -> str:
+        """Writes and loads a file; returns what was printed."""
+        done = run_rtp("load", str(write_settled(self.folder / name, text)), *options, env=self.stack.env)
+        assert (done.returncode == 0) == ok, (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def section(self, text: str) -> None:
+        """Writes the mapping file."""
+        (Path(self.stack.env["RTP_DATA_DIR"]) / "sources.toml").write_text(text)
+
+    def rtp(self, *arguments: str) -> str:
+        """Runs a command that must succeed."""
+        done = run_rtp(*arguments, env=self.stack.env)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        return done.stdout
+
+    def count(self, sql: str = "select count(*) as n from transactions") -> int:
+        """Returns the one number that a query gives."""
+        return int(query(self.stack, sql)[0]["n"])
+
+
+@pytest.fixture
+def loader(stack: Stack, start_rtp: StartRtp, tmp_path: Path) -> Loader:
+    """A loader beside a running consumer."""
+    consumer = start_rtp("consume", "--no-api", env=stack.env)
+    wait_until(lambda: "partitions_opened" in consumer.output(), what="the consumer reads")
+    return Loader(stack, tmp_path)
+
+
+def july(first: int, last: int, extra: str = "") -> str:
+    return "".join(f"2026-07-{day:02d},Store {day},-{day}.15{extra}\n" for day in range(first, last + 1))
+
+
+def test_a_section_added_renamed_or_corrected_later_issues_no_new_ids(loader: Loader) -> None:
+    loader.load("bank.csv", HEADER + july(10, 28))
+    for section in (
+        '[my-bank]\nfiles = ["bank*.csv"]\nconstants.currency = "EUR"\n',
+        '[mybank]\nfiles = ["bank*.csv"]\nconstants.currency = "EUR"\n',
+        '[mybank]\nfiles = ["bank*.csv"]\nencoding = "cp1252"\n',
+    ):
+        loader.section(section)
+        said = loader.load("bank.csv", HEADER + july(10, 28))
+        assert "0 new, 19 already stored (19 from bank.csv)" in said
+        assert loader.count() == 19
+    loader.section('[mybank]\nfiles = ["bank*.csv"]\nid_source = "other"\n')
+    said = loader.load("bank.csv", HEADER + july(10, 28), ok=False)
+    assert 'id_source = "columns-' in said
+    assert loader.count() == 19
+    assert loader.count("select count(*) as n from dead_letters") == 0
+
+
+def test_the_column_of_the_ids_stays_what_it_was(loader: Loader) -> None:
+    header = "Date,Description,Amount,Reference\n"
+    january = [f"2026-01-{day:02d},Payee {day},-{day}.00,REF{1000 + day}\n" for day in range(1, 32)]
+    february = [f"2026-02-{day:02d},Payee {day},-{day}.40,SO-{day % 4:03d}\n" for day in range(1, 29)]
+    loader.load("january.csv", header + "".join(january))
+    said = loader.load("february.csv", header + "".join(january[21:] + february), ok=False)
+    assert "january.csv" in said
+    assert "Reference" in said
+    assert "SO-00" in said
+    assert (loader.count(), loader.count("select count(*) as n from dead_letters")) == (31, 0)
+
+
+def test_two_accounts_with_an_equal_fee_are_asked_about(loader: Loader) -> None:
+    giro = "2026-08-31,Account fee,-2.50\n2026-08-02,Salary,2500.00\n2026-08-04,Interest,0.01\n"
+    savings = "2026-08-31,Account fee,-2.50\n2026-08-12,Transfer,300.00\n2026-08-04,Interest,0.01\n"
+    loader.load("giro.csv", HEADER + giro)
+    said = loader.load("savings.csv", HEADER + savings, ok=False)
+    assert 'id_source = "savings"' in said
+    assert "Account fee" in said
+    assert loader.count() == 3
+    loader.section('[savings]\nfiles = ["savings.csv"]\nid_source = "savings"\n')
+    loader.load("savings.csv", HEADER + savings)
+    assert loader.count() == 6
+
+
+def test_balances_and_new_columns_are_no_part_of_an_id(loader: Loader) -> None:
+    def export(rows: list[tuple[str, str, int]]) -> str:
+        lines, balance = ["Date,Description,Amount,Balance"], 5000_00
+        for day, text, cents in rows:
+            balance += cents
+            lines.append(f"{day},{text},{cents / 100:.2f},{balance / 100:.2f}")
+        return "\n".join(lines) + "\n"
+
+    first = [(f"2026-06-{day:02d}", f"Kiosk {day}", -100 * day) for day in range(1, 21)]
+    loader.load("june_1.csv", export(first))
+    said = loader.load("june_2.csv", export([*first[:9], ("2026-06-09", "Late fee", -250), *first[9:]]))
+    assert "1 new, 20 already stored" in said
+    assert "11 of those already stored have changed since" in said
+    loader.load("old.csv", "Date,Text,Amount\n" + july(1, 20))
+    loader.load("new.csv", "Date,Text,Amount,Card\n" + july(1, 25, ",**01"))
+    reordered = "".join(f"-{day}.15,2026-07-{day:02d},**01,Store {day}\n" for day in range(20, 28))
+    loader.load("reordered.csv", "Amount,Date,Card,Text\n" + reordered)
+    assert loader.count() == 21 + 27
+    assert loader.count("select count(*) as n from dead_letters") == 0
+    listed = json.loads(loader.rtp("sources", "list", "--json"))["sources"]
+    assert sorted((memory["loads"], memory["id_columns"]) for memory in listed) == [
+        (2, ["Date", "Description", "Amount"]),
+        (3, ["Date", "Text", "Amount"]),
+    ]
+
+
+def test_an_import_is_undone_and_repeated(loader: Loader) -> None:
+    april = HEADER + "".join(f"2026-04-{day},Market {day},-{day}.75\n" for day in range(10, 20))
+    loader.load("april.csv", april)
+    loader.load("more.csv", april + "2026-04-20,Market 20,-20.75\n")
+    assert loader.count() == 11
+    loader.rtp("purge", "--file", "april.csv", "--yes")
+    assert loader.count() == 1
+    assert "1 already stored" in loader.load("more.csv", april + "2026-04-20,Market 20,-20.75\n")
+    assert loader.count() == 11
+    loader.rtp("purge", "--before", "2026-05-01", "--yes")
+    said = loader.load("more.csv", april + "2026-04-20,Market 20,-20.75\n", ok=False)
+    assert "10 of its rows were purged since" in said
+    loader.load("more.csv", april + "2026-04-20,Market 20,-20.75\n", "--again")
+    assert loader.count() == 11
+    source = json.loads(loader.rtp("sources", "list", "--json"))["sources"][0]["name"]
+    loader.rtp("purge", "--source", source, "--yes")
+    assert (loader.count(), json.loads(loader.rtp("sources", "list", "--json"))) == (0, {"sources": []})
+    loader.load("april.csv", april)
+    assert loader.count() == 10
+    assert json.loads(loader.rtp("verify", "--json"))["ok"]

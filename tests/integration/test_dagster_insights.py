@@ -1,0 +1,159 @@
+"""Insights on a real PostgreSQL: computed for the days that were touched, as a role of their own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from rtp_dagster.definitions import defs
+from rtp_dagster.insights.days import make_tables, opened
+from rtp_dagster.platform import Platform
+from rtp_workers.errors import AttentionError
+from rtp_workers.postgres.connection import connect, translated
+from rtp_workers.postgres.purge import Criteria, purge
+from rtp_workers.postgres.roles import INSIGHTS
+from tests.conftest import Stack
+from tests.dagster_runs import evaluations, run_job, settings_of, tick
+from tests.reading import query
+
+INSERT = """
+insert into transactions (transaction_id, occurred_at, amount, customer_id, category, currency, status, source,
+                          kafka_partition, kafka_offset, ingested_at)
+values (%s, %s, %s, 'c1', %s, %s, %s, 'live', 0, 0, {ingested_at})
+"""
+INSIGHTS_GROUP = dg.AssetSelection.groups("insights")
+READ = "postgres_read_dsn"
+AGREE = "select day::text, currency, category, transactions, amount, refunds, declines from insights.daily_activity"
+
+
+def store(stack: Stack, *rows: Sequence[Any], ingested_at: str = "now()") -> None:
+    """Stores (id, day, amount, category, currency, status) as the consumer does it."""
+    connection = connect(stack.endpoints.need("postgres_ingest_dsn"), "rtp-test", autocommit=True)
+    try:
+        with connection.cursor() as cursor:
+            for name, day, *values in rows:
+                cursor.execute(INSERT.format(ingested_at=ingested_at), (name, f"{day}T10:00:00Z", *values))
+    finally:
+        connection.close()
+
+
+def marked(found: Any) -> list[str]:
+    return [event.partition for event in found.asset_events]
+
+
+def compute(instance: dg.DagsterInstance, days: list[str]) -> None:
+    """Computes these days in one run, as the automation does it."""
+    instance.add_dynamic_partitions("days", days)
+    span = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
+    for name in ("daily_activity", "customer_activity"):
+        result = dg.materialize([defs.resolve_assets_def(name)], instance=instance, tags=span)
+        assert result.success
+
+
+def agree() -> dict[str, bool]:
+    return {name: found.passed for name, found in evaluations(run_job("check_insights")).items()}
+
+
+def test_days_are_marked_computed_and_marked_again_only_when_they_are_touched(stack: Stack) -> None:
+    store(
+        stack,
+        ("a", "2026-01-01", "10.50", "food", "EUR", "completed"),
+        ("b", "2026-01-01", "-2.25", "food", "EUR", "refunded"),
+        ("c", "2026-01-01", "5", None, None, "declined"),
+        ("d", "2026-01-02", "7", "food", "EUR", None),
+    )
+    with dg.DagsterInstance.ephemeral() as instance, settings_of(stack):
+        first = tick("insights_sensor", instance=instance)
+        again = tick("insights_sensor", first.cursor, instance=instance)
+        compute(instance, marked(first))
+        store(stack, ("e", "2026-01-02", "1", "food", "EUR", None))
+        late = tick("insights_sensor", again.cursor, instance=instance)
+        compute(instance, marked(late))
+        purge(stack.endpoints.need("postgres_dsn"), Criteria(ids=("a",)))
+        purged = tick("insights_sensor", late.cursor, instance=instance)
+        compute(instance, marked(purged))
+    assert marked(first) == ["2026-01-01", "2026-01-02"]
+    assert marked(again) == []
+    assert marked(late) == ["2026-01-02"]
+    assert marked(purged) == ["2026-01-01"]
+    rows = {(row["day"], row["currency"], row["category"]): row for row in query(stack, AGREE, dsn=READ)}
+    food = rows["2026-01-01", "EUR", "food"]
+    assert (food["transactions"], str(food["amount"]), food["refunds"]) == (1, "-2.25", 1)
+    assert rows["2026-01-01", "", ""]["declines"] == 1
+    assert rows["2026-01-02", "EUR", "food"]["transactions"] == 2
+    customers = query(stack, "select sum(transactions) as n from insights.customer_activity", dsn=READ)
+    assert customers[0]["n"] == 4
+
+
+def test_rows_of_a_transaction_that_was_open_during_a_tick_are_found_by_the_next(stack: Stack) -> None:
+    open_one = connect(stack.endpoints.need("postgres_ingest_dsn"), "rtp-test")
+    with settings_of(stack):
+        with open_one.cursor() as cursor:
+            row = ("a", "2026-03-01T10:00:00Z", "1", "x", "EUR", None)
+            cursor.execute(INSERT.format(ingested_at="now()"), row)
+        store(stack, ("b", "2026-03-02", "1", "x", "EUR", None))
+        during = tick("insights_sensor")
+        open_one.commit()
+        open_one.close()
+        after = tick("insights_sensor", during.cursor)
+        quiet = tick("insights_sensor", after.cursor)
+    assert marked(during) == ["2026-03-02"]
+    assert "2026-03-01" in marked(after)
+    assert marked(quiet) == []
+
+
+def test_the_checks_find_a_wrong_and_a_missing_day(stack: Stack) -> None:
+    old = "now() - interval '2 hours'"
+    store(
+        stack, ("a", "2026-01-01", "1", "x", "EUR", None), ("b", "2026-01-02", "1", "x", "EUR", None), ingested_at=old
+    )
+    with dg.DagsterInstance.ephemeral() as instance, settings_of(stack):
+        assert agree() == {"sums_agree": True, "no_day_is_missing": False}
+        compute(instance, ["2026-01-01", "2026-01-02"])
+        assert agree() == {"sums_agree": True, "no_day_is_missing": True}
+        wrong = "set amount = 9, computed_at = now() - interval '1 hour' where day = '2026-01-01' returning 1"
+        query(stack, f"update insights.daily_activity {wrong}", dsn="postgres_insights_dsn")
+        assert agree() == {"sums_agree": False, "no_day_is_missing": True}
+
+
+@pytest.mark.parametrize("statement", ["delete from transactions", "select * from dead_letters", "create table t ()"])
+def test_the_role_of_the_insights_writes_nothing_else(stack: Stack, statement: str) -> None:
+    connection = connect(stack.endpoints.need("postgres_insights_dsn"), "rtp-test", autocommit=True)
+    try:
+        assert connection.info.user == INSIGHTS
+        with pytest.raises(AttentionError), translated("try"), connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+def test_two_make_the_tables_at_once(stack: Stack) -> None:
+    def make() -> None:
+        with opened(Platform()) as connection:
+            make_tables(connection)
+
+    with settings_of(stack):
+        threads = [threading.Thread(target=make) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        make()
+    assert query(stack, "select count(*) as n from insights.daily_activity", dsn=READ)[0]["n"] == 0
+
+
+def test_a_touched_day_is_requested_by_its_automation_condition(stack: Stack) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("days", ["2026-01-01", "2026-01-02"])
+        before = dg.evaluate_automation_conditions(defs=defs, instance=instance, asset_selection=INSIGHTS_GROUP)
+        instance.report_runless_asset_event(dg.AssetMaterialization("touched_days", partition="2026-01-02"))
+        after = dg.evaluate_automation_conditions(
+            defs=defs, instance=instance, asset_selection=INSIGHTS_GROUP, cursor=before.cursor
+        )
+        assert before.total_requested == 0
+        for name in ("daily_activity", "customer_activity"):
+            assert after.get_requested_partitions(dg.AssetKey(name)) == {"2026-01-02"}
