@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from rtp_workers.batch.series import recall, remembered_plan, remembered_section
 from rtp_workers.batch.source_file import SourceFile, read_sample
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping.columns.dialect import decode, find_dialect
-from rtp_workers.mapping.columns.sample_rows import physical_lines, rows_of
-from rtp_workers.mapping.columns.volatile import volatile_columns
+from rtp_workers.mapping.columns.dialect import find_dialect
+from rtp_workers.mapping.columns.encodings import decode
 from rtp_workers.mapping.infer import SAMPLE_BYTES, infer
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.sources import Section, Sources, read_sources
@@ -85,7 +84,7 @@ def plan_file(
     section = remembered_section(given, memory, header)
     pieces = _further(source, len(sample))
     plan = infer(sample, source.name, section=section, read_ahead=lambda: next(pieces, b""))
-    plan = _with_id_columns(remembered_plan(plan, given, memory), given, memory, sample)
+    plan = _with_id_columns(remembered_plan(plan, given, memory), given, memory)
     new_rule: IdRuleName = "derived-2" if plan.derives_ids else "columns"
     return PlannedFile(
         plan,
@@ -104,21 +103,11 @@ def _header(sample: bytes, section: Section, file_name: str) -> tuple[str, ...]:
     return find_dialect(beginning, section.given, file_name)[0].columns
 
 
-def _with_id_columns(plan: FilePlan, given: Section, memory: CsvSource | None, sample: bytes) -> FilePlan:
-    if not plan.derives_ids:
-        return plan
-    if memory is not None and (memory.rows or not given.id_columns):
+def _with_id_columns(plan: FilePlan, given: Section, memory: CsvSource | None) -> FilePlan:
+    """Returns the plan with the columns that the source's ids are made of: what is stored decides, then the mapping."""
+    if plan.derives_ids and memory is not None and (memory.rows or not given.id_columns):
         return replace(plan, id_columns=memory.id_columns)
-    dialect = plan.dialect
-    missing = sorted(set(given.id_columns) - set(dialect.columns))
-    if missing:
-        raise ConfigError(f"id_columns names {', '.join(missing)}, but the file has: {', '.join(dialect.columns)}")
-    if given.id_columns:
-        return replace(plan, id_columns=given.id_columns)
-    lines = physical_lines(decode(sample[:HEADER_BYTES], dialect.encoding))[dialect.first_data_line - 1 :]
-    rows = [row.cells for row in rows_of(lines[:NUMBERED_ROWS], dialect.delimiter, dialect.quotechar)]
-    volatile = set(volatile_columns(plan, [row for row in rows if len(row) == dialect.row_width]))
-    return replace(plan, id_columns=tuple(name for name in dialect.columns if name not in volatile))
+    return plan
 
 
 def read_mapping(settings: PlatformSettings) -> Sources:

@@ -30,7 +30,7 @@ _CLEAN_INSTANT = (
     r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
     r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-5]):[0-5][0-9])"
 )
-_CLEAN_AMOUNT = r"-?[0-9]{1,20}(?:\.[0-9]{1,12})?"
+_CLEAN_AMOUNT = r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?"
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _ENCODER = msgspec.json.Encoder()
 # An object written in so few characters is within MAX_ATTRIBUTES_BYTES, however its numbers are written anew.

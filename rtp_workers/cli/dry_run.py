@@ -139,6 +139,8 @@ def _rules(plan: FilePlan) -> dict[str, Any]:
         "amount_unit": rules.amount_unit,
         "currency": rules.constants.get("currency") or rules.currency,
         "id": rules.id_rule,
+        "id_columns": list(plan.id_columns),
+        "id_columns_left_out": list(plan.ids_left_out),
     }
 
 
@@ -180,7 +182,8 @@ def mapping_table(plan: FilePlan, column: str = "column") -> Table:
         table.add_row(use.role, " + ".join(use.columns), Text(f"{use.confidence:.0%}", style=colour), use.why)
     rules = plan.rules
     if plan.rules.id_rule == "derived" and not plan.canonical:
-        table.add_row("transaction_id", "(derived)", "", f"from {plan.source} and the row's own cells")
+        without = f", without {', '.join(plan.ids_left_out)}" if plan.ids_left_out else ""
+        table.add_row("transaction_id", "(derived)", "", f"from {plan.source} and the row's own cells{without}")
     for name, value in rules.constants.items():
         table.add_row(name, f"= {value}", Text("100%", style="green"), "mapping")
     return table

@@ -9,11 +9,15 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping.columns.dialect import decode, find_dialect
+from rtp_workers.mapping.cells.affixes import Affix
+from rtp_workers.mapping.columns.dialect import find_dialect
+from rtp_workers.mapping.columns.encodings import decode
+from rtp_workers.mapping.columns.find_affix import without_affix
 from rtp_workers.mapping.columns.find_amount import find_amount
 from rtp_workers.mapping.columns.find_fields import find_fields
 from rtp_workers.mapping.columns.find_id import find_id
 from rtp_workers.mapping.columns.find_time import find_time
+from rtp_workers.mapping.columns.find_volatile import find_volatile
 from rtp_workers.mapping.columns.findings import Findings, languages_of
 from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.mapping.columns.sample_rows import Row, physical_lines, rows_of
@@ -26,6 +30,10 @@ SAMPLE_BYTES = 4 << 20
 PROFILED_ROWS = 5_000
 READ_AHEAD_S = 0.5
 MAX_DATES = 20_000
+GIVEN_RULES = (
+    *("date_format", "time_zone", "epoch_unit", "step_origin", "step_unit", "amount_unit"),
+    *("round_to", "year", "ambiguous", "id_prefix"),
+)
 REQUIRED_NAMES = frozenset({"transaction_id", "occurred_at", "amount"})
 
 
@@ -78,7 +86,7 @@ def infer_columns(section: Section, columns: Sequence[str], rows: Sequence[Seque
 def _search(
     section: Section, dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
 ) -> Findings:
-    profiles, languages = _profiles(dialect, rows), languages_of(dialect.header_cells)
+    profiles, languages = _profiles(dialect, rows, section.affix), languages_of(dialect.header_cells)
     found = _begin(profiles, section, languages)
     if "direction" in section.columns:
         find_amount(found)
@@ -102,7 +110,7 @@ def _begin(profiles: tuple[Profile, ...], section: Section, languages: frozenset
     return found
 
 
-def _profiles(dialect: Dialect, rows: Sequence[Row]) -> tuple[Profile, ...]:
+def _profiles(dialect: Dialect, rows: Sequence[Row], given: Affix | None) -> tuple[Profile, ...]:
     header = [cell.strip() for cell in dialect.header_cells]
     ordinary = (
         row.cells
@@ -110,9 +118,10 @@ def _profiles(dialect: Dialect, rows: Sequence[Row]) -> tuple[Profile, ...]:
         if len(row.cells) == dialect.row_width and not row.is_blank and [cell.strip() for cell in row.cells] != header
     )
     usual = _without_sparse(list(islice(ordinary, PROFILED_ROWS)))
-    return tuple(
+    profiles = (
         Profile(name, index, [row[index].strip() for row in usual]) for index, name in enumerate(dialect.columns)
     )
+    return tuple(without_affix(profile, given) for profile in profiles)
 
 
 def _without_sparse(rows: list[list[str]]) -> list[list[str]]:
@@ -151,7 +160,9 @@ def _take_attributes(found: Findings) -> None:
 
 
 def _check_columns(section: Section, dialect: Dialect, file_name: str) -> None:
-    wanted = {name for names in section.columns.values() for name in names} | set(section.drop)
+    wanted = (
+        {name for names in section.columns.values() for name in names} | set(section.drop) | set(section.id_columns)
+    )
     missing = sorted(wanted - set(dialect.columns))
     if missing:
         raise ConfigError(
@@ -202,6 +213,7 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
         uses=dict(sorted(found.uses.items(), key=lambda item: _role_order(item[0]))),
         rules=rules,
         attributes=tuple(profile.name for profile in found.profiles if profile.name not in stored),
+        id_columns=_id_columns(found),
         undecided=tuple(found.undecided),
         notes=tuple(found.notes),
     )
@@ -213,10 +225,12 @@ def _role_order(role: str) -> int:
 
 def _rules(found: Findings) -> Rules:
     section, rules = found.section, dict(found.rules)
-    for key in ("date_format", "time_zone", "epoch_unit", "step_origin", "step_unit", "amount_unit", "id_prefix"):
-        value = getattr(section, key)
-        if value is not None:
+    for key in GIVEN_RULES:
+        if (value := getattr(section, key)) is not None:
             rules[key] = value
+    if section.year_from is not None:
+        month, year = section.year_from.split("/")
+        rules["year_from"] = (int(month), int(year))
     if section.sign == "negate" and rules.get("sign", "as_is") == "as_is":
         rules["sign"] = "negate"
     return Rules(
@@ -226,6 +240,8 @@ def _rules(found: Findings) -> Rules:
         drop=section.drop,
         debit_words=section.debit_words,
         credit_words=section.credit_words,
+        neutral_words=section.neutral_words,
+        null_words=section.null_words,
     )
 
 
@@ -237,6 +253,14 @@ def _uses_default_zone(found: Findings) -> bool:
     ]
     cells = [cell for name in columns for cell in found.profile(name).cells[:50]]
     return not any(INSTANT.fullmatch(cell) for cell in cells)
+
+
+def _id_columns(found: Findings) -> tuple[str, ...]:
+    """Returns the columns that derived ids are made of: the mapping's, or all that do not change by themselves."""
+    if found.rules["id_rule"] != "derived":
+        return ()
+    left_out = find_volatile(found)
+    return found.section.id_columns or tuple(one.name for one in found.profiles if one.name not in left_out)
 
 
 def fingerprint(dialect: Dialect) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rtp_workers.mapping.cells.affixes import Affix
 from rtp_workers.record.transaction import FIELD_NAMES, FIELDS
 
 REQUIRED_FIELDS = frozenset(field.name for field in FIELDS if field.required)
@@ -13,7 +15,7 @@ REQUIRED_FIELDS = frozenset(field.name for field in FIELDS if field.required)
 JOINED_ROLES = frozenset({"occurred_at", "date", "time", "transaction_id", "attributes"})
 
 
-QuestionKind = Literal["day_order", "columns", "other"]
+QuestionKind = Literal["day_order", "no_time", "year", "id", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Given:
     quotechar: str | None = None
     header_line: int | None = None
     header: tuple[str, ...] | None = None
+    escapechar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Dialect:
         header_line: physical line (1-based) of the header; 0 where the file has none.
         first_data_line: physical line of the first row after the header (or of the file's first row).
         columns: a unique name per cell of a data row, in order; ``column 3`` where the file names none.
+        escapechar: the character that makes the next one an ordinary one, or None where only quotes do.
         header_cells: the header as the file writes it, ``()`` where there is none.
     """
 
@@ -53,6 +57,7 @@ class Dialect:
     first_data_line: int
     columns: tuple[str, ...]
     header_cells: tuple[str, ...] = ()
+    escapechar: str | None = None
 
     @property
     def row_width(self) -> int:
@@ -107,7 +112,13 @@ class Rules:
         credit_negative: the credit column carries minus signs, as a card's statement may: money in all the same.
         amount_unit: ``major`` or ``minor`` (integer cents).
         id_rule: ``columns`` or ``derived``.
+        amount_affix: text around the numbers of amounts, which is not read, or None.
+        round_to: digits after the point that amounts are rounded to, half to even, or None.
+        year: the year of dates that carry none, or None.
+        year_from: (month, year) in which a file of such dates begins, or None.
+        ambiguous: ``earlier``, ``later`` or ``refuse``: what becomes of a local time that comes twice or not at all.
         currency: code that the amounts' sign or the header's text gives, or None.
+        null_words: texts that mean an empty cell, in addition to the usual ones.
     """
 
     date_order: str = "YMD"
@@ -122,6 +133,11 @@ class Rules:
     debit_negative: bool = False
     credit_negative: bool = False
     amount_unit: str = "major"
+    amount_affix: Affix | None = None
+    round_to: int | None = None
+    year: int | None = None
+    year_from: tuple[int, int] | None = None
+    ambiguous: str = "earlier"
     id_rule: str = "columns"
     id_prefix: str = ""
     currency: str | None = None
@@ -130,6 +146,8 @@ class Rules:
     drop: tuple[str, ...] = ()
     debit_words: tuple[str, ...] = ()
     credit_words: tuple[str, ...] = ()
+    neutral_words: tuple[str, ...] = ()
+    null_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +182,19 @@ class FilePlan:
         return roles_read(self.uses, self.rules)
 
     @property
+    def ids_left_out(self) -> tuple[str, ...]:
+        """The columns that derived ids leave out, because they change from export to export."""
+        return tuple(name for name in self.dialect.columns if name not in self.id_columns) if self.id_columns else ()
+
+    @property
     def derives_ids(self) -> bool:
         """True where ids come from cells and occurrence numbers: a resumed load must count the earlier rows again."""
         return not self.canonical and self.rules.id_rule == "derived"
+
+
+def has_year(date_format: str) -> bool:
+    """True where a strptime format reads a year; without one, strptime takes 1900."""
+    return re.search(r"%[-#]?[YyGcxsD]", date_format) is not None
 
 
 def roles_read(uses: Mapping[str, ColumnUse], rules: Rules) -> tuple[str, ...]:

@@ -79,11 +79,22 @@ def rule_lines(plan: FilePlan) -> list[str]:
         lines.append('sign = "negate"')
     if rules.amount_unit != "major":
         lines.append(f"amount_unit = {quoted([rules.amount_unit])}")
-    for key in ("debit_words", "credit_words", "skip_rows", "drop"):
+    if rules.amount_affix is not None:
+        for key, value in (("prefix", rules.amount_affix.before), ("suffix", rules.amount_affix.after)):
+            lines += [f"amount_{key} = {quoted([value])}"] if value else []
+    lines += [f"round_to = {rules.round_to}"] if rules.round_to is not None else []
+    lines += [f"year = {rules.year}"] if rules.year is not None else []
+    if rules.year_from is not None:
+        lines.append('year_from = "{:02}/{}"'.format(*rules.year_from))
+    if rules.ambiguous != "earlier":
+        lines.append(f"ambiguous = {quoted([rules.ambiguous])}")
+    for key in ("debit_words", "credit_words", "neutral_words", "null_words", "skip_rows", "drop"):
         if values := getattr(rules, key):
             lines.append(f"{key} = [{', '.join(quoted([value]) for value in values)}]")
     if rules.id_prefix:
         lines.append(f"id_prefix = {quoted([rules.id_prefix])}")
     if rules.id_rule == "derived":
+        if plan.ids_left_out:
+            lines.append(f"id_columns = [{', '.join(quoted([name]) for name in plan.id_columns)}]")
         lines += ['id = "derived"', f"id_source = {quoted([plan.source])}  # keep it: ids of loaded rows start from it"]
     return lines

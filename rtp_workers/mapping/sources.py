@@ -12,13 +12,15 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from rtp_workers.errors import ConfigError, RecordError
-from rtp_workers.mapping.plan import Given
+from rtp_workers.mapping.cells.affixes import Affix
+from rtp_workers.mapping.plan import Given, has_year
 from rtp_workers.record.forms import check_instant
 from rtp_workers.record.transaction import FIELD_NAMES, RULES
 
 PARTS = ("date", "time", "time_zone", "year", "month", "day", "step", "debit", "credit", "direction", "quantity")
 COLUMN_ROLES = tuple(name for name in FIELD_NAMES if name != "attributes") + PARTS
 CONSTANTS = tuple(name for name in FIELD_NAMES if name not in ("transaction_id", "attributes", "amount"))
+WORDS = ("debit_words", "credit_words", "neutral_words", "null_words")
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "epoch_unit": ("s", "ms", "us"),
     "step_unit": ("second", "minute", "hour", "day"),
@@ -29,11 +31,19 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "occurred_at": ("kafka_timestamp",),
     "changes": ("dead_letter", "skip"),
     "overlap": ("same", "other"),
+    "ambiguous": ("earlier", "later", "refuse"),
 }
 # What stands for a value that only a person knows: a section for topics is not used while one is open.
 OPEN = "?"
 FOR_TOPICS_ONLY = ("occurred_at", "changes")
-FOR_FILES_ONLY = ("encoding", "delimiter", "quotechar", "header_line", "header", "skip_rows", "id_columns", "overlap")
+FOR_FILES_ONLY = (
+    *("encoding", "delimiter", "quotechar", "escapechar", "header_line", "header", "skip_rows"),
+    *("id_columns", "overlap"),
+)
+
+
+LISTS = ("files", "topics", "drop", "skip_rows", "header", "id_columns", *WORDS)
+WHOLE_NUMBERS: Mapping[str, tuple[int, int]] = {"round_to": (0, 18), "year": (1900, 2100)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,12 @@ class Section:
         header: names for the columns of a file without a header.
         header_line: physical line of the header, 0 for none.
         drop: columns that do not go into ``attributes``.
+        amount_prefix: text before every amount, such as an unknown currency's sign; ``amount_suffix`` after it.
+        round_to: digits after the point that amounts are rounded to, half to even; None keeps them as they are.
+        year: the year of dates that carry none; ``year_from`` (MM/YYYY) is the month in which such a file begins.
+        ambiguous: which of two instants a local time means that comes twice, when clocks go back.
+        escapechar: the character that escapes quotes and delimiters within cells.
+        null_words: further texts that mean an empty cell.
         skip_rows: rows in which a cell starts with one of these are refused as ``skipped_by_mapping``.
         id_source: what derived ids start from; the section's name where left out.
         id_columns: columns whose cells make derived ids, instead of all but the volatile ones.
@@ -81,6 +97,15 @@ class Section:
     debit_words: tuple[str, ...] = ()
     credit_words: tuple[str, ...] = ()
     amount_unit: str | None = None
+    amount_prefix: str | None = None
+    amount_suffix: str | None = None
+    round_to: int | None = None
+    year: int | None = None
+    year_from: str | None = None
+    neutral_words: tuple[str, ...] = ()
+    ambiguous: str | None = None
+    escapechar: str | None = None
+    null_words: tuple[str, ...] = ()
     id: str | None = None
     id_source: str | None = None
     id_prefix: str | None = None
@@ -95,7 +120,16 @@ class Section:
     @property
     def given(self) -> Given:
         """Returns what the section says about the dialect."""
-        return Given(self.encoding, self.delimiter, self.quotechar, self.header_line, self.header)
+        return Given(
+            self.encoding, self.delimiter, self.quotechar, self.header_line, self.header, escapechar=self.escapechar
+        )
+
+    @property
+    def affix(self) -> Affix | None:
+        """Returns the text around the numbers of amounts, or None where the section says nothing of it."""
+        if self.amount_prefix is None and self.amount_suffix is None:
+            return None
+        return Affix(self.amount_prefix or "", self.amount_suffix or "")
 
     def overridden(self, **values: Any) -> Section:
         """Returns the section with values of the command line; None means not given."""
@@ -174,6 +208,7 @@ def _section(name: str, entries: Any, origin: str) -> Section:
     answered, still_open = _without_open(entries)
     values = {key: _value(key, value, f"{where}: {key}") for key, value in answered.items()}
     section = Section(name=name, open=still_open, **values)
+    _check_format(section, where)
     _check_purpose(section, answered, where)
     return section
 
@@ -208,8 +243,20 @@ def _check_purpose(section: Section, entries: Mapping[str, Any], where: str) -> 
         raise ConfigError(f"{where}: {', '.join(wrong)} cannot be used in a section with {kind}")
 
 
+def _check_format(section: Section, where: str) -> None:
+    """Refuses a date format that leaves the year out without a year to take: strptime would read 1900."""
+    pattern = section.date_format
+    if pattern is None or pattern == "excel" or section.year or section.year_from:
+        return
+    if not has_year(pattern):
+        raise ConfigError(
+            f"{where}: date_format {pattern!r} has no year; add year = 2024, "
+            'or year_from = "12/2023" for a file that crosses New Year'
+        )
+
+
 def _value(key: str, value: Any, where: str) -> Any:
-    if key in ("files", "topics", "drop", "skip_rows", "debit_words", "credit_words", "header", "id_columns"):
+    if key in LISTS:
         return _texts(value, where)
     if key == "columns":
         return _columns(value, where)
@@ -219,6 +266,11 @@ def _value(key: str, value: Any, where: str) -> Any:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ConfigError(f"{where}: must be a line number, 0 for a file without a header")
         return value
+    if key in WHOLE_NUMBERS:
+        low, high = WHOLE_NUMBERS[key]
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigError(f"{where}: must be a whole number from {low} to {high}")
+        return value
     if key == "day_first":
         if not isinstance(value, bool):
             raise ConfigError(f"{where}: must be true (31/12/2024) or false (12/31/2024)")
@@ -227,11 +279,13 @@ def _value(key: str, value: Any, where: str) -> Any:
         raise ConfigError(f"{where}: must be a text in quotes")
     if key in CHOICES and value not in CHOICES[key]:
         raise ConfigError(f"{where}: {value!r} is not one of {', '.join(CHOICES[key])}")
+    if key == "year_from" and not re.fullmatch(r"(0[1-9]|1[0-2])/(19|20)\d\d", value):
+        raise ConfigError(f'{where}: must be the month and year that the file begins in, such as "12/2023"')
     if key == "step_origin":
         _check_instant(value, where)
     if key == "time_zone" and value not in available_timezones():
         raise ConfigError(f"{where}: {value!r} is no IANA time zone, such as Europe/Berlin or UTC")
-    if key in ("delimiter", "quotechar") and len(value) != 1:
+    if key in ("delimiter", "quotechar", "escapechar") and len(value) != 1:
         raise ConfigError(f"{where}: must be one character")
     return value
 

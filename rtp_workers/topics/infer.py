@@ -73,7 +73,7 @@ def _for_topics(plan: FilePlan, cells: Cells) -> FilePlan:
 
 
 def _about_time(question: Question) -> Question:
-    if question.field == "occurred_at" and question.lines[0].startswith("constants."):
+    if question.kind == "no_time":
         return replace(question, lines=NO_TIME_LINES)
     return question
 

@@ -11,6 +11,9 @@ from rtp_workers.topics.plan import TopicPlan
 
 WHEN = frozenset({"occurred_at", "date", "step", "year"})
 HOW_MUCH = frozenset({"amount", "debit", "credit"})
+GIVEN_RULES = (
+    *("date_format", "epoch_unit", "time_zone", "step_origin", "step_unit", "amount_unit", "id_prefix", "round_to"),
+)
 KAFKA_TIMESTAMP = "kafka_timestamp"
 
 
@@ -61,7 +64,16 @@ def _refuse_open(section: Section, topic: str) -> None:
 def _rules(section: Section, id_rule: str) -> Rules:
     given = {
         key: value
-        for key in ("date_format", "epoch_unit", "time_zone", "step_origin", "step_unit", "amount_unit", "id_prefix")
+        for key in (
+            "date_format",
+            "epoch_unit",
+            "time_zone",
+            "step_origin",
+            "step_unit",
+            "amount_unit",
+            "id_prefix",
+            "round_to",
+        )
         if (value := getattr(section, key)) is not None
     }
     if section.decimal_mark is not None or section.thousands_mark is not None:
@@ -78,6 +90,8 @@ def _rules(section: Section, id_rule: str) -> Rules:
         drop=section.drop,
         debit_words=section.debit_words,
         credit_words=section.credit_words,
+        neutral_words=section.neutral_words,
+        amount_affix=section.affix,
     )
 
 

@@ -9,7 +9,7 @@ from rtp_workers.mapping.cells.amounts import Marks, decide_marks, evidence_of
 from rtp_workers.mapping.cells.countries import country_code
 from rtp_workers.mapping.cells.local_times import offset_of
 from rtp_workers.mapping.cells.words import currency_code, is_balance_line, looks_like_balance_line
-from rtp_workers.mapping.columns.find_amount import header_currency
+from rtp_workers.mapping.columns.find_currency import header_currency
 from rtp_workers.mapping.columns.find_time import possible_orders
 
 POINT = Marks(".", ",")
@@ -31,7 +31,7 @@ COMMA = Marks(",", ". '\u00a0\u202f")
         ("12.00Dr", "-12.00", None),
         ("EUR 12.00", "12.00", "EUR"),
         ("1,23,456.78", "123456.78", None),
-        ("Rs. 500", "500", "INR"),
+        ("Rs. 500", "500", None),
         ("12.5 kr.", "12.5", None),
         ("−12.30", "-12.30", None),
         ("+50", "50", None),

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 
-from rtp_workers.mapping.cells.words import signs, word_list
+from rtp_workers.mapping.cells.words import sign_code, word_list
 
 # Python rounds what it computes to 28 digits; an amount may have more.
 EXACT = Context(prec=200)
@@ -20,7 +20,7 @@ _SIGN = re.escape("+" + MINUS)
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _SCIENTIFIC = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]{1,2}")
 _PARTS = re.compile(
-    rf"(?P<open>\()?[{SPACES}]*(?P<sign>[{_SIGN}])?[{SPACES}]*(?P<pre>[^0-9.,{_SIGN}()]*?(?:\.(?=[{SPACES}]))?)[{SPACES}]*"
+    rf"(?P<open>\()?[{SPACES}]*(?P<sign>[{_SIGN}])?[{SPACES}]*(?P<pre>(?:[^0-9.,{_SIGN}()]|\.(?![0-9]))*)[{SPACES}]*"
     rf"(?P<inner>[{_SIGN}])?[{SPACES}]*(?P<number>[0-9][0-9.,{APOSTROPHES}{SPACES}]*|[.,][0-9]+)"
     rf"(?P<tail>[{_SIGN}])?[{SPACES}]*(?P<post>[^0-9(),{_SIGN}]*?)(?P<last>[{_SIGN}])?[{SPACES}]*(?P<close>\))?"
 )
@@ -62,25 +62,28 @@ def take_apart(cell: str) -> Parts | None:
     written = [mark for mark in (found["sign"], found["inner"], found["tail"], found["last"]) if mark]
     if len(written) > 1 or (written and found["open"]):
         return None
+    number, before = found["number"].strip(), found["pre"].strip()
+    if number.startswith(".") and before[-1:].isalpha():
+        # "Rs.500" is five hundred, not a half: the point ends the abbreviation, where one is known to have it.
+        if _currency_of(f"{before}.") is None:
+            return None
+        number = number[1:]
     word = found["post"].strip()
     side = _CREDIT_DEBIT.get(word.lower(), 0)
-    codes = [_currency_of(text) for text in (found["pre"].strip(), "" if side else word) if text]
+    codes = [_currency_of(text) for text in (before, "" if side else word) if text]
     if any(code is None for code in codes) or len({code for code in codes if code}) > 1:
         return None
     negative = bool(found["open"]) or (bool(written) and written[0] in MINUS)
     if side and not negative:
         negative = side < 0
-    return Parts(found["number"].strip(), negative, next((code for code in codes if code), None))
+    return Parts(number, negative, next((code for code in codes if code), None))
 
 
 def _currency_of(text: str) -> str | None:
     """Returns a code, ``""`` for a sign that several currencies share, None where the text is no currency."""
     if (upper := text.upper()) in word_list("currencies") or upper in word_list("crypto"):
         return upper if len(upper) == 3 else ""
-    for sign, code in signs():
-        if text.lower() == sign.lower():
-            return code
-    return None
+    return sign_code(text)
 
 
 @lru_cache(maxsize=64)
@@ -208,6 +211,14 @@ def decide_marks(seen: Evidence, *, hint: str | None = None) -> Marks | None:
     if set(seen.either) == {","} and not seen.long_plain and seen.plain + seen.either[","] >= 5 and seen.plain:
         return Marks(".", ",")
     return None
+
+
+def rounded(value: str, digits: int) -> str:
+    """Returns a plain decimal with at most ``digits`` digits after the point, halves rounded to the even neighbour."""
+    if len(value.partition(".")[2]) <= digits:
+        return value
+    text = format(Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_EVEN, context=EXACT), "f")
+    return text if text.strip("-0.") else text.removeprefix("-")
 
 
 def is_scientific(cell: str) -> bool:

@@ -42,6 +42,9 @@ _CTIME = re.compile(
     rf"(?P<mon>{_LETTERS}{{3,12}}) +(?P<d>\d{{1,2}}),? +"
     r"(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: [A-Z]{1,5})?) +(?P<y>\d{4})(?!\d)"
 )
+OTHER_DATE = re.compile(
+    r"\s+(?:as of|effective|eff\.?|per|valuta|value date|posted|trans(?:action)?(?: date)?)\s+", re.IGNORECASE
+)
 _WEEKDAY = re.compile(rf"{_LETTERS}{{2,12}}\.?,?\s+")
 _EPOCH = re.compile(r"(\d{9,10}|\d{13}|\d{16})(?:\.(\d+))?")
 _CLOCK_DIGITS = re.compile(r"\d{1,6}(?:\.0+)?")
@@ -150,13 +153,20 @@ def parse(cell: str, order: Order) -> Moment | None:
     day = _day(shape, order) if shape is not None else None
     if shape is None or day is None:
         return None
-    if not shape.rest.strip(" ,;.T"):
+    rest = without_other_date(shape.rest)
+    if not rest.strip(" ,;.T"):
         return Moment(day)
-    found = _AFTER_DATE.fullmatch(shape.rest.strip())
+    found = _AFTER_DATE.fullmatch(rest.strip())
     clock = _clock(found) if found is not None else None
     if found is None or clock is None:
         return None
     return Moment(day, clock, found["zone"] or None)
+
+
+def without_other_date(rest: str) -> str:
+    """Returns what follows a date without a second one: ``09/16/2020 as of 09/15/2020`` was booked on the first."""
+    found = OTHER_DATE.search(rest)
+    return rest[: found.start()] if found is not None and shape_of(rest[found.end() :]) is not None else rest
 
 
 @lru_cache(maxsize=20_000)

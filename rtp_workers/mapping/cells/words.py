@@ -40,6 +40,12 @@ def currency_code(cell: str) -> str | None:
     return names.get(normalise(text))
 
 
+@lru_cache(maxsize=20)
+def field_words(field: str) -> frozenset[str]:
+    """Returns words, normalised, that cells of a field say; none where nothing is known of the field."""
+    return frozenset(normalise(word) for word in _tables()["field_words"].get(field, ()))
+
+
 @lru_cache(maxsize=1)
 def direction_words() -> dict[str, str]:
     """Returns normalised word -> ``debit``, ``credit`` or ``neutral``."""
@@ -78,6 +84,25 @@ def months() -> dict[str, int]:
 def signs() -> tuple[tuple[str, str], ...]:
     """Returns (currency sign, code or ``""``), longest first."""
     return tuple(sorted(_tables()["signs"].items(), key=lambda item: -len(item[0])))
+
+
+INVISIBLE = dict.fromkeys(map(ord, "\u200e\u200f\u061c\u202a\u202b\u202c\u2066\u2067\u2068\u2069"))
+
+
+@lru_cache(maxsize=1_000)
+def sign_code(text: str) -> str | None:
+    """Returns the code of a currency's sign, ``""`` for one that several currencies share, None for no sign."""
+    bare = text.translate(INVISIBLE).strip().lower()
+    for sign, code in signs():
+        if bare in (sign.lower(), f"{sign.lower()}."):
+            return code
+    return None
+
+
+@lru_cache(maxsize=1)
+def shared_signs() -> dict[str, tuple[str, ...]]:
+    """Returns signs that several currencies share, in lower case without a point -> their codes."""
+    return {sign: tuple(codes.split()) for sign, codes in _tables()["shared_signs"].items()}
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.columns.profile import Profile
 
 LEAST_ROWS = 4
+LOOKED_AT_ROWS = 200
 LEAST_SHARE = 0.8
 
 
@@ -30,6 +31,17 @@ def balance_walk(full: Sequence[Profile], sparse: Sequence[Profile]) -> tuple[Pr
             if one_side and _walks(_values(balance), sums):
                 return debit, credit
     return None
+
+
+def walks_through(balance: Profile, plus: Profile | None, minus: Profile | None) -> bool:
+    """True where a column is the running balance of the amounts: it changes by them, row by row."""
+    if plus is None and minus is None:
+        return False
+    into = _values(plus) if plus is not None else [0] * min(balance.rows, LOOKED_AT_ROWS)
+    out = _values(minus) if minus is not None else [0] * len(into)
+    sums = [one - abs(other) for one, other in zip(into, out, strict=True)]
+    numbers = _values(balance)
+    return len(numbers) >= LEAST_ROWS and len(set(numbers)) > 1 and _walks(numbers, sums)
 
 
 def _walks(balance: list[int], sums: list[int]) -> bool:
@@ -55,7 +67,7 @@ def _agree(steps: list[tuple[int, int]]) -> bool:
 def _values(profile: Profile) -> list[int]:
     """Returns the column's numbers in hundredths, 0 for an empty cell; the marks do not matter for sums."""
     values = []
-    for cell in profile.column[:200]:
+    for cell in profile.column[:LOOKED_AT_ROWS]:
         part = amounts.take_apart(cell) if cell else None
         if part is None:
             values.append(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import re
 from collections import Counter
@@ -10,7 +9,8 @@ from collections.abc import Sequence
 
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import amounts, dates
-from rtp_workers.mapping.cells.names import compact, is_cjk
+from rtp_workers.mapping.cells.names import compact
+from rtp_workers.mapping.columns.encodings import decode, find_encoding
 from rtp_workers.mapping.columns.sample_rows import Row, physical_lines, rows_of
 from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 from rtp_workers.mapping.plan import Dialect, Given
@@ -19,86 +19,7 @@ DELIMITERS = (",", ";", "\t", "|")
 LOOKED_AT_ROWS = 400
 PREAMBLE_ROWS = 60
 MAX_NAME_LENGTH = 80
-MULTIBYTE = ("gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
 TAG = re.compile(r"#[a-z_]+(?:\+[a-z_]+)*")  # of the Humanitarian Exchange Language, in a row below the header
-CENTRAL_EUROPEAN = frozenset({"hu", "pl", "cs", "ro"})
-
-
-def find_encoding(data: bytes) -> str:
-    """Returns the Python codec of a file's beginning (which may end inside a character)."""
-    if data.startswith(codecs.BOM_UTF8):
-        return "utf-8-sig"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    even, odd = data[0:2000:2].count(0), data[1:2000:2].count(0)
-    if even + odd > len(data[:2000]) // 4:
-        return "utf-16-le" if odd > even else "utf-16-be"
-    if decodes(data, "utf-8"):
-        return "utf-8"
-    return _eight_bit(data)
-
-
-def decodes(data: bytes, encoding: str) -> bool:
-    """True where every whole character of the data is one in this encoding."""
-    try:
-        codecs.getincrementaldecoder(encoding)("strict").decode(data, final=False)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def decode(data: bytes, encoding: str) -> str:
-    """Returns the text; what does not decode becomes a replacement character (the loader refuses such rows).
-
-    Raises:
-        ConfigError: no such encoding.
-    """
-    try:
-        decoder = codecs.getincrementaldecoder(encoding)("replace")
-    except LookupError as error:
-        raise ConfigError(f"unknown encoding {encoding!r}; give a name such as utf-8, cp1252 or gb18030") from error
-    return decoder.decode(data, final=False)
-
-
-def _eight_bit(data: bytes) -> str:
-    """Chooses between the multi-byte encodings of the East and the single-byte ones of the West.
-
-    Multi-byte text has its high bytes in runs; of those that decode, the one whose words are known wins.
-    """
-    high = sum(byte > 127 for byte in data)
-    alone = sum(
-        byte > 127 and (data[at - 1 : at] < b"\x80") and (data[at + 1 : at + 2] < b"\x80")
-        for at, byte in enumerate(data)
-    )
-    if alone < high * 0.3:
-        fitting = [name for name in MULTIBYTE if decodes(data, name)]
-        words = {name: _known_words(decode(data[:20_000], name)) for name in fitting}
-        if fitting and (best := max(fitting, key=lambda name: words[name])) and words[best]:
-            return best
-        if "gb18030" in fitting and is_cjk(decode(data[:2000], "gb18030")):
-            return "gb18030"
-    languages = _languages(decode(data[:20_000], "cp1250"))
-    if languages & CENTRAL_EUROPEAN and len(languages) <= 2:
-        return "cp1250"
-    return "cp1252" if decodes(data, "cp1252") else "latin-1"
-
-
-def _known_words(text: str) -> int:
-    return sum(is_known(cell) for cell in _header_like_cells(text) if not cell.isascii())
-
-
-def _languages(text: str) -> set[str]:
-    found: Counter[str] = Counter()
-    for cell in _header_like_cells(text):
-        role, score = best_role(cell)
-        if role and score.exact and len(score.languages) == 1:
-            found.update(score.languages)
-    return {language for language, count in found.items() if count == max(found.values())} if found else set()
-
-
-def _header_like_cells(text: str) -> list[str]:
-    lines = physical_lines(text)[:PREAMBLE_ROWS]
-    return [cell for mark in DELIMITERS for row in rows_of(lines, mark) for cell in row.cells if 0 < len(cell) < 60]
 
 
 def find_delimiter(lines: list[str], quotechar: str) -> str:

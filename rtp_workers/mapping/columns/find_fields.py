@@ -7,7 +7,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.words import field_words
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.find_currency import is_currency
 from rtp_workers.mapping.columns.findings import BY_VALUES, Candidate, Findings
 from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.record.transaction import RULES, Kind, fields_of
@@ -15,39 +17,53 @@ from rtp_workers.record.transaction import RULES, Kind, fields_of
 FEW_ROWS, SOME_ROWS = 20, 5
 MAX_TEXT = 10_000  # characters, of a field without a limit of its own
 CLEARLY = 0.2
-FLAGS = frozenset({"y", "n", "t", "f", "0", "1", "yes", "no", "true", "false", "ja", "nein", "oui", "non", "si"})
-# Words that say which of several amounts a column belongs to.
-QUALIFIERS = frozenset(
-    {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
-    | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
-    | {"transaction", "account", "local"}
+WHOLE_NAME, SOME_SAY_SO = 0.8, 0.3
+# Names of a status, a way of payment and of much else: a state of India, a test mode, a sales channel.
+UNSURE_NAMES = frozenset(
+    {"state", "result", "outcome", "response", "decision", "errors", "error", "estado", "situacion", "situacao", "etat"}
+    | {
+        "stato",
+        "stan",
+        "stav",
+        "zustand",
+        "durum",
+        "allapot",
+        "mode",
+        "channel",
+        "canal",
+        "canale",
+        "code",
+    }
+    | {"device type", "card", "entry mode", "состояние"}
 )
+FLAGS = frozenset({"y", "n", "t", "f", "0", "1", "yes", "no", "true", "false", "ja", "nein", "oui", "non", "si"})
 
 
 def find_fields(found: Findings) -> None:
     """Decides the optional fields, best names first, each column once."""
-    optional = _optional()
+    optional = optional_fields()
     for field in optional:
         found.take_given(field)
-    wanted = [field for field in optional if field not in found.uses and field not in found.section.constants]
+    decided = {*found.uses, *found.section.constants, "currency"}  # the currency by find_currency
+    wanted = [field for field in optional if field not in decided]
     options: list[tuple[float, int, str, Candidate]] = []
     for order, field in enumerate(wanted):
         fitting = [one for one in found.candidates(field, fit_of(field)) if not _names_better(one, field)]
+        fitting = [one for one in fitting if not _says_too_little(one, field)]
         if field == "customer_id":
             fitting = [one for one in fitting if one.name.exact or not _all_differ(one.profile)]
-        if field == "currency":
-            fitting = _of_the_amount(found, fitting)
         options += [(_weight(candidate, field), -order, field, candidate) for candidate in fitting]
     for _, _, field, candidate in sorted(options, key=lambda option: (-option[0], -option[1])):
         if field not in found.uses and candidate.profile.index not in found.taken:
             found.take(field, [candidate.profile], candidate.score, candidate.why)
     _add_description(found)
     if all(profile.name.startswith("column ") for profile in found.profiles):
-        _by_values(found, [field for field in wanted if field not in found.uses])
+        currency = [] if found.is_asked("currency") or "currency" in found.rules else ["currency"]
+        _by_values(found, [field for field in (*wanted, *currency) if field not in found.uses])
 
 
 @lru_cache(maxsize=1)
-def _optional() -> tuple[str, ...]:
+def optional_fields() -> tuple[str, ...]:
     """Returns the fields in the order in which equally good columns are given to them: the strictest first."""
     kinds: tuple[Kind, ...] = ("code", "choice", "party", "text")
     return tuple(
@@ -61,6 +77,16 @@ def _weight(candidate: Candidate, field: str) -> float:
     return candidate.score * (0.7 if constant else 1.0)
 
 
+def _says_too_little(candidate: Candidate, field: str) -> bool:
+    """True where the name may mean something else and the values do not say what the field says."""
+    profile, words = candidate.profile, field_words(field)
+    if words and candidate.name.phrase in UNSURE_NAMES:
+        return profile.share(lambda cell: bool(words & {normalise(cell), *normalise(cell).split()})) < SOME_SAY_SO
+    # The same text in every row, by a name that says little: the account's owner rather than the other side.
+    constant = profile.rows >= SOME_ROWS and len(profile.distinct) == 1
+    return RULES[field].kind == "text" and constant and candidate.name.score < WHOLE_NAME
+
+
 def _all_differ(profile: Profile) -> bool:
     """True where no customer would come twice: rather a reference of the row's own."""
     return profile.rows >= FEW_ROWS and profile.uniqueness >= 0.999
@@ -69,30 +95,8 @@ def _all_differ(profile: Profile) -> bool:
 def _names_better(candidate: Candidate, field: str) -> bool:
     """True where the name speaks clearly for another field that the values refute: a number called payment_type."""
     role, best = vocabulary.best_role(candidate.profile.name)
-    other = role in _optional() and role != field
+    other = role in optional_fields() and role != field
     return other and best.score >= candidate.name.score + CLEARLY and not fit_of(role)(candidate.profile)
-
-
-def _of_the_amount(found: Findings, candidates: list[Candidate]) -> list[Candidate]:
-    """Keeps currencies that may be the amount's: ``Native Currency`` goes with ``Native Amount``, if there is one."""
-    columns = [
-        name for role in ("amount", "debit", "credit") if role in found.uses for name in found.uses[role].columns
-    ]
-    own = {frozenset(_qualifiers(name)) for name in columns}
-    others = {
-        frozenset(_qualifiers(profile.name))
-        for profile in found.profiles
-        if profile.numbers >= 0.9 and profile.name not in columns
-    } - own
-    kept = [one for one in candidates if (words := _qualifiers(one.profile.name)) in own or words not in others]
-    same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
-    places = [found.profile(name).index for name in columns]
-    # Of equals, the one beside the amount; a currency rather follows it.
-    return sorted(same or kept, key=lambda one: min((abs(one.profile.index - at - 0.6) for at in places), default=0))
-
-
-def _qualifiers(name: str) -> frozenset[str]:
-    return frozenset(normalise(name).split()) & QUALIFIERS
 
 
 def _add_description(found: Findings) -> None:
@@ -141,10 +145,6 @@ def _is_plain_text(profile: Profile) -> bool:
     return bool(profile.cells) and profile.dates < 0.5 and not profile.is_decimal
 
 
-def _currency(profile: Profile) -> float:
-    return 1.0 if profile.currencies >= 0.9 and profile.filled > 0.2 else 0.0
-
-
 def _country(profile: Profile) -> float:
     return 1.0 if profile.countries >= 0.7 else 0.0
 
@@ -153,7 +153,7 @@ def _choice(profile: Profile, longest: int) -> float:
     """Fits a column with few different short texts."""
     if not _is_plain_text(profile) or profile.longest > longest:
         return 0.0
-    if _is_flag(profile):
+    if _is_flag(profile) or profile.currencies >= 0.9:
         return 0.0
     few = profile.rows <= FEW_ROWS or len(profile.distinct) <= max(50, len(profile.cells) * 0.3)
     return 1.0 if few else 0.5
@@ -191,7 +191,7 @@ def _text(profile: Profile, longest: int) -> float:
 BY_KIND: dict[str, Callable[[Profile, int], float]] = {"choice": _choice, "party": _party, "text": _text}
 # Fields of which more is known than their kind.
 BY_FIELD: dict[str, Callable[[Profile, int], float]] = {"payment_method": _words, "status": _status}
-CODES: dict[str, Callable[[Profile], float]] = {"currency": _currency, "country": _country}
+CODES: dict[str, Callable[[Profile], float]] = {"currency": is_currency, "country": _country}
 
 
 def fit_of(field: str) -> Callable[[Profile], float]:

@@ -6,11 +6,15 @@ from collections.abc import Callable
 
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.find_volatile import find_volatile
 from rtp_workers.mapping.columns.findings import Candidate, Findings
 from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.toml_text import quoted
 from rtp_workers.record.transaction import RULES
 
 MAX_ID_LENGTH = RULES["transaction_id"].max_length or 0
+MAX_ROW_TEXT = 160  # characters of a row that is shown in a question
+SHORT_COUNTER = 6  # digits
 # Words that a name must have to be taken for an id when the vocabulary knows only a part of it.
 ID_WORDS = frozenset(
     {"id", "ids", "no", "nr", "num", "number", "ref", "reference", "code", "key", "uuid", "guid", "hash", "identifier"}
@@ -27,18 +31,20 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
     Args:
         canonical_name: the file has a column called exactly ``transaction_id``, which is taken as it is.
     """
+    found.rules["id_rule"] = "columns"
     if found.take_given("transaction_id"):
-        found.rules["id_rule"] = "columns"
         return
-    if found.section.id == "derived":
+    if found.section.id == "derived" or found.section.id_columns:
         found.rules["id_rule"] = "derived"
         return
     if canonical_name:
         found.take("transaction_id", [found.profile("transaction_id")], 1.0, "name (the field's own)")
+        _ask_about_repeats(found, found.profile("transaction_id"))
     elif candidates := found.candidates("transaction_id", _id_fit(found)):
         best = _most_unique(candidates)
         found.take("transaction_id", [best.profile], best.score, best.why)
-        _note_repeats(found, best.profile)
+        _ask_about_repeats(found, best.profile)
+        _note_counter(found, best.profile)
     elif not _numbered(found):
         found.rules["id_rule"] = "derived"
         found.notes.append("no column identifies a transaction: ids are derived from the row's own cells")
@@ -47,8 +53,6 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
                 "no column names the account: give each account's files a section of their own, "
                 "or equal rows of two accounts count as one"
             )
-        return
-    found.rules["id_rule"] = "columns"
 
 
 def _most_unique(candidates: list[Candidate]) -> Candidate:
@@ -97,14 +101,48 @@ def _is_id(profile: Profile) -> float:
     return 1.0
 
 
-def _note_repeats(found: Findings, profile: Profile) -> None:
-    repeated = len(profile.cells) - len(profile.distinct)
-    if repeated:
+def _ask_about_repeats(found: Findings, profile: Profile) -> None:
+    """Asks where an id comes twice with different content: what identifies two different rows identifies none."""
+    if len(profile.distinct) == len(profile.cells):
+        return
+    pair = _conflicting_rows(found, profile)
+    if pair is None:
+        repeated = len(profile.cells) - len(profile.distinct)
         found.notes.append(
-            f"{profile.name} repeats in {repeated} of {len(profile.cells)} rows: such a row is a duplicate, "
-            'or a dead letter where its content differs; id = "derived" gives every row its own id'
+            f"{profile.name} repeats in {repeated} of {len(profile.cells)} rows, all equal: they count as duplicates"
         )
-    if profile.whole_numbers == 1.0 and profile.longest <= 6:
+    elif found.section.id != "columns":
+        found.ask(
+            "transaction_id",
+            f"{profile.name} repeats with other content, so it does not identify a row:\n"
+            f"    {_row_text(found, pair[0])}\n    {_row_text(found, pair[1])}",
+            'id = "derived"  # every row is a transaction of its own',
+            f"# columns.transaction_id = {quoted([profile.name])}  # one of them is stored",
+            kind="id",
+        )
+
+
+def _conflicting_rows(found: Findings, profile: Profile) -> tuple[int, int] | None:
+    """Returns two rows that share an id and differ in a column that does not change by itself, or None."""
+    volatile = {*find_volatile(found), profile.name}
+    others = [other.column for other in found.profiles if other.name not in volatile]
+    first: dict[str, int] = {}
+    for at, cell in enumerate(profile.column):
+        if not cell:
+            continue
+        before = first.setdefault(cell, at)
+        if before != at and any(column[before] != column[at] for column in others):
+            return before, at
+    return None
+
+
+def _row_text(found: Findings, at: int) -> str:
+    text = " | ".join(profile.column[at] for profile in found.profiles)
+    return text if len(text) <= MAX_ROW_TEXT else text[:MAX_ROW_TEXT] + "..."
+
+
+def _note_counter(found: Findings, profile: Profile) -> None:
+    if profile.whole_numbers == 1.0 and profile.longest <= SHORT_COUNTER:
         found.notes.append(
             f"{profile.name} is a short counter: another source's counter would collide with it; "
             'id_prefix = "name-" keeps them apart'

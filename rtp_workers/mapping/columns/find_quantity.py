@@ -16,7 +16,7 @@ UNIT_PRICES = frozenset(
 )
 PRICES = UNIT_PRICES - {"value", "cost"}
 MARKETS = frozenset({"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"})
-LOOKED_AT_ROWS, LEAST_ROWS, MOSTLY = 200, 3, 0.9
+LOOKED_AT_ROWS, LEAST_ROWS, MOSTLY = 200, 2, 0.9
 
 
 def find_quantity(found: Findings) -> None:

@@ -35,8 +35,9 @@ def _find_direction(found: Findings, amount: Profile) -> None:
     if found.section.sign is not None and "direction" not in found.section.columns:
         found.rules["sign"] = found.section.sign
         return
-    given = found.take_given("direction")
-    if not given and not _guess_direction(found, amount):
+    if found.take_given("direction"):
+        _judge_unsigned_rows(found, found.profile(found.uses["direction"].columns[0]))
+    elif not _guess_direction(found, amount):
         return
     found.rules["sign"] = "direction"
 
@@ -61,7 +62,7 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         return False
     if named:
         found.take("direction", [named[0].profile], named[0].score, named[0].why)
-        _note_unsigned_rows(found, named[0].profile)
+        _judge_unsigned_rows(found, named[0].profile)
         return True
     if unknown:
         found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
@@ -227,21 +228,39 @@ def _ask_marked_rows(found: Findings) -> bool:
     return False
 
 
-def _note_unsigned_rows(found: Findings, profile: Profile) -> None:
-    """Says how many rows the direction's column leaves without a sign: transfers, and empty cells."""
-    neutral = [cell for cell in profile.column if direction_of(cell) == "neutral"]
-    if neutral:
-        words = ", ".join(sorted({cell or "nothing" for cell in neutral})[:4])
-        found.notes.append(
-            f"{profile.name} says {words} in {len(neutral)} of {profile.rows} rows: their amounts stay without a sign; "
-            "debit_words or credit_words gives them one"
+def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
+    """Asks about words of the direction's column that name no side, such as transfers; notes its empty cells."""
+    rows = [cell for cell in profile.column if direction_of(cell) == "neutral" and not _is_taught(found, cell)]
+    words = sorted({cell for cell in rows if cell})
+    if words:
+        listed = ", ".join(quoted([word]) for word in words)
+        count = sum(bool(cell) for cell in rows)
+        found.ask(
+            "amount",
+            f"{profile.name} says {', '.join(words[:4])} in {count} of {profile.rows} rows: neither debit nor credit",
+            f"# debit_words = [{listed}]  # they take money out",
+            f"# credit_words = [{listed}]  # they bring money in",
+            f"# neutral_words = [{listed}]  # their amounts stay as they are written",
         )
+    elif rows:
+        found.notes.append(
+            f"{profile.name} is empty in {len(rows)} of {profile.rows} rows: their amounts stay without a sign; "
+            'debit_words = [""] or credit_words = [""] gives them one'
+        )
+
+
+def _is_taught(found: Findings, word: str) -> bool:
+    section = found.section
+    taught = (*section.debit_words, *section.credit_words, *section.neutral_words)
+    return normalise(word) in {normalise(one) for one in taught} and (bool(word) or "" in taught)
 
 
 def _ask_some_words(found: Findings) -> None:
     """Asks where a column knows debits or credits among other words, and no amount carries a sign."""
     for profile in found.free():
-        known = {cell for cell in profile.distinct if direction_of(cell) in SIDES}
+        known = {cell for cell in profile.distinct if _side_of(cell) in SIDES}
+        if len({_side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
+            continue  # words inside longer texts count only where they name both sides
         plain = {cell for cell in known if normalise(cell) not in direction_codes() | direction_views()}
         plain = {cell for cell in plain if "card" not in normalise(cell)}
         of_payment = vocabulary.score(profile.name, "payment_method").score >= 0.95

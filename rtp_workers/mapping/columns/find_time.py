@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
-from zoneinfo import available_timezones
 
-from rtp_workers.mapping.cells import dates
-from rtp_workers.mapping.cells.local_times import zone_name_at
-from rtp_workers.mapping.cells.words import zone_names
+from rtp_workers.mapping.cells import dates, yearless
+from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import BY_VALUES, DAY_FIRST_LANGUAGES, MARGIN, Candidate, Findings
+from rtp_workers.mapping.columns.find_yearless import ask_for_year, find_yearless
+from rtp_workers.mapping.columns.find_zone import find_zone, zone_in
+from rtp_workers.mapping.columns.findings import (
+    BY_VALUES,
+    DAY_FIRST_LANGUAGES,
+    ENOUGH,
+    MARGIN,
+    Candidate,
+    Findings,
+    choices,
+)
 from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.mapping.plan import ColumnUse
 from rtp_workers.mapping.toml_text import quoted
 
 CALENDAR = ("year", "month", "day")
 SOME_ROWS = 5
+MADE_WORDS = frozenset({"created", "creation", "erstellt", "creacion", "criacao", "creazione", "aangemaakt"})
+PLAIN_DATES = frozenset({"date", "datum", "fecha", "data", "dato", "tarih", "transaction date"})
 STEP_LINES = (
     'step_origin = "2024-01-01T00:00:00Z"  # the moment of step 0: only you know it',
     'step_unit = "{unit}"  # second, minute, hour or day',
-)
-NO_TIME_LINES = (
-    'constants.occurred_at = "2024-01-01T00:00:00Z"  # one moment for every row: put the right one',
-    '# columns.occurred_at = "..."  # or the column that holds the time',
 )
 
 
@@ -35,24 +40,46 @@ def find_time(found: Findings, more_cells: dict[str, list[str]]) -> None:
     Args:
         more_cells: column name -> all cells of the sample and of what was read ahead, for the day order.
     """
-    if _given(found):
-        pass
-    elif not (_by_name(found) or _calendar(found) or _step(found) or _by_values(found) or _counter(found)):
-        found.ask("occurred_at", _why_no_time(found), *NO_TIME_LINES)
+    if not _given(found) and not _by_name(found):
+        without_year = find_yearless(found)
+        if without_year is not None:
+            found.take("occurred_at", [without_year.profile], without_year.score, without_year.why)
+        elif not (_calendar(found) or _step(found) or _by_values(found) or _counter(found)):
+            _ask_for_time(found)
+    ask_for_year(found)
     if any(role in found.uses for role in ("occurred_at", "date")):
         _decide_order(found, more_cells)
-    _find_zone(found)
+    find_zone(found)
 
 
-def _why_no_time(found: Findings) -> str:
-    for profile in found.free():
-        if vocabulary.score(profile.name, "occurred_at").score >= 0.8 and profile.share(_has_no_year) >= 0.9:
-            return f"the dates of {profile.name} have no year (e.g. {profile.cells[0]!r}), and no other column has one"
-    return "no column holds a date or a time"
+def _ask_for_time(found: Findings) -> None:
+    """Asks for the column, naming those that may be dates in digits only; it never offers one moment for every row."""
+    digits = [profile for profile in found.free() if is_short_date(profile)]
+    question, lines = "no column holds a date or a time", ['# columns.occurred_at = "..."  # the column that holds it']
+    if digits:
+        names = ", ".join(profile.name for profile in digits)
+        question, lines = f"no column is surely a date; {names} may be one, in digits only", []
+    for profile in digits:
+        lines += [f"# {choices('occurred_at', [profile])[0]}", *_short_lines(profile.cells[0])]
+    found.ask("occurred_at", question, *lines, kind="no_time")
 
 
-def _has_no_year(cell: str) -> bool:
-    return dates.shape_of(cell) is None and any(dates.is_date(f"{cell}{mark}2024") for mark in "/.- ")
+def _short_lines(cell: str) -> list[str]:
+    readings = {order: day for order in SHORT_FORMATS if (day := dates.parse(cell, order)) is not None}
+    return [f'# date_format = "{SHORT_FORMATS[order]}"  # {cell} is {day.day}' for order, day in readings.items()]
+
+
+SHORT_FORMATS: dict[dates.Order, str] = {"YMD": "%y%m%d", "DMY": "%d%m%y", "MDY": "%m%d%y"}
+
+
+def is_short_date(profile: Profile) -> bool:
+    """True for six digits that are a date in every row: a number may look like that too, so a person decides."""
+    is_named_otherwise = vocabulary.best_role(profile.name)[1].score >= BY_VALUES
+    return (
+        profile.share(lambda cell: len(cell) == 6 and cell.isdigit()) == 1.0
+        and profile.dates == 1.0
+        and not (is_named_otherwise and vocabulary.score(profile.name, "occurred_at").score < ENOUGH)
+    )
 
 
 def _given(found: Findings) -> bool:
@@ -81,7 +108,7 @@ def _fit(profile: Profile) -> float:
 
 
 def _by_name(found: Findings) -> bool:
-    candidates = _without_constants(found.candidates("occurred_at", _fit))
+    candidates = _without_records(_without_constants(found.candidates("occurred_at", _fit)))
     if not candidates:
         return False
     best = candidates[0]
@@ -89,9 +116,7 @@ def _by_name(found: Findings) -> bool:
     if rivals:
         rivals = [other for other in rivals if other.profile.has_clock or not best.profile.has_clock]
         clocked = [other for other in (best, *rivals) if other.profile.has_clock]
-        in_utc = [
-            other for other in (best, *rivals) if "UTC" in other.profile.name and not _zone_in(other.profile.name)
-        ]
+        in_utc = [other for other in (best, *rivals) if "UTC" in other.profile.name and not zone_in(other.profile.name)]
         if len(clocked) == 1 or len(in_utc) == 1:
             best, rivals = (clocked if len(clocked) == 1 else in_utc)[0], []
     if rivals:
@@ -109,6 +134,13 @@ def _without_constants(candidates: list[Candidate]) -> list[Candidate]:
     """Leaves out columns that say the same moment in every row, the export's own maybe, where another one varies."""
     varying = [one for one in candidates if len(one.profile.distinct) > 1 or one.profile.rows < SOME_ROWS]
     return varying or candidates
+
+
+def _without_records(candidates: list[Candidate]) -> list[Candidate]:
+    """Leaves out columns that say when the record was made, where another one just says the date."""
+    happened = [one for one in candidates if not set(normalise(one.profile.name).split()) & MADE_WORDS]
+    plain = any(one.name.exact and one.name.phrase in PLAIN_DATES for one in happened)
+    return happened if plain else candidates
 
 
 def _differ(one: Candidate, other: Candidate) -> bool:
@@ -162,8 +194,13 @@ def _calendar(found: Findings) -> bool:
     for role, candidate in chosen.items():
         found.take(role, [candidate.profile], candidate.score, candidate.why)
     clocks = found.candidates("time", lambda profile: float(profile.clocks >= 0.9))
+    written = [
+        profile for profile in found.free() if profile.clocks >= 0.9 and profile.share(lambda c: ":" in c) >= 0.9
+    ]
     if clocks:
         found.take("time", [clocks[0].profile], clocks[0].score, clocks[0].why)
+    elif len(written) == 1:
+        found.take("time", written, BY_VALUES, "values (the only times of day)")
     return True
 
 
@@ -237,6 +274,8 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
     cells = list(chain.from_iterable(more_cells.get(name, found.profile(name).cells) for name in columns))
     shapes = [shape for cell in dict.fromkeys(cells) if (shape := dates.shape_of(cell)) is not None]
     numeric = [shape for shape in shapes if shape.kind in ("numeric", "short", "compact") and shape.readings()]
+    if not shapes and found.yearless:
+        numeric = [full for cell in dict.fromkeys(cells) if (full := yearless.numeric_shape(cell)) is not None]
     if not numeric or found.rules.get("epoch_unit"):
         return
     if section.day_first is not None and numeric[0].kind != "compact":
@@ -247,7 +286,12 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
     if len(orders) == 1:
         found.rules["date_order"] = orders[0]
         return
-    example = next((cell for cell in cells if dates.shape_of(cell)), "")
+    example = next((cell for cell in cells if dates.shape_of(cell) or found.yearless), "")
+    if "YMD" in orders:
+        found.ask(
+            "occurred_at", f"{example!r} in {columns[0]} may begin with the year or the day", *_short_lines(example)
+        )
+        return
     found.ask(
         "occurred_at",
         f"{example!r} in {columns[0]} may be day first or month first, and no row of the sample decides",
@@ -272,6 +316,8 @@ def possible_orders(shapes: Iterable[dates.Shape]) -> list[dates.Order]:
     day_orders: list[dates.Order] = [order for order in ("DMY", "MDY") if counts[order] == total]
     if counts["YMD"] == total and (not day_orders or not two_digit):
         return ["YMD"]
+    if counts["YMD"] == total and not two_digit:
+        return ["YMD", *day_orders]  # six digits, which fit year first and day first alike
     if day_orders:
         return day_orders
     (best, most), *rest = counts.most_common()
@@ -300,57 +346,3 @@ def _narrowed(
         found.notes.append("day first, as the header's language has it; day_first = false says otherwise")
         return ["DMY"]
     return orders
-
-
-def _find_zone(found: Findings) -> None:
-    if found.take_given("time_zone"):
-        return
-    zones = found.candidates("time_zone", lambda profile: float(profile.share(_is_zone) >= 0.9))
-    if zones and ("time" in found.uses or "occurred_at" in found.uses):
-        found.take("time_zone", [zones[0].profile], zones[0].score, zones[0].why)
-    elif found.section.time_zone is None and (
-        zones_named := {_zone_in(name) for name in _time_columns(found)} - {None}
-    ):
-        found.rules["time_zone"] = zones_named.pop()
-        found.notes.append(f"times are read as {found.rules['time_zone']}, as the column's name says")
-    else:
-        _ask_zone(found)
-
-
-def _time_columns(found: Findings) -> list[str]:
-    return [name for role in ("occurred_at", "date", "time") if role in found.uses for name in found.uses[role].columns]
-
-
-def _zone_in(name: str) -> str | None:
-    """Returns the zone of the offset that a column's name carries: ``Time (UTC+8)`` -> ``Etc/GMT-8``."""
-    offset = re.search(r"(?:UTC|GMT)\s?([+\-−])0?(\d{1,2})(?::?00)?(?![:\d])", name)
-    if offset is None:
-        return None
-    zone = f"Etc/GMT{'-' if offset[1] == '+' else '+'}{offset[2]}"
-    return zone if zone in available_timezones() else None
-
-
-def _ask_zone(found: Findings) -> None:
-    """Asks which zone an abbreviation means that several zones share, as IST does."""
-    for cell in dict.fromkeys(cell for name in _time_columns(found) for cell in found.profile(name).some):
-        zone, day = _written_zone(cell)
-        if zone is None or dates.offset_minutes(zone) is not None:
-            continue
-        if found.section.time_zone is None or zone_name_at(found.section.time_zone, day) != zone:
-            meant = next((name for name in sorted(available_timezones()) if zone_name_at(name, day) == zone), "UTC")
-            question = f"{zone!r} in {cell!r} is no zone's name alone; which zone is meant"
-            found.ask("occurred_at", question, f'time_zone = "{meant}"  # its IANA name')
-        return
-
-
-def _written_zone(cell: str) -> tuple[str | None, str]:
-    """Returns the zone that a cell names, and its day."""
-    moment = next((one for order in dates.ORDERS if (one := dates.parse(cell, order)) is not None), None)
-    if moment is not None:
-        return moment.zone, moment.day
-    clock = dates.parse_clock(cell)
-    return (clock[1] if clock is not None else None), "2024-01-01"
-
-
-def _is_zone(cell: str) -> bool:
-    return dates.offset_minutes(cell) is not None or "/" in cell or cell in zone_names()

@@ -10,11 +10,13 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.mapping.plan import ColumnUse, Question, QuestionKind
 from rtp_workers.mapping.sources import Section
+from rtp_workers.mapping.toml_text import quoted
 
 # Below this a name says too little; two candidates closer than the margin are a tie, and a tie is asked for.
 ENOUGH = 0.5
 MARGIN = 0.04
 BY_VALUES = 0.7
+MAX_SAMPLE = 40  # characters of a cell that a question shows
 # Languages whose dates are day-first and whose amounts, where "1,5" can be, use a decimal comma.
 DAY_FIRST_LANGUAGES = frozenset(
     {"bg", "he", "id", "de", "fr", "es", "pt", "nl", "it", "pl", "cs", "sv", "no", "fi", "tr", "ro", "ru"}
@@ -47,6 +49,7 @@ class Findings:
     undecided: list[Question] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     taken: set[int] = field(default_factory=set)
+    yearless: bool = False  # the dates carry no year
 
     def profile(self, name: str) -> Profile:
         """Returns the profile of a column by its name."""
@@ -73,6 +76,10 @@ class Findings:
         """True where a question of this kind has been asked."""
         return any(question.kind == kind for question in self.undecided)
 
+    def is_asked(self, record_field: str) -> bool:
+        """True where a field has been left open."""
+        return any(question.field == record_field for question in self.undecided)
+
     def candidates(self, role: str, fit: Callable[[Profile], float], least: float = ENOUGH) -> list[Candidate]:
         """Returns the free columns whose name speaks for the role and whose values fit it, best first."""
         found = []
@@ -95,9 +102,30 @@ class Findings:
             return False
         return best.exact or (best.score > name.score and not name.exact)
 
+    def amounts_of_uses(self) -> tuple[Profile | None, Profile | None]:
+        """Returns the columns whose numbers are added and subtracted: (amount or credit, debit), None where unused."""
+        into, out = self.uses.get("amount") or self.uses.get("credit"), self.uses.get("debit")
+        plus = self.profile(into.columns[0]) if into is not None else None
+        return plus, self.profile(out.columns[0]) if out is not None and "amount" not in self.uses else None
+
     def free(self) -> list[Profile]:
         """Returns the columns without a role."""
         return [profile for profile in self.profiles if profile.index not in self.taken]
+
+
+def choices(role: str, profiles: Sequence[Profile]) -> list[str]:
+    """Returns the mapping lines that offer columns for a role, all but the first commented out, with sample cells."""
+    return [
+        f"{'# ' if at else ''}columns.{role} = {quoted([profile.name])}{samples(profile)}"
+        for at, profile in enumerate(profiles)
+    ]
+
+
+def samples(profile: Profile) -> str:
+    """Returns a comment with two different cells of a column, and with its place where it has no name."""
+    cells = ", ".join(cell[:MAX_SAMPLE] for cell in list(dict.fromkeys(profile.cells))[:2])
+    place = f" (the {profile.index + 1}. column, without a name)" if profile.name.startswith("column ") else ""
+    return f"  # e.g. {cells}{place}".replace("\n", " ") if cells else place and f"  #{place}"
 
 
 def languages_of(names: Sequence[str]) -> frozenset[str]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rtp_workers.mapping.cells import amounts, dates
+from rtp_workers.mapping.cells.affixes import Affix
 from rtp_workers.mapping.cells.countries import country_code
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import currency_code, direction_of
 
 LOOKED_AT = 1_000
+NEARLY_ALL = 0.95  # of the filled cells: a stray one may be a mistake of the file's
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class Profile:
     Attributes:
         name: the column's name.
         index: its position.
-        column: every cell, stripped, ``""`` where it is empty.
+        column: every cell, stripped, ``""`` where it is empty; without `affix`.
+        affix: text that the column's numbers carry, such as the sign of a currency, or None.
     """
 
     name: str
     index: int
     column: Sequence[str]
+    affix: Affix | None = None
 
     @property
     def rows(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rtp_workers.mapping.cells import dates
 from rtp_workers.mapping.cells.texts import BLANK, PADDING
 from rtp_workers.mapping.cells.words import is_balance_line, looks_like_balance_line, may_hold_balance_line
 from rtp_workers.mapping.plan import FilePlan
@@ -77,6 +78,8 @@ class Converter:
         named = {name for use in plan.uses.values() for name in use.columns}
         spoken = {name for role in ("merchant", "category") if role in plan.uses for name in plan.uses[role].columns}
         self._texts_at = [at for name, at in self._where.items() if name not in named or name in spoken]
+        dated = [plan.uses[role].columns[0] for role in ("occurred_at", "date") if role in plan.roles_read]
+        self._date_columns = [(name, self._where[name]) for name in dated]
         self._ids = _derived_ids(plan, self._where, counter) if plan.derives_ids else None
         self._id_columns = [] if self._ids else [self._where[name] for name in plan.uses["transaction_id"].columns]
 
@@ -96,6 +99,7 @@ class Converter:
         instants = self._times(rows, columns, refused)
         sums, signs = self._how_much.read(columns, refused)
         fields, leftovers = self._texts(columns, signs)
+        self._keep_other_dates(columns, leftovers)
         lists = [ids, instants, sums, *(fields[name] for name in self._shown)]
         if "attributes" in self.columns:
             lists.append(self._attributes(columns, leftovers, refused))
@@ -164,6 +168,15 @@ class Converter:
             default = self._plan.rules.currency
             found["currency"] = [default or sign for sign in signs]
         return found, leftovers
+
+    def _keep_other_dates(self, columns: Cells, leftovers: dict[int, dict[str, str]]) -> None:
+        """Keeps the cells that hold a second date next to the one that is stored."""
+        for name, at in self._date_columns:
+            if dates.OTHER_DATE.search("\n".join(columns[at])) is None:
+                continue
+            for index, cell in enumerate(columns[at]):
+                if dates.OTHER_DATE.search(cell) is not None:
+                    leftovers.setdefault(index, {})[name] = cell.strip(BLANK)
 
     def _attributes(
         self, columns: Cells, leftovers: dict[int, dict[str, str]], refused: dict[int, tuple[str, str]]

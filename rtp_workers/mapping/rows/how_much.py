@@ -17,6 +17,8 @@ from rtp_workers.mapping.plan import FilePlan
 CACHE_ENTRIES = 50_000
 SIGNS = {"debit": -1, "credit": 1, "neutral": 0}
 
+NOTED = re.compile(r"[^\d(（\[]{0,5}\d[\d.,' ]*\s*[(（\[].*\d.*[)）\]]$")  # 131.77(refunded 89.84)
+
 Refusals = dict[int, tuple[str, str]]
 
 
@@ -45,6 +47,7 @@ class HowMuch:
         # The mapping's own words come first.
         self._words = {normalise(word) or word.strip(): "debit" for word in rules.debit_words}
         self._words |= {normalise(word) or word.strip(): "credit" for word in rules.credit_words}
+        self._words |= {normalise(word) or word.strip(): "neutral" for word in rules.neutral_words}
         self._signs: dict[str, int | None] = {}
 
     def read(self, columns: Sequence[Sequence[str]], refused: Refusals) -> tuple[list[str], list[str]]:
@@ -57,11 +60,16 @@ class HowMuch:
             found = self._singles(columns, refused)
             values, currencies = found.values, found.currencies
         if self._rules.amount_unit == "minor":
-            return [amounts.minor_to_major(value) if value else "" for value in values], currencies
+            values = [amounts.minor_to_major(value) if value else value for value in values]
+        if (digits := self._rules.round_to) is not None:
+            values = [amounts.rounded(value, digits) if value else value for value in values]
         return [value or "" for value in values], currencies
 
     def _column(self, cells: Sequence[str]) -> Column:
         """Reads a column at once where all its cells are plain numbers, else cell by cell."""
+        if (affix := self._rules.amount_affix) is not None:
+            bare = {cell: affix.stripped(cell) for cell in set(cells)}
+            cells = list(map(bare.__getitem__, cells))
         text = "\n".join(cells) + "\n"
         if self._plain.fullmatch(text) is not None:
             for mark in self._marks.thousands:
@@ -179,4 +187,9 @@ def _plain_column(marks: Marks) -> re.Pattern[str]:
 def _not_an_amount(cell: str) -> tuple[str, str]:
     if cell.strip() in NOTHING:
         return "amount_missing", "the row has no amount"
-    return "amount_not_a_number", f"{cell[:40]!r} is no amount in the file's number format"
+    if NOTED.match(cell.strip()):
+        return (
+            "amount_with_note",
+            f"{cell[:40]!r} holds two amounts, one in a note: correct the cell to the one that counts",
+        )
+    return "amount_not_a_number", f"{cell[:40]!r} is not an amount in the file's number format"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
-from rtp_workers.mapping.cells import dates
+from rtp_workers.mapping.cells import dates, yearless
 from rtp_workers.mapping.cells.local_times import offset_of, zone_name_at
-from rtp_workers.mapping.plan import FilePlan, Rules
+from rtp_workers.mapping.plan import FilePlan, Rules, has_year
 
 EXCEL = "excel"
 EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
@@ -172,8 +172,10 @@ def _reading(plan: FilePlan, where: dict[str, int]) -> tuple[list[int], Parse]:
         return positions, lambda cells: _excel(cells[0])
     if rules.date_format is not None:
         pattern = rules.date_format
-        return positions, lambda cells: _formatted(" ".join(cell.strip() for cell in cells), pattern)
+        return positions, lambda cells: _formatted(" ".join(cell.strip() for cell in cells), pattern, rules)
     order = _order(rules)
+    if rules.year is not None or rules.year_from is not None:
+        return positions, lambda cells: _dated(_with_year(cells, order, rules), order)
     return positions, lambda cells: _dated(cells, order)
 
 
@@ -184,6 +186,12 @@ def _dated(cells: tuple[str, ...], order: dates.Order) -> dates.Moment:
     if len(cells) == 1 or not cells[1].strip():
         return day
     return dates.Moment(day.day, *_clock(cells[1]))
+
+
+def _with_year(cells: tuple[str, ...], order: dates.Order, rules: Rules) -> tuple[str, ...]:
+    """Puts the year of the mapping into a date that has none."""
+    full = yearless.complete(cells[0], order, rules.year, rules.year_from) if dates.shape_of(cells[0]) is None else None
+    return (full, *cells[1:]) if full is not None else cells
 
 
 def _no_date(cell: str, order: dates.Order) -> NoInstantError:
@@ -216,11 +224,20 @@ def _calendar(cells: tuple[str, ...]) -> dates.Moment:
     return dates.Moment(moment.day, *_clock(cells[3])) if len(cells) > 3 and cells[3].strip() else moment
 
 
-def _formatted(cell: str, pattern: str) -> dates.Moment:
-    moment = dates.parse_format(cell, pattern)
+def _formatted(cell: str, pattern: str, rules: Rules) -> dates.Moment:
+    year = rules.year or (rules.year_from[1] if rules.year_from else None)
+    moment = dates.parse_format(cell, pattern) if has_year(pattern) else _formatted_in(year, cell, pattern)
+    if moment is not None and rules.year_from is not None and not has_year(pattern):
+        month, first = rules.year_from
+        year = first + (int(moment.day[5:7]) < month)
+        moment = _formatted_in(year, cell, pattern)
     if moment is None:
         raise NoInstantError("occurred_at_not_a_date", f"{cell[:40]!r} is not written as {pattern}")
     return moment
+
+
+def _formatted_in(year: int | None, cell: str, pattern: str) -> dates.Moment | None:
+    return dates.parse_format(f"{year} {cell}", f"%Y {pattern}") if year is not None else None
 
 
 def _number(cell: str) -> Decimal:

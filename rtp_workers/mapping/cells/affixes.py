@@ -1,0 +1,67 @@
+"""What every amount of a column carries around its number, a currency's sign that no list knows: ``R38.70``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtp_workers.mapping.cells.words import INVISIBLE, shared_signs, sign_code
+
+MOSTLY = 0.8  # of the filled cells carry it
+MAX_LENGTH = 12
+_CELL = re.compile(
+    r"[\s(+\-−–]*(?P<before>[^\d+\-−–()]*?)\s*(?P<sign>[+\-−–]?)\s*"
+    r"(?:\d[\d.,'’\s]*?|\.\d+)(?P<after>[^\d+\-−–()]*)[)\-−–]?\s*"
+)
+_ID_MARKS = ("-", "/", "_", "#", ":")
+
+
+@dataclass(frozen=True, slots=True)
+class Affix:
+    """Text before and after the number; either may be ``""``."""
+
+    before: str = ""
+    after: str = ""
+
+    @property
+    def text(self) -> str:
+        """The text without blanks and invisible marks, as people would call the sign."""
+        return (self.before.translate(INVISIBLE) or self.after.translate(INVISIBLE)).strip()
+
+    @property
+    def currency(self) -> str | None:
+        """The currency's code, or None where the sign is unknown or several currencies share it."""
+        return sign_code(self.text) or None
+
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """Codes that the sign may stand for, where several share it."""
+        return shared_signs().get(self.text.lower().rstrip("."), ())
+
+    def stripped(self, cell: str) -> str:
+        """Returns the cell without the text, its sign kept; a cell that does not carry it stays as it is."""
+        if self.before:
+            head, found, tail = cell.partition(self.before)
+            if found and not any(char.isalnum() for char in head):
+                cell = head + tail
+        if self.after:
+            head, found, tail = cell.rpartition(self.after)
+            if found and not any(char.isalnum() for char in tail):
+                cell = head + tail
+        return cell.strip()
+
+
+def common_affix(cells: Sequence[str]) -> Affix | None:
+    """Returns the text that nearly all cells carry around their number, or None."""
+    found = [_CELL.fullmatch(cell.strip()) for cell in cells]
+    counts = Counter((match["before"].strip(), match["after"].strip()) for match in found if match is not None)
+    if not counts:
+        return None
+    (before, after), count = counts.most_common(1)[0]
+    if before and all(match["sign"] for match in found if match is not None):
+        return None  # INV-1, INV-2: the dash belongs to an id
+    if count < len(cells) * MOSTLY or not (before or after) or max(len(before), len(after)) > MAX_LENGTH:
+        return None
+    return None if before.endswith(_ID_MARKS) or after.startswith(_ID_MARKS) else Affix(before, after)

@@ -1,0 +1,34 @@
+"""Whether a column's cells are amounts with a text around each number that no list of currencies knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rtp_workers.mapping.cells.affixes import Affix, common_affix
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
+
+MONEY = frozenset({"amount", "debit", "credit", "balance", "fee", "unit_price", "other_amount"})
+SURE = 0.8
+FEW_NUMBERS = 0.5
+
+
+def without_affix(profile: Profile, given: Affix | None) -> Profile:
+    """Returns the column without the text around its numbers, or as it is where there is none.
+
+    A name must say that the column is money, or its numbers must be decimals: ``R1001`` may be an id.
+
+    Args:
+        given: what the mapping says, or None.
+    """
+    if not profile.cells or profile.numbers >= FEW_NUMBERS:
+        return profile
+    affix = given or common_affix(profile.some)
+    if affix is None:
+        return profile
+    bare = replace(profile, column=[affix.stripped(cell) for cell in profile.column], affix=affix)
+    if bare.numbers < NEARLY_ALL or list(bare.column) == list(profile.column):
+        return profile
+    role, best = vocabulary.best_role(profile.name)
+    is_money = role in MONEY and best.score >= SURE
+    return bare if given is not None or is_money or bare.is_decimal else profile

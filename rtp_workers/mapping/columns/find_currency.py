@@ -1,0 +1,198 @@
+"""The amounts' currency: from their own cells and header, else from a filled column next to them, else asked for."""
+
+from __future__ import annotations
+
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.affixes import Affix, common_affix
+from rtp_workers.mapping.cells.names import bracketed, normalise
+from rtp_workers.mapping.cells.words import currency_code, word_list
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, Candidate, Findings, choices
+from rtp_workers.mapping.columns.profile import Profile
+
+DOLLAR_LANGUAGES = frozenset({"es", "pt"})
+# Codes that a sign may stand for without being one of them: a column of codes knows better.
+LOOSE_SIGNS = frozenset({"USD", "CNY", "JPY"})
+FILLED, MOST = 0.9, 0.8
+# Words that say which of several amounts a column belongs to.
+QUALIFIERS = frozenset(
+    {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
+    | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
+    | {"transaction", "account", "local", "instrument", "security", "asset"}
+)
+
+
+def find_currency(found: Findings, columns: list[Profile]) -> None:
+    """Decides the currency of the amounts; asks where columns contradict each other, or a sign is shared.
+
+    Args:
+        columns: the columns of the amount.
+    """
+    if found.take_given("currency") or "currency" in found.section.constants:
+        return
+    candidates = _of_the_amount(found, columns, found.candidates("currency", is_currency))
+    code = _by_sign(found, columns, candidates) or _by_header(found, columns)
+    if found.is_asked("currency"):
+        return
+    if code is not None and not _column_knows_better(code, candidates):
+        found.rules["currency"] = code
+        return
+    if candidates and _take_column(found, columns, candidates):
+        return
+    if _take_codes_next_to(found, columns):
+        return
+    _ask_about_sign(found, columns)
+
+
+def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> str | None:
+    """Returns the currency that the amounts' own cells name."""
+    codes = {
+        part.currency
+        for profile in columns
+        for cell in profile.distinct
+        if (part := amounts.take_apart(cell)) and part.currency
+    }
+    codes |= {profile.affix.currency for profile in columns if profile.affix and profile.affix.currency}
+    if codes == {"USD"} and found.languages & DOLLAR_LANGUAGES and _bare_dollars(found, columns, candidates):
+        return None
+    if len(codes) != 1:
+        return None
+    code = codes.pop()
+    code = "JPY" if code == "CNY" and "ja" in found.languages else code
+    if not _column_knows_better(code, candidates):
+        found.notes.append(f"currency {code} by the sign or code next to the amounts")
+    return code
+
+
+def _by_header(found: Findings, columns: list[Profile]) -> str | None:
+    named = {code for profile in columns if (code := header_currency(profile.name)) is not None}
+    if len(named) != 1:
+        return None
+    code = named.pop()
+    found.notes.append(f"currency {code} by the amount's column name")
+    return code
+
+
+def _column_knows_better(code: str, candidates: list[Candidate]) -> bool:
+    """True where a filled column agrees, or the amounts carry a sign that several countries write."""
+    full = [one.profile for one in candidates if one.profile.filled >= FILLED]
+    if not full:
+        return False
+    agrees = {currency_code(cell) for cell in full[0].distinct} == {code}
+    return agrees or (code in LOOSE_SIGNS and not _is_foreign(full[0].name))
+
+
+def _is_foreign(name: str) -> bool:
+    return vocabulary.score(name, "currency").score < FILLED
+
+
+def _take_column(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:
+    """Takes the column of currencies that belongs to the amounts; asks where several do and differ."""
+    full = [one for one in candidates if one.profile.filled >= FILLED]
+    best = (full or candidates)[0]
+    rivals = [one for one in full if _codes_of(one.profile) != _codes_of(best.profile)]
+    if rivals and not _is_next_to(best.profile, columns) and best.score - rivals[0].score < ENOUGH / 2:
+        profiles = [best.profile, *(one.profile for one in rivals)]
+        names = ", ".join(profile.name for profile in profiles)
+        lines = [f"# {line.removeprefix('# ')}" for line in choices("currency", profiles)]
+        found.ask("currency", f"several columns may be the currency of the amount: {names}", *lines)
+        return True
+    if not full and _has_foreign_amount(found, best.profile):
+        found.notes.append(f"{best.profile.name} belongs to a foreign amount that only some rows have")
+        return False
+    found.take("currency", [best.profile], best.score, best.why)
+    return True
+
+
+def _codes_of(profile: Profile) -> list[str | None]:
+    return [currency_code(cell) for cell in profile.column]
+
+
+def _is_next_to(profile: Profile, columns: list[Profile]) -> bool:
+    return any(abs(profile.index - column.index) == 1 for column in columns)
+
+
+def _has_foreign_amount(found: Findings, currency: Profile) -> bool:
+    """True where a number column next to it is filled in just the same rows."""
+    filled = [bool(cell) for cell in currency.column]
+    neighbours = (profile for profile in found.free() if abs(profile.index - currency.index) == 1)
+    return any(profile.numbers >= FILLED and [bool(c) for c in profile.column] == filled for profile in neighbours)
+
+
+def _take_codes_next_to(found: Findings, columns: list[Profile]) -> bool:
+    """Takes a column of codes right next to the amount whose own name says nothing of a currency."""
+    for profile in found.free():
+        codes = profile.filled > MOST and bool(profile.cells) and profile.distinct <= word_list("currencies")
+        speaks = vocabulary.score(profile.name, "currency").score > 0  # and was found wanting
+        if codes and not speaks and _is_next_to(profile, columns):
+            found.take("currency", [profile], BY_VALUES, "values (codes right next to the amount)")
+            return True
+    return False
+
+
+def _ask_about_sign(found: Findings, columns: list[Profile]) -> None:
+    """Asks for the currency of a sign that no list knows, or that several currencies share."""
+    affix = next((affix for profile in columns if (affix := profile.affix or _shared_sign(profile))), None)
+    if affix is None:
+        return
+    codes = affix.currencies
+    meaning = f"is shared by {', '.join(codes)}" if codes else "is the sign of no currency that is known"
+    example = next((cell for profile in columns for cell in profile.some), "")
+    lines = [f'# constants.currency = "{code}"' for code in codes or ("...",)]
+    found.ask("currency", f"{affix.text!r} of the amounts (e.g. {example}) {meaning}; whose is it", *lines)
+
+
+def _shared_sign(profile: Profile) -> Affix | None:
+    affix = common_affix(profile.some)
+    return affix if affix is not None and affix.currencies and affix.currency is None else None
+
+
+def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> list[Candidate]:
+    """Keeps currencies that may be the amount's: ``Native Currency`` goes with ``Native Amount``, if there is one."""
+    names = {profile.name for profile in columns}
+    own = {frozenset(_qualifiers(name)) for name in names}
+    others = {
+        frozenset(_qualifiers(profile.name))
+        for profile in found.profiles
+        if profile.numbers >= 0.9 and profile.name not in names
+    } - own
+    kept = [one for one in candidates if (words := _qualifiers(one.profile.name)) in own or words not in others]
+    same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
+    places = [profile.index for profile in columns]
+    # Of equals, the one beside the amount; a currency rather follows it.
+    return sorted(same or kept, key=lambda one: min((abs(one.profile.index - at - 0.6) for at in places), default=0))
+
+
+def _qualifiers(name: str) -> frozenset[str]:
+    return frozenset(normalise(name).split()) & QUALIFIERS
+
+
+def is_currency(profile: Profile) -> float:
+    """Fits codes, signs and names of currencies."""
+    return 1.0 if profile.currencies >= 0.9 and profile.filled > 0.2 else 0.0
+
+
+def _bare_dollars(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:
+    """Asks whose dollars or pesos a bare ``$`` means in a language whose countries all write it."""
+    cells = [cell for profile in columns for cell in profile.some if "$" in cell]
+    if not cells or any("U" in cell.upper() for cell in cells):
+        return False
+    if not candidates:
+        found.ask(
+            "currency",
+            f"the $ of {cells[0]!r} may be of several countries",
+            'constants.currency = "USD"  # put the right one',
+        )
+    return True
+
+
+def header_currency(name: str) -> str | None:
+    """Returns the currency that an amount's column name carries: ``Betrag (EUR)``, ``amount_usd``, ``金额(元)``."""
+    inside = currency_code(bracketed(name)) if bracketed(name) else None
+    words = [word.upper() for word in normalise(name).split()]
+    codes = {word for word in words if word in word_list("currencies") and word not in ("ALL", "TOP", "MOP", "TRY")}
+    if "euro" in normalise(name).split() or "euros" in normalise(name).split():
+        codes.add("EUR")
+    signs = {"€": "EUR", "£": "GBP", "R$": "BRL", "₹": "INR"}
+    codes |= {code for sign, code in signs.items() if sign in name}
+    return inside or (codes.pop() if len(codes) == 1 else None)

@@ -1,0 +1,129 @@
+"""How the numbers of amounts are written: decimal and thousands mark, cents or whole units, digits to be rounded."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from decimal import Decimal
+
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.words import currency_code, word_list
+from rtp_workers.mapping.columns.findings import Findings
+from rtp_workers.mapping.columns.profile import Profile
+
+WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies have no cents, or hardly ever
+MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
+NOISY_DIGITS = 10  # more digits after the point than this, and a hair off a round number: a float was printed
+LEAST_CENTS = 5
+
+
+def find_number_format(found: Findings, columns: list[Profile]) -> None:
+    """Decides how the numbers of the amount's columns are read; asks where no row decides."""
+    affix = next((profile.affix for profile in columns if profile.affix is not None), None)
+    if affix is not None:
+        found.rules["amount_affix"] = affix
+        found.notes.append(f"every amount carries {affix.text!r}, which is left out of the number")
+    _find_marks(found, columns)
+    _check_unit(found, columns)
+    _note_float_noise(found, columns)
+
+
+def _note_float_noise(found: Findings, columns: list[Profile]) -> None:
+    """Suggests rounding where numbers such as 22.200000000000003 were floats once."""
+    if found.section.round_to is not None:
+        found.notes.append(f"amounts are rounded to {found.section.round_to} digits after the point, half to even")
+        return
+    for cell in (cell for profile in columns for cell in profile.some):
+        part = amounts.take_apart(cell)
+        fraction = re.split("[.,]", part.number)[-1] if part is not None and re.search("[.,]", part.number) else ""
+        if len(fraction) > NOISY_DIGITS and part is not None:
+            plain = part.number.replace(",", ".")
+            short = amounts.rounded(plain, 2) if plain.count(".") == 1 else plain
+            far = abs(Decimal(short) - Decimal(plain)) if short.strip("-0.") else Decimal(1)
+            if short != plain and far < Decimal(1).scaleb(-NOISY_DIGITS):
+                found.notes.append(f"{cell} looks like a float's rounding error: round_to = 2 stores {short}")
+                return
+
+
+def _find_marks(found: Findings, columns: list[Profile]) -> None:
+    section = found.section
+    if section.decimal_mark is not None:
+        other = "," if section.decimal_mark == "." else "."
+        default = other + "".join(amounts.SPACES + amounts.APOSTROPHES)
+        found.rules["decimal_mark"] = section.decimal_mark
+        found.rules["thousands_mark"] = section.thousands_mark if section.thousands_mark is not None else default
+        return
+    seen = amounts.evidence_of(cell for profile in columns for cell in profile.cells)
+    marks = amounts.decide_marks(seen) or _three_digits(found, seen)
+    marks = marks or amounts.decide_marks(seen, hint=_hint(found, columns))
+    if marks is None:
+        example = next((c for p in columns for c in p.cells if "," in c or "." in c), "")
+        found.ask(
+            "amount",
+            f"{example!r} in {columns[0].name} may have a decimal or a thousands mark; no row decides",
+            'decimal_mark = "."  # or ","',
+        )
+        return
+    found.rules["decimal_mark"], found.rules["thousands_mark"] = marks.decimal, marks.thousands
+
+
+def _three_digits(found: Findings, seen: amounts.Evidence) -> amounts.Marks | None:
+    """Returns the marks where all cells have three digits after one mark, and the currency has as many."""
+    codes = _currencies(found)
+    if not codes or not codes <= word_list("three_digits") or len(seen.either) != 1 or seen.plain:
+        return None
+    mark = next(iter(seen.either))
+    return amounts.Marks(mark, "," if mark == "." else ".")
+
+
+def _hint(found: Findings, columns: list[Profile]) -> str | None:
+    """Returns the decimal mark that the file's other numbers show, where they agree."""
+    used = {profile.index for profile in columns}
+    hints = set()
+    for profile in found.profiles:
+        if profile.index in used or profile.numbers < 0.95 or profile.dates > 0.9:
+            continue
+        seen = amounts.evidence_of(profile.some)
+        if (seen.decimal or seen.thousands) and (marks := amounts.decide_marks(seen)) is not None:
+            hints.add(marks.decimal)
+    return hints.pop() if len(hints) == 1 else None
+
+
+def _check_unit(found: Findings, columns: list[Profile]) -> None:
+    """Asks where whole numbers look like cents."""
+    codes = _currencies(found)
+    if found.section.amount_unit is not None or (codes and codes <= word_list("whole_amounts")):
+        return
+    if found.languages & WHOLE_LANGUAGES and not codes:
+        return
+    numbers = [int(cell) for profile in columns for cell in profile.some if re.fullmatch(r"-?\d+", cell)]
+    others = sum(len(profile.some) for profile in columns) - len(numbers)
+    nonzero = [abs(number) for number in numbers if number]
+    words = {word for profile in columns for word in normalise(profile.name).split()}
+    says_so = bool(words & MINOR_NAMES)
+    if not says_so and (others or len(nonzero) < LEAST_CENTS):
+        return
+    if says_so or _look_like_cents(nonzero):
+        found.ask(
+            "amount",
+            f"{columns[0].name} holds whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",
+            'amount_unit = "minor"  # 1999 is 19.99; "major" where 1999 is 1999',
+        )
+
+
+def _currencies(found: Findings) -> frozenset[str]:
+    """Returns the currencies of the amounts, as far as they are known."""
+    known = found.section.constants.get("currency") or found.rules.get("currency")
+    if known:
+        return frozenset({known})
+    if "currency" not in found.uses:
+        return frozenset()
+    cells = found.profile(found.uses["currency"].columns[0]).distinct
+    return frozenset(code for cell in cells if (code := currency_code(cell)) is not None)
+
+
+def _look_like_cents(numbers: list[int]) -> bool:
+    hundreds = sum(number % 100 == 0 for number in numbers) / len(numbers)
+    priced = sum(number % 100 in (99, 95, 50, 49, 0) for number in numbers) / len(numbers)
+    return statistics.median(numbers) >= 400 and (hundreds >= 0.85 or priced >= 0.6)

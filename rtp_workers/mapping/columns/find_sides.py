@@ -1,0 +1,137 @@
+"""Two columns that share the amounts of a statement: one for money out, one for money in."""
+
+from __future__ import annotations
+
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.words import looks_like_balance_line
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.balance_walk import walks_through
+from rtp_workers.mapping.columns.findings import ENOUGH, Candidate, Findings
+from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
+from rtp_workers.mapping.toml_text import quoted
+
+# Roles whose numbers are never the other side of an amount.
+NO_SIDES = (vocabulary.DECOYS | {"quantity", "unit_price", "transaction_id", "sequence"}) - {"index"}
+MOST_STRAYS = 10  # one row in so many may fill both sides or neither
+
+
+def is_number(profile: Profile) -> float:
+    """Fits numbers; some stray texts weigh little against a telling name, much against a weak one."""
+    if profile.numbers < 0.5 or (profile.dates >= 0.95 and profile.numbers < 1.0):
+        return 0.0
+    return 1.0 if profile.numbers >= 0.95 else 0.9 if profile.numbers >= 0.85 else 0.7
+
+
+def named_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
+    """Returns the debit and the credit column where hardly any row fills both."""
+    debits, credits = (found.candidates(role, _is_side) for role in ("debit", "credit"))
+    for debit in debits:
+        for credit in credits:
+            if debit.profile.index != credit.profile.index and _exclusive(debit.profile, credit.profile):
+                return debit, credit
+    return None
+
+
+def lone_side(found: Findings) -> tuple[str, Candidate] | None:
+    """Returns the only debit or credit column, of a statement of one side."""
+    sides = [
+        (role, candidate)
+        for role in ("debit", "credit")
+        for candidate in found.candidates(role, is_number)
+        if candidate.name.exact and candidate.profile.cells
+    ]
+    return sides[0] if len(sides) == 1 else None
+
+
+def _is_side(profile: Profile) -> float:
+    # A side without a single entry is still one: an export of withdrawals only.
+    return 1.0 if not profile.cells else is_number(profile)
+
+
+def _exclusive(debit: Profile, credit: Profile) -> bool:
+    """True where hardly any row fills both sides."""
+    both = sum(map(_is_nonzero, debit.column, credit.column))
+    return both <= max(1, debit.rows // 10) and bool(debit.nonzero or credit.nonzero)
+
+
+def _is_nonzero(one: str, other: str) -> bool:
+    parts = (amounts.take_apart(one), amounts.take_apart(other)) if one and other else (None,)
+    return all(part is not None and part.number.strip("0.,") for part in parts)
+
+
+def take_with_partner(found: Findings, known: Candidate, side: str | None) -> bool:
+    """Takes a known column and an unknown one as the two sides, where one is filled exactly where the other is not.
+
+    Args:
+        side: ``debit`` or ``credit``, what the known column is by its name, or None where it is only called an amount.
+
+    Returns:
+        False where no other column completes it.
+    """
+    partner = next((profile for profile in found.free() if _completes(found, known.profile, profile)), None)
+    if partner is None:
+        return False
+    side = side or _side_by_name(known.profile.name) or _side_by_balance(found, known.profile, partner)
+    if side is None and (other := _side_by_name(partner.name)) is not None:
+        side = "credit" if other == "debit" else "debit"
+    columns = (known.profile, partner) if side != "credit" else (partner, known.profile)
+    for role, profile in zip(("debit", "credit"), columns, strict=True):
+        why = known.why if profile is known.profile else f"values (filled where {known.profile.name} is not)"
+        found.take(role, [profile], known.score if profile is known.profile else 0.7, why)
+    if side is None:
+        out, into = (quoted([profile.name]) for profile in columns)
+        found.ask(
+            "amount",
+            f"{known.profile.name} and {partner.name} share the amounts: one is filled where the other is not; "
+            "which one is money out",
+            f"# columns.debit = {out}",
+            f"# columns.credit = {into}",
+            f"# columns.debit = {into}",
+            f"# columns.credit = {out}",
+        )
+    return True
+
+
+def _completes(found: Findings, known: Profile, other: Profile) -> bool:
+    """True where the other column has an amount in just those rows in which the known one is empty or zero."""
+    if other is known or other.numbers < NEARLY_ALL or other.dates >= NEARLY_ALL or not other.cells:
+        return False
+    role, best = vocabulary.best_role(other.name)
+    if role in NO_SIDES and best.score >= ENOUGH:
+        return False
+    rows = _rows_of_transactions(found)
+    ours, theirs = ([_has_amount(profile.column[at]) for at in rows] for profile in (known, other))
+    strays = sum(one == two for one, two in zip(ours, theirs, strict=True))
+    only = [sum(one and not two for one, two in zip(*order, strict=True)) for order in ((ours, theirs), (theirs, ours))]
+    return min(only) >= 1 and strays <= max(1, len(ours) // MOST_STRAYS) and sum(only) > strays
+
+
+def _rows_of_transactions(found: Findings) -> list[int]:
+    """Returns the rows that are no balance lines: a balance is filled just where the amount is not."""
+    texts = [profile.column for profile in found.profiles if profile.letters > 0 and profile.numbers < NEARLY_ALL]
+    rows = range(found.profiles[0].rows)
+    return [at for at in rows if not any(looks_like_balance_line(column[at]) for column in texts)]
+
+
+def _has_amount(cell: str) -> bool:
+    part = amounts.take_apart(cell) if cell else None
+    return part is not None and bool(part.number.strip("0.,"))
+
+
+def _side_by_name(name: str) -> str | None:
+    debit, credit = (vocabulary.score(name, role).score for role in ("debit", "credit"))
+    if max(debit, credit) < ENOUGH or debit == credit:
+        return None
+    return "debit" if debit > credit else "credit"
+
+
+def _side_by_balance(found: Findings, known: Profile, partner: Profile) -> str | None:
+    """Returns the side of the known column by a running balance that goes up or down with it."""
+    for balance in found.free():
+        if balance in (known, partner) or balance.numbers < NEARLY_ALL:
+            continue
+        if walks_through(balance, partner, known):
+            return "debit"
+        if walks_through(balance, known, partner):
+            return "credit"
+    return None

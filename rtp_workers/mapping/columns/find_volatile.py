@@ -1,0 +1,70 @@
+"""Which columns say something else in the next export of the same rows: no derived id may be made of them."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.balance_walk import walks_through
+from rtp_workers.mapping.columns.findings import ENOUGH, Findings
+from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
+
+# Roles whose columns are part of what happened; whatever else they look like, an id needs them.
+LASTING = frozenset({"occurred_at", "date", "time", "year", "month", "day", "step", "amount", "debit", "credit"})
+SURE = 0.8
+SOME_ROWS = 3
+# Words of a column that says when the row was written, changed or exported, not when it happened.
+STAMP_WORDS = frozenset(
+    {"export", "exported", "exportdatum", "exportzeit", "exportado", "exporte", "download", "downloaded", "generated"}
+    | {"updated", "update", "modified", "changed", "geandert", "aktualisiert", "actualizado", "modifie", "modificato"}
+    | {"synced", "sync", "imported", "import", "printed", "retrieved", "report", "abgerufen", "erstellt", "stand"}
+)
+
+
+def find_volatile(found: Findings) -> tuple[str, ...]:
+    """Returns the columns of running balances, statuses, export stamps and row numbers, in the file's order."""
+    lasting = {name for role, use in found.uses.items() if role in LASTING for name in use.columns}
+    return tuple(
+        profile.name
+        for profile in found.profiles
+        if profile.name not in lasting
+        and (_is_balance(found, profile) or _is_status(found, profile) or _is_stamp(profile) or is_row_number(profile))
+    )
+
+
+def _is_balance(found: Findings, profile: Profile) -> bool:
+    if profile.cells and profile.numbers < NEARLY_ALL:
+        return False
+    role, best = vocabulary.best_role(profile.name)
+    if role == "balance" and best.score >= ENOUGH:
+        return True
+    return best.score < SURE and walks_through(profile, *(found.amounts_of_uses()))
+
+
+def _is_status(found: Findings, profile: Profile) -> bool:
+    use = found.uses.get("status")
+    if use is not None and profile.name in use.columns:
+        return True
+    return vocabulary.best_role(profile.name)[0] == "status" and vocabulary.score(profile.name, "status").score >= SURE
+
+
+def _is_stamp(profile: Profile) -> bool:
+    words = set(normalise(profile.name).split())
+    return bool(words & STAMP_WORDS) and bool(profile.cells) and (profile.dates >= NEARLY_ALL or bool(profile.epoch))
+
+
+def is_row_number(profile: Profile) -> bool:
+    """True for a column that counts the file's rows: 1, 2, 3 or 3, 2, 1, by a name that says nothing more."""
+    if profile.rows < SOME_ROWS or profile.filled < 1.0 or not all(map(_is_whole, profile.column)):
+        return False
+    numbers = [int(cell.split(".")[0]) for cell in profile.column]
+    steps = {after - before for before, after in pairwise(numbers)}
+    nameless = profile.name.startswith("column ") or not normalise(profile.name)
+    counts = nameless or vocabulary.best_role(profile.name)[0] == "index"
+    return counts and min(numbers) <= 1 and (steps == {1} or steps == {-1})
+
+
+def _is_whole(cell: str) -> bool:
+    return re.fullmatch(r"\d{1,9}(?:\.0)?", cell) is not None

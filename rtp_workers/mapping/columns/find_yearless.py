@@ -1,0 +1,40 @@
+"""Which column holds dates without a year, and which year they are of: the mapping has to say it."""
+
+from __future__ import annotations
+
+from rtp_workers.mapping.cells import yearless
+from rtp_workers.mapping.columns.findings import Candidate, Findings
+from rtp_workers.mapping.columns.profile import Profile
+
+NEARLY_ALL = 0.9
+SURE = 0.8
+YEAR_LINES = (
+    "# year = 2024  # the year of every row",
+    '# year_from = "12/2023"  # or the month that the file begins in, where it crosses New Year',
+)
+
+
+def find_yearless(found: Findings) -> Candidate | None:
+    """Returns the column whose name says that it holds dates, and whose cells are dates without a year."""
+    candidates = found.candidates("occurred_at", lambda profile: float(_is_yearless(profile)), least=SURE)
+    return candidates[0] if candidates else None
+
+
+def ask_for_year(found: Findings) -> None:
+    """Asks for the year of dates that have none; a format of the mapping has been checked where it was read."""
+    use = found.uses.get("occurred_at") or found.uses.get("date")
+    if use is None or found.section.date_format is not None or len(use.columns) != 1:
+        return
+    profile = found.profile(use.columns[0])
+    if not _is_yearless(profile):
+        return
+    found.yearless = True
+    if found.section.year is None and found.section.year_from is None:
+        examples = ", ".join(repr(cell) for cell in list(dict.fromkeys(profile.cells))[:2])
+        found.ask(
+            "occurred_at", f"the dates of {profile.name} have no year (e.g. {examples})", *YEAR_LINES, kind="year"
+        )
+
+
+def _is_yearless(profile: Profile) -> bool:
+    return profile.epoch is None and profile.share(yearless.is_yearless) >= NEARLY_ALL

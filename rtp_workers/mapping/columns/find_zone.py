@@ -1,0 +1,64 @@
+"""Which time zone the times of a file are in."""
+
+from __future__ import annotations
+
+import re
+from zoneinfo import available_timezones
+
+from rtp_workers.mapping.cells import dates
+from rtp_workers.mapping.cells.local_times import zone_name_at
+from rtp_workers.mapping.cells.words import zone_names
+from rtp_workers.mapping.columns.findings import Findings
+
+
+def find_zone(found: Findings) -> None:
+    """Decides the zone of times that carry none, and asks about an abbreviation that several zones share."""
+    if found.take_given("time_zone"):
+        return
+    zones = found.candidates("time_zone", lambda profile: float(profile.share(_is_zone) >= 0.9))
+    if zones and ("time" in found.uses or "occurred_at" in found.uses):
+        found.take("time_zone", [zones[0].profile], zones[0].score, zones[0].why)
+    elif found.section.time_zone is None and (zones_named := {zone_in(name) for name in _time_columns(found)} - {None}):
+        found.rules["time_zone"] = zones_named.pop()
+        found.notes.append(f"times are read as {found.rules['time_zone']}, as the column's name says")
+    else:
+        _ask_zone(found)
+
+
+def _time_columns(found: Findings) -> list[str]:
+    return [name for role in ("occurred_at", "date", "time") if role in found.uses for name in found.uses[role].columns]
+
+
+def zone_in(name: str) -> str | None:
+    """Returns the zone of the offset that a column's name carries: ``Time (UTC+8)`` -> ``Etc/GMT-8``."""
+    offset = re.search(r"(?:UTC|GMT)\s?([+\-−])0?(\d{1,2})(?::?00)?(?![:\d])", name)
+    if offset is None:
+        return None
+    zone = f"Etc/GMT{'-' if offset[1] == '+' else '+'}{offset[2]}"
+    return zone if zone in available_timezones() else None
+
+
+def _ask_zone(found: Findings) -> None:
+    """Asks which zone an abbreviation means that several zones share, as IST does."""
+    for cell in dict.fromkeys(cell for name in _time_columns(found) for cell in found.profile(name).some):
+        zone, day = _written_zone(cell)
+        if zone is None or dates.offset_minutes(zone) is not None:
+            continue
+        if found.section.time_zone is None or zone_name_at(found.section.time_zone, day) != zone:
+            meant = next((name for name in sorted(available_timezones()) if zone_name_at(name, day) == zone), "UTC")
+            question = f"{zone!r} in {cell!r} is no zone's name alone; which zone is meant"
+            found.ask("occurred_at", question, f'time_zone = "{meant}"  # its IANA name')
+        return
+
+
+def _written_zone(cell: str) -> tuple[str | None, str]:
+    """Returns the zone that a cell names, and its day."""
+    moment = next((one for order in dates.ORDERS if (one := dates.parse(cell, order)) is not None), None)
+    if moment is not None:
+        return moment.zone, moment.day
+    clock = dates.parse_clock(cell)
+    return (clock[1] if clock is not None else None), "2024-01-01"
+
+
+def _is_zone(cell: str) -> bool:
+    return dates.offset_minutes(cell) is not None or "/" in cell or cell in zone_names()
