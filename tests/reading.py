@@ -61,7 +61,9 @@ def ledger_reached_end(stack: Stack) -> bool:
         ends = {number: end for number, (_, end) in log_offsets(stack.endpoints, stack.topic).items()}
     except TransientError:
         return False  # a broker that has just come back
-    stored = query(stack, "select kafka_partition, max(next_offset) as next from ingest_ledger group by 1")
+    stored = query(
+        stack, "select kafka_partition, max(next_offset) as next from ingest_ledger where closed_at is null group by 1"
+    )
     positions = {row["kafka_partition"]: row["next"] for row in stored}
     return all(positions.get(number, 0) == end for number, end in ends.items())
 

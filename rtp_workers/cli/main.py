@@ -40,6 +40,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Reconcile Kafka, ledger and tables; non-zero when they disagree."),
     "dead-letters": ("dead_letters", "List, show or replay what was refused."),
     "purge": ("purge", "Delete rows or undo an import, and count it in the ledger."),
+    "losses": ("losses", "List and confirm what Kafka has lost of the stored records."),
     "migrate": ("migrate", "Bring the database schema and roles up to date."),
     "topics": ("topics", "Create the topic, or report its drift."),
     "setup": ("setup", "Make secrets, roles, schema and topic for the containers."),

@@ -32,7 +32,7 @@ def command(topic: str | None, kafka_partition: int, offset: int, to_offset: int
     name = topic or given.topic
     topic_id, end = _topic_now(found, name, kafka_partition)
     with closing(connect(found.need("postgres_ingest_dsn"), "rtp-skip", autocommit=True)) as connection:
-        stands, generation = place(connection, topic_id, kafka_partition)
+        stands, generation, _ = place(connection, topic_id, kafka_partition)
         if stands != offset:
             raise AttentionError(
                 f"partition {kafka_partition} of {name} stands at offset {stands}, not at {offset}; nothing is "

@@ -114,6 +114,7 @@ class Status(BaseModel):
     waiting: dict[str, str] = Field(
         description="partitions whose records have been waiting for seconds, with the cause; a problem after 30 s"
     )
+    warnings: dict[str, str] = Field(description="what a person should confirm while records flow, by where")
     paused: bool
     paused_reason: str | None
     topic: str

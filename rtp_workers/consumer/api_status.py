@@ -122,6 +122,7 @@ class StatusView:
             "state": _phase(state),
             "problems": dict(state.problems),
             "waiting": dict(state.waiting),
+            "warnings": dict(state.warnings),
             "paused": state.paused,
             "paused_reason": state.paused_reason,
             "topic": self._settings.topic,

@@ -9,6 +9,7 @@ from rtp_workers.postgres.batch import Batch, DeadLetter, KafkaRecord, Span
 from rtp_workers.record.copy_text import NULL, UNKNOWN_SOURCE, BatchDecoder, load_text, source_text
 
 SOURCES_REMEMBERED = 10_000
+MARKS_A_BATCH = 60  # 2 us each
 
 
 class Assembler:
@@ -32,6 +33,7 @@ class Assembler:
         self._decoder = BatchDecoder()
         self._sources: dict[bytes | None, str] = {}
         self._loads: dict[bytes | None, str] = {}
+        self._last: dict[int, KafkaRecord] = {}
         self._batch = Batch(topic, topic_id)
         self.bytes = 0
         self.unknown_fields = 0
@@ -74,19 +76,27 @@ class Assembler:
                 self._reach(partition, end)
 
     def take(self) -> Batch:
-        """Returns the open batch and opens another."""
-        batch, self._batch = self._batch, Batch(self.topic, self.topic_id)
-        self._loads.clear()
-        self.bytes = 0
-        return batch
+        """Returns the open batch, its spans with their marks, and opens another."""
+        records = self._batch.records
+        self._assignment.mark(records[:: len(records) // MARKS_A_BATCH + 1], self._last)
+        for partition, span in self._batch.spans.items():
+            span.marks = self._assignment.marks[partition]
+        return self._renew()
 
     def drop(self) -> None:
         """Throws the open batch away; positions are the caller's to reset."""
-        self.take()
+        self._renew()
+
+    def _renew(self) -> Batch:
+        batch, self._batch = self._batch, Batch(self.topic, self.topic_id)
+        self._loads.clear()
+        self._last.clear()
+        self.bytes = 0
+        return batch
 
     def _take(self, records: Sequence[KafkaRecord]) -> tuple[list[KafkaRecord], list[bytes | None], list[str]]:
         positions, sources, spans = self._assignment.positions, self._sources, self._batch.spans
-        loads = self._loads
+        loads, last = self._loads, self._last
         origins = {number: self._origin(number) for number in positions}
         taken: list[KafkaRecord] = []
         values: list[bytes | None] = []
@@ -109,6 +119,7 @@ class Assembler:
                     load = loads.get(named) or self._load(named)
                     break
             taken.append(record)
+            last[partition] = record
             values.append(value)
             tails.append(f"\t{source}\t{partition}\t{offset}{origins[partition]}{load}")
             size += len(value) if value else 0

@@ -1,7 +1,8 @@
 """The control thread: everything slow or remote that the main thread must not wait for.
 
-It looks at the topic (its id, its ends), reads the platform-wide pause, finds from the ledger where a partition goes
-on, and ends an ingest session that blocks our writer. The main thread reads `view` and `take_offsets`.
+It looks at the topic (its id, its ends), reads the platform-wide pause, and finds from the ledger where a partition
+resumes. It compares the ledger with Kafka's log and with what the main thread believes, and it ends an ingest session
+that blocks our writer. The main thread reads `view`, `take_offsets` and `take_setback`.
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from rtp_workers import logs
+from rtp_workers.consumer.continuity import Continuity
 from rtp_workers.consumer.diagnosis import DiagnosisThread
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
+from rtp_workers.kafka.log_reader import LogReader
 from rtp_workers.kafka.topic_watch import TopicView, TopicWatch
-from rtp_workers.postgres import blocking, control, ledger
-from rtp_workers.postgres.connection import Connection, break_off, connect
+from rtp_workers.postgres import blocking, control, ledger, losses
+from rtp_workers.postgres.connection import Connection, break_off, connect, translated
 from rtp_workers.postgres.ledger import Place, WrongGroupError
+from rtp_workers.reconcile.log_comparison import LogUnreadError
 
 LOOK_EVERY_S = 0.5
 # The server ends a statement of ours after 5 s; without any word for this long it is lost, though the socket is open.
 SILENT_S = 15.0
+# How often the marks of open partitions are compared with Kafka's log; they are also compared at every assignment.
+COMPARE_EVERY_S = 60.0
+WARNINGS_EVERY_S = 3.0
 STATEMENT_TIMEOUT = "-c statement_timeout=5s -c lock_timeout=5s"
 log = logs.get(__name__)
 
@@ -35,7 +42,8 @@ class View:
         topic: the topic, None while it does not exist or was never seen.
         seen: whether Kafka has answered at all yet.
         paused: platform-wide pause, with its reason.
-        problems: by where: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``.
+        problems: by where: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``, ``log:<kafka_partition>``.
+        warnings: what a person should know and confirm, while records flow; by ``loss:<kafka_partition>``.
     """
 
     topic: TopicView | None = None
@@ -43,6 +51,7 @@ class View:
     paused: bool = False
     paused_reason: str | None = None
     problems: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
 
 
 class ControlThread:
@@ -66,6 +75,12 @@ class ControlThread:
         self._stopping = threading.Event()
         self._writer_pid: int | None = None
         self._asking_since: float | None = None
+        self._continuity = Continuity(lambda: LogReader(endpoints, topic, group_id))
+        self._standing: dict[int, Place] = {}
+        self._setback: str | None = None
+        self._compare_due_at = 0.0
+        self._warnings_due_at = 0.0
+        self._stored: dict[int, Place] = {}
         self.view = View()
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
@@ -86,6 +101,15 @@ class ControlThread:
         with self._lock:
             found, self._found = self._found, {}
         return found
+
+    def stand_at(self, places: dict[int, Place]) -> None:
+        """Says where the main thread knows the ledger to stand, for its open partitions; marks are not looked at."""
+        self._standing = places
+
+    def take_setback(self) -> str | None:
+        """Returns why every open partition must be asked for again, once; None while there is no reason."""
+        setback, self._setback = self._setback, None
+        return setback
 
     def confirmation(self, topic_id: str) -> Callable[[], None]:
         """Asks whether the topic still has this id; the function returned waits for the answer (see `TopicCheck`)."""
@@ -127,12 +151,14 @@ class ControlThread:
             self._disconnect()
 
     def _look(self) -> None:
-        view = self._look_at_kafka(View(self.view.topic, self.view.seen, self.view.paused, self.view.paused_reason))
+        view = self._look_at_kafka(replace(self.view, problems={}))
         self._asking_since = time.monotonic()
         try:
             view = self._look_at_postgres(view)
         except WrongGroupError:
             raise
+        except LogUnreadError as error:
+            view = replace(view, problems={**view.problems, "kafka": str(error)})
         except RtpError as error:
             view = self._postgres_away(view, error)
         finally:
@@ -159,47 +185,115 @@ class ControlThread:
             self._asking_since = time.monotonic()
         pause = control.read_pause(self._connection)
         problems = dict(view.problems)
-        if self._wanted and view.topic is not None and "kafka" not in problems:
+        if view.topic is not None and not problems:
             problems |= self._find_offsets(self._connection, view.topic)
+            self._compare_standing(self._connection, view.topic)
         if self._writer_pid is not None:
             ended = blocking.end_blocking_sessions(self._connection, self._writer_pid)
             if ended:
                 log.warning("blocking_session_ended", backends=ended)
-        return replace(view, paused=pause.paused, paused_reason=pause.reason, problems=problems)
+        return replace(
+            view,
+            paused=pause.paused,
+            paused_reason=pause.reason,
+            problems=problems,
+            warnings=self._warned(self._connection),
+        )
 
     def _find_offsets(self, connection: Connection, topic: TopicView) -> dict[str, str]:
-        """Answers what is wanted; returns the problems that keep a partition from going on."""
+        """Answers what is wanted; returns the problems that keep a partition from resuming."""
         with self._lock:
             wanted = dict(self._wanted)
         starts = {number: topic.log[number][0] for number in wanted if number in topic.log}
+        if not starts:
+            return {}
         belongs = ledger.Topic(self._topic, topic.topic_id, self._group_id)
-        places = ledger.open_partitions(connection, belongs, starts)
         problems: dict[str, str] = {}
-        for number, (offset, generation) in places.items():
-            start, end = topic.log[number]
-            if offset > end:
-                problems[f"hole:{number}"] = (
-                    f"partition {number}: the ledger stands at {offset}, but the log ends at {end}: Kafka has lost "
-                    "records that are stored here; restore the topic, or reset it as docs/operations.md says"
-                )
-                continue
-            if offset < start:
-                hole = control.Hole(topic.topic_id, number, generation, offset, start)
-                if not control.note_hole(connection, hole):
-                    problems[f"hole:{number}"] = (
-                        f"partition {number}: {start - offset:,} records ({offset} to {start - 1}) were deleted by "
-                        "retention before they were stored; go on without them with `rtp resume --accept-holes`"
-                    )
-                    continue
-                control.count_hole(connection, hole)
-                offset = start
-            with self._lock:
+        places: dict[int, Place] = {}
+        for number, place in ledger.open_partitions(connection, belongs, starts).items():
+            passed, problem = _past_hole(connection, topic, number, place)
+            if problem is None:
+                places[number] = passed
+            else:
+                problems[f"hole:{number}"] = problem
+        good, unclear = self._continuity.checked(connection, belongs, places, topic.log)
+        with self._lock:
+            for number, place in good.items():
                 if self._wanted.get(number) == wanted[number]:
-                    self._found[number] = (wanted[number], Place(offset, generation))
+                    self._found[number] = (wanted[number], place)
                     del self._wanted[number]
-        return problems
+        return {**problems, **{f"log:{number}": problem for number, problem in unclear.items()}}
+
+    def _compare_standing(self, connection: Connection, topic: TopicView) -> None:
+        """Notes a setback where an open partition no longer stands where it did, in the ledger or in Kafka's log."""
+        standing = self._standing
+        if not standing or self._setback is not None:
+            self._stored = {}
+            return
+        with translated("compare the ledger with what was read from it"), connection.cursor() as cursor:
+            stored = ledger.places(cursor, topic.topic_id, list(standing))
+        # Kafka's log was looked at before `stored` was read, and both grow: what the ledger said before is compared.
+        before = {
+            number: place
+            for number, place in self._stored.items()
+            if number in topic.log and number in standing and place.generation == standing[number].generation
+        }
+        self._stored = stored
+        self._setback = _went_back(standing, stored) or _beyond(before, topic)
+        if self._setback is None and time.monotonic() >= self._compare_due_at:
+            self._compare_due_at = time.monotonic() + COMPARE_EVERY_S
+            self._setback = self._continuity.doubt(before, topic.log)
+
+    def _warned(self, connection: Connection) -> dict[str, str]:
+        """Returns a warning for each loss that nobody has confirmed; read every `WARNINGS_EVERY_S`."""
+        if time.monotonic() < self._warnings_due_at:
+            return self.view.warnings
+        self._warnings_due_at = time.monotonic() + WARNINGS_EVERY_S
+        return {
+            f"loss:{loss.kafka_partition}:{loss.generation}": loss.sentence()
+            for loss in losses.listed(connection, unconfirmed_only=True)
+        }
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _past_hole(connection: Connection, topic: TopicView, number: int, place: Place) -> tuple[Place, str | None]:
+    """Counts a hole before the log's start that a person has accepted; else says that it waits for one."""
+    start = topic.log[number][0]
+    if place.offset >= start:
+        return place, None
+    hole = control.Hole(topic.topic_id, number, place.generation, place.offset, start)
+    if control.note_hole(connection, hole):
+        control.count_hole(connection, hole)
+        return place._replace(offset=start), None
+    return place, (
+        f"partition {number}: {start - place.offset:,} records ({place.offset} to {start - 1}) were deleted by "
+        "retention before they were stored; continue without them with `rtp resume --accept-holes`"
+    )
+
+
+def _went_back(standing: dict[int, Place], stored: dict[int, Place]) -> str | None:
+    """Says which partition's ledger no longer stands where it did; it never goes back by itself."""
+    for number, place in sorted(standing.items()):
+        now = stored.get(number)
+        if now is not None and now.generation > place.generation:
+            return f"partition {number}: generation {now.generation} of its log has begun; it is read again"
+        if now is None or now.generation < place.generation or now.offset < place.offset:
+            at = "is not in the ledger any more" if now is None else f"stands at {now.offset} now"
+            return (
+                f"partition {number}: the ledger went back: it stood at {place.offset} and {at} (PostgreSQL was "
+                "restored, or has lost its last commits); the records are read again"
+            )
+    return None
+
+
+def _beyond(stored: dict[int, Place], topic: TopicView) -> str | None:
+    """Says which partition's log ends before the ledger."""
+    for number, place in sorted(stored.items()):
+        end = topic.log[number][1]
+        if place.offset > end:
+            return f"partition {number}: the ledger stands at {place.offset}, but Kafka's log ends at {end}"
+    return None

@@ -24,6 +24,7 @@ from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
 from rtp_workers.kafka.record_consumer import ConsumerLimits, Polled, Rebalances, RecordConsumer
 from rtp_workers.postgres.batch_writer import BatchWriter
+from rtp_workers.postgres.ledger import Place
 from rtp_workers.settings import ConsumerSettings
 
 POLL_RECORDS = 5_000
@@ -131,6 +132,7 @@ class Session:
         self._writing.raise_failure()
         self._clock.turn()
         self._take_outcomes()
+        self._compare_with_ledger()
         self._retry_stuck()
         self._open_partitions()
         self._watch.look()
@@ -152,6 +154,17 @@ class Session:
             else:
                 log.warning("batch_dropped", topic=self._settings.topic, reason=outcome.why)
                 self._start_over()
+
+    def _compare_with_ledger(self) -> None:
+        """Starts over where the control thread finds that the ledger, or Kafka's log, is not where we take it to be."""
+        setback = self._control.take_setback()
+        if setback is not None and self._assignment.positions:
+            log.warning("wound_back", topic=self._settings.topic, reason=setback)
+            self._start_over()
+        generations, positions = self._assignment.generations, self._state.positions
+        self._control.stand_at(
+            {number: Place(positions[number], generations[number]) for number in self._assignment.positions}
+        )
 
     def _start_over(self) -> None:
         """Forgets everything that is not written; each partition resumes where the ledger says."""
@@ -198,6 +211,7 @@ class Session:
     def _update_state(self) -> None:
         view, state = self._control.view, self._state
         state.note_problems(self._problems.look(self._assignment.owned))
+        state.warnings = dict(view.warnings)
         state.retries = self._writing.retries
         state.unknown_fields, state.careful_records = self._assembler.unknown_fields, self._assembler.careful
         waiting = any(number not in self._stuck for number in self._assignment.pending)
@@ -222,6 +236,11 @@ class Session:
 
     def _take(self, polled: Polled) -> None:
         self._problems.client_errors.note(polled.errors, self._clock.seconds)
+        if polled.connection == "held":
+            self._assignment.connection_held()
+        elif polled.connection == "lost" and self._assignment.positions:
+            log.info("kafka_reconnected", topic=self._settings.topic, reason="the log is compared with the ledger")
+            self._start_over()
         if polled.records or polled.ends:
             self._problems.client_errors.clear()
             self._assembler.add(polled.records, polled.ends)

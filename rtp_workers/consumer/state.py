@@ -57,6 +57,7 @@ class ConsumerState:
             replaced as a whole by `note_problems`, never changed in place.
         waiting: partitions that have been standing for seconds although records wait, with the cause where it is known;
             a problem once that lasts.
+        warnings: what a person should confirm while records flow, by where.
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
         settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
         watchdog: of the threads that must not stand still; the program starts it.
@@ -72,6 +73,7 @@ class ConsumerState:
     paused_reason: str | None = None
     problems: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
     totals: Counts = field(default_factory=Counts)
     batches: int = 0
     retries: int = 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from rtp_workers.endpoints import Endpoints
@@ -35,6 +36,8 @@ METADATA_REFRESH_S = 5.0
 CLIENT_ID = "rtp-consumer"
 FETCH_MAX_BYTES = 4 * 1024 * 1024
 
+STATISTICS_INTERVAL_MS = 1_000
+
 
 @dataclass(slots=True)
 class Polled:
@@ -47,6 +50,8 @@ class Polled:
         unreadable: partitions whose next batch the client cannot read, with the reason: it comes back at every try.
         errors: everything else that went wrong; the client recovers by itself unless ``broken``.
         broken: the client is of no more use: close it and make another.
+        connection: ``held`` where the client has just reported that no connection to a broker broke since its last
+            report, ``lost`` where one did: the broker may have come back with another log. None without a report.
     """
 
     records: list[Any] = field(default_factory=list)
@@ -55,6 +60,7 @@ class Polled:
     unreadable: dict[int, str] = field(default_factory=dict)
     errors: list[RtpError] = field(default_factory=list)
     broken: bool = False
+    connection: Literal["held", "lost"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,9 @@ class RecordConsumer:
         self._topic, self._group_id = topic, group_id
         self._rebalances = rebalances
         self._started: set[int] = set()
-        self._consumer = Consumer(_options(endpoints, group_id, limits))
+        self._disconnects: int | None = None
+        self._connection: Literal["held", "lost"] | None = None
+        self._consumer = Consumer({**_options(endpoints, group_id, limits), "stats_cb": self._on_statistics})
         try:
             self._consumer.subscribe(
                 [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -116,6 +124,7 @@ class RecordConsumer:
         except KafkaException as error:
             self._sort_error(polled, error.args[0], None)
             return polled
+        polled.connection, self._connection = self._connection, None
         polled.records = [message for message in messages if message.error() is None]
         if len(polled.records) < len(messages):
             for message in messages:
@@ -200,6 +209,12 @@ class RecordConsumer:
             self._consumer.resume(running)
         self._consumer.incremental_unassign(running)
 
+    def _on_statistics(self, text: str) -> None:
+        disconnects = _disconnects(text)
+        if self._disconnects is not None and self._connection != "lost":
+            self._connection = "held" if disconnects == self._disconnects else "lost"
+        self._disconnects = disconnects
+
     def _sort_error(self, polled: Polled, problem: KafkaError, message: Message | None) -> None:
         code = problem.code()
         partition = message.partition() if message is not None else None
@@ -238,6 +253,23 @@ def _group_options(limits: ConsumerLimits) -> dict[str, Any]:
     }
 
 
+class _Broker(msgspec.Struct):
+    nodeid: int
+    disconnects: int
+
+
+class _Statistics(msgspec.Struct):
+    brokers: dict[str, _Broker]
+
+
+_decode_statistics = msgspec.json.Decoder(_Statistics).decode
+
+
+def _disconnects(text: str) -> int:
+    """Returns how often a connection to a broker has ended, those for bootstrap and coordination not counted."""
+    return sum(broker.disconnects for broker in _decode_statistics(text).brokers.values() if broker.nodeid >= 0)
+
+
 def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dict[str, Any]:
     options = client_options(
         endpoints,
@@ -259,6 +291,7 @@ def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dic
         fetch_error_backoff_ms=100,
         # Its default of 1 s lets a full queue run dry: 16 MB a second at most.
         fetch_queue_backoff_ms=5,
+        statistics_interval_ms=STATISTICS_INTERVAL_MS,
     )
     # These carry the exactly-once promise: no client setting of the user's may change them.
     return {**options, "enable.auto.commit": False, "auto.offset.reset": "error", "group.id": group_id}

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rtp_workers.record.marks import Mark
+
 
 class KafkaRecord(Protocol):
     """A record as Kafka's client hands it over; what a dead letter keeps of it."""
@@ -26,6 +28,8 @@ class Span:
         epoch: the assignment that they came by.
         skipped: how many of them hold no record (transaction markers, aborted or compacted records).
         generation: the life of the partition's log that they belong to.
+        marks: fingerprints for the ledger, as of the end of the span; None where the span was never read (a hole, or
+            offsets that a person has stepped over).
     """
 
     start_offset: int
@@ -33,6 +37,7 @@ class Span:
     epoch: int
     skipped: int = 0
     generation: int = 0
+    marks: tuple[Mark, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

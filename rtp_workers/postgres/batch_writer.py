@@ -117,9 +117,10 @@ class BatchWriter:
             stored = ledger.places(cursor, batch.topic_id, list(batch.spans))
             connection.rollback()
         spans = batch.spans.items()
-        if all(stored.get(partition) == (span.start_offset, span.generation) for partition, span in spans):
+        at = {partition: place[:2] for partition, place in stored.items()}
+        if all(at.get(partition) == (span.start_offset, span.generation) for partition, span in spans):
             return False
-        if all(stored.get(partition) == (span.next_offset, span.generation) for partition, span in spans):
+        if all(at.get(partition) == (span.next_offset, span.generation) for partition, span in spans):
             return True
         raise ledger.LedgerMovedError(
             "the ledger stands neither before nor after the batch: another consumer has written"

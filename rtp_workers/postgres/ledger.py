@@ -13,6 +13,7 @@ from typing import NamedTuple
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.postgres.batch import Counts, Span
 from rtp_workers.postgres.connection import Connection, Cursor, translated
+from rtp_workers.record.marks import Mark, from_text, to_text
 
 _OPEN = """
 insert into ingest_ledger (topic_id, kafka_partition, topic, group_id, first_offset, next_offset)
@@ -20,7 +21,7 @@ values (%(topic_id)s, %(kafka_partition)s, %(topic)s, %(group_id)s, %(log_start)
 on conflict (topic_id, kafka_partition) where closed_at is null do nothing
 """
 _READ = """
-select kafka_partition, next_offset, generation from ingest_ledger
+select kafka_partition, next_offset, generation, marks from ingest_ledger
 where topic_id = %s and kafka_partition = any(%s) and closed_at is null
 """
 _MOVE = """
@@ -30,14 +31,31 @@ set next_offset = moved.next_offset,
     duplicates = ledger.duplicates + moved.duplicates,
     dead_lettered = ledger.dead_lettered + moved.dead_lettered,
     skipped = ledger.skipped + moved.skipped,
+    marks = coalesce(moved.marks, concat_ws(
+        ' ', nullif(ledger.marks, ''), (moved.next_offset - 1)::text || ':skipped')),
     updated_at = clock_timestamp()
-from unnest(%s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-    as moved (kafka_partition, generation, start_offset, next_offset, inserted, duplicates, dead_lettered, skipped)
+from unnest(%s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::text[]) as moved
+    (kafka_partition, generation, start_offset, next_offset, inserted, duplicates, dead_lettered, skipped, marks)
 where ledger.topic_id = %s
   and ledger.kafka_partition = moved.kafka_partition
   and ledger.generation = moved.generation
   and ledger.closed_at is null
   and ledger.next_offset = moved.start_offset
+"""
+_CLOSE = """
+update ingest_ledger set closed_at = clock_timestamp()
+where topic_id = %(topic_id)s and kafka_partition = %(kafka_partition)s and generation = %(generation)s
+  and next_offset = %(next_offset)s and closed_at is null
+"""
+_BEGIN = """
+insert into ingest_ledger (topic_id, kafka_partition, generation, topic, group_id, first_offset, next_offset, marks)
+values (%(topic_id)s, %(kafka_partition)s, %(generation)s, %(topic)s, %(group_id)s, %(first_offset)s,
+        %(first_offset)s, %(marks)s)
+"""
+_NOTE_LOSS = """
+insert into log_losses (topic_id, kafka_partition, generation, topic, from_offset, to_offset)
+values (%(topic_id)s, %(kafka_partition)s, %(generation)s, %(topic)s, %(from_offset)s, %(to_offset)s)
 """
 _OTHER_GROUP = "select group_id from ingest_ledger where topic_id = %s and group_id <> %s limit 1"
 
@@ -60,10 +78,11 @@ class Topic:
 
 
 class Place(NamedTuple):
-    """Where a partition's ledger stands: the next offset to store, in which generation of its log."""
+    """Where a partition's ledger stands: the next offset to store, in which generation of its log, and its marks."""
 
     offset: int
     generation: int
+    marks: tuple[Mark, ...] = ()
 
 
 def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[int, int]) -> dict[int, Place]:
@@ -95,7 +114,40 @@ def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[in
 def places(cursor: Cursor, topic_id: str, kafka_partitions: list[int]) -> dict[int, Place]:
     """Returns where the open generation of each partition stands; a partition without a ledger row is left out."""
     cursor.execute(_READ, (topic_id, kafka_partitions))
-    return {kafka_partition: Place(next_offset, generation) for kafka_partition, next_offset, generation in cursor}
+    return {number: Place(offset, generation, from_text(marks)) for number, offset, generation, marks in cursor}
+
+
+def begin_generation(connection: Connection, topic: Topic, kafka_partition: int, closed: Place, begun: Place) -> None:
+    """Closes a partition's generation and begins the next one, because Kafka has lost records that are stored here.
+
+    What is lost is noted with it, all in one transaction. The rows of the closed generation stay as they are.
+
+    Args:
+        connection: in autocommit mode, no transaction open.
+        topic: whose partition.
+        kafka_partition: its number.
+        closed: where the ledger stands.
+        begun: from where the log is read again; its generation is the one after `closed`.
+
+    Raises:
+        LedgerMovedError: the ledger stands elsewhere by now; nothing is changed.
+    """
+    key = {"topic_id": topic.topic_id, "kafka_partition": kafka_partition}
+    old = {**key, "generation": closed.generation, "next_offset": closed.offset}
+    new = {**key, "generation": begun.generation, "topic": topic.name, "group_id": topic.group_id}
+    lost = {"topic": topic.name, "from_offset": begun.offset, "to_offset": max(begun.offset, closed.offset)}
+    with translated("begin a generation"), connection.cursor() as cursor:
+        cursor.execute("begin")
+        try:
+            cursor.execute(_CLOSE, old)
+            if cursor.rowcount != 1:
+                raise LedgerMovedError(f"partition {kafka_partition}: the ledger has moved meanwhile; it is read again")
+            cursor.execute(_BEGIN, {**new, "first_offset": begun.offset, "marks": to_text(begun.marks)})
+            cursor.execute(_NOTE_LOSS, {**old, **lost})
+        except LedgerMovedError:
+            cursor.execute("rollback")
+            raise
+        cursor.execute("commit")
 
 
 def move(cursor: Cursor, topic_id: str, spans: Mapping[int, Span], counts: Mapping[int, Counts]) -> None:
@@ -114,10 +166,23 @@ def move(cursor: Cursor, topic_id: str, spans: Mapping[int, Span], counts: Mappi
         [counts[partition].duplicates for partition in partitions],
         [counts[partition].dead_lettered for partition in partitions],
         [counts[partition].skipped for partition in partitions],
+        [None if (marks := spans[partition].marks) is None else to_text(marks) for partition in partitions],
     ]
     cursor.execute(_MOVE, (*columns, topic_id))
     if cursor.rowcount != len(partitions):
-        raise LedgerMovedError(
-            f"{len(partitions) - cursor.rowcount} of {len(partitions)} partitions of topic {topic_id} were moved "
-            "by another consumer; its batch is rolled back and read again"
-        )
+        raise LedgerMovedError(_why_not_moved(cursor, topic_id, spans))
+
+
+def _why_not_moved(cursor: Cursor, topic_id: str, spans: Mapping[int, Span]) -> str:
+    """Says which partition was elsewhere, and what that means. The batch's own moves are not counted."""
+    stored = places(cursor, topic_id, sorted(spans))
+    for number, span in sorted(spans.items()):
+        offset, generation = stored[number][:2] if number in stored else (0, span.generation)
+        if generation == span.generation and offset < span.start_offset:
+            return (
+                f"partition {number}: the ledger went back from {span.start_offset} to {offset} (PostgreSQL was "
+                "restored, or has lost its last commits); the records are read again"
+            )
+        if generation != span.generation:
+            return f"partition {number}: its log was rewritten, generation {generation} has begun; it is read again"
+    return f"topic {topic_id}: another consumer has moved the ledger; the batch is rolled back and read again"

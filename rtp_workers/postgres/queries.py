@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtp_workers.postgres.connection import Connection, Cursor, translated
 from rtp_workers.postgres.control import Hole
+from rtp_workers.record.marks import Mark, from_text
 
 RATE_WINDOW_S = 10
 
 _LEDGER = """
 select topic_id, kafka_partition, topic, group_id, first_offset, next_offset, inserted, duplicates,
-       dead_lettered, skipped, generation, closed_at is not null
+       dead_lettered, skipped, generation, closed_at is not null, marks
 from ingest_ledger order by topic, topic_id, kafka_partition, generation
 """
 # One pass over the table. A row is foreign when no ledger row covers the offset it says it came from.
@@ -61,6 +62,7 @@ class LedgerRow:
 
     Attributes:
         closed: the generation is history: its log is no longer what Kafka holds.
+        marks: fingerprints of some of its records.
     """
 
     topic_id: str
@@ -75,6 +77,7 @@ class LedgerRow:
     skipped: int
     generation: int = 0
     closed: bool = False
+    marks: tuple[Mark, ...] = ()
 
     @property
     def accounted(self) -> int:
@@ -193,7 +196,7 @@ def _read(cursor: Cursor) -> Snapshot:
 
 def _ledger(cursor: Cursor) -> list[LedgerRow]:
     cursor.execute(_LEDGER)
-    return [LedgerRow(*row) for row in cursor.fetchall()]
+    return [replace(LedgerRow(*row[:-1]), marks=from_text(row[-1])) for row in cursor.fetchall()]
 
 
 def key_holds(cursor: Cursor, table: str, columns: list[str]) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError
 from rtp_workers.kafka import topics
+from rtp_workers.kafka.log_reader import LogReader
+from rtp_workers.postgres import losses
 from rtp_workers.postgres.bounded import Reading
 from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.ledger import Place
 from rtp_workers.postgres.queries import LedgerRow, Snapshot, ledger_rows, open_rows, snapshot
+from rtp_workers.reconcile.log_comparison import compare_all
 
 POLL_S = 0.2
 LAST_LOOK_S = 2.0
@@ -76,10 +80,34 @@ def verify(
     _reading(endpoints, "read the ledger", awaited.wait).within(timeout_s + LAST_LOOK_S)
     left_s = max(deadline - time.monotonic(), READ_AT_LEAST_S)
     found = _reading(endpoints, "count the tables", lambda reader: snapshot(reader, left_s)).within(left_s)
-    return compare(found, described.topic_id, log, topics.log_offsets(endpoints, topic))
+    lost = _reading(endpoints, "read what Kafka has lost", _unconfirmed).within(READ_AT_LEAST_S)
+    log_after = topics.log_offsets(endpoints, topic)
+    known = [loss.sentence() for loss in lost if loss.topic == topic]
+    rewritten = _rewritten(endpoints, topic, open_rows(found.ledger, described.topic_id), log_after)
+    return compare(found, described.topic_id, log, log_after, [*known, *rewritten])
 
 
-def compare(found: Snapshot, topic_id: str, log: Log, log_after: Log) -> Verification:
+def _unconfirmed(reader: Connection) -> list[losses.Loss]:
+    return losses.listed(reader, unconfirmed_only=True)
+
+
+def _rewritten(endpoints: Endpoints, topic: str, rows: Mapping[int, LedgerRow], log_after: Log) -> list[str]:
+    """Returns the partitions whose log Kafka holds otherwise than it was stored, one sentence each."""
+    places = {n: Place(row.next_offset, row.generation, row.marks) for n, row in rows.items() if n in log_after}
+    if not places:
+        return []
+    group_id = next(iter(rows.values())).group_id
+    found = compare_all(lambda: LogReader(endpoints, topic, group_id), places, log_after)
+    return [
+        f"partition {number}: Kafka does not hold the records that are stored here, from offset "
+        f"{each.agreed[-1].offset + 1 if each.agreed else log_after[number][0]} on: its log was rewritten. A running "
+        "consumer reads it again by itself"
+        for number, each in sorted(found.items())
+        if not each.same and not each.hidden
+    ]
+
+
+def compare(found: Snapshot, topic_id: str, log: Log, log_after: Log, of_the_log: Sequence[str] = ()) -> Verification:
     """Compares a snapshot with the log; pure.
 
     Args:
@@ -87,6 +115,7 @@ def compare(found: Snapshot, topic_id: str, log: Log, log_after: Log) -> Verific
         topic_id: the topic as it is now.
         log: (log start, end) by kafka_partition, taken before the snapshot.
         log_after: the same, taken after it.
+        of_the_log: what else is wrong with the log.
     """
     now = open_rows(found.ledger, topic_id)
     problems = [
@@ -94,6 +123,7 @@ def compare(found: Snapshot, topic_id: str, log: Log, log_after: Log) -> Verific
         *_beyond(now, log_after),
         *compare_tables(found),
         *_holes(found, topic_id),
+        *of_the_log,
     ]
     return Verification(
         ok=not problems,

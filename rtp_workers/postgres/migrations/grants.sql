@@ -1,20 +1,24 @@
 -- What each role may do, and no more. Applied after every migration, whatever was granted before on these tables.
 
-revoke all on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, csv_loads, csv_files,
+revoke all on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, log_losses, csv_loads,
+    csv_files,
     alembic_version
     from public, rtp_ingest, rtp_read;
 revoke create on schema public from public, rtp_ingest, rtp_read;
 grant usage on schema public to rtp_ingest, rtp_read;
-grant select on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, csv_loads, csv_files,
+grant select on transactions, ingest_ledger, dead_letters, purges, ingest_control, log_holes, log_losses, csv_loads,
+    csv_files,
     alembic_version
     to rtp_ingest, rtp_read;
 
 -- The workers: rows and dead letters are only ever added; counters move; nothing is deleted.
-grant insert on transactions, ingest_ledger, dead_letters, log_holes, csv_loads to rtp_ingest;
-grant update (next_offset, inserted, duplicates, dead_lettered, skipped, updated_at, closed_at) on ingest_ledger to rtp_ingest;
+grant insert on transactions, ingest_ledger, dead_letters, log_holes, log_losses, csv_loads to rtp_ingest;
+grant update (next_offset, inserted, duplicates, dead_lettered, skipped, updated_at, marks, closed_at)
+    on ingest_ledger to rtp_ingest;
 grant update (replayed_at) on dead_letters to rtp_ingest;
 grant update (paused, paused_reason, changed_at) on ingest_control to rtp_ingest;
 grant update (to_offset, accepted_at, counted_at, reason) on log_holes to rtp_ingest;
+grant update (confirmed_at, confirmed_by) on log_losses to rtp_ingest;
 grant update on csv_loads to rtp_ingest;
 grant insert, update, delete on csv_files to rtp_ingest;
 

@@ -1,0 +1,95 @@
+"""A partition whose log was rewritten begins a new generation, and what was lost is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rtp_workers import logs
+from rtp_workers.kafka.log_reader import LogReader
+from rtp_workers.postgres import ledger
+from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.ledger import LedgerMovedError, Place, Topic
+from rtp_workers.reconcile.log_comparison import Comparison, Log, compare_all
+
+log = logs.get(__name__)
+
+
+class Continuity:
+    """Compares partitions with the ledger, and begins a generation where a log was rewritten. One thread uses it.
+
+    Args:
+        reader: makes a reader of the topic's log.
+    """
+
+    def __init__(self, reader: Callable[[], LogReader]) -> None:
+        self._reader = reader
+        self._suspected: set[tuple[int, Place]] = set()
+
+    def checked(
+        self, connection: Connection, topic: Topic, places: Mapping[int, Place], log_now: Log
+    ) -> tuple[dict[int, Place], dict[int, str]]:
+        """Returns where partitions resume, and by kafka_partition why one cannot be told yet.
+
+        A difference counts when it is seen twice in a row: right after a change of leaders Kafka may not yet show the
+        last records that it holds.
+
+        Args:
+            connection: role rtp_ingest, in autocommit mode.
+            topic: whose partitions.
+            places: where the ledger stands.
+            log_now: (log start, end) by kafka_partition.
+
+        Raises:
+            LogUnreadError: Kafka's log cannot be read. TransientError: PostgreSQL is away.
+        """
+        comparisons = compare_all(self._reader, places, log_now)
+        good: dict[int, Place] = {}
+        unclear: dict[int, str] = {}
+        suspected = set()
+        for number, found in comparisons.items():
+            place = places[number]
+            if found.same:
+                good[number] = place
+            elif found.hidden:
+                unclear[number] = (
+                    f"partition {number}: an open transaction hides records that are stored already, so that the log "
+                    "cannot be compared with the ledger; it resumes when the transaction ends or times out"
+                )
+            elif (number, place) in self._suspected:
+                try:
+                    good[number] = _begin(connection, topic, number, place, found, log_now[number][0])
+                except LedgerMovedError as error:
+                    unclear[number] = str(error)
+            else:
+                suspected.add((number, place))
+                unclear[number] = (
+                    f"partition {number}: Kafka does not show the records that are stored here; it is asked again"
+                )
+        self._suspected = suspected
+        return good, unclear
+
+    def doubt(self, places: Mapping[int, Place], log_now: Log) -> str | None:
+        """Says which partition's log differs from the ledger, for open partitions; None where none does.
+
+        Only `checked` decides: the caller asks for the partitions again.
+        """
+        for number, found in compare_all(self._reader, places, log_now).items():
+            if not found.same and not found.hidden:
+                return f"partition {number}: Kafka's log is not the one that is stored here; it is compared again"
+        return None
+
+
+def _begin(connection: Connection, topic: Topic, number: int, place: Place, found: Comparison, log_start: int) -> Place:
+    resume_at = max(log_start, found.agreed[-1].offset + 1 if found.agreed else 0)
+    begun = Place(resume_at, place.generation + 1, found.agreed)
+    ledger.begin_generation(connection, topic, number, place, begun)
+    log.warning(
+        "log_rewritten",
+        topic=topic.name,
+        kafka_partition=number,
+        generation=begun.generation,
+        ledger_was_at=place.offset,
+        read_again_from=resume_at,
+        reason="Kafka does not hold the records that are stored here; see `rtp losses`",
+    )
+    return begun

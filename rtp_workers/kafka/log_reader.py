@@ -1,0 +1,110 @@
+"""What Kafka holds at certain offsets: read outside the group's assignment, to compare it with the ledger's marks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import TransientError
+from rtp_workers.kafka.client import client_options, translate
+from rtp_workers.record.marks import Mark, mark_of
+
+POLL_S = 0.1
+GONE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What Kafka holds between two offsets.
+
+    Attributes:
+        marks: of the records there, in order.
+        hidden: an open transaction hides a part of it, so `marks` may be incomplete.
+    """
+
+    marks: list[Mark] = field(default_factory=list)
+    hidden: bool = False
+
+
+class LogReader:
+    """Reads short stretches of a topic's log. Not thread-safe; close it soon, it holds connections.
+
+    Args:
+        endpoints: where Kafka is.
+        topic: its name.
+        group_id: the consumer's group. It is not joined; the name is what the client's rights are for.
+    """
+
+    def __init__(self, endpoints: Endpoints, topic: str, group_id: str) -> None:
+        self._topic = topic
+        options = client_options(
+            endpoints,
+            "rtp-log-check",
+            group_id=group_id,
+            auto_offset_reset="error",
+            enable_partition_eof=True,
+            isolation_level="read_committed",
+            # A few records are wanted of each partition: fetch little.
+            max_partition_fetch_bytes=64 * 1024,
+            queued_max_messages_kbytes=2_048,
+            fetch_wait_max_ms=20,
+            fetch_error_backoff_ms=50,
+        )
+        pinned = {"enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error"}
+        self._consumer = Consumer({**options, **pinned, "group.id": group_id})
+
+    def read(self, wanted: Mapping[int, range], timeout_s: float) -> dict[int, Stretch]:
+        """Returns what committed records Kafka holds, by kafka_partition.
+
+        Args:
+            wanted: kafka_partition -> offsets; none of them empty.
+            timeout_s: for all of it.
+
+        Raises:
+            TransientError: Kafka is away, or did not answer in time. AttentionError: not allowed.
+        """
+        found = {number: Stretch() for number in wanted}
+        left = dict(wanted)
+        deadline = time.monotonic() + timeout_s
+        try:
+            starts = [TopicPartition(self._topic, number, offsets.start) for number, offsets in left.items()]
+            self._consumer.assign(starts)
+            while left:
+                if time.monotonic() > deadline:
+                    raise TransientError(
+                        f"compare {self._topic} with the ledger: no answer in {timeout_s:g} s; is Kafka up? "
+                        "It is tried again"
+                    )
+                for message in self._consumer.consume(100, POLL_S):
+                    self._note(message, left, found)
+        except KafkaException as error:
+            raise translate(error, f"compare {self._topic} with the ledger") from error
+        return found
+
+    def close(self) -> None:
+        """Ends the client."""
+        self._consumer.close()
+
+    def _note(self, message: Any, left: dict[int, range], found: dict[int, Stretch]) -> None:
+        number, error = message.partition(), message.error()
+        if number not in left:
+            return
+        if error is None:
+            if message.offset() in left[number]:
+                found[number].marks.append(mark_of(message))
+            if message.offset() >= left[number].stop - 1:
+                del left[number]
+        elif error.code() == KafkaError._PARTITION_EOF:
+            # A reader of committed records ends at the first open transaction; the log itself may be longer.
+            end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)[1]
+            found[number].hidden = message.offset() < left[number].stop and end > message.offset()
+            del left[number]
+        elif error.code() in GONE:
+            del left[number]
+        else:
+            raise translate(error, f"compare {self._topic} with the ledger")

@@ -1,0 +1,99 @@
+"""Is the log that Kafka holds the one whose records are stored? The ledger's marks, compared with Kafka's log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rtp_workers.errors import RtpError, TransientError
+from rtp_workers.kafka.log_reader import LogReader, Stretch
+from rtp_workers.postgres.ledger import Place
+from rtp_workers.record.marks import SKIPPED, Mark
+
+READ_TIMEOUT_S = 10.0
+Log = Mapping[int, tuple[int, int]]
+
+
+class LogUnreadError(TransientError):
+    """Kafka's log could not be read, so that it is not known whether it is the one that is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a partition's log compares with its ledger.
+
+    Attributes:
+        same: nothing speaks against it.
+        agreed: the marks that Kafka's log bears out, from the oldest to the last one before the first difference.
+        hidden: an open transaction hides the records that decide.
+    """
+
+    same: bool
+    agreed: tuple[Mark, ...]
+    hidden: bool = False
+
+
+def stretches(place: Place, log_start: int) -> list[range]:
+    """Returns which offsets decide, the latest first: at each mark, and from the last one to the ledger's position."""
+    return [range(mark.offset, _end(mark, place)) for mark in reversed(place.marks) if _decides(mark, place, log_start)]
+
+
+def compare(place: Place, log_start: int, log_end: int, found: Mapping[range, Stretch]) -> Comparison:
+    """Compares a partition's marks with what Kafka holds. Pure.
+
+    Args:
+        place: where the ledger stands.
+        log_start: first offset that Kafka holds.
+        log_end: the offset that the next record gets.
+        found: what Kafka holds in `stretches`.
+    """
+    agreed: list[Mark] = []
+    for mark in place.marks:
+        if _decides(mark, place, log_start):
+            held = found[range(mark.offset, _end(mark, place))]
+            if held.hidden or held.marks != [mark]:
+                return Comparison(False, tuple(agreed), hidden=held.hidden)
+        agreed.append(mark)
+    if place.offset <= log_end:
+        return Comparison(True, tuple(agreed))
+    return Comparison(False, tuple(mark for mark in agreed if mark.offset < log_end))
+
+
+def _decides(mark: Mark, place: Place, log_start: int) -> bool:
+    return mark.digest != SKIPPED and log_start <= mark.offset < place.offset
+
+
+def _end(mark: Mark, place: Place) -> int:
+    """Returns up to where there is no other record: the ledger's position after the last mark."""
+    return place.offset if mark == place.marks[-1] else mark.offset + 1
+
+
+def compare_all(
+    open_reader: Callable[[], LogReader], places: Mapping[int, Place], log_now: Log
+) -> dict[int, Comparison]:
+    """Reads what decides from Kafka and compares it, by kafka_partition.
+
+    Args:
+        open_reader: makes a reader of the topic's log; it is closed here.
+        places: where the ledger stands; read before `log_now`, since both grow.
+        log_now: (log start, end) by kafka_partition, of each partition in `places`.
+
+    Raises:
+        LogUnreadError: Kafka did not answer, or does not allow it.
+    """
+    left = {number: stretches(place, log_now[number][0]) for number, place in places.items()}
+    found: dict[int, dict[range, Stretch]] = {number: {} for number in places}
+    deadline = time.monotonic() + READ_TIMEOUT_S
+    if any(left.values()):
+        try:
+            reader = open_reader()
+            try:
+                while wanted := {number: some.pop(0) for number, some in left.items() if some}:
+                    for number, stretch in reader.read(wanted, max(0.5, deadline - time.monotonic())).items():
+                        found[number][wanted[number]] = stretch
+            finally:
+                reader.close()
+        except RtpError as error:
+            raise LogUnreadError(str(error)) from error
+    return {number: compare(place, *log_now[number], found[number]) for number, place in places.items()}
