@@ -32,6 +32,8 @@ ONE_OF_EACH = "; ".join(
         LEDGER + "('topic', 0, 'transactions', 'g', 0, 0)",
         LETTER + "('topic', 0, 1, 'transactions', 'r', 'd')",
         "insert into log_holes (topic_id, kafka_partition, from_offset, to_offset) values ('topic', 0, 1, 2)",
+        "insert into log_losses (topic_id, kafka_partition, generation, topic, from_offset, to_offset) "
+        "values ('topic', 0, 0, 't', 1, 2)",
         "insert into csv_loads (identity, file_name, state) values ('i', 'f.csv', 'loading')",
     ]
 )
@@ -40,6 +42,7 @@ INGEST_MAY = [
     "update dead_letters set replayed_at = now()",
     "update ingest_control set paused = true, paused_reason = 'test', changed_at = now()",
     "update log_holes set to_offset = 3, accepted_at = now(), counted_at = now()",
+    "update log_losses set confirmed_at = now(), confirmed_by = 'me'",
     "update csv_loads set state = 'loaded', byte_offset = 10",
     "select * from purges",
     "select * from alembic_version",
@@ -68,6 +71,8 @@ INGEST_MAY_NOT = [
     "insert into ingest_control values (false)",
     "delete from ingest_control",
     "delete from log_holes",
+    "update log_losses set to_offset = 9",
+    "delete from log_losses",
     "delete from csv_loads",
     "update alembic_version set version_num = '0'",
     "create table mine (id int)",
@@ -117,7 +122,7 @@ def test_ingest_can_do_nothing_else(filled: Stack) -> None:
 
 def test_read_sees_everything_and_changes_nothing(filled: Stack) -> None:
     tables = query(filled, "select tablename from pg_tables where schemaname = 'public'", dsn="postgres_read_dsn")
-    assert len(tables) == 11
+    assert len(tables) == 12
     for table in tables:
         query(filled, "table " + table["tablename"], dsn="postgres_read_dsn")
     for statement in READ_MAY_NOT:
