@@ -12,7 +12,7 @@ from rtp_workers.batch.file_states import FileState
 
 SETTLED_AFTER_S = 10.0
 ASK_AGAIN_S, LONGEST_ASK_S = 60.0, 900.0  # where a run was asked for and has left no trace
-REMEMBERED = 150  # of each kind: what keeps the cursor small, however many files there are
+REMEMBERED = 130  # of each kind: what keeps the cursor small, however many files there are
 GRACE_S = 30.0  # between a tick that asks for a run and the run
 
 

@@ -11,6 +11,7 @@ from rtp_workers.batch.file_states import FileState, counts, folder_states
 
 CSV_FILES = dg.AssetKey("csv_files")
 CHECK = "files_are_loaded"
+FILES = dg.DynamicPartitionsDefinition(name="csv_files")
 SHOWN, SHOWN_CHARACTERS = 20, 300
 _SCHEMA = dg.TableSchema([dg.TableColumn(name, "string") for name in ("file", "state", "reason")])
 
@@ -19,11 +20,13 @@ csv_files = dg.AssetSpec(
     CSV_FILES,
     description=(
         "The CSV files of the data folder. `csv_arrival_sensor` starts a run for each until it is loaded; what is not "
-        "loaded, and why, is in the check `files_are_loaded` and in `rtp status`."
+        "loaded, and why, is in the check `files_are_loaded` and in `rtp status`. A partition is a file: what its last "
+        "load did, or why it failed."
     ),
     group_name="ingestion",
     kinds={"csv"},
     owners=["team:data-platform"],
+    partitions_def=FILES,
 )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 import dagster as dg
@@ -12,10 +13,12 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from rtp_dagster.backfill.arrivals import Arrivals, Memory, arrivals, digest, signature
 from rtp_dagster.backfill.files import CHECK, CSV_FILES, judge_files, reasons, waiting_text
 from rtp_dagster.backfill.jobs import batch_backfill
+from rtp_dagster.backfill.partitions import Shown, dynamic_request, file_events
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.verdict import REPEAT_S, Verdict
-from rtp_workers.batch.file_states import FileState, counts, folder_states
+from rtp_workers.batch.file_states import FileState, counts, states_of
+from rtp_workers.postgres.csv_files import last_attempts
 
 INTERVAL_S = 20
 FILE_TAG = "rtp/file"
@@ -36,9 +39,11 @@ def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
     doubles; a file that is not understood is retried when it or the mapping file changes.
     """
     settings, now_s = platform.settings(), time.time()
-    with platform.reader(PROBE_S) as connection:
-        states = folder_states(settings, connection)
     before = read_cursor(context.cursor)
+    with platform.reader(PROBE_S) as connection:
+        tried = last_attempts(connection)
+        states = states_of(settings, tried)
+        news, shown = file_events(states, tried, _shown(before.get("shown")), connection, now_s)
     chosen = arrivals(states, Memory.read(before), running_files(context), now_s, settings.arrival_runs_per_tick)
     if chosen.ready:
         platform.look()  # with a server away, the runs would only fail: they are asked for when it is back
@@ -47,8 +52,9 @@ def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
     return dg.SensorResult(
         run_requests=[run_request(state, now_s) for state in chosen.ready],
         skip_reason=None if chosen.ready else _skip_reason(states, chosen),
-        cursor=json.dumps({**chosen.memory.written(), "told": told}),
-        asset_events=events,
+        cursor=json.dumps({**chosen.memory.written(), "told": told, "shown": astuple(shown)}),
+        asset_events=[*events, *news],
+        dynamic_partitions_requests=dynamic_request(news),
     )
 
 
@@ -66,6 +72,14 @@ def running_files(context: dg.SensorEvaluationContext) -> set[str]:
     wanted = dg.RunsFilter(job_name=batch_backfill.name, statuses=NOT_FINISHED_STATUSES)
     runs = context.instance.get_runs(wanted, limit=OPEN_RUNS)
     return {run.tags[FILE_TAG] for run in runs if FILE_TAG in run.tags}
+
+
+def _shown(stored: Any) -> Shown:
+    try:
+        until_s, gone, purged = stored
+        return Shown(float(until_s), tuple(str(name) for name in gone), int(purged))
+    except (TypeError, ValueError):
+        return Shown()
 
 
 def _news(verdict: Verdict, told: Any, now_s: float) -> tuple[list[Event], list[Any]]:

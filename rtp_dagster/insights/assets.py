@@ -14,6 +14,12 @@ from rtp_dagster.retries import retried
 DAYS = dg.DynamicPartitionsDefinition(name="days")
 TOUCHED = dg.AssetKey("touched_days")
 PREVIEW_ROWS, BARS = 20, 12
+# A day is computed when it was touched since it was last asked for: a touch under a run that computes it is not lost.
+# A day that was never computed is too, unless its run failed, which a person is told of.
+TOUCHED_OR_MISSING = (
+    dg.AutomationCondition.any_deps_updated().since(dg.AutomationCondition.newly_requested())
+    | (dg.AutomationCondition.missing() & ~dg.AutomationCondition.execution_failed())
+) & ~dg.AutomationCondition.in_progress()
 
 touched_days = dg.AssetSpec(
     TOUCHED,
@@ -40,8 +46,7 @@ def _computed(table: str, description: str) -> dg.AssetsDefinition:
         partitions_def=DAYS,
         # Many days in one run: a run costs seconds, a day milliseconds.
         backfill_policy=dg.BackfillPolicy.single_run(),
-        # A day is computed when it was touched, and again when it is touched again.
-        automation_condition=dg.AutomationCondition.any_deps_updated() & ~dg.AutomationCondition.in_progress(),
+        automation_condition=TOUCHED_OR_MISSING,
         group_name="insights",
         kinds={"postgres", "pandas", "table"},
         owners=["team:data-platform"],

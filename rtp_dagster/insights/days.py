@@ -14,8 +14,9 @@ from rtp_workers.postgres.connection import Connection, connect, translated
 
 STATEMENT_S = 300
 LOCK = 7_231_018
-# A transaction of the consumer ends within minutes. Rows of one that is older than this would be found by no tick.
-OLDEST_OPEN = "1 hour"
+# A transaction of the consumer ends within seconds, or within minutes where somebody holds a lock. Rows of one that was
+# open for longer are not found: the check `sums_agree` names their days.
+OLDEST_OPEN = "15 minutes"
 
 # What was written since a snapshot is what its xmin says: `ingested_at`, when a transaction began, only narrows the
 # search. Everything below a snapshot's xmin had ended by then, so nothing that was still open is missed.

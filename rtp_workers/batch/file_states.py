@@ -52,7 +52,12 @@ def folder_states(settings: PlatformSettings, connection: Connection) -> list[Fi
     Raises:
         ConfigError: the folder is missing. TransientError: PostgreSQL is away.
     """
-    listing, mapping, tried = list_folder(settings.data_dir), mapping_stamp(settings), last_attempts(connection)
+    return states_of(settings, last_attempts(connection))
+
+
+def states_of(settings: PlatformSettings, tried: Mapping[str, LastAttempt]) -> list[FileState]:
+    """Returns the state of each entry, by name, where it is known how the last attempts ended."""
+    listing, mapping = list_folder(settings.data_dir), mapping_stamp(settings)
     states = [FileState(entry.name, "refused", entry.reason) for entry in listing.refused]
     for file in listing.files:
         at = stamp(file.path)

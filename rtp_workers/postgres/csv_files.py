@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Literal
 
+from rtp_workers.postgres import load_outcomes
 from rtp_workers.postgres.connection import Connection, translated
+from rtp_workers.postgres.load_outcomes import Outcomes
 
 _COLUMNS = (
     "file_name, size_bytes, modified_ns, mapping, state, passing, detail, identity, rows_read, refused, attempts, "
@@ -28,7 +29,11 @@ set size_bytes = excluded.size_bytes, modified_ns = excluded.modified_ns, mappin
                          = (excluded.size_bytes, excluded.modified_ns, excluded.mapping)
                then csv_files.attempts + 1 else 1 end
 """
-_FORGET = "delete from csv_files where file_name = any(%s)"
+_ENDED = "select load_id, first_at, last_at from csv_loads where identity = %s"
+_PURGED = """
+select csv_files.file_name, sum(records)::bigint from csv_files join csv_loads using (identity)
+join csv_load_outcomes using (load_id) where outcome = 'purged' group by 1 order by 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,15 @@ class LastAttempt:
     tried_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a load did, and the times that its rows cover; None where it has none."""
+
+    outcomes: Outcomes
+    first: datetime | None
+    last: datetime | None
+
+
 def last_attempts(connection: Connection) -> dict[str, LastAttempt]:
     """Returns the last attempt of every file that was ever tried. `connection` is in autocommit mode; any role."""
     with translated("read how the files' loads ended"), connection.cursor() as cursor:
@@ -80,7 +94,16 @@ def note(connection: Connection, attempt: Attempt) -> None:
         cursor.execute(_NOTE, astuple(attempt))
 
 
-def forget(connection: Connection, file_names: Sequence[str]) -> None:
-    """Drops what is known of these files, so that they count as new. As role rtp_ingest, in autocommit mode."""
-    with translated("forget files"), connection.cursor() as cursor:
-        cursor.execute(_FORGET, (list(file_names),))
+def ended(connection: Connection, identity: str) -> Ended | None:
+    """Returns how the records of a load ended so far. `connection` is in autocommit mode; any role."""
+    with translated("read how a file's records ended"), connection.cursor() as cursor:
+        cursor.execute(_ENDED, (identity,))
+        row = cursor.fetchone()
+    return None if row is None else Ended(load_outcomes.read(connection, row[0]), row[1], row[2])
+
+
+def purged_rows(connection: Connection) -> dict[str, int]:
+    """Returns how many rows of each file's last load were purged; files without any are left out."""
+    with translated("read which files' rows were purged"), connection.cursor() as cursor:
+        cursor.execute(_PURGED)
+        return dict(cursor.fetchall())

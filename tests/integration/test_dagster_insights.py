@@ -146,14 +146,23 @@ def test_two_make_the_tables_at_once(stack: Stack) -> None:
     assert query(stack, "select count(*) as n from insights.daily_activity", dsn=READ)[0]["n"] == 0
 
 
-def test_a_touched_day_is_requested_by_its_automation_condition(stack: Stack) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
+def test_a_day_is_requested_by_its_automation_condition_when_it_is_new_and_when_it_is_touched_again(
+    stack: Stack,
+) -> None:
+    wanted = dg.AssetKey("daily_activity")
+    with dg.DagsterInstance.ephemeral() as instance, settings_of(stack):
         instance.add_dynamic_partitions("days", ["2026-01-01", "2026-01-02"])
-        before = dg.evaluate_automation_conditions(defs=defs, instance=instance, asset_selection=INSIGHTS_GROUP)
+        new = evaluate(instance)
+        assert new.get_requested_partitions(wanted) == {"2026-01-01", "2026-01-02"}
+        compute(instance, ["2026-01-01", "2026-01-02"])
+        quiet = evaluate(instance, new.cursor)
+        assert quiet.total_requested == 0
         instance.report_runless_asset_event(dg.AssetMaterialization("touched_days", partition="2026-01-02"))
-        after = dg.evaluate_automation_conditions(
-            defs=defs, instance=instance, asset_selection=INSIGHTS_GROUP, cursor=before.cursor
-        )
-        assert before.total_requested == 0
-        for name in ("daily_activity", "customer_activity"):
-            assert after.get_requested_partitions(dg.AssetKey(name)) == {"2026-01-02"}
+        touched = evaluate(instance, quiet.cursor)
+        assert touched.get_requested_partitions(wanted) == {"2026-01-02"}
+
+
+def evaluate(instance: dg.DagsterInstance, cursor: Any = None) -> dg.EvaluateAutomationConditionsResult:
+    return dg.evaluate_automation_conditions(
+        defs=defs, instance=instance, asset_selection=INSIGHTS_GROUP, cursor=cursor
+    )

@@ -20,9 +20,10 @@ from rtp_dagster.backfill.arrivals import SETTLED_AFTER_S
 from rtp_workers.batch.attempts import mapping_stamp
 from rtp_workers.postgres.connection import Connection, connect
 from rtp_workers.postgres.csv_files import Attempt, note
+from rtp_workers.postgres.purge import Criteria, purge
 from rtp_workers.postgres.roles import READ, with_credentials
 from rtp_workers.settings import DagsterSettings, load
-from tests.conftest import Stack
+from tests.conftest import Stack, StartRtp
 from tests.csv_files import canonical_text
 from tests.dagster_runs import backfill_config, run_job, settings_of, tick
 from tests.programs import run_rtp
@@ -155,8 +156,7 @@ def names(found: SensorExecutionData) -> list[str]:
 
 def check_of(found: SensorExecutionData) -> dg.AssetCheckEvaluation:
     """Returns the tick's evaluation of files_are_loaded."""
-    (event,) = found.asset_events
-    assert isinstance(event, dg.AssetCheckEvaluation)
+    (event,) = [event for event in found.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
     assert event.check_name == "files_are_loaded"
     return event
 
@@ -275,6 +275,42 @@ def test_one_odd_entry_is_named_and_the_others_are_loaded(stack: Stack) -> None:
     for name in ("2025.csv", "pipe.csv", "link.csv", "loop.csv"):
         assert f"{name}: it is" in str(done.skip_message)
     assert not check_of(first).passed
+
+
+def test_each_file_is_a_partition_with_what_its_load_did_or_why_it_failed(stack: Stack, start_rtp: StartRtp) -> None:
+    data = stack.home / "data"
+    good = settled(data / "good.csv", canonical_text(range(3)))
+    settled(data / "odd.csv", "Date,Description,Amount\n03/02/2026,Shop,-1.10\n04/02/2026,Shop,-2\n")
+    start_rtp("consume", "--no-api", env=stack.env)
+    with settings_of(stack):
+        run_job("batch_backfill", backfill_config("good.csv"))
+        run_job("batch_backfill", backfill_config("odd.csv"))
+        first = tick("csv_arrival_sensor")
+        with connected(stack) as connection, connection.cursor() as cursor:
+            cursor.execute("update csv_files set tried_at = tried_at - interval '31 seconds'")
+        told = tick("csv_arrival_sensor", first.cursor)
+        again = tick("csv_arrival_sensor", told.cursor)
+        good.unlink()
+        deleted = tick("csv_arrival_sensor", again.cursor)
+        gone = tick("csv_arrival_sensor", deleted.cursor)
+        purge(stack.endpoints.need("postgres_dsn"), Criteria(ids=("T00000001",)))
+        purged = tick("csv_arrival_sensor", gone.cursor)
+    loaded, failed = [event for event in told.asset_events if not isinstance(event, dg.AssetCheckEvaluation)]
+    assert isinstance(loaded, dg.AssetMaterialization)
+    assert (loaded.partition, failed.partition) == ("good.csv", "odd.csv")
+    figures = {name: loaded.metadata[name].value for name in ("rows", "refused", "rows_stored", "duplicates", "state")}
+    assert figures == {"rows": 3, "refused": 0, "rows_stored": 3, "duplicates": 0, "state": "loaded"}
+    assert "first_date" in loaded.metadata
+    assert "is not loaded" in str(failed.metadata["reason"].value)
+    (request,) = told.dynamic_partitions_requests or []
+    assert set(request.partition_keys) == {"good.csv", "odd.csv"}
+    assert [event for event in again.asset_events if not isinstance(event, dg.AssetCheckEvaluation)] == []
+    (event,) = [event for event in deleted.asset_events if not isinstance(event, dg.AssetCheckEvaluation)]
+    assert (event.partition, event.metadata["state"].value) == ("good.csv", "deleted")
+    assert not gone.asset_events
+    assert [(event.partition, event.metadata["state"].value) for event in purged.asset_events] == [
+        ("good.csv", "purged")
+    ]
 
 
 def test_with_five_thousand_files_the_cursor_stays_small(stack: Stack) -> None:
