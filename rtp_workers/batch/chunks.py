@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rtp_workers.batch.blocks import Block, BlockReader
 from rtp_workers.batch.row_encoder import Encoded, RowEncoder
 from rtp_workers.batch.rows import RefusedRow, RowParser, refused_row, unquoted_lines
+from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.plan import Dialect, FilePlan
 from rtp_workers.postgres.csv_loads import Progress
 from rtp_workers.record.transaction import FIELD_NAMES
@@ -54,6 +55,7 @@ class ChunkReader:
         dialect = plan.dialect
         self._reader = reader
         self._dialect = dialect
+        self._encoding_is_open = dialect.encoding_is_open
         self._parser = RowParser(
             dialect.delimiter, dialect.quotechar, dialect.row_width, tells_quoted_empty=plan.canonical
         )
@@ -112,6 +114,10 @@ class ChunkReader:
         return Chunk(encoded, self._progress, self._reader.digest(), is_tail)
 
     def _encoded(self, block: Block, text: str, first_line: int) -> tuple[Encoded, str, int]:
+        if self._encoding_is_open and not block.data.isascii():
+            if not block.decodes:
+                raise _open_encoding(block.data, first_line, self._dialect.encoding)
+            self._encoding_is_open = False
         if self._mapped is None and block.decodes and self._dialect.quotechar not in text:
             lines = unquoted_lines(text)
             encoded = self._encoder.encode_lines(lines, first_line, self._parser.refusal)
@@ -140,6 +146,21 @@ def _mapped_rows(plan: FilePlan, counts_folder: Path | None) -> MappedRows:
     from rtp_workers.batch.mapped_rows import MappedRows
 
     return MappedRows(plan, counts_folder)
+
+
+def _open_encoding(data: bytes, first_line: int, taken: str) -> ConfigError:
+    """Returns the question for the encoding of a file whose beginning was ASCII only: any default may be wrong."""
+    # Not at the top of the file: few files need it.
+    from rtp_workers.mapping.columns.encodings import find_encoding
+
+    lines = data.split(b"\n")
+    at, line = next(((at, line) for at, line in enumerate(lines) if not line.isascii()), (0, b""))
+    guess = find_encoding(data)
+    return ConfigError(
+        f"line {first_line + at} is the first that is not ASCII, and it is not {taken}: {line[:80]!r}; it looks like "
+        f"{guess}: load the file again with --encoding {guess}, or add encoding = {guess!r} to its section. "
+        "Rows that are loaded keep their ids"
+    )
 
 
 def first_lines(sample: bytes, dialect: Dialect) -> bytes:

@@ -17,7 +17,7 @@ SAME_SERIES = 0.5  # a bank that adds or drops columns keeps at least so many of
 REMEMBERED_RULES = (
     "date_order", "date_format", "epoch_unit", "time_zone", "step_origin", "step_unit", "decimal_mark",
     "thousands_mark", "sign", "debit_negative", "credit_negative", "amount_unit", "id_prefix", "currency",
-    "debit_words", "credit_words", "neutral_words", "null_words", "round_to", "ambiguous",
+    "debit_words", "credit_words", "neutral_words", "round_to", "ambiguous",
 )  # fmt: skip
 # What a section says in other words than the rules.
 _ASKED_BY = {"date_order": "day_first"}
@@ -90,7 +90,7 @@ def remembered_section(section: Section, memory: CsvSource | None, header: Seque
     values["id"] = "columns" if memory.id_rule == "columns" else "derived"
     rules = reading.get("rules", {})
     for name in ("date_format", "time_zone", "epoch_unit", "step_origin", "step_unit", "decimal_mark", "amount_unit",
-                 "thousands_mark", "id_prefix", "debit_words", "credit_words", "neutral_words", "null_words",
+                 "thousands_mark", "id_prefix", "debit_words", "credit_words", "neutral_words",
                  "round_to", "ambiguous"):  # fmt: skip
         if not getattr(section, name) and rules.get(name):
             values[name] = tuple(rules[name]) if isinstance(rules[name], list) else rules[name]
@@ -128,7 +128,7 @@ def reading_of(plan: FilePlan) -> dict[str, Any]:
         "encoding": plan.dialect.encoding,
         "delimiter": plan.dialect.delimiter,
         "columns": {role: list(use.columns) for role, use in plan.uses.items() if role != "attributes"},
-        "rules": {name: getattr(rules, name) for name in REMEMBERED_RULES},
+        "rules": {name: getattr(rules, name) for name in REMEMBERED_RULES if name not in rules.open_rules},
     }
 
 

@@ -134,6 +134,8 @@ def _rules(plan: FilePlan) -> dict[str, Any]:
     return {
         "date_order": rules.date_order,
         "time_zone": rules.time_zone,
+        "ambiguous": rules.ambiguous,
+        "open": list(rules.open_rules),
         "decimal_mark": rules.decimal_mark,
         "sign": rules.sign,
         "amount_unit": rules.amount_unit,

@@ -205,6 +205,8 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
         found.notes.append(
             f"times without an offset are read as {zone}" + ("" if section.time_zone else " (time_zone)")
         )
+    if rules.time_zone != "UTC" and "epoch_unit" not in found.rules:
+        found.notes.append(f"local times that clocks show twice or not at all: {rules.ambiguous} (ambiguous)")
     stored = columns_in_fields(found.uses, rules) | set(section.drop)
     return FilePlan(
         dialect=dialect,
@@ -241,7 +243,6 @@ def _rules(found: Findings) -> Rules:
         debit_words=section.debit_words,
         credit_words=section.credit_words,
         neutral_words=section.neutral_words,
-        null_words=section.null_words,
     )
 
 

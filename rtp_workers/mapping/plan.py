@@ -32,7 +32,6 @@ class Given:
     quotechar: str | None = None
     header_line: int | None = None
     header: tuple[str, ...] | None = None
-    escapechar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,8 @@ class Dialect:
         header_line: physical line (1-based) of the header; 0 where the file has none.
         first_data_line: physical line of the first row after the header (or of the file's first row).
         columns: a unique name per cell of a data row, in order; ``column 3`` where the file names none.
-        escapechar: the character that makes the next one an ordinary one, or None where only quotes do.
         header_cells: the header as the file writes it, ``()`` where there is none.
+        encoding_is_open: the beginning holds ASCII only, which fits nearly every encoding.
     """
 
     encoding: str
@@ -57,7 +56,7 @@ class Dialect:
     first_data_line: int
     columns: tuple[str, ...]
     header_cells: tuple[str, ...] = ()
-    escapechar: str | None = None
+    encoding_is_open: bool = False
 
     @property
     def row_width(self) -> int:
@@ -118,7 +117,8 @@ class Rules:
         year_from: (month, year) in which a file of such dates begins, or None.
         ambiguous: ``earlier``, ``later`` or ``refuse``: what becomes of a local time that comes twice or not at all.
         currency: code that the amounts' sign or the header's text gives, or None.
-        null_words: texts that mean an empty cell, in addition to the usual ones.
+        open_rules: names of rules that nothing in the beginning decides. The first cell that needs one decides it, or
+            stops the load with the question.
     """
 
     date_order: str = "YMD"
@@ -147,7 +147,7 @@ class Rules:
     debit_words: tuple[str, ...] = ()
     credit_words: tuple[str, ...] = ()
     neutral_words: tuple[str, ...] = ()
-    null_words: tuple[str, ...] = ()
+    open_rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

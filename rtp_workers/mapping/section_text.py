@@ -88,7 +88,7 @@ def rule_lines(plan: FilePlan) -> list[str]:
         lines.append('year_from = "{:02}/{}"'.format(*rules.year_from))
     if rules.ambiguous != "earlier":
         lines.append(f"ambiguous = {quoted([rules.ambiguous])}")
-    for key in ("debit_words", "credit_words", "neutral_words", "null_words", "skip_rows", "drop"):
+    for key in ("debit_words", "credit_words", "neutral_words", "skip_rows", "drop"):
         if values := getattr(rules, key):
             lines.append(f"{key} = [{', '.join(quoted([value]) for value in values)}]")
     if rules.id_prefix:

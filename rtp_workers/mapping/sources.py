@@ -20,7 +20,7 @@ from rtp_workers.record.transaction import FIELD_NAMES, RULES
 PARTS = ("date", "time", "time_zone", "year", "month", "day", "step", "debit", "credit", "direction", "quantity")
 COLUMN_ROLES = tuple(name for name in FIELD_NAMES if name != "attributes") + PARTS
 CONSTANTS = tuple(name for name in FIELD_NAMES if name not in ("transaction_id", "attributes", "amount"))
-WORDS = ("debit_words", "credit_words", "neutral_words", "null_words")
+WORDS = ("debit_words", "credit_words", "neutral_words")
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "epoch_unit": ("s", "ms", "us"),
     "step_unit": ("second", "minute", "hour", "day"),
@@ -37,7 +37,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 OPEN = "?"
 FOR_TOPICS_ONLY = ("occurred_at", "changes")
 FOR_FILES_ONLY = (
-    *("encoding", "delimiter", "quotechar", "escapechar", "header_line", "header", "skip_rows"),
+    *("encoding", "delimiter", "quotechar", "header_line", "header", "skip_rows"),
     *("id_columns", "overlap"),
 )
 
@@ -64,8 +64,6 @@ class Section:
         round_to: digits after the point that amounts are rounded to, half to even; None keeps them as they are.
         year: the year of dates that carry none; ``year_from`` (MM/YYYY) is the month in which such a file begins.
         ambiguous: which of two instants a local time means that comes twice, when clocks go back.
-        escapechar: the character that escapes quotes and delimiters within cells.
-        null_words: further texts that mean an empty cell.
         skip_rows: rows in which a cell starts with one of these are refused as ``skipped_by_mapping``.
         id_source: what derived ids start from; the section's name where left out.
         id_columns: columns whose cells make derived ids, instead of all but the volatile ones.
@@ -104,8 +102,6 @@ class Section:
     year_from: str | None = None
     neutral_words: tuple[str, ...] = ()
     ambiguous: str | None = None
-    escapechar: str | None = None
-    null_words: tuple[str, ...] = ()
     id: str | None = None
     id_source: str | None = None
     id_prefix: str | None = None
@@ -120,9 +116,7 @@ class Section:
     @property
     def given(self) -> Given:
         """Returns what the section says about the dialect."""
-        return Given(
-            self.encoding, self.delimiter, self.quotechar, self.header_line, self.header, escapechar=self.escapechar
-        )
+        return Given(self.encoding, self.delimiter, self.quotechar, self.header_line, self.header)
 
     @property
     def affix(self) -> Affix | None:
@@ -285,7 +279,7 @@ def _value(key: str, value: Any, where: str) -> Any:
         _check_instant(value, where)
     if key == "time_zone" and value not in available_timezones():
         raise ConfigError(f"{where}: {value!r} is no IANA time zone, such as Europe/Berlin or UTC")
-    if key in ("delimiter", "quotechar", "escapechar") and len(value) != 1:
+    if key in ("delimiter", "quotechar") and len(value) != 1:
         raise ConfigError(f"{where}: must be one character")
     return value
 

@@ -127,6 +127,7 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
         first_data_line=first_line,
         columns=columns,
         header_cells=tuple(header.cells) if header else (),
+        encoding_is_open=given.encoding is None and data.isascii(),
     )
     return dialect, body
 

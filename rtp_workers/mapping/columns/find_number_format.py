@@ -66,6 +66,8 @@ def _find_marks(found: Findings, columns: list[Profile]) -> None:
         )
         return
     found.rules["decimal_mark"], found.rules["thousands_mark"] = marks.decimal, marks.thousands
+    if not (seen.decimal or seen.either or set(seen.thousands) & set(".,")) and _hint(found, columns) is None:
+        found.leave_open("decimal_mark", "thousands_mark")
 
 
 def _three_digits(found: Findings, seen: amounts.Evidence) -> amounts.Marks | None:

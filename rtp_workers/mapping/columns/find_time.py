@@ -277,6 +277,8 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
     if not shapes and found.yearless:
         numeric = [full for cell in dict.fromkeys(cells) if (full := yearless.numeric_shape(cell)) is not None]
     if not numeric or found.rules.get("epoch_unit"):
+        if not found.rules.get("epoch_unit") and section.day_first is None:
+            found.leave_open("date_order")
         return
     if section.day_first is not None and numeric[0].kind != "compact":
         return

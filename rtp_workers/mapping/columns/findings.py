@@ -76,6 +76,10 @@ class Findings:
         """True where a question of this kind has been asked."""
         return any(question.kind == kind for question in self.undecided)
 
+    def leave_open(self, *rules: str) -> None:
+        """Says that nothing in the sample decides these rules, so that a later cell must."""
+        self.rules["open_rules"] = (*self.rules.get("open_rules", ()), *rules)
+
     def is_asked(self, record_field: str) -> bool:
         """True where a field has been left open."""
         return any(question.field == record_field for question in self.undecided)

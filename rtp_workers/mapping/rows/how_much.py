@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.amounts import EXACT, Amount, Marks
 from rtp_workers.mapping.cells.names import normalise
@@ -38,6 +39,7 @@ class HowMuch:
         self._marks = Marks(rules.decimal_mark, rules.thousands_mark)
         self._plain = _plain_column(self._marks)
         self._rules = rules
+        self._is_open = "decimal_mark" in rules.open_rules
         self._at = {
             role: where[uses[role].columns[0]]
             for role in plan.roles_read
@@ -54,6 +56,8 @@ class HowMuch:
         """Returns an amount a row (``""`` where refused), and the currency beside each; none at all where none is."""
         if len(self._seen) > CACHE_ENTRIES:
             self._seen.clear()
+        if self._is_open:
+            self._settle([cell for at in self._at.values() for cell in columns[at]])
         if self._rules.sign == "pair":
             values, currencies = self._pairs(columns, refused)
         else:
@@ -64,6 +68,27 @@ class HowMuch:
         if (digits := self._rules.round_to) is not None:
             values = [amounts.rounded(value, digits) if value else value for value in values]
         return [value or "" for value in values], currencies
+
+    def _settle(self, cells: Sequence[str]) -> None:
+        """Decides the decimal mark by the first cells that have one, where the file's beginning has none.
+
+        Raises:
+            ConfigError: they fit both readings, a thousand apart.
+        """
+        marked = [cell for cell in set(cells) if "." in cell or "," in cell]
+        seen = amounts.evidence_of(marked)
+        if not (seen.decimal or seen.thousands or seen.either):
+            return
+        marks = amounts.decide_marks(seen) if seen.decimal or seen.thousands else None
+        if marks is None:
+            example = next(cell for cell in marked if amounts.take_apart(cell) is not None)
+            raise ConfigError(
+                f"the amount {example!r} may have a decimal or a thousands mark, and no row up to it decides; "
+                'add decimal_mark = "." or decimal_mark = "," to the section of this file, and load it again: '
+                "rows that are loaded keep their ids"
+            )
+        self._marks, self._plain, self._is_open = marks, _plain_column(marks), False
+        self._seen.clear()
 
     def _column(self, cells: Sequence[str]) -> Column:
         """Reads a column at once where all its cells are plain numbers, else cell by cell."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
+from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import dates, yearless
-from rtp_workers.mapping.cells.local_times import offset_of, zone_name_at
+from rtp_workers.mapping.cells.local_times import oddity, offset_of, zone_name_at
 from rtp_workers.mapping.plan import FilePlan, Rules, has_year
 
 EXCEL = "excel"
 EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
+ODDITIES = {"twice": "twice, when clocks go back,", "never": "not at all, when clocks go forward,"}
 STEP_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 EPOCH_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
 CACHE_ENTRIES = 100_000
 LOOKED_AT_CLOCKS = 20_000
+
+
+# A date in numbers whose year does not come first, or six digits.
+_IN_NUMBERS = re.compile(r"(?m)^[\s'\"]*(?:\d{1,2}[-/. ]\s?\d{1,2}[-/. ]|\d{6}[\s'\"]*$)")
 
 
 class NoInstantError(ValueError):
@@ -37,13 +45,14 @@ class Instants:
     """
 
     def __init__(self, plan: FilePlan) -> None:
-        self._rules = plan.rules
+        self._plan, self._rules = plan, plan.rules
+        self._is_open = "date_order" in plan.rules.open_rules
         self._constant = plan.rules.constants.get("occurred_at")
         self._seen: dict[tuple[str, ...], Answer] = {}
         self._days: dict[str, str] = {}
         self._dates: dict[tuple[str, ...], str] = {}
         self._clocks: dict[str, str] = {}
-        where = {name: at for at, name in enumerate(plan.dialect.columns)}
+        where = self._where = {name: at for at, name in enumerate(plan.dialect.columns)}
         self.columns, self._parse = _reading(plan, where)
         zones = [where[plan.uses["time_zone"].columns[0]]] if "time_zone" in plan.roles_read else []
         self._zoned = bool(zones)
@@ -54,9 +63,15 @@ class Instants:
         self._joins = in_utc and "time" in plan.uses
 
     def read(self, columns: Sequence[Sequence[str]]) -> list[Answer]:
-        """Returns one answer a row; ``columns`` are the cells of `columns`, all of one length."""
+        """Returns one answer a row; ``columns`` are the cells of `columns`, all of one length.
+
+        Raises:
+            ConfigError: a date needs an order of day and month that nothing in the file decides.
+        """
         if self._constant is not None and not columns:
             return []
+        if self._is_open and _IN_NUMBERS.search("\n".join(columns[0])) is not None:
+            self._settle(columns[0])
         if len(self._seen) > CACHE_ENTRIES:
             self._seen.clear()
         if len(columns) == 1 and len(distinct := set(columns[0])) * 2 < len(columns[0]):
@@ -66,6 +81,24 @@ class Instants:
             return list(map(self._split, columns[0]))
         read = self._joined if self._joins else self._whole
         return list(map(read, zip(*columns, strict=True)))
+
+    def _settle(self, cells: Sequence[str]) -> None:
+        """Decides the order of day and month by the first dates in numbers, where the file's beginning has none."""
+        shapes = [shape for cell in set(cells) if (shape := dates.shape_of(cell)) is not None]
+        numeric = [shape for shape in shapes if shape.kind in ("numeric", "short") and shape.readings()]
+        if not numeric:
+            return
+        orders = set(numeric[0].readings()).intersection(*(shape.readings() for shape in numeric))
+        if len(orders) != 1:
+            example = next(cell for cell in cells if dates.shape_of(cell) in numeric)
+            raise ConfigError(
+                f"the date {example!r} may be day first or month first, and no row up to it decides; "
+                "add day_first = true or day_first = false to the section of this file, and load it again: "
+                "rows that are loaded keep their ids"
+            )
+        self._is_open = False
+        self._rules = replace(self._rules, date_order=orders.pop())
+        self._parse = _reading(replace(self._plan, rules=self._rules), self._where)[1]
 
     def _joined(self, cells: tuple[str, ...]) -> Answer:
         """As `_split`, where the clock has a column of its own."""
@@ -141,7 +174,9 @@ class Instants:
             return moment
         zone = moment.zone or (cells[-1].strip() if self._zoned else "") or self._rules.time_zone
         clock = moment.clock or "00:00:00"
-        offset = offset_of(zone, moment.day, clock)
+        if moment.zone is None and (odd := oddity(zone, moment.day, clock)) and self._rules.ambiguous == "refuse":
+            return NoInstantError(f"occurred_at_{odd}", f"{moment.day} {clock} comes {ODDITIES[odd]} in {zone}")
+        offset = offset_of(zone, moment.day, clock, later=self._rules.ambiguous == "later")
         if offset is None and zone_name_at(self._rules.time_zone, moment.day, clock) == zone:
             offset = offset_of(self._rules.time_zone, moment.day, clock)
         if offset is None:
