@@ -100,13 +100,13 @@ def unloaded_files(platform: Platform, settings: DagsterSettings, base: str) -> 
     except RtpError:
         return []
     link = f"{base}/assets/{CSV_FILES.to_user_string()}?view=checks&checkDetail={CHECK}"
-    return [
-        Cause(
-            f"file {state.name}", f"{state.name} is not loaded: {_short(state.reason)}. It is {state.next_step}.", link
-        )
-        for state in states
-        if _is_unloaded(state)
-    ]
+    return [Cause(f"file {state.name}", _unloaded(state), link) for state in states if _is_unloaded(state)]
+
+
+def _unloaded(state: FileState) -> str:
+    reason = _short(state.reason).rstrip(".")
+    text = reason if reason.startswith(state.name) else f"{state.name} is not loaded: {reason}"
+    return text if state.state == "refused" else f"{text}. It is {state.next_step}."
 
 
 def _is_unloaded(state: FileState) -> bool:

@@ -64,7 +64,7 @@ def judge_files(states: Sequence[FileState], waiting: Mapping[str, str]) -> Verd
 
 def reasons(states: Sequence[FileState]) -> str:
     """Returns the first files that are not loaded, each with its reason and what happens next."""
-    told = [f"{state.name}: {_short(state.reason)}{_next(state)}" for state in states[:SHOWN]]
+    told = [f"{_named(state)}{_next(state)}" for state in states[:SHOWN]]
     more = [f"and {len(states) - SHOWN:,} more; see `rtp status`"] if len(states) > SHOWN else []
     return "; ".join([*told, *more])
 
@@ -83,6 +83,11 @@ def _records(states: Sequence[FileState], waiting: Mapping[str, str]) -> list[dg
     ]
     rows += [{"file": name, "state": "waiting", "reason": why} for name, why in waiting.items()]
     return [dg.TableRecord(row) for row in rows[:SHOWN]]
+
+
+def _named(state: FileState) -> str:
+    reason = _short(state.reason)
+    return reason if reason.startswith(state.name) else f"{state.name}: {reason}"
 
 
 def _next(state: FileState) -> str:

@@ -94,7 +94,7 @@ def test_a_failed_run_and_a_file_that_cannot_be_loaded_are_told(stack: Stack, ch
         f"of batch_backfill of odd.csv failed and is not retried. Its page says why.\nhttp://d/runs/{result.run_id}"
         in run
     )
-    assert file.startswith("odd.csv is not loaded: odd.csv is not loaded, because not all of it is understood")
+    assert file.startswith("odd.csv is not loaded, because not all of it is understood")
     assert "tried again when the file or the mapping file changes" in file
 
 
