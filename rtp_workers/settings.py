@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from rtp_workers.errors import ConfigError
 from rtp_workers.setting_sources import PREFIX, Given, read
 
+SOURCES_NAME = "sources.toml"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -89,6 +90,11 @@ class PlatformSettings(BaseModel):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @property
+    def sources_path(self) -> Path:
+        """The mapping file."""
+        return self.sources_file or self.data_dir / SOURCES_NAME
 
     @property
     def foreign_topics(self) -> tuple[str, ...]:

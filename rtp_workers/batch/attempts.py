@@ -7,7 +7,6 @@ from pathlib import Path
 from rtp_workers import logs
 from rtp_workers.batch.file_names import shown_name
 from rtp_workers.batch.load_file import LoadOptions, LoadReport, load_file
-from rtp_workers.batch.planning import SOURCES_NAME
 from rtp_workers.batch.source_file import STDIN
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, FatalError, RtpError
@@ -57,7 +56,7 @@ def stamp(path: Path) -> Stamp:
 
 def mapping_stamp(settings: PlatformSettings) -> str:
     """Returns what changes as soon as the mapping file does, a touch included."""
-    size_bytes, modified_ns = stamp(settings.sources_file or settings.data_dir / SOURCES_NAME)
+    size_bytes, modified_ns = stamp(settings.sources_path)
     return f"{size_bytes}:{modified_ns}"
 
 

@@ -16,9 +16,8 @@ from rtp_workers.mapping.infer import SAMPLE_BYTES, infer
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.sources import Section, Sources, read_sources
 from rtp_workers.postgres.csv_sources import CsvSource, IdRuleName
-from rtp_workers.settings import PlatformSettings
+from rtp_workers.settings import SOURCES_NAME, PlatformSettings
 
-SOURCES_NAME = "sources.toml"
 PIECE_BYTES = 1 << 20
 HEADER_BYTES = 1 << 16
 NUMBERED_ROWS = 200  # so many rows tell a row number from a number that means something
@@ -116,7 +115,7 @@ def read_mapping(settings: PlatformSettings) -> Sources:
     Raises:
         ConfigError: it cannot be read, or says what cannot be.
     """
-    return read_sources(settings.sources_file or settings.data_dir / SOURCES_NAME)
+    return read_sources(settings.sources_path)
 
 
 def refuse_unloadable(file_name: str, planned: PlannedFile) -> None:

@@ -43,10 +43,10 @@ def command(until_idle: float | None, no_api: bool, port: int | None) -> None:
 def _idle_for(seconds: float | None) -> Callable[[ConsumerState], bool]:
     """Returns the condition for ending; never, for None."""
 
-    def idle(state: ConsumerState) -> bool:
+    def is_idle(state: ConsumerState) -> bool:
         if seconds is None or state.settled_at is None or state.problems:
             return False
         waiting = any(lag > 0 for lag in state.lag().values())
         return not waiting and time.monotonic() - max(state.last_record_at, state.settled_at) > seconds
 
-    return idle
+    return lambda state: all(map(is_idle, state.everything().values()))

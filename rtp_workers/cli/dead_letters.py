@@ -19,6 +19,7 @@ from rtp_workers.postgres import dead_letters
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.dead_letters import DeadLetterId, Filter, StoredDeadLetter
 from rtp_workers.printable import printable
+from rtp_workers.reconcile.mapped_replay import MappedReplay
 from rtp_workers.reconcile.replay import Repair, replay
 from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.settings import PlatformSettings, load
@@ -32,14 +33,15 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--topic", help="Only of this topic.")
 @click.option("--reason", help="Only this reason code.")
 @click.option("--pending", "replayed", flag_value=False, default=None, type=bool, help="Only those never replayed.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def list_command(reason: str | None, replayed: bool | None, limit: int, as_json: bool) -> int:
+def list_command(topic: str | None, reason: str | None, replayed: bool | None, limit: int, as_json: bool) -> int:
     """List dead letters, newest first, and how many there are by reason."""
     settings = load(PlatformSettings)
-    wanted = Filter(reason=reason, replayed=replayed)
+    wanted = Filter(topic, reason, replayed)
     connection = connect(reader_dsn(resolve(settings)), "rtp-dead-letters", autocommit=True)
     try:
         found = dead_letters.newest(connection, wanted, limit)
@@ -82,6 +84,7 @@ def show_command(dead_letter_id: str, as_json: bool, raw: bool) -> int:
 
 @command.command("replay")
 @click.option("--id", "ids", multiple=True, help="A dead letter's id; may be given again.")
+@click.option("--topic", help="Of this topic, instead of our own; its section converts what is sent.")
 @click.option("--reason", help="All with this reason that were never replayed.")
 @click.option("--all", "everything", is_flag=True, help="All that were never replayed.")
 @click.option(
@@ -90,16 +93,26 @@ def show_command(dead_letter_id: str, as_json: bool, raw: bool) -> int:
 @click.option("--edit", is_flag=True, help="Repair the value in $EDITOR first (one --id).")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def replay_command(
-    ids: tuple[str, ...], reason: str | None, everything: bool, value_file: BinaryIO | None, edit: bool, as_json: bool
+    ids: tuple[str, ...],
+    topic: str | None,
+    reason: str | None,
+    everything: bool,
+    value_file: BinaryIO | None,
+    edit: bool,
+    as_json: bool,
 ) -> int:
-    """Send dead letters to the topic again; exit 1 when one was not taken."""
+    """Send dead letters to our topic again; exit 1 when one was not taken."""
     if bool(ids) + bool(reason) + everything != 1:
         raise ConfigError("say which to replay: --id, --reason or --all; exactly one of them")
     if (value_file is not None or edit) and (len(ids) != 1 or (value_file is not None and edit)):
         raise ConfigError("--value and --edit repair one dead letter: give one --id, and one of the two")
     settings = load(PlatformSettings)
-    wanted = [DeadLetterId.parse(text) for text in ids] if ids else Filter(settings.topic, reason, replayed=False)
-    report = replay(resolve(settings), settings.topic, wanted, _repair(value_file, edit))
+    wanted = (
+        [DeadLetterId.parse(text) for text in ids] if ids else Filter(topic or settings.topic, reason, replayed=False)
+    )
+    report = replay(
+        resolve(settings), settings.topic, wanted, _repair(value_file, edit), MappedReplay(settings).outgoing
+    )
     if as_json:
         click.echo(json.dumps(asdict(report)))
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from rtp_workers.batch.planning import SOURCES_NAME, Overrides, plan_file, read_mapping
+from rtp_workers.batch.planning import Overrides, plan_file, read_mapping
 from rtp_workers.batch.source_file import open_source
 from rtp_workers.cli import topic_map
 from rtp_workers.cli.terminal import say
@@ -44,7 +44,7 @@ def command(
 
 def _map_file(file: str, name: str | None, overrides: Overrides, only_print: bool) -> int:
     settings = load(PlatformSettings)
-    target = settings.sources_file or settings.data_dir / SOURCES_NAME
+    target = settings.sources_path
     with open_source(file) as source:
         plan = plan_file(source, settings, overrides).plan
         text = section_text(plan, source.name, name)
@@ -61,7 +61,7 @@ def _map_file(file: str, name: str | None, overrides: Overrides, only_print: boo
 
 def _map_topic(topic: str, name: str | None, *, only_print: bool, as_json: bool) -> int:
     settings = load(PlatformSettings)
-    target = settings.sources_file or settings.data_dir / SOURCES_NAME
+    target = settings.sources_path
     sources = read_mapping(settings)
     look = topic_map.look_at(settings, topic, sources.section_for_topic(topic), name)
     if as_json:

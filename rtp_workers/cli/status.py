@@ -84,6 +84,7 @@ def _table(report: dict[str, Any], topic: str) -> Table:
     for number, left in (report["lag_by_partition"] or {}).items():
         table.add_row(f"  partition {number}", _figure(left), "")
     _add_files(table, report["files"])
+    _add_topics(table, report)
     table.add_row("last write", report["last_write_at"] or "-", "")
     return table
 
@@ -112,3 +113,13 @@ def _figure(value: int | None) -> str:
 
 def _per_s(value: float | None) -> str:
     return "" if value is None else f"{value:,.1f}/s"
+
+
+def _add_topics(table: Table, report: dict[str, Any]) -> None:
+    """Adds a line for each topic that is not our own: what came from it, or what keeps it waiting."""
+    for found in report["topics"] or []:
+        trouble = "; ".join(found["problems"].values())
+        rows = f"{found['inserted']:,} rows, {found['dead_lettered']:,} dead letters"
+        table.add_row(f"topic {found['topic']}", f"lag {_figure(found['lag_records'])}", Text(trouble or rows))
+    for name, reason in (report["topics_not_consumed"] or {}).items():
+        table.add_row(f"topic {name}", Text("waits", "yellow"), Text(reason))

@@ -40,6 +40,7 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.postgres import control
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.dead_letters import DeadLetterId, Filter
+from rtp_workers.reconcile.mapped_replay import MappedReplay
 from rtp_workers.reconcile.replay import ReplayReport, replay
 from rtp_workers.settings import ConsumerSettings
 from rtp_workers.watchdog import hung_threads
@@ -224,7 +225,7 @@ def _replay(service: Service, wish: ReplaySome | ReplayAll) -> ReplayReport:
     topic = service.settings.topic
     if isinstance(wish, ReplaySome):
         ids = [DeadLetterId.parse(text) for text in dict.fromkeys(wish.ids)]
-        return replay(service.endpoints, topic, ids)
+        return replay(service.endpoints, topic, ids, remake=MappedReplay(service.settings).outgoing)
     return replay(service.endpoints, topic, Filter(topic=topic, reason=wish.reason, replayed=False))
 
 

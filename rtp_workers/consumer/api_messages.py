@@ -106,6 +106,22 @@ class BalanceLine(BaseModel):
     checked_at_s: float = Field(description="of which moment this is, seconds since the epoch")
 
 
+class MappedTopic(BaseModel):
+    """A topic that is not our own, mapped by a section of the mapping file."""
+
+    topic: str
+    topic_id: str | None
+    state: Literal["starting", "streaming", "idle", "paused", "trouble"]
+    problems: dict[str, str]
+    partitions: int = Field(description="that this process owns")
+    records_per_s: float
+    lag_records: int | None = Field(description="of these partitions; null while a position is not known")
+    inserted: int
+    duplicates: int
+    dead_lettered: int
+    skipped: int
+
+
 class Status(BaseModel):
     """What the consumer does now."""
 
@@ -128,6 +144,8 @@ class Status(BaseModel):
     )
     latency_p95_s: float | None
     partitions: list[Partition]
+    topics: list[MappedTopic] = Field(description="topics of others that are consumed")
+    topics_not_consumed: dict[str, str] = Field(description="topics that are wanted, with why they are not consumed")
     ledger: LedgerSums | None = Field(description="null while PostgreSQL cannot be asked")
     ledger_trouble: str | None = Field(description="why it cannot be asked")
     balance: BalanceLine | None = Field(description="null until it was looked at")

@@ -120,7 +120,7 @@ class StatusView:
         ages = [partition["lag_s"] for partition in partitions if partition["lag_s"] is not None]
         return {
             "state": _phase(state),
-            "problems": dict(state.problems),
+            "problems": state.all_problems(),
             "waiting": dict(state.waiting),
             "warnings": dict(state.warnings),
             "paused": state.paused,
@@ -134,6 +134,8 @@ class StatusView:
             "latency_p50_s": now.latency_p50_s,
             "latency_p95_s": now.latency_p95_s,
             "partitions": partitions,
+            "topics": [self._topic(name, mapped, known.account) for name, mapped in sorted(state.mapped.items())],
+            "topics_not_consumed": dict(state.unmapped),
             "ledger": None if known.account is None else _ledger_sums(known.account, state.topic_id),
             "ledger_trouble": known.trouble,
             "balance": None if known.balance is None else asdict(known.balance),
@@ -144,6 +146,21 @@ class StatusView:
             "unknown_fields": state.unknown_fields,
             "careful_records": state.careful_records,
             "uptime_s": round(time.time() - state.started_at, 1),
+        }
+
+    @staticmethod
+    def _topic(name: str, state: ConsumerState, account: Account | None) -> dict[str, Any]:
+        """Returns what is told of a mapped topic; its lag is that of the partitions of this process."""
+        rows = {} if account is None else _of_topic(account, state.topic_id)
+        return {
+            "topic": name,
+            "topic_id": state.topic_id,
+            "state": _phase(state),
+            "problems": dict(state.problems),
+            "partitions": len(state.assigned),
+            "records_per_s": round(state.records_per_s(), 1),
+            "lag_records": sum(state.lag().values()) if state.settled_at is not None else None,
+            **{key: sum(getattr(row, key) for row in rows.values()) for key in _SUMS},
         }
 
     def _balance(self) -> Balance | None:
@@ -180,9 +197,9 @@ class StatusView:
 
 def not_ready(state: ConsumerState) -> str | None:
     """Returns what keeps records from flowing, but for a pause, which somebody wanted; None when nothing does."""
-    if not state.problems and state.settled_at is None:
+    if not state.all_problems() and state.settled_at is None:
         return "waiting for its share of the topic's partitions; this takes seconds"
-    return said(state.problems) or None
+    return said(state.all_problems()) or None
 
 
 def said(problems: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.postgres.batch import Batch, DeadLetter, KafkaRecord, Span
-from rtp_workers.record.copy_text import NULL, UNKNOWN_SOURCE, BatchDecoder, load_text, source_text
+from rtp_workers.record.copy_text import NULL, UNKNOWN_SOURCE, BatchDecoder, Refusal, load_text, source_text
 
 SOURCES_REMEMBERED = 10_000
 MARKS_A_BATCH = 60  # 2 us each
@@ -34,7 +34,7 @@ class Assembler:
         self._sources: dict[bytes | None, str] = {}
         self._loads: dict[bytes | None, str] = {}
         self._last: dict[int, KafkaRecord] = {}
-        self._batch = Batch(topic, topic_id)
+        self._batch = self._new_batch()
         self.bytes = 0
         self.unknown_fields = 0
         self.careful = 0
@@ -62,18 +62,8 @@ class Assembler:
         decoded = self._decoder.lines(values)
         self.unknown_fields += decoded.unknown_fields
         self.careful += decoded.careful
-        batch = self._batch
-        if not decoded.refusals:
-            batch.lines += [line + tail for line, tail in zip(decoded.lines, tails, strict=True)]  # type: ignore[operator]  # None only where refused
-            batch.records += taken
-        else:
-            self._add_some(decoded.lines, tails, taken)
-            batch.dead_letters += [
-                DeadLetter(taken[refusal.index], refusal.reason, refusal.detail) for refusal in decoded.refusals
-            ]
-        for partition, end in ends.items():
-            if self._assignment.positions.get(partition, end) < end:
-                self._reach(partition, end)
+        self._add_decoded(decoded.lines, decoded.refusals, taken, tails)
+        self._reach_ends(ends)
 
     def take(self) -> Batch:
         """Returns the open batch, its spans with their marks, and opens another."""
@@ -88,11 +78,34 @@ class Assembler:
         self._renew()
 
     def _renew(self) -> Batch:
-        batch, self._batch = self._batch, Batch(self.topic, self.topic_id)
+        batch, self._batch = self._batch, self._new_batch()
         self._loads.clear()
         self._last.clear()
         self.bytes = 0
         return batch
+
+    def _new_batch(self) -> Batch:
+        return Batch(self.topic, self.topic_id)
+
+    def _add_decoded(
+        self,
+        lines: Sequence[str | None],
+        refusals: Sequence[Refusal],
+        taken: Sequence[KafkaRecord],
+        tails: Sequence[str],
+    ) -> None:
+        batch = self._batch
+        if None not in lines:
+            batch.lines += [line + tail for line, tail in zip(lines, tails, strict=True)]  # type: ignore[operator]  # none is None here
+            batch.records += taken
+            return
+        self._add_some(lines, tails, taken)
+        batch.dead_letters += [DeadLetter(taken[one.index], one.reason, one.detail) for one in refusals]
+
+    def _reach_ends(self, ends: Mapping[int, int]) -> None:
+        for partition, end in ends.items():
+            if self._assignment.positions.get(partition, end) < end:
+                self._reach(partition, end)
 
     def _take(self, records: Sequence[KafkaRecord]) -> tuple[list[KafkaRecord], list[bytes | None], list[str]]:
         positions, sources, spans = self._assignment.positions, self._sources, self._batch.spans

@@ -17,10 +17,14 @@ from collections.abc import Callable
 from rtp_workers import logs
 from rtp_workers.consumer.control import ControlThread
 from rtp_workers.consumer.garbage import Garbage
+from rtp_workers.consumer.mapped_assembly import TopicMapping
+from rtp_workers.consumer.mapped_topics import MappedTopics
 from rtp_workers.consumer.session import IDLE_POLL_S, STOP_S, Session, SessionOverError
 from rtp_workers.consumer.state import ConsumerState
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.failpoints import Failpoint
+from rtp_workers.kafka.schema_registry import registry_of
+from rtp_workers.kafka.topic_names import TopicNames
 from rtp_workers.postgres.batch_writer import BatchWriter
 from rtp_workers.settings import ConsumerSettings
 
@@ -36,10 +40,18 @@ class ConsumerLoop:
         settings: limits, topic and group.
         endpoints: where Kafka and PostgreSQL are.
         state: written here, read by the API.
+        mapping: of a topic that is not our own; None reads our own records.
     """
 
-    def __init__(self, settings: ConsumerSettings, endpoints: Endpoints, state: ConsumerState) -> None:
+    def __init__(
+        self,
+        settings: ConsumerSettings,
+        endpoints: Endpoints,
+        state: ConsumerState,
+        mapping: TopicMapping | None = None,
+    ) -> None:
         self._settings = settings
+        self._mapping = mapping
         self._endpoints = endpoints
         self._state = state
         self._stop = False
@@ -53,32 +65,64 @@ class ConsumerLoop:
     def run(self, until: Callable[[ConsumerState], bool] = lambda _: False) -> None:
         """Consumes until stopped, or until `until` says so; what is not written by then is still in Kafka.
 
+        It owns the process: Python's collector and the interpreter's switching are set for it.
+
         Raises:
             ConfigError: the ledger belongs to another group, or settings are wrong.
         """
-        dsn = self._endpoints.need("postgres_ingest_dsn")
         self._garbage.take_over()
         switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         beat = self._state.watchdog.beat("loop")
-        control = ControlThread(self._endpoints, self._settings.topic, self._settings.group_id, dsn)
+        mapped = self._mapped_topics()
         try:
-            while not self._ends_now(until):
-                topic_id = self._await_topic(control)
-                if topic_id is not None:
-                    self._run_session(control, topic_id, lambda: self._ends_now(until))
+            if mapped is not None:
+                mapped.start()
+            self.consume(lambda: self._ends_now(until, mapped))
         finally:
-            control.stop(STOP_S)
+            if mapped is not None:
+                mapped.stop()
             beat.end()
             self._garbage.hand_back()
             sys.setswitchinterval(switch_interval_s)
 
-    def _ends_now(self, until: Callable[[ConsumerState], bool]) -> bool:
-        """Asked at every turn of every loop on this thread."""
+    def consume(self, finished: Callable[[], bool]) -> None:
+        """Consumes until `finished`, which is asked at every turn of every loop on this thread."""
+        dsn = self._endpoints.need("postgres_ingest_dsn")
+        control = ControlThread(self._endpoints, self._settings.topic, self._settings.group_id, dsn)
+        try:
+            while not finished():
+                topic_id = self._await_topic(control)
+                if topic_id is not None:
+                    self._run_session(control, topic_id, finished)
+        finally:
+            control.stop(STOP_S)
+
+    def _mapped_topics(self) -> MappedTopics | None:
+        """Returns what consumes the topics that are not our own; None where none are wanted."""
+        settings, endpoints = self._settings, self._endpoints
+        if not settings.foreign_topics:
+            return None
+        registry = registry_of(settings)
+
+        def consume(mapping: TopicMapping, state: ConsumerState, finished: Callable[[], bool]) -> None:
+            of_topic = settings.model_copy(update={"topic": mapping.plan.topic})
+            ConsumerLoop(of_topic, endpoints, state, mapping).consume(finished)
+
+        names = TopicNames(endpoints, settings.foreign_topics, settings.topic)
+        sources_file = settings.sources_path
+        return MappedTopics(names, sources_file, self._state, lambda plan: TopicMapping(plan, registry), consume)
+
+    def _ends_now(self, until: Callable[[ConsumerState], bool], mapped: MappedTopics | None) -> bool:
         self._failpoint.reach("turn")
         self._state.watchdog.beat("loop")
         self._garbage.collect_when_due()
-        return self._stop or until(self._state)
+        if mapped is not None:
+            mapped.raise_failure()
+        ends = self._stop or until(self._state)
+        if ends and mapped is not None:
+            mapped.ask_to_stop()
+        return ends
 
     def _await_topic(self, control: ControlThread) -> str | None:
         """Returns the topic's id, or None after a short wait while it is not known."""
@@ -94,7 +138,7 @@ class ConsumerLoop:
     def _run_session(self, control: ControlThread, topic_id: str, finished: Callable[[], bool]) -> None:
         settings, endpoints = self._settings, self._endpoints
         writer = BatchWriter(endpoints.need("postgres_ingest_dsn"), self._failpoint)
-        session = Session(settings, endpoints, self._state, control, writer, topic_id)
+        session = Session(settings, endpoints, self._state, control, writer, topic_id, self._mapping)
         try:
             session.run(finished)
         except SessionOverError as end:

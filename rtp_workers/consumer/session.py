@@ -15,13 +15,15 @@ from rtp_workers import logs
 from rtp_workers.consumer.assembly import Assembler
 from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.consumer.control import ControlThread
+from rtp_workers.consumer.decoding_wait import DecodingWait
+from rtp_workers.consumer.mapped_assembly import MappedAssembler, TopicMapping
 from rtp_workers.consumer.problems import ProblemFinder
 from rtp_workers.consumer.shown_offsets import ShownOffsets
 from rtp_workers.consumer.state import ConsumerState, Written
 from rtp_workers.consumer.writer_watch import WriterWatch
 from rtp_workers.consumer.writing import WritingThread
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import RtpError
+from rtp_workers.errors import AttentionError, RtpError, TransientError
 from rtp_workers.kafka.record_consumer import ConsumerLimits, Polled, Rebalances, RecordConsumer
 from rtp_workers.postgres.batch_writer import BatchWriter
 from rtp_workers.postgres.ledger import Place
@@ -54,7 +56,11 @@ class SessionOverError(RtpError):
 
 
 class Session:
-    """Moves records from Kafka's client into batches and hands these to the writing thread."""
+    """Moves records from Kafka's client into batches and hands these to the writing thread.
+
+    Args:
+        mapping: of a topic that is not our own; None reads our own records.
+    """
 
     def __init__(
         self,
@@ -64,12 +70,18 @@ class Session:
         control: ControlThread,
         writer: BatchWriter,
         topic_id: str,
+        mapping: TopicMapping | None = None,
     ) -> None:
         self._settings, self._state, self._control, self._topic_id = settings, state, control, topic_id
         self._assignment = Assignment()
         self._writing = WritingThread(writer, self._assignment, state.watchdog.beat("writer"))
         self._watch = WriterWatch(writer, self._writing, control)
-        self._assembler = Assembler(settings.topic, topic_id, self._assignment)
+        self._assembler = (
+            Assembler(settings.topic, topic_id, self._assignment)
+            if mapping is None
+            else MappedAssembler(topic_id, self._assignment, mapping)
+        )
+        self._decoding = DecodingWait()
         self._shown = ShownOffsets()
         self._problems = ProblemFinder(settings.topic, state, control, self._watch)
         self._clock, self._stuck = self._problems.clock, self._problems.stuck
@@ -210,7 +222,10 @@ class Session:
 
     def _update_state(self) -> None:
         view, state = self._control.view, self._state
-        state.note_problems(self._problems.look(self._assignment.owned))
+        problems = self._problems.look(self._assignment.owned)
+        if self._decoding.problem is not None:
+            problems["schema_registry"] = self._decoding.problem
+        state.note_problems(problems)
         state.warnings = dict(view.warnings)
         state.retries = self._writing.retries
         state.unknown_fields, state.careful_records = self._assembler.unknown_fields, self._assembler.careful
@@ -243,9 +258,7 @@ class Session:
             self._start_over()
         if polled.records or polled.ends:
             self._problems.client_errors.clear()
-            self._assembler.add(polled.records, polled.ends)
-            if polled.records:
-                self._state.last_record_at = time.monotonic()
+            self._add(polled)
         if polled.out_of_range:
             log.warning("offset_out_of_range", topic=self._settings.topic, partitions=polled.out_of_range)
             self._start_over()
@@ -262,6 +275,17 @@ class Session:
             self._consumer.stop([number])
             self._stuck.note(number, position, f"Kafka's batch there cannot be read ({reason})", self._clock.seconds)
 
+    def _add(self, polled: Polled) -> None:
+        try:
+            self._assembler.add(polled.records, polled.ends)
+        except (TransientError, AttentionError) as error:
+            self._decoding.begin(error)
+            self._start_over()
+            return
+        if polled.records:
+            self._decoding.end()
+            self._state.last_record_at = time.monotonic()
+
     def _submit(self) -> None:
         if self._writing.free and self._assembler.has_work:
             batch = self._assembler.take()
@@ -270,7 +294,7 @@ class Session:
 
     def _wait(self, finished: Callable[[], bool]) -> None:
         """Holds delivery while the batch is full and the writer busy, or while paused; stays in the group."""
-        if not self._state.paused and self._writing.wait_free(HELD_AFTER_S):
+        if not self._state.paused and not self._decoding.holds and self._writing.wait_free(HELD_AFTER_S):
             self._submit()
             return
         self._held = True
@@ -283,7 +307,7 @@ class Session:
         self._consumer.resume()
 
     def _must_hold(self) -> bool:
-        return self._state.paused or self._is_full()
+        return self._state.paused or self._decoding.holds or self._is_full()
 
     # Rebalances, on the main thread, inside a poll
 

@@ -51,6 +51,7 @@ class ConsumerState:
     """Counters since the start of this process, and where it stands.
 
     Attributes:
+        topic: name of a mapped topic, for the logs; None for our own.
         positions: next offset to store, by kafka_partition, as committed.
         log: (log start, end) by kafka_partition, as last seen.
         problems: what keeps records from flowing, by where: ``kafka``, ``postgres``, ``topic``, ``hole:3``, ...;
@@ -63,8 +64,11 @@ class ConsumerState:
         watchdog: of the threads that must not stand still; the program starts it.
         latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
         appended_ms: when Kafka appended the records stored last (Unix ms); None before the first.
+        mapped: the states of topics that are not our own, by name; replaced as a whole.
+        unmapped: topics that are wanted but not consumed, by name, with the reason and what mends it; likewise.
     """
 
+    topic: str | None = None
     topic_id: str | None = None
     positions: dict[int, int] = field(default_factory=dict)
     log: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -89,7 +93,20 @@ class ConsumerState:
     settled_at: float | None = None
     started_at: float = field(default_factory=time.time)
     watchdog: Watchdog = field(default_factory=Watchdog)
+    mapped: dict[str, ConsumerState] = field(default_factory=dict)
+    unmapped: dict[str, str] = field(default_factory=dict)
     _reasons: dict[str, Reasons] = field(default_factory=dict)
+
+    def everything(self) -> dict[str, ConsumerState]:
+        """Returns the states of all topics: our own under ``""``, the mapped ones by name."""
+        return {"": self, **self.mapped}
+
+    def all_problems(self) -> dict[str, str]:
+        """Returns the problems of every topic, by where; those of a mapped topic begin with its name."""
+        found = dict(self.problems)
+        for name, state in sorted(self.mapped.items()):
+            found |= {f"topic {name}, {where}": what for where, what in state.problems.items()}
+        return found | {f"topic {name}": reason for name, reason in sorted(self.unmapped.items())}
 
     def start_session(self, topic_id: str) -> None:
         """Notes that a topic is consumed from here on; nothing is assigned yet."""
@@ -102,11 +119,14 @@ class ConsumerState:
         """Keeps what is wrong for the API. Logs each new reason once, and the end of each problem."""
         for where, reason in problems.items():
             if self._reasons.setdefault(where, Reasons()).is_new(reason):
-                log.warning("problem", where=where, reason=reason)
+                log.warning("problem", where=where, reason=reason, **self._named())
         for where in self.problems.keys() - problems.keys():
             self._reasons.pop(where, None)
-            log.info("problem_over", where=where)
+            log.info("problem_over", where=where, **self._named())
         self.problems = dict(problems)
+
+    def _named(self) -> dict[str, str]:
+        return {} if self.topic is None else {"topic": self.topic}
 
     def note_assignment(self, owned: set[int], *, waiting: bool) -> None:
         """Keeps which partitions are ours, and whether one of them still waits for its offset."""

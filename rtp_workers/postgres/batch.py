@@ -61,6 +61,7 @@ class Batch:
         records: the record behind each line, in the same order.
         dead_letters: refused before PostgreSQL saw them.
         load_ids: loads that the records name, dead letters included; whether they exist is not known yet.
+        judged: every line has passed each rule of the record already: what is wrong with one, only PostgreSQL can tell.
         appended_ms: when Kafka appended the oldest record of each poll (Unix ms), for the latency.
         confirm: called before the ledger moves; raises where the records may be of another topic than `topic_id`.
     """
@@ -72,6 +73,7 @@ class Batch:
     records: list[KafkaRecord] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     load_ids: set[str] = field(default_factory=set)
+    judged: bool = False
     appended_ms: list[int] = field(default_factory=list)
     confirm: Callable[[], None] = lambda: None
 

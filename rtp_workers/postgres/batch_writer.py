@@ -311,6 +311,8 @@ class _Halting(BytesIO):
 
 def _sift(batch: Batch) -> None:
     """Moves records that break a rule from the batch's lines to its dead letters, with the reason in our words."""
+    if batch.judged:
+        return
     lines, records, batch.lines, batch.records = batch.lines, batch.records, [], []
     for line, record in zip(lines, records, strict=True):
         try:

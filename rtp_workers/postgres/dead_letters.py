@@ -16,7 +16,7 @@ REPLAY_LOCK = 7_231_003
 
 _COLUMNS = (
     "topic_id, kafka_partition, kafka_offset, generation, topic, key, value, headers, reason, detail, first_seen_at, "
-    "replayed_at"
+    "replayed_at, kafka_timestamp"
 )
 # A filter that is null lets everything pass. Keyset paging: after the place of the last one seen.
 _WHERE = """
@@ -93,6 +93,7 @@ class StoredDeadLetter:
         reason: short code.
         detail: one sentence.
         replayed_at: when it was last sent again, or None.
+        kafka_timestamp: when the record was written to Kafka, as Kafka says; None where it does not, or of old letters.
     """
 
     id: DeadLetterId
@@ -104,6 +105,7 @@ class StoredDeadLetter:
     detail: str
     first_seen_at: datetime
     replayed_at: datetime | None
+    kafka_timestamp: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ def replay_locked(connection: Connection) -> Iterator[None]:
 
 
 def _stored(row: tuple[Any, ...]) -> StoredDeadLetter:
-    topic, key, value, headers, reason, detail, first_seen, replayed = row[4:]
+    topic, key, value, headers, reason, detail, first_seen, replayed, kafka_timestamp = row[4:]
     return StoredDeadLetter(
         id=DeadLetterId(*row[:4]),
         topic=topic,
@@ -215,4 +217,5 @@ def _stored(row: tuple[Any, ...]) -> StoredDeadLetter:
         detail=detail,
         first_seen_at=first_seen,
         replayed_at=replayed,
+        kafka_timestamp=kafka_timestamp,
     )

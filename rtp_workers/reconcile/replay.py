@@ -20,6 +20,19 @@ ACK_TIMEOUT_S = 30.0
 Repair = Callable[[StoredDeadLetter], bytes | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record on its way to our own topic, without the header that says which dead letter it was."""
+
+    value: bytes | None
+    key: bytes | None
+    headers: Headers
+
+
+# Makes one of our records of a letter of another topic and its value; RecordError where it cannot be one.
+Remake = Callable[[StoredDeadLetter, bytes | None], Outgoing]
+
+
 @dataclass(slots=True)
 class ReplayReport:
     """What a replay did.
@@ -40,8 +53,11 @@ def replay(
     topic: str,
     wanted: Sequence[DeadLetterId] | Filter,
     repair: Repair | None = None,
+    remake: Remake | None = None,
 ) -> ReplayReport:
     """Sends dead letters again, with key and headers as they came and the header ``replay_of``, then marks them.
+
+    A letter of another topic is never sent back there: `remake` makes a record of ours of it, or it fails.
 
     A crash between Kafka's acknowledgement and the mark sends them twice: the second counts as a duplicate.
 
@@ -50,19 +66,21 @@ def replay(
         topic: where to.
         wanted: ids, whether sent before or not; or a filter, most often with ``replayed=False``.
         repair: gives the value to send instead of the received one; what it raises ends the replay.
+        remake: converts letters of other topics.
 
     Raises:
         TransientError: Kafka did not acknowledge all in `ACK_TIMEOUT_S` seconds (what it did acknowledge is marked), a
             server is away, or another replay runs.
     """
     report = ReplayReport()
+    outgoing = _Outbox(topic, repair, remake).outgoing
     connection = connect(endpoints.need("postgres_ingest_dsn"), "rtp-replay", autocommit=True)
     try:
         with dead_letters.replay_locked(connection):
             producer = RecordProducer(endpoints, topic, "rtp-replay", delivery_timeout_s=ACK_TIMEOUT_S)
             try:
                 for page in _pages(connection, wanted, report):
-                    _send_page(connection, producer, page, repair, report)
+                    _send_page(connection, producer, page, outgoing, report)
             finally:
                 producer.close()
     finally:
@@ -94,19 +112,41 @@ def _send_page(
     connection: Connection,
     producer: RecordProducer,
     page: Iterable[StoredDeadLetter],
-    repair: Repair | None,
+    outgoing: Callable[[StoredDeadLetter], Outgoing],
     report: ReplayReport,
 ) -> None:
     """Sends a page and marks what Kafka acknowledged of it, even where the rest fails."""
     acknowledged: list[DeadLetterId] = []
     try:
         for letter in page:
-            value = letter.value if repair is None else repair(letter)
-            _send(producer, letter, value, _noting(letter.id, acknowledged, report))
+            try:
+                record = outgoing(letter)
+            except RecordError as error:
+                report.failed[str(letter.id)] = error.detail
+                continue
+            _send(producer, record, _noting(letter.id, acknowledged, report))
         producer.flush(ACK_TIMEOUT_S)
     finally:
         dead_letters.mark_replayed(connection, acknowledged)
         report.replayed += len(acknowledged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outbox:
+    """Decides what is sent for a letter."""
+
+    topic: str
+    repair: Repair | None
+    remake: Remake | None
+
+    def outgoing(self, letter: StoredDeadLetter) -> Outgoing:
+        value = letter.value if self.repair is None else self.repair(letter)
+        if letter.topic == self.topic:
+            return Outgoing(value, letter.key, replay_headers(letter))
+        if self.remake is None:
+            raise RecordError("not_ours", f"it is of topic {letter.topic}; replay it with `rtp dead-letters replay`")
+        made = self.remake(letter, value)
+        return Outgoing(made.value, made.key, [*made.headers, (REPLAY_HEADER, str(letter.id).encode())])
 
 
 def _noting(letter_id: DeadLetterId, acknowledged: list[DeadLetterId], report: ReplayReport) -> OnAck:
@@ -119,12 +159,12 @@ def _noting(letter_id: DeadLetterId, acknowledged: list[DeadLetterId], report: R
     return note
 
 
-def _send(producer: RecordProducer, letter: StoredDeadLetter, value: bytes | None, on_ack: OnAck) -> None:
+def _send(producer: RecordProducer, record: Outgoing, on_ack: OnAck) -> None:
     """Queues one record, waiting at most `ACK_TIMEOUT_S` for room; one that Kafka does not take is told to `on_ack`."""
     deadline = time.monotonic() + ACK_TIMEOUT_S
     while True:
         try:
-            producer.send(value, letter.key, replay_headers(letter), on_ack)
+            producer.send(record.value, record.key, record.headers, on_ack)
             return
         except RecordError as error:
             on_ack(error, -1, -1)

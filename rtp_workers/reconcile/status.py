@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,13 +14,15 @@ from rtp_workers.kafka import topics
 from rtp_workers.postgres.bounded import BusyError, Reading
 from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, totals
 from rtp_workers.reconcile.verify import Log, lag, reader_dsn
-from rtp_workers.web.asking import ask
+from rtp_workers.web.asking import Answer, ask
 
 PROBE_S = 2.0
 READ_S = 1.5
 ANSWERS_S = 4.0  # connecting, reading, and asking who is in the way
 # What answers as soon as the process is there; Dagster's webserver has no /health/live.
 HTTP_PARTS = {"producer": "/health/live", "consumer": "/health/live", "dagster": "/server_info"}
+
+NO_TOPICS: dict[str, Any] = {"topics": None, "topics_not_consumed": None}
 
 Probe = Callable[[], Any]
 
@@ -34,8 +37,9 @@ def status(endpoints: Endpoints, topic: str) -> dict[str, Any]:
     Returns:
         ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "busy": bool, "detail": str | None},
         "lag", ...}``. A part that is busy is up, but could not tell in time; ``detail`` says who holds the lock.
-        ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and the fields of `Totals`. A
-        figure is None where the part that knows it is away.
+        ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and the fields of `Totals`.
+        ``topics`` and ``topics_not_consumed`` are what the consumer says of topics that are not our own. A figure is
+        None where the part that knows it is away.
     """
     urls = {part: getattr(endpoints, f"{part}_url") for part in HTTP_PARTS}
     probes: dict[str, Probe] = {
@@ -43,8 +47,9 @@ def status(endpoints: Endpoints, topic: str) -> dict[str, Any]:
         "postgres": lambda: _postgres(endpoints),
         **{part: _http_probe(part, url) for part, url in urls.items()},
     }
-    answers = ask_all(probes, ANSWERS_S)
+    answers = ask_all({**probes, "topics": lambda: _topics(endpoints.consumer_url)}, ANSWERS_S)
     report: dict[str, Any] = {part: _part(answers[part]) for part in probes}
+    report |= NO_TOPICS if isinstance(answers["topics"], RtpError) else answers["topics"]
     by_partition = _lag(answers["kafka"], answers["postgres"])
     report["lag"] = None if by_partition is None else sum(by_partition.values())
     report["lag_by_partition"] = by_partition
@@ -105,10 +110,26 @@ def _http_probe(part: str, url: str | None) -> Probe:
     return probe
 
 
-def _get(url: str, path: str) -> int:
-    """Returns the HTTP status."""
+def _topics(consumer_url: str | None) -> dict[str, Any]:
+    """Returns what the consumer says of topics that are not our own."""
+    if consumer_url is None:
+        raise RtpError("the consumer's address is not known")
+    body = _answer(consumer_url, "/status").body
     try:
-        return ask(url.rstrip("/") + path, PROBE_S).status
+        said = json.loads(body)
+        return {name: said[name] for name in NO_TOPICS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RtpError(f"{consumer_url}/status does not speak of topics: {error}") from error
+
+
+def _get(url: str, path: str) -> int:
+    return _answer(url, path).status
+
+
+def _answer(url: str, path: str) -> Answer:
+    """Returns the HTTP answer."""
+    try:
+        return ask(url.rstrip("/") + path, PROBE_S)
     except OSError as error:
         raise RtpError(f"no answer at {url}: {error}") from error
 

@@ -1,0 +1,198 @@
+"""Topics that are not our own. Each is consumed by a thread of its own, so trouble with one stops that one alone.
+
+Every few seconds Kafka is asked for topics and the mapping file for sections. A topic with a section gets a thread and
+is consumed as a member of the same group. One without gets a sentence that says so; its partitions are not owned.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from rtp_workers import logs
+from rtp_workers.backoff import Backoff
+from rtp_workers.consumer.mapped_assembly import TopicMapping
+from rtp_workers.consumer.state import ConsumerState
+from rtp_workers.errors import ConfigError, RtpError
+from rtp_workers.kafka.topic_names import TopicNames
+from rtp_workers.mapping.sources import Sources, read_sources
+from rtp_workers.topics.plan import TopicPlan
+from rtp_workers.topics.sections import topic_plan
+
+LOOK_EVERY_S = 2.0
+STOP_S = 12.0
+log = logs.get(__name__)
+
+# Consumes one topic until the function it is given says so.
+Consume = Callable[[TopicMapping, ConsumerState, Callable[[], bool]], None]
+NewMapping = Callable[[TopicPlan], TopicMapping]
+
+
+class TopicThread:
+    """Consumes one mapped topic, again after every error of ours.
+
+    Attributes:
+        failure: an error that is none of ours, which ends the process; or None.
+    """
+
+    def __init__(self, mapping: TopicMapping, state: ConsumerState, consume: Consume) -> None:
+        self.mapping = mapping
+        self.state = state
+        self._consume = consume
+        self._stopping = threading.Event()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"topic-{mapping.plan.topic}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the thread to end."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Waits until it has ended."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        backoff = Backoff(first_s=1.0, longest_s=30.0)
+        while not self._stopping.is_set():
+            try:
+                self._consume(self.mapping, self.state, self._stopping.is_set)
+            except RtpError as error:
+                self.state.note_problems({"consumer": str(error)})
+                self._stopping.wait(backoff.next_s())
+            except BaseException as error:  # noqa: BLE001 - raised again by the main thread, which owns the process
+                self.failure = error
+                return
+
+
+class MappedTopics:
+    """Finds the topics and keeps their threads.
+
+    Args:
+        names: which topics there are.
+        sources_file: the mapping file, read again whenever it changes.
+        state: of the process; the topics' states are put into it.
+        new_mapping: puts a plan together with the schema registry.
+        consume: what a topic's thread does.
+    """
+
+    def __init__(
+        self, names: TopicNames, sources_file: Path, state: ConsumerState, new_mapping: NewMapping, consume: Consume
+    ) -> None:
+        self._names, self._sources_file, self._state = names, sources_file, state
+        self._new_mapping, self._consume = new_mapping, consume
+        self._threads: dict[str, TopicThread] = {}
+        self._stamp: object = None
+        self._sources: Sources | ConfigError = Sources()
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="topics", daemon=True)
+
+    def start(self) -> None:
+        """Starts looking."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Asks every topic's thread to end, without waiting: they end while our own topic's session does."""
+        self._stopping.set()
+        for thread in list(self._threads.values()):
+            thread.stop()
+
+    def stop(self) -> None:
+        """Ends every topic's thread; what is not written is still in Kafka."""
+        self.ask_to_stop()
+        self._thread.join(STOP_S)
+        for thread in self._threads.values():
+            thread.stop()
+            thread.join(STOP_S)
+
+    def raise_failure(self) -> None:
+        """Raises what has ended one of the threads and is no error of ours; for the main thread."""
+        for failure in (self._failure, *(thread.failure for thread in list(self._threads.values()))):
+            if failure is not None:
+                raise failure
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self.look()
+                self._stopping.wait(LOOK_EVERY_S)
+        except BaseException as error:  # noqa: BLE001 - raised again by the main thread, which owns the process
+            self._failure = error
+
+    def look(self) -> None:
+        """Looks once: starts, changes and ends threads. The thread does it by itself."""
+        try:
+            topics = self._names.look()
+        except RtpError as error:
+            # Our own topic's control thread says that Kafka is away; what runs goes on.
+            log.debug("topics_not_listed", reason=str(error))
+            return
+        self._read_sources()
+        unmapped: dict[str, str] = {}
+        for topic in topics:
+            plan = self._plan(topic)
+            if isinstance(plan, str):
+                unmapped[topic] = plan
+            else:
+                self._consume_by(topic, plan)
+        for topic in self._threads.keys() - (set(topics) - unmapped.keys()):
+            self._end(topic)
+        self._note(unmapped)
+
+    def _read_sources(self) -> None:
+        """Reads the mapping file where it has changed; a broken one is told for every topic that has no thread yet."""
+        stamp = _stamp_of(self._sources_file)
+        if stamp == self._stamp and not isinstance(self._sources, ConfigError):
+            return
+        self._stamp = stamp
+        try:
+            self._sources = read_sources(self._sources_file)
+        except ConfigError as error:
+            self._sources = error
+
+    def _plan(self, topic: str) -> TopicPlan | str:
+        """Returns a topic's plan, or why it has none and what mends that."""
+        if isinstance(self._sources, ConfigError):
+            running = self._threads.get(topic)
+            return running.mapping.plan if running is not None else f"not consumed: {self._sources}"
+        section = self._sources.section_for_topic(topic)
+        if section is None:
+            return f"not consumed: no section of {self._sources_file} is for it; `rtp map --topic {topic}` writes one"
+        try:
+            return topic_plan(section, topic)
+        except ConfigError as error:
+            return str(error)
+
+    def _consume_by(self, topic: str, plan: TopicPlan) -> None:
+        running = self._threads.get(topic)
+        if running is None:
+            log.info("topic_mapped", topic=topic, section=plan.mapping.section)
+            self._threads[topic] = TopicThread(self._new_mapping(plan), ConsumerState(topic=topic), self._consume)
+        elif running.mapping.plan != plan:
+            log.info("mapping_changed", topic=topic, section=plan.mapping.section)
+            running.mapping.plan = plan
+
+    def _end(self, topic: str) -> None:
+        thread = self._threads[topic]
+        thread.stop()
+        thread.join(STOP_S)
+        if thread.failure is None:
+            del self._threads[topic]
+
+    def _note(self, unmapped: dict[str, str]) -> None:
+        for topic, reason in unmapped.items():
+            if self._state.unmapped.get(topic) != reason:
+                log.warning("topic_not_consumed", topic=topic, reason=reason)
+        self._state.unmapped = unmapped
+        self._state.mapped = {topic: thread.state for topic, thread in sorted(self._threads.items())}
+
+
+def _stamp_of(path: Path) -> object:
+    """Returns what changes when a file is written or replaced; None where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
