@@ -21,6 +21,20 @@ DATABASE, DAGSTER_DATABASE = "rtp", "dagster"
 MIN_VERSION = 150_000
 BOOTSTRAP_LOCK = 7_231_001
 
+# Large objects fill the disk of a server in which a role may otherwise write nothing, and whoever may take an advisory
+# lock can keep a load of the same file out.
+ADVISORY_LOCKS = tuple(
+    f"{name}({arguments})"
+    for name in (
+        *("pg_advisory_lock", "pg_advisory_lock_shared", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"),
+        *("pg_try_advisory_lock", "pg_try_advisory_lock_shared"),
+        *("pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared"),
+    )
+    for arguments in ("bigint", "integer, integer")
+)
+LARGE_OBJECTS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
+NOT_FOR_EVERYBODY = (*LARGE_OBJECTS, *ADVISORY_LOCKS)
+
 # A consumer that stands still inside a transaction (SIGSTOP, a frozen machine) must let go of its locks; between two
 # statements of a batch pass milliseconds. A reader is told to stop before it holds back vacuum for long.
 SETTINGS: dict[str, dict[str, str]] = {
@@ -75,7 +89,7 @@ def bootstrap(
                 _make_database(cursor, dagster_database, DAGSTER, ())
     finally:
         connection.close()
-    _own_public_schema(superuser_dsn, database, OWNER)
+    _own_public_schema(superuser_dsn, database, OWNER, (INGEST,))
     if dagster_database:
         _own_public_schema(superuser_dsn, dagster_database, DAGSTER)
 
@@ -219,12 +233,18 @@ def _make_database(cursor: Cursor, database: str, owner: str, connecting: tuple[
         cursor.execute(sql.SQL("grant connect on database {} to {}").format(name, sql.Identifier(role)))
 
 
-def _own_public_schema(superuser_dsn: str, database: str, owner: str) -> None:
+def _own_public_schema(superuser_dsn: str, database: str, owner: str, workers: tuple[str, ...] = ()) -> None:
+    lockers = [sql.Identifier(role) for role in (owner, *workers)]
     connection = connect(with_database(superuser_dsn, database), "rtp-setup", autocommit=True)
     try:
         with translated(f"set up the schema of {database}"), connection.cursor() as cursor:
             cursor.execute("select pg_advisory_lock(%s)", (BOOTSTRAP_LOCK,))
             cursor.execute(sql.SQL("alter schema public owner to {}").format(sql.Identifier(owner)))
             cursor.execute("revoke all on schema public from public")
+            for function in NOT_FOR_EVERYBODY:
+                cursor.execute(f"revoke execute on function pg_catalog.{function} from public")
+            granted = sql.SQL("grant execute on function {} to {}")
+            for function in ADVISORY_LOCKS:
+                cursor.execute(granted.format(sql.SQL(f"pg_catalog.{function}"), sql.SQL(", ").join(lockers)))
     finally:
         connection.close()

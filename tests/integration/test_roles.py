@@ -48,7 +48,9 @@ INGEST_MAY = [
     "select * from alembic_version",
     "create temp table incoming as select * from transactions with no data",
 ]
+LARGE_OBJECTS = ["select lo_create(0)", "select lo_creat(-1)", "select lo_from_bytea(0, 'x')"]
 INGEST_MAY_NOT = [
+    *LARGE_OBJECTS,
     "update transactions set amount = 2",
     "update transactions set ingested_at = now()",
     "delete from transactions",
@@ -86,6 +88,9 @@ INGEST_MAY_NOT = [
     "copy transactions to program 'cat'",
 ]
 READ_MAY_NOT = [
+    *LARGE_OBJECTS,
+    "select pg_advisory_lock(1)",
+    "select pg_try_advisory_xact_lock(1, 1)",
     ADD_ROW,
     "update ingest_control set paused = true",
     "update dead_letters set replayed_at = now()",
