@@ -8,7 +8,7 @@ import dagster as dg
 
 from rtp_dagster.backfill.interruption import interruption_noted
 from rtp_dagster.backfill.ledger_wait import await_offsets
-from rtp_dagster.backfill.results import Backfill, figures, metadata, rate_per_s, together
+from rtp_dagster.backfill.results import Backfill, figures, metadata, outcomes_table, rate_per_s, together
 from rtp_dagster.platform import Platform
 from rtp_dagster.retries import FIRST_WAIT_S, RETRIES, retried
 from rtp_workers.batch.attempts import attempt_load
@@ -16,6 +16,7 @@ from rtp_workers.batch.folder import FoundFile, list_folder
 from rtp_workers.batch.load_errors import CancelledError
 from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport
 from rtp_workers.errors import ConfigError, RtpError, TransientError
+from rtp_workers.postgres import load_outcomes
 from rtp_workers.postgres.csv_loads import LoadRunningError
 from rtp_workers.settings import DagsterSettings
 
@@ -78,7 +79,14 @@ def await_ledger(
         with retried(context.retry_number):
             await_offsets(platform, backfill.topic_id, backfill.last_offsets, timeout_s, context.log.info)
     waited = dg.MetadataValue.float(round(time.monotonic() - started, 3))
-    return dg.Output(None, metadata={**metadata(backfill), "ledger_waited_s": waited})
+    with platform.reader() as connection:
+        endings = [
+            (report, load_outcomes.read(connection, report.load_id))
+            for report in backfill.reports
+            if report.load_id is not None
+        ]
+    found = {**metadata(backfill), **outcomes_table(endings), "ledger_waited_s": waited}
+    return dg.Output(None, metadata=found)
 
 
 @dg.config_mapping

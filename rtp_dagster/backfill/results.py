@@ -11,6 +11,8 @@ import dagster as dg
 
 from rtp_dagster.plots import bar_chart
 from rtp_workers.batch.load_file import LoadReport
+from rtp_workers.batch.refused_file import raw_row
+from rtp_workers.postgres.load_outcomes import Outcomes
 
 PREVIEW_ROWS = 10
 PREVIEW_CHARACTERS = 120
@@ -82,6 +84,33 @@ def figures(backfill: Backfill) -> dict[str, dg.MetadataValue]:
     }
 
 
+def outcomes_table(endings: Sequence[tuple[LoadReport, Outcomes]]) -> dict[str, dg.MetadataValue]:
+    """Returns how the records of each file ended in PostgreSQL: new, stored before and by which file, dead letters."""
+    if not endings:
+        return {}
+    rows = [
+        dg.TableRecord(
+            {
+                "file": report.file,
+                "load": report.load_id or 0,
+                "new": ended.inserted,
+                "already_stored": ended.duplicates - ended.own_repeats,
+                "stored_by": ", ".join(f"{source.removeprefix('csv:')} {n:,}" for source, n in ended.stored_by[:3]),
+                "changed": ended.changed,
+                "dead_letters": ended.dead_letters,
+                "purged": ended.purged,
+            }
+        )
+        for report, ended in endings
+    ]
+    return {
+        "rows_new": dg.MetadataValue.int(sum(ended.inserted for _, ended in endings)),
+        "rows_already_stored": dg.MetadataValue.int(sum(e.duplicates - e.own_repeats for _, e in endings)),
+        "rows_dead_letters": dg.MetadataValue.int(sum(ended.dead_letters for _, ended in endings)),
+        "how_rows_ended": dg.MetadataValue.table(rows),
+    }
+
+
 def refused_preview(reports: Sequence[LoadReport]) -> list[dg.TableRecord]:
     """Returns the first refused rows of each file, `PREVIEW_ROWS` at most; a list that is gone is left out."""
     records: list[dg.TableRecord] = []
@@ -90,7 +119,7 @@ def refused_preview(reports: Sequence[LoadReport]) -> list[dg.TableRecord]:
             continue
         with report.refused_file.open(newline="", encoding="utf-8") as file:
             for row in islice(csv.DictReader(file), PREVIEW_ROWS - len(records)):
-                shown = {name: str(row[name])[:PREVIEW_CHARACTERS] for name in ("reason", "detail", "row")}
+                shown = {name: raw_row(str(row[name]))[:PREVIEW_CHARACTERS] for name in ("reason", "detail", "row")}
                 records.append(dg.TableRecord({"file": report.file, "line": int(row["line"]), **shown}))
     return records
 

@@ -61,7 +61,7 @@ class RefusedFile:
     def add(self, rows: Iterable[RefusedRow]) -> None:
         """Appends rows; they are on disk after `sync`."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # a bare CR is not quoted else
         if not self.size_bytes:
             writer.writerow(HEADER)
         for row in rows:

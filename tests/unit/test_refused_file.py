@@ -1,0 +1,31 @@
+"""The list of refused rows: harmless in a spreadsheet, recoverable, and for its owner only."""
+
+from __future__ import annotations
+
+import csv
+import stat
+from pathlib import Path
+
+import pytest
+
+from rtp_workers.batch.refused_file import RefusedFile, harmless, raw_row
+from rtp_workers.batch.rows import RefusedRow
+
+FORMULAS = ["=1+1", "+1", "-5,50,Shop", "@SUM(A1)", "\t=1", "\r=1", "'quoted", "''=1", "plain", "", "a=b", "＝1"]
+
+
+@pytest.mark.parametrize("raw", FORMULAS)
+def test_a_row_comes_back_as_it_was(raw: str) -> None:
+    assert raw_row(harmless(raw)) == raw
+    assert not harmless(raw).startswith(("=", "+", "-", "@", "\t", "\r", "＝"))
+
+
+def test_the_list_holds_no_formula_and_is_private(tmp_path: Path) -> None:
+    refused = RefusedFile(tmp_path, "a.csv", "identity")
+    refused.add(RefusedRow(at + 2, "ragged_row", "the row has 1 cells", raw) for at, raw in enumerate(FORMULAS))
+    refused.close()
+    assert stat.S_IMODE(refused.path.stat().st_mode) == 0o600
+    with refused.path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [raw_row(row["row"]) for row in rows] == FORMULAS
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
