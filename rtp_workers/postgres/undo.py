@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import date
 
 from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.postgres import csv_loads
@@ -29,12 +30,16 @@ _PLACES = """
 select kafka_partition, max(next_offset) from ingest_ledger where topic_id = %s and closed_at is null
 group by kafka_partition
 """
-_DELETE_ROWS = "delete from transactions where load_id = any(%(loads)s)"
-_DELETE_BY_NAME = "delete from transactions where load_id is null and source = %(source)s"
+_DELETE_ROWS = """
+with gone as (delete from transactions where {condition} returning (occurred_at at time zone 'UTC')::date as day)
+select count(*), coalesce(array_agg(distinct day), '{{}}') from gone
+"""
+_BY_NUMBER = "load_id = any(%(loads)s)"
+_BY_NAME = "load_id is null and source = %(source)s"
 _DELETE_LETTERS = "delete from dead_letters where load_id = any(%(loads)s)"
 _COUNT_ROWS = "select count(*) from transactions where load_id = any(%(loads)s)"
 _COUNT_LETTERS = "select count(*) from dead_letters where load_id = any(%(loads)s)"
-_NOTE = "insert into purges (criteria, purged_rows, purged_dead_letters) values (%s, %s, %s)"
+_NOTE = "insert into purges (criteria, purged_rows, purged_dead_letters, days) values (%s, %s, %s, %s::date[])"
 # Loads whose records were counted as duplicates of rows that go now: loading them again brings those rows back.
 _DEPENDENT = """
 select distinct load_id from csv_load_outcomes
@@ -186,14 +191,14 @@ def _delete(connection: Connection, found: Import, *, by_name: bool) -> PurgeRep
     values = {"loads": found.load_ids, "source": found.source, "by_name": by_name}
     values["sources"] = [load.csv_source_id for load in found.loads if load.csv_source_id is not None]
     with translated("undo an import"), connection, connection.cursor() as cursor:
-        cursor.execute(_DELETE_ROWS, values)
-        rows = cursor.rowcount
-        if by_name:
-            cursor.execute(_DELETE_BY_NAME, values)
-            rows += cursor.rowcount
+        rows, days = 0, set[date]()
+        for condition in (_BY_NUMBER, _BY_NAME) if by_name else (_BY_NUMBER,):
+            cursor.execute(_DELETE_ROWS.format(condition=condition), values)
+            deleted, of_days = cursor.fetchall()[0]
+            rows, days = rows + deleted, days.union(of_days)
         cursor.execute(_DELETE_LETTERS, values)
         letters = cursor.rowcount
-        cursor.execute(_NOTE, (json.dumps(dict(found.described)), rows, letters))
+        cursor.execute(_NOTE, (json.dumps(dict(found.described)), rows, letters, sorted(days)))
         _forget(cursor, found, values)
     return PurgeReport(rows, letters, dry_run=False)
 

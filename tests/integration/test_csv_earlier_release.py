@@ -65,3 +65,5 @@ def test_rows_without_a_load_number_are_undone_only_when_that_is_confirmed(earli
     assert earlier.count() == 5
     earlier.rtp("purge", "--file", "june_1.csv", "--by-name", "--yes")
     assert earlier.count() == 0
+    [noted] = query(earlier.stack, "select purged_rows, days[1]::text as first from purges where purged_rows > 0")
+    assert noted == {"purged_rows": 5, "first": "2026-06-01"}
