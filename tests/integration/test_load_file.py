@@ -303,7 +303,7 @@ def test_an_error_that_nobody_foresaw_ends_that_file_only(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr("rtp_workers.batch.load_file.plan_file", broken)
+    monkeypatch.setattr("rtp_workers.batch.begin_load.plan_file", broken)
     with pytest.raises(UnforeseenError, match=r"a\.csv: .*ZeroDivisionError: a fault of ours"):
         load(stack, path)
     monkeypatch.undo()
@@ -322,7 +322,7 @@ def test_a_file_renamed_over_an_open_one_does_not_change_what_is_loaded(
         other.rename(path)
         return find_start(*arguments)
 
-    monkeypatch.setattr("rtp_workers.batch.load_file.find_start", renamed_meanwhile)
+    monkeypatch.setattr("rtp_workers.batch.begin_load.find_start", renamed_meanwhile)
     report = load(stack, path)
     assert (report.resumed_rows, report.acknowledged) == (20, 40)
     assert ids(stack) == wanted(range(40))

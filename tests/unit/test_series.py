@@ -10,8 +10,6 @@ from rtp_workers.batch.overlap import compare, cut_off, ids_that_repeat, repeats
 from rtp_workers.batch.probe import Probe, ProbeRow
 from rtp_workers.batch.series import recall, remembered_section
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping.columns.volatile import volatile_columns
-from rtp_workers.mapping.infer import infer
 from rtp_workers.mapping.sources import Section
 from rtp_workers.postgres.csv_sources import CsvSource, StoredRow
 
@@ -133,26 +131,3 @@ def test_an_id_with_two_contents_is_found() -> None:
     other = ProbeRow(first.transaction_id, first.occurred_at, "-9.99", "Other")
     assert ids_that_repeat([first, row(2), other]) == (first, other)
     assert ids_that_repeat([first, row(2), first]) is None
-
-
-@pytest.mark.parametrize(
-    ("column", "cells", "is_volatile"),
-    [
-        ("Balance", "100.00 99.00 98.00", True),
-        ("Saldo po operacji", "100.00 99.00 98.00", True),
-        ("Status", "booked pending booked", True),
-        ("Export date", "2026-02-01 2026-02-01 2026-02-01", True),
-        ("No", "1 2 3", True),
-        ("Nr", "3 2 1", True),
-        ("No", "1 2 2", False),
-        ("Invoice", "1 2 3", False),
-        ("Card", "**01 **01 **02", False),
-    ],
-)
-def test_what_changes_between_exports_is_told_by_its_name(column: str, cells: str, is_volatile: bool) -> None:
-    rows = [(f"2026-01-0{at + 1}", f"Shop {at}", f"-{at + 1}.50", cell) for at, cell in enumerate(cells.split())]
-    text = f"Date,Description,Amount,{column}\n" + "".join(",".join(cells) + "\n" for cells in rows)
-    plan = infer(text.encode(), "a.csv")
-    if "transaction_id" in plan.uses and column in plan.uses["transaction_id"].columns:
-        return
-    assert (column in volatile_columns(plan, rows)) == is_volatile
