@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ import pytest
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from rtp_workers.endpoints import Endpoints, read_file
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.kafka.record_consumer import ConsumerLimits, Rebalances, RecordConsumer
 from rtp_workers.kafka.topics import ensure_topic
 from rtp_workers.local import ports
+from rtp_workers.local.children import noted_pid
 from rtp_workers.local.embedded import EmbeddedServers, together
 from rtp_workers.local.kafka_cluster import brokers_for
 from rtp_workers.local.kafka_server import KafkaServer
@@ -26,6 +29,7 @@ from rtp_workers.local.postgres_server import PostgresServer
 from tests.balanced import always_balanced
 from tests.conftest import SMALL_POSTGRES, Stack, StartRtp, make_template, new_folder, stack_on
 from tests.feed import Feed, fed
+from tests.programs import clean_env
 from tests.records import LOG_LEVEL
 from tests.waiting import wait_until
 
@@ -68,11 +72,11 @@ def test_a_topic_has_three_copies_and_two_must_be_in_sync(stack: Stack, cluster:
     report = ensure_topic(stack.endpoints, stack.topic)
     assert report.replication == 3
     assert stack.endpoints.need("kafka_bootstrap").count(",") == 2
-    assert len(_in_sync(stack)) == 6
+    assert _has_all_in_sync(stack.endpoints, stack.topic)
 
 
 def test_a_consumer_reads_from_the_broker_in_its_own_rack(stack: Stack) -> None:
-    partition = _partitions(stack)[0]
+    partition = _partitions(stack.endpoints, stack.topic)[0]
     follower = next(node.id for node in partition.replicas if node.id != partition.leader.id)
     read_from: set[int] = set()
 
@@ -89,6 +93,23 @@ def test_a_consumer_reads_from_the_broker_in_its_own_rack(stack: Stack) -> None:
         wait_until(lambda: consumer.poll(10, 0.1) and follower in read_from, WAIT_S, "a fetch from the follower")
     finally:
         consumer.close()
+
+
+def test_up_runs_three_brokers_and_starts_a_killed_one_again(home: Path, start_rtp: StartRtp) -> None:
+    kafka, postgres = _three_ports(), ports.free_port()
+    env = clean_env(RTP_HOME=str(home), RTP_KAFKA_PORT=str(kafka), RTP_POSTGRES_PORT=str(postgres))
+    up = start_rtp("up", "--brokers", "3", "--only", "kafka,postgres", env=env)
+    bootstrap = ",".join(f"{ports.LOOPBACK}:{port}" for port in range(kafka, kafka + 3))
+    wait_until(lambda: read_file(home).kafka_bootstrap == bootstrap, WAIT_S, "the addresses of three brokers")
+    pid_file = home / "run" / "kafka-2.pid"
+    before = noted_pid(pid_file)
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: noted_pid(pid_file) not in (None, before), WAIT_S, "the killed broker's successor")
+    endpoints = read_file(home)
+    wait_until(lambda: _has_all_in_sync(endpoints, "transactions"), WAIT_S, "every copy in sync")
+    up.signal(signal.SIGTERM)
+    assert up.wait(WAIT_S) == 0
 
 
 def test_a_home_of_three_brokers_is_refused_to_one(cluster: EmbeddedServers) -> None:
@@ -162,7 +183,7 @@ def test_what_was_acknowledged_is_stored_once(
 
 def _leader(cluster: EmbeddedServers, stack: Stack) -> KafkaServer:
     """Returns the broker that leads partition 0."""
-    node_id: int = _partitions(stack)[0].leader.id
+    node_id: int = _partitions(stack.endpoints, stack.topic)[0].leader.id
     return cluster.brokers()[node_id - 1]
 
 
@@ -196,18 +217,26 @@ def _wait_for_silence(feed: Feed) -> None:
 
 
 def _wait_in_sync(stack: Stack) -> None:
-    wait_until(lambda: _in_sync(stack) == [3] * 6, WAIT_S, "every copy in sync")
+    wait_until(lambda: _has_all_in_sync(stack.endpoints, stack.topic), WAIT_S, "every copy in sync")
 
 
-def _in_sync(stack: Stack) -> list[int]:
-    """Returns how many copies of each partition are in sync; empty while Kafka does not answer."""
+def _has_all_in_sync(endpoints: Endpoints, topic: str) -> bool:
+    """Tells whether every copy of each of six partitions is in sync; no while Kafka does not answer."""
     try:
-        return [len(partition.isr) for partition in _partitions(stack)]
+        return [len(partition.isr) for partition in _partitions(endpoints, topic)] == [3] * 6
     except (RtpError, KafkaException):
-        return []
+        return False
 
 
-def _partitions(stack: Stack) -> list[Any]:
-    admin = AdminClient({"bootstrap.servers": stack.endpoints.need("kafka_bootstrap"), "log_level": LOG_LEVEL})
-    described = admin.describe_topics(TopicCollection([stack.topic]), request_timeout=5)[stack.topic].result(10)
+def _partitions(endpoints: Endpoints, topic: str) -> list[Any]:
+    admin = AdminClient({"bootstrap.servers": endpoints.need("kafka_bootstrap"), "log_level": LOG_LEVEL})
+    described = admin.describe_topics(TopicCollection([topic]), request_timeout=5)[topic].result(10)
     return list(described.partitions)
+
+
+def _three_ports() -> int:
+    """Returns the first of three free ports in a row."""
+    while True:
+        first = ports.free_port()
+        if all(ports.is_free(first + number) for number in range(3)):
+            return first

@@ -199,7 +199,7 @@ class Release:
         """Returns how many pods of a component are ready."""
         return sum(map(is_ready, self.pods(component)))
 
-    def wait_rolled_out(self, timeout_s: float = 900) -> None:
+    def wait_rolled_out(self, timeout_s: float = 1800) -> None:
         """Waits until every Deployment of the release has its pods as it wants them."""
         for deployment in found("deployments", f"app.kubernetes.io/instance={RELEASE}"):
             name = deployment["metadata"]["name"]

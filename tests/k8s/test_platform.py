@@ -16,7 +16,7 @@ from tests.k8s import cluster
 from tests.k8s.cluster import CHART, NAMESPACE, RELEASE, ROOT, Release, eventually, found, helm, kubectl, restarts
 from tests.k8s.conftest import NEXT_IMAGE
 
-BURST_RECORDS = int(os.environ.get("RTP_TEST_BURST", "1000000"))
+BURST_RECORDS = int(os.environ.get("RTP_TEST_BURST", "1500000"))
 SCALED_S = 600.0
 RUN_S = 900.0
 
