@@ -132,6 +132,9 @@ class ConsumerSettings(PlatformSettings):
     )
     consumer_queue_bytes: int = Field(16_000_000, ge=1_000_000, description="librdkafka's fetch queue at most")
     consumer_session_timeout_s: float = Field(10.0, ge=6, le=300)
+    consumer_allow_compacted: bool = Field(
+        False, description="consume a compacted topic too, and lose the records that Kafka deletes from it"
+    )
     consumer_group_protocol: Literal["classic", "consumer"] = Field(
         "classic", description="consumer: Kafka's new group protocol (KIP-848), with Kafka 4.0 or newer"
     )

@@ -127,7 +127,8 @@ def set_up_kafka_users(store: SecretStore, endpoints: Endpoints, settings: Platf
     passwords = {user: store.current(user) for user in KAFKA_USERS}
     topic_rights = {
         PRODUCER: ("DESCRIBE", "WRITE"),
-        CONSUMER: ("DESCRIBE", "READ", "WRITE"),  # WRITE: it replays dead letters
+        # WRITE: it replays dead letters. DESCRIBE_CONFIGS: it refuses a compacted topic.
+        CONSUMER: ("DESCRIBE", "DESCRIBE_CONFIGS", "READ", "WRITE"),
         BATCH: ("ALL",),
     }
     group_rights = {CONSUMER: ("READ", "DESCRIBE"), BATCH: ("DESCRIBE",)}

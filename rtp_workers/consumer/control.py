@@ -30,6 +30,10 @@ SILENT_S = 15.0
 # How often the marks of open partitions are compared with Kafka's log; they are also compared at every assignment.
 COMPARE_EVERY_S = 60.0
 WARNINGS_EVERY_S = 3.0
+COMPACTED = (
+    "topic {topic} is compacted (cleanup.policy): Kafka may delete records before they are stored here, so nothing is "
+    "consumed. Mend it with `rtp topics --alter`, or accept the loss with RTP_CONSUMER_ALLOW_COMPACTED=true"
+)
 STATEMENT_TIMEOUT = "-c statement_timeout=5s -c lock_timeout=5s"
 log = logs.get(__name__)
 
@@ -63,7 +67,10 @@ class ControlThread:
         failure: an error that ends the process (a ConfigError, or one of ours), or None.
     """
 
-    def __init__(self, endpoints: Endpoints, topic: str, group_id: str, dsn: str) -> None:
+    def __init__(
+        self, endpoints: Endpoints, topic: str, group_id: str, dsn: str, *, allow_compacted: bool = False
+    ) -> None:
+        self._allow_compacted = allow_compacted
         self._watch = TopicWatch(endpoints, topic)
         self.diagnosis = DiagnosisThread(endpoints, topic, group_id)
         self._topic, self._group_id, self._dsn = topic, group_id, dsn
@@ -177,6 +184,8 @@ class ControlThread:
         if topic is None:
             missing = f"topic {self._topic} does not exist; create it with `rtp topics`"
             return replace(view, seen=True, topic=None, problems={"topic": missing})
+        if topic.compacted and not self._allow_compacted:
+            return replace(view, seen=True, topic=topic, problems={"topic": COMPACTED.format(topic=self._topic)})
         return replace(view, seen=True, topic=topic)
 
     def _look_at_postgres(self, view: View) -> View:
@@ -192,10 +201,11 @@ class ControlThread:
             ended = blocking.end_blocking_sessions(self._connection, self._writer_pid)
             if ended:
                 log.warning("blocking_session_ended", backends=ended)
+        compacted = view.topic is not None and problems.get("topic")
         return replace(
             view,
-            paused=pause.paused,
-            paused_reason=pause.reason,
+            paused=pause.paused or bool(compacted),
+            paused_reason=compacted or pause.reason,
             problems=problems,
             warnings=self._warned(self._connection),
         )

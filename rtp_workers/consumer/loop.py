@@ -89,7 +89,10 @@ class ConsumerLoop:
     def consume(self, finished: Callable[[], bool]) -> None:
         """Consumes until `finished`, which is asked at every turn of every loop on this thread."""
         dsn = self._endpoints.need("postgres_ingest_dsn")
-        control = ControlThread(self._endpoints, self._settings.topic, self._settings.group_id, dsn)
+        given = self._settings
+        control = ControlThread(
+            self._endpoints, given.topic, given.group_id, dsn, allow_compacted=given.consumer_allow_compacted
+        )
         try:
             while not finished():
                 topic_id = self._await_topic(control)

@@ -224,7 +224,10 @@ class RecordProducer:
             RtpError: a record has failed for good, or the producer cannot go on.
         """
         before = dict(self.last_offsets) if self.trouble else None
-        served = int(self._producer.poll(timeout_s))
+        try:
+            served = int(self._producer.poll(timeout_s))
+        except KafkaException as error:
+            raise self._broken(error) from error
         if before is not None and before != self.last_offsets:
             self.trouble = None
         with self._counting:
@@ -240,7 +243,10 @@ class RecordProducer:
             TransientError: some are not after `timeout_s`; they stay queued and may still arrive.
             RecordError, AttentionError, FatalError: a record has failed for good.
         """
-        left = self._producer.flush(timeout_s)
+        try:
+            left = self._producer.flush(timeout_s)
+        except KafkaException as error:
+            raise self._broken(error) from error
         self._raise_failure()
         if left > 0:
             raise TransientError(
@@ -302,6 +308,12 @@ class RecordProducer:
             raise self._failure
         if self._fatal is not None:
             raise self._fatal_error()
+
+    def _broken(self, error: KafkaException) -> RtpError:
+        """Translates what the client raises while it reads reports: a fatal error of the idempotent producer."""
+        if self._fatal is None and error.args[0].fatal():
+            self._fatal = error.args[0].str()
+        return self._error(error)
 
     def _error(self, error: KafkaError | KafkaException) -> RtpError:
         if self._fatal is not None:

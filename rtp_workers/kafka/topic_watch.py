@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from confluent_kafka.admin import OffsetSpec
 
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import RtpError
+from rtp_workers.errors import AttentionError, RtpError
 from rtp_workers.kafka import topics
 
 EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own stub lacks it
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own stub lacks it
+SETTINGS_EVERY_S = 30.0
+COMPACTED_EVERY_S = 2.0
 
 
 class TopicReplacedError(RtpError):
@@ -21,10 +24,16 @@ class TopicReplacedError(RtpError):
 
 @dataclass(frozen=True, slots=True)
 class TopicView:
-    """The topic at one moment. ``log`` maps kafka_partition to (log start, end)."""
+    """The topic at one moment.
+
+    Attributes:
+        log: kafka_partition -> (log start, end).
+        compacted: Kafka deletes records of it that have a later one with the same key; None where it does not tell us.
+    """
 
     topic_id: str
     log: dict[int, tuple[int, int]]
+    compacted: bool | None = None
 
 
 class TopicWatch:
@@ -40,6 +49,8 @@ class TopicWatch:
         self._admin = topics.admin_client(endpoints)
         self._topic = topic
         self._timeout_s = timeout_s
+        self._compacted: bool | None = None
+        self._settings_due_at = 0.0
 
     def look(self) -> TopicView | None:
         """Returns the topic as it is now, or None where it does not exist.
@@ -52,7 +63,20 @@ class TopicWatch:
             return None
         starts = topics.list_offsets(self._admin, found, EARLIEST, self._timeout_s)
         ends = topics.list_offsets(self._admin, found, LATEST, self._timeout_s)
-        return TopicView(found.topic_id, {number: (starts[number], ends[number]) for number in starts})
+        log = {number: (starts[number], ends[number]) for number in starts}
+        return TopicView(found.topic_id, log, self._is_compacted())
+
+    def _is_compacted(self) -> bool | None:
+        """Reads the topic's cleanup.policy every `SETTINGS_EVERY_S`, sooner while it is compacted."""
+        if time.monotonic() < self._settings_due_at:
+            return self._compacted
+        try:
+            policy = topics.settings_of(self._admin, self._topic, self._timeout_s).get("cleanup.policy", "")
+            self._compacted = "compact" in policy
+        except AttentionError:
+            self._compacted = None  # the right to read the topic's settings is missing: then nobody can tell
+        self._settings_due_at = time.monotonic() + (COMPACTED_EVERY_S if self._compacted else SETTINGS_EVERY_S)
+        return self._compacted
 
     def check(self, topic_id: str) -> TopicCheck:
         """Asks the broker now whether the topic still has this id; see `TopicCheck`."""

@@ -118,7 +118,7 @@ def ensure_topic(
     admin = admin_client(endpoints)
     new = NewTopic(topic, num_partitions=partitions, replication_factor=replication or BROKERS_DEFAULT, config=wanted)
     created = _create(admin, new, timeout_s)
-    found, now = _await_led(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
+    found, now = _await_led(admin, topic, timeout_s), settings_of(admin, topic, timeout_s)
     drift = _differences(found, now, partitions, wanted)
     altered = drift if alter else []
     if altered:
@@ -127,7 +127,7 @@ def ensure_topic(
         deadline = time.monotonic() + timeout_s
         while drift and time.monotonic() < deadline:  # a change reaches the brokers' own view a moment later
             time.sleep(VISIBLE_POLL_S)
-            found, now = _await_led(admin, topic, timeout_s), _configs(admin, topic, timeout_s)
+            found, now = _await_led(admin, topic, timeout_s), settings_of(admin, topic, timeout_s)
             drift = _differences(found, now, partitions, wanted)
     shown = {name: now[name] for name in wanted if name in now}
     if replication is not None and found.replication != replication:
@@ -255,7 +255,8 @@ def _await_led(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescrip
         time.sleep(VISIBLE_POLL_S)
 
 
-def _configs(admin: AdminClient, topic: str, timeout_s: float) -> dict[str, str]:
+def settings_of(admin: AdminClient, topic: str, timeout_s: float) -> dict[str, str]:
+    """Returns every setting of the topic; errors as in `describe`."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     future = admin.describe_configs([resource], request_timeout=timeout_s)[resource]
     entries = _answer(
