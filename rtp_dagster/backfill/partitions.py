@@ -12,8 +12,9 @@ from rtp_dagster.backfill.arrivals import digest
 from rtp_dagster.backfill.files import CSV_FILES, FILES
 from rtp_dagster.ticks import Event
 from rtp_workers.batch.file_states import FileState
+from rtp_workers.errors import TransientError
 from rtp_workers.postgres.connection import Connection
-from rtp_workers.postgres.csv_files import Ended, LastAttempt, ended, purged_rows
+from rtp_workers.postgres.csv_files import LastAttempt, ended, purged_rows
 
 A_TICK = 40  # files whose news are reported at once
 AFTER_S = 30.0  # after a load: by then the consumer has written its rows
@@ -88,13 +89,20 @@ def _event(last: LastAttempt, connection: Connection) -> Event:
         )
     figures["rows"] = dg.MetadataValue.int(attempt.rows_read)
     figures["refused"] = dg.MetadataValue.int(attempt.refused)
-    figures |= _ending(ended(connection, attempt.identity)) if attempt.identity else {}
+    figures |= _ending(connection, attempt.identity) if attempt.identity else {}
     about = f"loaded: {attempt.rows_read:,} rows, {attempt.refused:,} refused"
     return dg.AssetMaterialization(CSV_FILES, partition=key, description=about, metadata=figures)
 
 
-def _ending(found: Ended | None) -> dict[str, dg.MetadataValue]:
-    """Returns how the load's records ended in PostgreSQL, and the dates that they cover."""
+def _ending(connection: Connection, identity: str) -> dict[str, dg.MetadataValue]:
+    """Returns how the records of a load ended in PostgreSQL, and the dates that they cover; nothing where not known.
+
+    A file so large that its dates cannot be found within a tick is shown without them.
+    """
+    try:
+        found = ended(connection, identity)
+    except TransientError:
+        found = None
     if found is None:
         return {}
     outcomes = found.outcomes

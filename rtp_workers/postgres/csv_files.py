@@ -29,7 +29,13 @@ set size_bytes = excluded.size_bytes, modified_ns = excluded.modified_ns, mappin
                          = (excluded.size_bytes, excluded.modified_ns, excluded.mapping)
                then csv_files.attempts + 1 else 1 end
 """
-_ENDED = "select load_id, first_at, last_at from csv_loads where identity = %s"
+# The loader notes the dates of some files only; those of the others are the rows', found by the index on load_id.
+_ENDED = """
+select load_id,
+       coalesce(first_at, (select min(occurred_at) from transactions where transactions.load_id = csv_loads.load_id)),
+       coalesce(last_at, (select max(occurred_at) from transactions where transactions.load_id = csv_loads.load_id))
+from csv_loads where identity = %s
+"""
 _PURGED = """
 select csv_files.file_name, sum(records)::bigint from csv_files join csv_loads using (identity)
 join csv_load_outcomes using (load_id) where outcome = 'purged' group by 1 order by 1
