@@ -24,6 +24,7 @@ class ConsumerMetrics(Collector):
         state = self._watcher.state
         yield from _counters(state)
         yield from self._lag(state)
+        yield from _mapped(state)
         yield _gauge("paused", "1 while ingestion is paused platform-wide.", state.paused)
         yield _gauge("ready", "1 while nothing keeps records from flowing.", state.ready)
         yield _gauge("partitions_assigned", "Partitions that this process owns.", len(state.assigned))
@@ -75,3 +76,28 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
     return HistogramMetricFamily(f"rtp_consumer_{name}", text, buckets=cumulative(histogram), sum_value=histogram.total)
+
+
+def _mapped(state: ConsumerState) -> Iterator[Metric]:
+    """Yields what came from topics that are not our own, and what waits there."""
+    records = CounterMetricFamily(
+        "rtp_consumer_topic_records",
+        "Offsets of mapped topics accounted for since the start of the process, by topic and outcome.",
+        labels=["topic", "outcome"],
+    )
+    lag = GaugeMetricFamily(
+        "rtp_consumer_topic_lag_records", "Records of mapped topics that wait in Kafka, by topic.", labels=["topic"]
+    )
+    flows = GaugeMetricFamily(
+        "rtp_consumer_topic_ready",
+        "1 while records of a wanted topic flow, 0 while something stops them.",
+        labels=["topic"],
+    )
+    for name, mapped in state.mapped.items():
+        for field_name, outcome in OUTCOMES.items():
+            records.add_metric([name, outcome], getattr(mapped.totals, field_name))
+        lag.add_metric([name], sum(mapped.lag().values()))
+        flows.add_metric([name], float(not mapped.problems))
+    for name in state.unmapped:
+        flows.add_metric([name], 0.0)
+    yield from (records, lag, flows)
