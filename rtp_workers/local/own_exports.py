@@ -39,6 +39,7 @@ def addresses(endpoints: Endpoints) -> dict[str, str]:
         "RTP_POSTGRES_DSN": endpoints.postgres_dsn,
         "RTP_POSTGRES_INGEST_DSN": endpoints.postgres_ingest_dsn,
         "RTP_POSTGRES_READ_DSN": endpoints.postgres_read_dsn,
+        "RTP_POSTGRES_INSIGHTS_DSN": endpoints.postgres_insights_dsn,
         "RTP_DAGSTER_POSTGRES_DSN": endpoints.dagster_postgres_dsn,
         "RTP_PRODUCER_URL": endpoints.producer_url,
         "RTP_CONSUMER_URL": endpoints.consumer_url,
