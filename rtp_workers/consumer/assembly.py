@@ -22,6 +22,7 @@ class Assembler:
 
     Attributes:
         bytes: size of the record values in the open batch.
+        record_bytes: mean size of the values of the last poll.
         unknown_fields: seen since the start.
         careful: records that needed the careful way, since the start.
     """
@@ -36,6 +37,7 @@ class Assembler:
         self._last: dict[int, KafkaRecord] = {}
         self._batch = self._new_batch()
         self.bytes = 0
+        self.record_bytes = 0
         self.unknown_fields = 0
         self.careful = 0
 
@@ -137,6 +139,7 @@ class Assembler:
             tails.append(f"\t{source}\t{partition}\t{offset}{origins[partition]}{load}")
             size += len(value) if value else 0
         self.bytes += size
+        self.record_bytes = size // max(1, len(taken))
         if taken:
             self._batch.appended_ms.append(taken[0].timestamp()[1])
         for partition, span in spans.items():

@@ -22,6 +22,7 @@ from rtp_workers.kafka.topic_watch import TopicView, TopicWatch
 from rtp_workers.postgres import blocking, control, ledger, losses
 from rtp_workers.postgres.connection import Connection, break_off, connect, translated
 from rtp_workers.postgres.ledger import Place, WrongGroupError
+from rtp_workers.postgres.pooling import PooledSessionError
 from rtp_workers.reconcile.log_comparison import LogUnreadError
 
 LOOK_EVERY_S = 0.5
@@ -162,7 +163,7 @@ class ControlThread:
         self._asking_since = time.monotonic()
         try:
             view = self._look_at_postgres(view)
-        except WrongGroupError:
+        except (WrongGroupError, PooledSessionError):
             raise
         except LogUnreadError as error:
             view = replace(view, problems={**view.problems, "kafka": str(error)})

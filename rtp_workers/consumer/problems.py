@@ -40,10 +40,7 @@ class ProblemFinder:
             owned: the partitions that are ours.
         """
         view, strangers = self._control.view, self._control.diagnosis.strangers
-        problems = {**self.client_errors.problems(self.clock.seconds), **view.problems}
-        written = self._watch.problem
-        if written is not None:
-            problems["postgres"] = written
+        problems = {**self.client_errors.problems(self.clock.seconds), **view.problems, **self._watch.problems()}
         if strangers is not None:
             problems["group"] = strangers
         problems |= self.stuck.problems()

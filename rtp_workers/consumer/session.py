@@ -21,7 +21,7 @@ from rtp_workers.consumer.problems import ProblemFinder
 from rtp_workers.consumer.shown_offsets import ShownOffsets
 from rtp_workers.consumer.state import ConsumerState, Written
 from rtp_workers.consumer.writer_watch import WriterWatch
-from rtp_workers.consumer.writing import WritingThread
+from rtp_workers.consumer.writing import TooLarge, WritingThread
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import AttentionError, RtpError, TransientError
 from rtp_workers.kafka.record_consumer import ConsumerLimits, Polled, Rebalances, RecordConsumer
@@ -163,6 +163,10 @@ class Session:
                 self._watch.wrote()
                 self._state.wrote(outcome)
                 self._shown.note(outcome.spans)
+            elif isinstance(outcome, TooLarge):
+                self._start_over()
+                at = (outcome.kafka_partition, outcome.offset)
+                self._stuck.note(*at, outcome.why, self._clock.seconds, is_record=True)
             else:
                 log.warning("batch_dropped", topic=self._settings.topic, reason=outcome.why)
                 self._start_over()
@@ -205,12 +209,12 @@ class Session:
             log.info("partitions_opened", topic=self._settings.topic, offsets=offsets)
             if self._held or self._state.paused:
                 self._consumer.pause()
-        if assignment.pending:
-            self._control.want_offsets({number: assignment.epochs[number] for number in assignment.pending})
+        wanted = [number for number in assignment.pending if not self._stuck.waits(number, self._clock.seconds)]
+        self._control.want_offsets({number: assignment.epochs[number] for number in wanted})
 
     def _retry_stuck(self) -> None:
         """Has the offset of a stuck partition read again from the ledger: a person may have stepped over the place."""
-        self._stuck.moved(self._assignment.positions)
+        self._stuck.moved(self._state.positions)
         for number in self._stuck.due(self._clock.seconds, self._is_at_rest):
             self._assignment.assigned([number])
 
@@ -238,7 +242,10 @@ class Session:
     # Moving records
 
     def _room(self) -> int:
-        return max(1, min(POLL_RECORDS, self._settings.consumer_batch_rows - self._assembler.rows))
+        settings, assembler = self._settings, self._assembler
+        bytes_left = max(0, settings.consumer_batch_bytes - assembler.bytes)
+        fitting = bytes_left // max(1, assembler.record_bytes)
+        return max(1, min(POLL_RECORDS, settings.consumer_batch_rows - assembler.rows, fitting))
 
     def _is_full(self) -> bool:
         settings, assembler = self._settings, self._assembler

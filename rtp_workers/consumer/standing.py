@@ -36,7 +36,7 @@ def stands(position: int | None, end: int, since_s: float) -> str:
     """Returns the sentence for a partition that stands without a cause that anybody names."""
     where = "its offset is not known yet" if position is None else f"it stands at offset {position}"
     waiting = "" if position is None else f" although {end - position:,} offsets wait"
-    return f"{where}{waiting}, and nothing has been stored for {since_s:.0f} s; docs/operations.md says what to look at"
+    return f"{where}{waiting}, and nothing has been stored for {since_s:.0f} s; docs/faults.md says what to look at"
 
 
 class Progress:
@@ -73,6 +73,12 @@ class Stuck:
     reason: str
     retry_at_s: float
     backoff: Backoff
+    is_record: bool
+
+    @property
+    def to(self) -> str:
+        """The option of `rtp skip` that a readable offset needs."""
+        return f" --to {self.offset + 1}" if self.is_record else ""
 
 
 @dataclass(slots=True)
@@ -85,11 +91,14 @@ class StuckPartitions:
     def __contains__(self, kafka_partition: int) -> bool:
         return kafka_partition in self._stuck
 
-    def note(self, kafka_partition: int, offset: int, reason: str, now_s: float) -> None:
-        """Notes that the client has failed at `offset`; says when the next attempt is due."""
+    def note(self, kafka_partition: int, offset: int, reason: str, now_s: float, *, is_record: bool = False) -> None:
+        """Notes a failure at `offset`, which sets when the next attempt is due.
+
+        `is_record` says that Kafka can be read there, and this one record cannot be stored.
+        """
         known = self._stuck.get(kafka_partition)
         backoff = known.backoff if known is not None and known.offset == offset else Backoff(1.0, 10.0)
-        self._stuck[kafka_partition] = Stuck(offset, reason, now_s + backoff.next_s(), backoff)
+        self._stuck[kafka_partition] = Stuck(offset, reason, now_s + backoff.next_s(), backoff, is_record)
 
     def due(self, now_s: float, is_at_rest: Callable[[int], bool]) -> list[int]:
         """Returns the partitions that are to be tried again now, of those at rest; each is returned once."""
@@ -97,6 +106,11 @@ class StuckPartitions:
         for number in due:
             self._stuck[number].retry_at_s = float("inf")
         return due
+
+    def waits(self, kafka_partition: int, now_s: float) -> bool:
+        """Tells whether the partition is left alone until its next attempt is due."""
+        stuck = self._stuck.get(kafka_partition)
+        return stuck is not None and now_s < stuck.retry_at_s < float("inf")
 
     def moved(self, positions: Mapping[int, int]) -> None:
         """Forgets the partitions that are past their place now."""
@@ -113,7 +127,7 @@ class StuckPartitions:
         return {
             f"partition {number}": (
                 f"it stands at offset {stuck.offset}: {stuck.reason}. Step over it with `rtp skip --topic "
-                f"{self.topic} --partition {number} --offset {stuck.offset}`, which counts what it skips"
+                f"{self.topic} --partition {number} --offset {stuck.offset}{stuck.to}`, which counts what it skips"
             )
             for number, stuck in self._stuck.items()
         }

@@ -36,15 +36,15 @@ class WriterWatch:
         """A batch was committed: the server answers."""
         self._abandon_after_s = ABANDON_AFTER_S
 
-    @property
-    def problem(self) -> str | None:
-        """Why nothing is written at the moment, in one sentence; None while writes succeed."""
+    def problems(self) -> dict[str, str]:
+        """Returns why nothing is written at the moment, under whose problem it is; nothing while writes succeed."""
         if self._writing.problem is not None:
-            return self._writing.problem
+            return {self._writing.problem_at: self._writing.problem}
         busy_s = self._writing.busy_s
-        if busy_s <= STUCK_AFTER_S:
-            return None
-        return (
+        if busy_s <= STUCK_AFTER_S or "kafka" in self._control.view.problems:
+            return {}  # with Kafka away, the write waits for its word that the topic is the same
+        text = (
             f"a batch has been on its way into PostgreSQL for {busy_s:.0f} s: a lock, a full disk or a slow line; "
             "pg_stat_activity shows what it waits for"
         )
+        return {"postgres": text}

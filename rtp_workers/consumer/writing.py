@@ -16,13 +16,14 @@ from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.consumer.reasons import Reasons
 from rtp_workers.consumer.state import Written
 from rtp_workers.errors import AttentionError, ConfigError, TransientError
-from rtp_workers.kafka.topic_watch import TopicReplacedError
-from rtp_workers.postgres.batch import Batch, Counts
+from rtp_workers.kafka.topic_watch import TopicReplacedError, TopicUnconfirmedError
+from rtp_workers.postgres.batch import Batch, Counts, halves
 from rtp_workers.postgres.batch_writer import BatchWriter
-from rtp_workers.postgres.connection import ConnectionLostError
+from rtp_workers.postgres.connection import ConnectionLostError, MemoryRefusedError
 from rtp_workers.postgres.ledger import LedgerMovedError
 from rtp_workers.watchdog import Beat
 
+TRIES_FOR_MEMORY = 3
 log = logs.get(__name__)
 
 
@@ -34,12 +35,22 @@ class Overtaken:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """A single record that memory refuses at every attempt; its partition cannot move past it."""
+
+    kafka_partition: int
+    offset: int
+    why: str
+
+
 class WritingThread:
     """Writes batches in the order given. One is written while at most one more waits.
 
     Attributes:
-        outcomes: for the main thread to take: `Written` or `Overtaken`, in order.
+        outcomes: for the main thread to take: `Written`, `Overtaken` or `TooLarge`, in order.
         problem: why the current batch cannot be written yet, or None.
+        problem_at: whose problem that is: ``kafka`` or ``postgres``.
         retries: tries that failed, since the start.
         failure: an error of ours that ended the thread, or None.
     """
@@ -53,8 +64,9 @@ class WritingThread:
         self._current: Batch | None = None
         self._busy_since: float | None = None
         self._stopping = threading.Event()
-        self.outcomes: deque[Written | Overtaken] = deque()
+        self.outcomes: deque[Written | Overtaken | TooLarge] = deque()
         self.problem: str | None = None
+        self.problem_at = "postgres"
         self._reasons = Reasons()
         self.retries = 0
         self.failure: BaseException | None = None
@@ -154,6 +166,12 @@ class WritingThread:
             except (LedgerMovedError, TopicReplacedError) as error:
                 self.outcomes.append(Overtaken(batch, str(error)))
                 break
+            except MemoryRefusedError as error:
+                self._note(error)
+                if self._wrote_in_parts(batch) or self._is_too_large(batch, backoff.tries, error):
+                    break
+                self._stopping.wait(backoff.next_s())
+                continue
             except (TransientError, AttentionError, ConfigError) as error:
                 in_doubt = in_doubt or isinstance(error, ConnectionLostError)
                 self._note(error)
@@ -170,6 +188,24 @@ class WritingThread:
         self.problem = None
         self._reasons.clear()
 
+    def _wrote_in_parts(self, batch: Batch) -> bool:
+        """Writes the batch in two halves, each of which may be halved again; False where it is a single record."""
+        parts = halves(batch)
+        if parts is None:
+            return False
+        for part in parts:
+            if part and not self._stopping.is_set():
+                self._write(part)
+        return True
+
+    def _is_too_large(self, batch: Batch, tries: int, error: MemoryRefusedError) -> bool:
+        """Gives a single record up after `TRIES_FOR_MEMORY` attempts: memory may have been short for a moment only."""
+        if tries < TRIES_FOR_MEMORY:
+            return False
+        for number, span in batch.spans.items():
+            self.outcomes.append(TooLarge(number, span.next_offset - 1, str(error)))
+        return True
+
     def _once(self, batch: Batch, in_doubt: bool) -> dict[int, Counts] | None:
         """One try. Where an earlier try lost its connection, the ledger is asked first whether it was committed."""
         if in_doubt and self._writer.settled(batch):
@@ -185,3 +221,4 @@ class WritingThread:
         if self._reasons.is_new(str(error)):
             log.warning("write_failed", reason=str(error))
         self.problem = str(error)
+        self.problem_at = "kafka" if isinstance(error, TopicUnconfirmedError) else "postgres"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from confluent_kafka.admin import OffsetSpec
 
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import AttentionError, RtpError
+from rtp_workers.errors import AttentionError, RtpError, TransientError
 from rtp_workers.kafka import topics
 
 EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own stub lacks it
@@ -20,6 +20,10 @@ COMPACTED_EVERY_S = 2.0
 
 class TopicReplacedError(RtpError):
     """Records were fetched under a topic's name that may by then have belonged to another topic."""
+
+
+class TopicUnconfirmedError(TransientError):
+    """Kafka cannot be asked whether the topic is still the same: a batch waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +104,13 @@ class TopicCheck:
 
         Raises:
             TopicReplacedError: the name belongs to another topic now, or to none.
-            TransientError: Kafka is away. AttentionError: not allowed.
+            TopicUnconfirmedError: Kafka does not answer, or does not allow the question.
         """
         try:
             found = self._answer()
-        except RtpError:
+        except RtpError as error:
             self._answer = self._ask()
-            raise
+            raise TopicUnconfirmedError(str(error)) from error
         if found is None or found.topic_id != self._topic_id:
             now = "gone" if found is None else f"{found.topic_id} now"
             raise TopicReplacedError(f"the topic's id was {self._topic_id}, it is {now}; its records are dropped")

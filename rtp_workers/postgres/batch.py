@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from rtp_workers.record.marks import Mark
@@ -79,6 +79,47 @@ class Batch:
 
     def __bool__(self) -> bool:
         return any(span.next_offset > span.start_offset for span in self.spans.values())
+
+
+def halves(batch: Batch) -> tuple[Batch, Batch] | None:
+    """Splits a batch in two that may be written one after the other; None where it has one record or none.
+
+    Several partitions are shared out; one is cut before the offset of its middle record.
+    """
+    if len(batch.spans) > 1:
+        partitions = sorted(batch.spans)
+        low = set(partitions[: len(partitions) // 2])
+        lower = {number: span for number, span in batch.spans.items() if number in low}
+        spans = (lower, {number: span for number, span in batch.spans.items() if number not in low})
+        return _parts(batch, spans, lambda record: record.partition() in low)
+    ((partition, span),) = batch.spans.items()
+    offsets = sorted(record.offset() for record in (*batch.records, *(letter.record for letter in batch.dead_letters)))
+    if len(offsets) < 2:
+        return None
+    first = len(offsets) // 2
+    cut = offsets[first]
+    skipped = cut - span.start_offset - first
+    spans = (
+        {partition: replace(span, next_offset=cut, skipped=skipped)},
+        {partition: replace(span, start_offset=cut, skipped=span.skipped - skipped)},
+    )
+    return _parts(batch, spans, lambda record: record.offset() < cut)
+
+
+def _parts(
+    batch: Batch, spans: tuple[dict[int, Span], dict[int, Span]], is_first: Callable[[KafkaRecord], bool]
+) -> tuple[Batch, Batch]:
+    parts = (
+        replace(batch, spans=spans[0], lines=[], records=[], dead_letters=[]),
+        replace(batch, spans=spans[1], lines=[], records=[], dead_letters=[], appended_ms=[]),
+    )
+    for line, record in zip(batch.lines, batch.records, strict=True):
+        part = parts[0] if is_first(record) else parts[1]
+        part.lines.append(line)
+        part.records.append(record)
+    for letter in batch.dead_letters:
+        (parts[0] if is_first(letter.record) else parts[1]).dead_letters.append(letter)
+    return parts
 
 
 @dataclass(slots=True)

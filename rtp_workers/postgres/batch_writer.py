@@ -7,8 +7,6 @@ ledger's compare-and-set are in the same transaction.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,10 +26,12 @@ from rtp_workers.postgres.connection import (
     Connection,
     ConnectionLostError,
     Cursor,
+    MemoryRefusedError,
     break_off,
     connect,
     translated,
 )
+from rtp_workers.postgres.letter_rows import headers_json, pages
 from rtp_workers.postgres.load_outcomes import Ending
 from rtp_workers.record.codec import decode
 from rtp_workers.record.copy_text import NULL, load_text
@@ -90,6 +90,7 @@ class BatchWriter:
             LedgerMovedError: overtaken by another consumer; nothing was written.
             TransientError: nothing was written; try the same batch again. After a connection lost during COMMIT the
                 ledger has been read again: if it had been committed, this returns as usual.
+            MemoryRefusedError: the batch is too large for this process or for PostgreSQL; write it in smaller parts.
             AttentionError: the database needs a person; nothing was written.
         """
         try:
@@ -104,6 +105,9 @@ class BatchWriter:
         except ConnectionLostError:
             self.close()
             raise
+        except MemoryError as error:
+            self.close()
+            raise MemoryRefusedError("write a batch: this process has no memory left for it") from error
 
     def settled(self, batch: Batch) -> bool:
         """Tells from the ledger whether `batch` has been committed, after a COMMIT without an answer.
@@ -265,7 +269,7 @@ class BatchWriter:
                 batch.topic,
                 letter.record.key(),
                 letter.record.value(),
-                _headers_json(letter.record),
+                headers_json(letter.record),
                 letter.reason,
                 letter.detail,
                 _load_id(letter.record, batch),
@@ -274,7 +278,8 @@ class BatchWriter:
             for letter in dead_letters
         ]
         if rows:
-            execute_values(cursor, _DEAD_LETTER, rows, page_size=500)
+            for page in pages(rows):
+                execute_values(cursor, _DEAD_LETTER, page, page_size=len(page))
         for letter in dead_letters:
             partition = letter.record.partition()
             counts[partition].dead_lettered += 1
@@ -367,18 +372,6 @@ def _appended_at(record: KafkaRecord) -> datetime | None:
         return datetime.fromtimestamp(milliseconds / 1000, UTC) if kind else None
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _headers_json(record: KafkaRecord) -> str:
-    headers = record.headers() or ()
-    return json.dumps(
-        [[_storable(name), None if value is None else base64.b64encode(value).decode()] for name, value in headers]
-    )
-
-
-def _storable(name: str) -> str:
-    """A header's name without what jsonb cannot hold."""
-    return name.encode("utf-8", "replace").decode().replace("\0", "�")
 
 
 def _must_add_up(batch: Batch, counts: dict[int, Counts]) -> None:

@@ -13,7 +13,8 @@ import psycopg2.extensions
 
 from rtp_workers import environment
 from rtp_workers.errors import AttentionError, ConfigError, RecordError, RtpError, TransientError
-from rtp_workers.postgres import session
+from rtp_workers.postgres import pooling, session
+from rtp_workers.postgres.pooling import PooledSessionError
 from rtp_workers.record.transaction import FIELDS
 
 Connection = psycopg2.extensions.connection
@@ -32,6 +33,7 @@ RECORD_CONSTRAINTS: dict[str, str] = {
     **{f"{field.name}_code": field.name for field in FIELDS if field.rule.pattern},
 }
 CONFLICT = "transactions_pkey"
+OUT_OF_MEMORY = frozenset({"53200", "54000"})  # out_of_memory, program_limit_exceeded
 
 DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -72,6 +74,10 @@ class ConnectionLostError(TransientError):
     """The connection is gone. If it went during COMMIT, only the ledger knows the outcome: read it again."""
 
 
+class MemoryRefusedError(TransientError):
+    """Too much at once for the memory of this process or of PostgreSQL: less at a time may pass."""
+
+
 class LoginRefusedError(ConnectionLostError):
     """The server is up and does not let us in: wrong password, role or database, or its rules of access."""
 
@@ -101,7 +107,7 @@ def connect(dsn: str, application_name: str, *, autocommit: bool = False, option
     environment.forget_ignored()
     try:
         connection: Connection = psycopg2.connect(**merged)
-        session.pin(connection)
+        pooling.refuse_shared_session(connection, merged, session.pin(connection))
     except psycopg2.Error as error:
         raise translate(error, f"connect to PostgreSQL at {_address(given)}") from error
     connection.autocommit = autocommit
@@ -147,6 +153,8 @@ def translate(error: psycopg2.Error, doing: str) -> RtpError:
     """Returns the project's error for a client's, by SQLSTATE and constraint name, never by text."""
     state = error.pgcode
     text = f"{doing}: {_first_line(error)}"
+    if state in OUT_OF_MEMORY or (state is None and "out of memory" in text):
+        return MemoryRefusedError(f"{text}; it is tried again in smaller parts")
     if state is None:
         return _connection_error(text)
     refused = _record_error(error, state)
@@ -171,7 +179,7 @@ def _connection_error(text: str) -> RtpError:
     if any(word in text for word in MISCONFIGURED):
         return ConfigError(f"{text}; correct the DSN or what it refers to")
     if "unsupported startup parameter" in text:
-        return ConfigError(f"{text}. This is a connection pooler; connect to PostgreSQL directly")
+        return PooledSessionError(f"{text}. This is a connection pooler; connect to PostgreSQL directly")
     for words, advice in CONNECTION_ADVICE:
         if any(word in text for word in words):
             return ConnectionLostError(f"{text}. {advice}. Services try again by themselves")

@@ -32,8 +32,8 @@ PINNED: dict[str, str] = {
 }
 
 
-def pin(connection: extensions.connection) -> None:
-    """Fixes what we rely on for the rest of the session; costs one round trip.
+def pin(connection: extensions.connection) -> int:
+    """Fixes what we rely on for the rest of the session; costs one round trip. Returns the server's process id.
 
     It is done by statements, because a pooler may drop what the start of a connection asks for.
 
@@ -49,7 +49,9 @@ def pin(connection: extensions.connection) -> None:
     connection.autocommit = True
     connection.set_client_encoding(CLIENT_ENCODING)
     with connection.cursor() as cursor:
-        cursor.execute("; ".join(f"set {name} = {value}" for name, value in _quoted()))
+        settings = "; ".join(f"set {name} = {value}" for name, value in _quoted())
+        cursor.execute(f"{settings}; select pg_backend_pid()")
+        return int(cursor.fetchall()[0][0])
 
 
 def _quoted() -> list[tuple[str, str]]:
