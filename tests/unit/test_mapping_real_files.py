@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from rtp_workers.mapping.sources import Section
 from tests.mapping_files import Loaded, load_all, plan_of, sources
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
@@ -76,9 +77,10 @@ def test_the_file_without_a_header_needs_no_line_for_time_and_amount_and_one_for
     assert [record["merchant"] for record in named.records] == [row[1] for row in rows]
 
 
-def test_the_chinese_wallet_needs_no_line() -> None:
+def test_the_chinese_wallet_whose_ids_repeat_needs_one_line() -> None:
     data = data_of("09")
-    loaded = load_all(data)
+    assert [question.field for question in plan_of(data).undecided] == ["transaction_id"]
+    loaded = load_all(data, mapping=Section(id="columns"))
     rows = [[cell.strip() for cell in row] for row in cells_of(data, "utf-8") if row[0][:2] == "20"]
     signs = {"支出": -1, "收入": 1, "/": 1}
     assert read(loaded) == [

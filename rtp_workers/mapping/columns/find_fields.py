@@ -32,7 +32,6 @@ UNSURE_NAMES = frozenset(
         "channel",
         "canal",
         "canale",
-        "code",
     }
     | {"device type", "card", "entry mode", "состояние"}
 )

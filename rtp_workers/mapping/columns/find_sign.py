@@ -231,10 +231,10 @@ def _ask_marked_rows(found: Findings) -> bool:
 def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
     """Asks about words of the direction's column that name no side, such as transfers; notes its empty cells."""
     rows = [cell for cell in profile.column if direction_of(cell) == "neutral" and not _is_taught(found, cell)]
-    words = sorted({cell for cell in rows if cell})
+    words = sorted({cell for cell in rows if normalise(cell)})
     if words:
         listed = ", ".join(quoted([word]) for word in words)
-        count = sum(bool(cell) for cell in rows)
+        count = sum(bool(normalise(cell)) for cell in rows)
         found.ask(
             "amount",
             f"{profile.name} says {', '.join(words[:4])} in {count} of {profile.rows} rows: neither debit nor credit",
