@@ -7,6 +7,7 @@ import json
 import click
 
 from rtp_workers.batch.file_states import FileState, folder_states
+from rtp_workers.cli.terminal import say
 from rtp_workers.endpoints import resolve
 from rtp_workers.postgres.connection import connect
 from rtp_workers.settings import PlatformSettings, load
@@ -26,9 +27,9 @@ def command(as_json: bool) -> int:
         click.echo(json.dumps({"files": [_as_json(state) for state in states]}))
     else:
         for state in states:
-            click.echo(f"{_word(state):<8} {state.name}: {_explained(state)}")
+            say(f"{_word(state):<8} {state.name}: {_explained(state)}")
         if not states:
-            click.echo(f"no CSV file in {settings.data_dir}")
+            say(f"no CSV file in {settings.data_dir}")
     return 0 if all(state.state == "loaded" for state in states) else 1
 
 

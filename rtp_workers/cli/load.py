@@ -100,7 +100,7 @@ def _look_at_all(
             if len(files) == 1:
                 raise
             failed += 1
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {error}", err=True)
     _show_dry_runs(found, as_json)
     return 1 if failed else 0
 

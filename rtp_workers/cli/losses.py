@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from rtp_workers.cli.terminal import console, say
 from rtp_workers.endpoints import resolve
 from rtp_workers.postgres import losses
 from rtp_workers.postgres.connection import connect
@@ -44,7 +44,7 @@ def _plain(loss: Loss) -> dict[str, Any]:
 
 def _show(found: list[Loss], confirmed: list[Loss]) -> None:
     if not found:
-        click.echo("Kafka has lost nothing that is stored here")
+        say("Kafka has lost nothing that is stored here")
         return
     table = Table("topic", "partition", "generation", "offsets", "at most", "seen", "confirmed")
     for loss in found:
@@ -58,8 +58,8 @@ def _show(found: list[Loss], confirmed: list[Loss]) -> None:
             f"{loss.seen_at:%Y-%m-%d %H:%M}",
             confirmed_at,
         )
-    Console().print(table)
+    console().print(table)
     if confirmed:
-        click.echo(f"{len(confirmed)} confirmed")
+        say(f"{len(confirmed)} confirmed")
     elif any(loss.confirmed_at is None for loss in found):
-        click.echo("the rows are still in PostgreSQL; confirm that you know with `rtp losses --confirm`")
+        say("the rows are still in PostgreSQL; confirm that you know with `rtp losses --confirm`")

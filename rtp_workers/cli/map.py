@@ -71,10 +71,10 @@ def _map_topic(topic: str, name: str | None, *, only_print: bool, as_json: bool)
     if not only_print:
         topic_map.refuse_known(look, sources, name)
         _append(target, look.text)
-    click.echo(f"\n{look.text}")
+    say(f"\n{look.text}")
     if not only_print:
         answer = 'answer what stands at "?"' if look.plan.undecided else "edit it there"
-        click.echo(f"added to {target}; {answer}. `rtp consume` takes the topic once RTP_TOPICS names it")
+        say(f"added to {target}; {answer}. `rtp consume` takes the topic once RTP_TOPICS names it")
     return 0
 
 

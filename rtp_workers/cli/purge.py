@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from rtp_workers.cli.terminal import say
 from rtp_workers.endpoints import resolve
 from rtp_workers.errors import ConfigError
 from rtp_workers.kafka.topics import describe, log_offsets
@@ -75,7 +76,7 @@ def command(**options: Any) -> int:
     owner_dsn = resolve(load(PlatformSettings)).need("postgres_dsn")
     if not dry_run and not yes:
         planned = purge(owner_dsn, criteria, dry_run=True)
-        click.echo(f"{_counted(planned)} would be deleted for good", err=True)
+        say(f"{_counted(planned)} would be deleted for good", err=True)
         click.confirm("delete them?", abort=True, err=True)
     _report(purge(owner_dsn, criteria, dry_run=dry_run), as_json=as_json)
     return 0
@@ -114,11 +115,11 @@ def _undo(wish: UndoWish) -> PurgeReport:
         )
         if not wish.yes and not wish.dry_run and click.confirm(f"{kept}. Delete them too?", err=True):
             return _undo(replace(wish, by_name=True))
-        click.echo(f"{kept}: they stay; --by-name deletes them too", err=True)
+        say(f"{kept}: they stay; --by-name deletes them too", err=True)
     if wish.dry_run:
         return planned
     if not wish.yes:
-        click.echo(f"{_counted(planned)} would be deleted for good", err=True)
+        say(f"{_counted(planned)} would be deleted for good", err=True)
         click.confirm("delete them?", abort=True, err=True)
     topic = describe(endpoints, settings.topic)
     offsets = {} if topic is None else log_offsets(endpoints, settings.topic)
@@ -131,7 +132,7 @@ def _report(report: PurgeReport, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"rows": report.rows, "dead_letters": report.dead_letters, "dry_run": report.dry_run}))
     else:
-        click.echo(f"{_counted(report)} {'would be deleted' if report.dry_run else 'deleted'}")
+        say(f"{_counted(report)} {'would be deleted' if report.dry_run else 'deleted'}")
 
 
 def _counted(report: PurgeReport) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from rtp_workers.batch.refused_file import FOLDER, raw_row
+from rtp_workers.cli.terminal import say
 from rtp_workers.errors import ConfigError
 from rtp_workers.settings import PlatformSettings, load
 
@@ -23,7 +24,7 @@ def command() -> None:
 def list_files() -> int:
     """List the files with refused rows, and how many there are."""
     for path in _listed():
-        click.echo(f"{_file_name(path)}: {_count(path):,} rows refused, in {path}")
+        say(f"{_file_name(path)}: {_count(path):,} rows refused, in {path}")
     return 0
 
 

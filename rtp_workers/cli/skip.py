@@ -7,6 +7,7 @@ from contextlib import closing
 import click
 
 from rtp_workers import endpoints, settings
+from rtp_workers.cli.terminal import say
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import AttentionError
 from rtp_workers.kafka.readable import PartitionReader
@@ -45,7 +46,7 @@ def command(topic: str | None, kafka_partition: int, offset: int, to_offset: int
             )
         skip = Skip(topic_id, kafka_partition, generation, offset, to)
         step_over(connection, skip, reason)
-    click.echo(
+    say(
         f"partition {kafka_partition}: {skip.offsets:,} offsets ({offset} to {to - 1}) counted as skipped; "
         f"it resumes at {to}"
     )

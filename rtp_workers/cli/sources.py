@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from rtp_workers.cli.terminal import say
 from rtp_workers.endpoints import resolve
 from rtp_workers.errors import ConfigError
 from rtp_workers.postgres.connection import connect
@@ -28,9 +29,9 @@ def list_sources(as_json: bool) -> int:
         click.echo(json.dumps({"sources": [_as_json(memory) for memory in memories]}))
         return 0
     for memory in memories:
-        click.echo(f"{memory.name}: {memory.loads:,} files, {memory.rows:,} rows{_dates(memory)}; ids {_rule(memory)}")
+        say(f"{memory.name}: {memory.loads:,} files, {memory.rows:,} rows{_dates(memory)}; ids {_rule(memory)}")
     if not memories:
-        click.echo("no CSV with columns of its own was loaded yet")
+        say("no CSV with columns of its own was loaded yet")
     return 0
 
 

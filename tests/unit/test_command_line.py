@@ -69,9 +69,9 @@ def test_the_example_settings_are_settings() -> None:
 
 
 def test_exported_names_are_settings_too() -> None:
-    everything = Endpoints("k:1", {"sasl.password": "it's"}, *(f"postgresql://{role}" for role in "oird"), *"pcda")
+    everything = Endpoints("k:1", {"sasl.password": "it's"}, *(f"postgresql://{role}" for role in "oirsd"), *"pcda")
     names = exports(load(PlatformSettings), everything)
-    assert len(names) == 14
+    assert len(names) == 15
     assert {name for name in names if name.startswith("RTP_")} <= known_names()
 
 
