@@ -145,7 +145,7 @@ class StatusView:
             "rebalances": state.rebalances,
             "unknown_fields": state.unknown_fields,
             "careful_records": state.careful_records,
-            "uptime_s": round(time.time() - state.started_at, 1),
+            "uptime_s": round(time.monotonic() - state.started_at_s, 1),
         }
 
     @staticmethod

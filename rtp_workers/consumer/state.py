@@ -91,7 +91,7 @@ class ConsumerState:
     appended_ms: int | None = None
     last_record_at: float = field(default_factory=time.monotonic)
     settled_at: float | None = None
-    started_at: float = field(default_factory=time.time)
+    started_at_s: float = field(default_factory=time.monotonic)
     watchdog: Watchdog = field(default_factory=Watchdog)
     mapped: dict[str, ConsumerState] = field(default_factory=dict)
     unmapped: dict[str, str] = field(default_factory=dict)

@@ -10,7 +10,6 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import ConsumerGroupDescription, MemberDescription
 
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import RtpError
 from rtp_workers.kafka import topics
 from rtp_workers.kafka.client import translate
 from rtp_workers.kafka.record_consumer import CLIENT_ID
@@ -96,26 +95,6 @@ class CauseFinder:
             lacking = f"Describe on group {self._group_id}"
             raise translate(error, f"describe group {self._group_id}", lacking=lacking) from error
         return found
-
-
-def find_causes(endpoints: Endpoints, topic: str, group_id: str, positions: Mapping[int, int]) -> list[str]:
-    """Returns one sentence for each cause that Kafka names for records that wait; for commands that ask once.
-
-    Args:
-        endpoints: where Kafka is.
-        topic: its name.
-        group_id: our consumers' group.
-        positions: the next offset to store, by kafka_partition, of partitions with records that wait.
-    """
-    finder = CauseFinder(endpoints, topic, group_id)
-    found: list[str] = []
-    try:
-        strangers = finder.strangers()
-        found += [strangers] if strangers else []
-        found += [f"partition {number}: {text}" for number, text in sorted(finder.standing(positions).items())]
-    except RtpError as error:
-        found.append(str(error))
-    return found
 
 
 def _partitions_of(member: MemberDescription, topic: str) -> set[int]:
