@@ -141,11 +141,11 @@ def stack_on(servers: EmbeddedServers, home: Path) -> Iterator[Stack]:
     database, topic = f"rtp_{mark}", f"transactions-{mark}"
     clone_database(servers.postgres, database)
     endpoints = endpoints_of(servers, database)
-    ensure_topic(endpoints, topic)
+    wait_until(lambda: _is_made(endpoints, topic), what=f"the topic {topic}")
     wait_until(lambda: _has_leaders(endpoints, topic), what=f"a leader for each partition of {topic}")
     yield make_stack(endpoints, topic, home)
     delete_topic(endpoints, topic)
-    _as_superuser(servers.postgres, f'drop database "{database}" with (force)')
+    drop_database(servers.postgres, database)
 
 
 def small_servers(home: Path, sasl: SaslUser | None = None) -> EmbeddedServers:
@@ -174,6 +174,11 @@ def clone_database(postgres: PostgresServer, database: str) -> None:
     )
 
 
+def drop_database(postgres: PostgresServer, database: str) -> None:
+    """Removes a test's database, whoever is connected to it."""
+    _as_superuser(postgres, f'drop database "{database}" with (force)')
+
+
 def make_stack(endpoints: Endpoints, topic: str, home: Path) -> Stack:
     """Returns the stack and the environment that tells processes of ours about it."""
     producer_port, consumer_port = ports.free_port(), ports.free_port()
@@ -200,6 +205,14 @@ def make_stack(endpoints: Endpoints, topic: str, home: Path) -> Stack:
         RTP_CONSUMER_URL=here.need("consumer_url"),
     )
     return Stack(here, topic, home, env, producer_port, consumer_port)
+
+
+def _is_made(endpoints: Endpoints, topic: str) -> bool:
+    try:
+        ensure_topic(endpoints, topic)
+    except TransientError:
+        return False  # a broker that has just started, on a busy machine
+    return True
 
 
 def _has_leaders(endpoints: Endpoints, topic: str) -> bool:

@@ -49,6 +49,7 @@ class View:
         paused: platform-wide pause, with its reason.
         problems: by where: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``, ``log:<kafka_partition>``.
         warnings: what a person should know and confirm, while records flow; by ``loss:<kafka_partition>``.
+        ledger_id: of the database, None until it was reached once; empty where it cannot be told.
     """
 
     topic: TopicView | None = None
@@ -57,6 +58,7 @@ class View:
     paused_reason: str | None = None
     problems: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
+    ledger_id: str | None = None
 
 
 class ControlThread:
@@ -193,6 +195,7 @@ class ControlThread:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._dsn, blocking.CONTROL_NAME, autocommit=True, options=STATEMENT_TIMEOUT)
             self._asking_since = time.monotonic()
+            view = replace(view, ledger_id=ledger.identity(self._connection))
         pause = control.read_pause(self._connection)
         problems = dict(view.problems)
         if view.topic is not None and not problems:

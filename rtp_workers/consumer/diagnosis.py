@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from rtp_workers import logs
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
-from rtp_workers.kafka.causes import CauseFinder
+from rtp_workers.kafka.causes import CauseFinder, Others
 
 LOOK_EVERY_S = 5.0
 log = logs.get(__name__)
@@ -20,14 +20,16 @@ class DiagnosisThread:
     Attributes:
         standing: kafka_partition -> position, of partitions that stand although records wait; set by the session.
         causes: why, by kafka_partition, as far as Kafka names it; replaced as a whole.
-        strangers: who else has partitions of ours, or None.
+        ledger_id: of the database that the session stores into; set by the session, empty while it is not known.
+        others: who else has partitions of ours.
     """
 
     def __init__(self, endpoints: Endpoints, topic: str, group_id: str) -> None:
         self._finder = CauseFinder(endpoints, topic, group_id)
         self.standing: Mapping[int, int] = {}
         self.causes: dict[int, str] = {}
-        self.strangers: str | None = None
+        self.ledger_id = ""
+        self.others = Others()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="diagnosis", daemon=True)
         self._thread.start()
@@ -42,7 +44,7 @@ class DiagnosisThread:
             self._look(self._look_at_partitions)
 
     def _look_at_group(self) -> None:
-        self.strangers = self._finder.strangers()
+        self.others = self._finder.others(self.ledger_id)
 
     def _look_at_partitions(self) -> None:
         standing = dict(self.standing)

@@ -39,10 +39,11 @@ class ProblemFinder:
         Args:
             owned: the partitions that are ours.
         """
-        view, strangers = self._control.view, self._control.diagnosis.strangers
+        view, others = self._control.view, self._control.diagnosis.others
         problems = {**self.client_errors.problems(self.clock.seconds), **view.problems, **self._watch.problems()}
-        if strangers is not None:
-            problems["group"] = strangers
+        group = others.ledgers or others.strangers
+        if group is not None:
+            problems["group"] = group
         problems |= self.stuck.problems()
         self._state.waiting = self._look_at_progress(owned, problems)
         return problems

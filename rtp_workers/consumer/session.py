@@ -39,15 +39,16 @@ STOP_S = 1.5
 LEAVE_S = 3.5
 log = logs.get(__name__)
 
-Cause = Literal["topic_replaced", "client_broken"]
+Cause = Literal["topic_replaced", "client_broken", "database_replaced"]
 
 
 class SessionOverError(RtpError):
     """This session cannot continue; a new one can.
 
     Attributes:
-        cause: ``topic_replaced`` (deleted and created again, so it has another id) or ``client_broken`` (the Kafka
-            client reported an error that it cannot recover from).
+        cause: ``topic_replaced`` (deleted and created again, so it has another id), ``client_broken`` (the Kafka
+            client reported an error that it cannot recover from) or ``database_replaced`` (the DSN leads to another
+            database than at first).
     """
 
     def __init__(self, cause: Cause, message: str) -> None:
@@ -87,6 +88,8 @@ class Session:
         self._clock, self._stuck = self._problems.clock, self._problems.stuck
         self._held = False
         self._closing = False
+        self._ledger_id = control.view.ledger_id
+        control.diagnosis.ledger_id = self._ledger_id or ""
         state.start_session(topic_id)
         limits = ConsumerLimits(
             settings.consumer_queue_bytes,
@@ -101,6 +104,7 @@ class Session:
             settings.group_id,
             limits,
             Rebalances(self._on_assigned, self._on_revoked, self._on_lost),
+            self._ledger_id or "",
         )
         log.info("consumer_started", topic=settings.topic, topic_id=topic_id, group_id=settings.group_id)
 
@@ -151,7 +155,15 @@ class Session:
         self._shown.commit_when_due(self._consumer)
         self._control.give_up_silent_session()
         self._update_state()
-        topic = self._control.view.topic
+        self._refuse_replaced()
+
+    def _refuse_replaced(self) -> None:
+        view = self._control.view
+        if view.ledger_id != self._ledger_id:
+            # The client id tells which database we store into, so the group has to be joined anew.
+            message = f"the database's id was {self._ledger_id or 'not known'}, it is {view.ledger_id} now"
+            raise SessionOverError("database_replaced", message)
+        topic = view.topic
         if topic is not None and topic.topic_id != self._topic_id:
             message = f"the topic's id was {self._topic_id}, it is {topic.topic_id} now"
             raise SessionOverError("topic_replaced", message)
@@ -237,7 +249,8 @@ class Session:
         state.note_assignment(self._assignment.owned, waiting=waiting)
         if view.topic is not None:
             state.log = view.topic.log
-        state.note_pause(view.paused, view.paused_reason)
+        shared = self._control.diagnosis.others.ledgers
+        state.note_pause(view.paused or shared is not None, shared or view.paused_reason)
 
     # Moving records
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
@@ -12,9 +13,22 @@ from confluent_kafka.admin import ConsumerGroupDescription, MemberDescription
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.kafka import topics
 from rtp_workers.kafka.client import translate
-from rtp_workers.kafka.record_consumer import CLIENT_ID
+from rtp_workers.kafka.record_consumer import CLIENT_ID, ledger_of
 from rtp_workers.kafka.topic_watch import LATEST
 from rtp_workers.kafka.topics import CLIENT_GRACE_S, TopicDescription
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Who else has partitions of our topic in our group, one sentence each; None where there is nobody.
+
+    Attributes:
+        ledgers: consumers of this product that store into another database.
+        strangers: other programs.
+    """
+
+    ledgers: str | None = None
+    strangers: str | None = None
 
 
 class CauseFinder:
@@ -38,23 +52,41 @@ class CauseFinder:
         rest = {number: position for number, position in positions.items() if number not in causes}
         return causes | (self._held_by_transactions(rest) if rest and not causes else {})
 
-    def strangers(self) -> str | None:
-        """Returns who else is in our group and has partitions of our topic; None where nobody is.
+    def others(self, ledger_id: str) -> Others:
+        """Returns who else is in our group and has partitions of our topic.
+
+        Args:
+            ledger_id: of our own database; empty where it is not known, and then no other can be told from it.
 
         Raises:
             TransientError: Kafka is away. AttentionError: not allowed.
         """
-        taken: dict[str, set[int]] = defaultdict(set)
+        ledgers: dict[str, set[int]] = defaultdict(set)
+        strangers: dict[str, set[int]] = defaultdict(set)
         for member in self._described_group().members:
-            partitions = _partitions_of(member, self._topic)
-            if partitions and member.client_id not in self._our_client_ids:
-                taken[f"{member.client_id} ({str(member.host).lstrip('/')})"] |= partitions
-        if not taken:
+            theirs = ledger_of(member.client_id)
+            who = f"{member.client_id} ({str(member.host).lstrip('/')})"
+            if theirs is None and member.client_id not in self._our_client_ids:
+                strangers[who] |= _partitions_of(member, self._topic)
+            elif theirs is not None and ledger_id and theirs != ledger_id:
+                ledgers[who] |= _partitions_of(member, self._topic)
+        return Others(self._of_ledgers(_shares(ledgers)), self._of_strangers(_shares(strangers)))
+
+    def _of_strangers(self, shares: str) -> str | None:
+        if not shares:
             return None
-        shares = "; ".join(f"{_named(numbers)} belong to {who}, not to us" for who, numbers in sorted(taken.items()))
         return (
             f"{shares}: another program is a member of our consumer group {self._group_id}, and what it gets is not "
             "stored. Stop it, or give it another group.id"
+        )
+
+    def _of_ledgers(self, shares: str) -> str | None:
+        if not shares:
+            return None
+        return (
+            f"{shares}: that consumer stores into another database, but reads {self._topic} in the same consumer group "
+            f"{self._group_id}, so each database gets only a part. Both wait until one is stopped; the other then "
+            "reads what it has missed. To keep both, set one of them up anew with an RTP_GROUP_ID of its own"
         )
 
     def _held_by_transactions(self, positions: Mapping[int, int]) -> dict[int, str]:
@@ -95,6 +127,12 @@ class CauseFinder:
             lacking = f"Describe on group {self._group_id}"
             raise translate(error, f"describe group {self._group_id}", lacking=lacking) from error
         return found
+
+
+def _shares(taken: Mapping[str, set[int]]) -> str:
+    """Returns which partitions are not ours but whose; empty where none are."""
+    parts = (f"{_named(numbers)} belong to {who}, not to us" for who, numbers in sorted(taken.items()) if numbers)
+    return "; ".join(parts)
 
 
 def _partitions_of(member: MemberDescription, topic: str) -> set[int]:

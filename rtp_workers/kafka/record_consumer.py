@@ -34,6 +34,8 @@ OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_O
 # A partition that was added to the topic is found after this long. The client's own default is five minutes.
 METADATA_REFRESH_S = 5.0
 CLIENT_ID = "rtp-consumer"
+# What a client id ends with, so that every member of the group tells which database it stores into.
+LEDGER_MARK = ".ledger-"
 FETCH_MAX_BYTES = 4 * 1024 * 1024
 
 STATISTICS_INTERVAL_MS = 1_000
@@ -101,14 +103,31 @@ class RecordConsumer:
     """
 
     def __init__(
-        self, endpoints: Endpoints, topic: str, group_id: str, limits: ConsumerLimits, rebalances: Rebalances
+        self,
+        endpoints: Endpoints,
+        topic: str,
+        group_id: str,
+        limits: ConsumerLimits,
+        rebalances: Rebalances,
+        ledger_id: str = "",
     ) -> None:
+        """Joins the group.
+
+        Args:
+            endpoints: where Kafka is.
+            topic: the only one that is read.
+            group_id: of the group to join.
+            limits: how much the client may hold, and how patient the group is.
+            rebalances: what to do when the group shares the partitions anew.
+            ledger_id: of the database that stores what is read; the client id carries it. Empty: not known.
+        """
         self._topic, self._group_id = topic, group_id
         self._rebalances = rebalances
         self._started: set[int] = set()
         self._disconnects: int | None = None
         self._connection: Literal["held", "lost"] | None = None
-        self._consumer = Consumer({**_options(endpoints, group_id, limits), "stats_cb": self._on_statistics})
+        options = {**_options(endpoints, group_id, limits), "client.id": client_id(endpoints, ledger_id)}
+        self._consumer = Consumer({**options, "stats_cb": self._on_statistics})
         try:
             self._consumer.subscribe(
                 [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -240,6 +259,18 @@ def is_unreadable(problem: KafkaError, partition: int | None) -> bool:
     if partition is None or partition < 0 or problem.fatal() or problem.code() in NEEDS_A_PERSON:
         return False
     return problem.code() not in PASSING | OUT_OF_RANGE
+
+
+def client_id(endpoints: Endpoints, ledger_id: str) -> str:
+    """Returns the client id of a consumer that stores into this database: the user's own or ours, then the mark."""
+    name = str(endpoints.kafka_options.get("client.id", CLIENT_ID))
+    return f"{name}{LEDGER_MARK}{ledger_id}" if ledger_id else name
+
+
+def ledger_of(member_client_id: str) -> str | None:
+    """Returns which database a member of the group stores into; None for a member that does not tell."""
+    _, mark, ledger_id = member_client_id.rpartition(LEDGER_MARK)
+    return ledger_id if mark else None
 
 
 def _group_options(limits: ConsumerLimits) -> dict[str, Any]:

@@ -57,6 +57,10 @@ _NOTE_LOSS = """
 insert into log_losses (topic_id, kafka_partition, generation, topic, from_offset, to_offset)
 values (%(topic_id)s, %(kafka_partition)s, %(generation)s, %(topic)s, %(from_offset)s, %(to_offset)s)
 """
+_IDENTITY = """
+select left(encode(sha256(convert_to(format('%s:%s', system_identifier, oid), 'UTF8')), 'hex'), 12)
+from pg_control_system(), pg_database where datname = current_database()
+"""
 _OTHER_GROUP = "select group_id from ingest_ledger where topic_id = %s and group_id <> %s limit 1"
 
 
@@ -83,6 +87,27 @@ class Place(NamedTuple):
     offset: int
     generation: int
     marks: tuple[Mark, ...] = ()
+
+
+def identity(connection: Connection) -> str:
+    """Returns what tells this database from every other one, the same after a restart, a restore or a failover.
+
+    It is derived and not stored: a dump restored elsewhere would take a stored id along. It is empty where the server
+    does not let us ask (PostgreSQL allows it by default).
+
+    Args:
+        connection: in autocommit mode.
+
+    Raises:
+        TransientError: PostgreSQL is away.
+    """
+    with translated("identify the database"), connection.cursor() as cursor:
+        cursor.execute("select has_function_privilege('pg_control_system()', 'execute')")
+        if cursor.fetchone() != (True,):
+            return ""
+        cursor.execute(_IDENTITY)
+        row = cursor.fetchone()
+    return str(row[0]) if row else ""
 
 
 def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[int, int]) -> dict[int, Place]:

@@ -6,7 +6,7 @@ import os
 import resource
 
 from tests.conftest import Stack, StartRtp
-from tests.integration.test_stuck_partitions import not_ready_because
+from tests.consumer_answers import not_ready_because
 from tests.programs import run_rtp
 from tests.reading import ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce

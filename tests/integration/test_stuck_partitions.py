@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from typing import Any
 
 from rtp_workers.kafka.topics import ensure_topic
 from tests.conftest import Stack, StartRtp
+from tests.consumer_answers import ask, not_ready_because
 from tests.programs import run_rtp
 from tests.reading import ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce, producer_of
@@ -44,22 +42,6 @@ consumer.subscribe([sys.argv[2]])
 while True:
     consumer.poll(0.5)
 """
-
-
-def ask(stack: Stack, path: str) -> tuple[int, dict[str, Any]]:
-    """Returns status and body of a GET on the consumer's API; 0 and nothing while it does not answer."""
-    try:
-        with urllib.request.urlopen(f"{stack.endpoints.need('consumer_url')}{path}", timeout=10) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-    except OSError:
-        return 0, {}
-
-
-def not_ready_because(stack: Stack, words: str) -> bool:
-    status, answer = ask(stack, "/health/ready")
-    return status == 503 and words in answer.get("detail", "")
 
 
 def produce_bomb(stack: Stack, kafka_partition: int, records: int = 3) -> None:
