@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rtp_workers import logs
@@ -10,6 +11,7 @@ from rtp_workers.batch.load_file import LoadOptions, LoadReport, load_file
 from rtp_workers.batch.source_file import STDIN
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, FatalError, RtpError
+from rtp_workers.kafka.record_producer import ProducerBrokenError
 from rtp_workers.postgres import csv_files
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.csv_files import Attempt
@@ -17,6 +19,7 @@ from rtp_workers.settings import LoaderSettings, PlatformSettings
 
 Stamp = tuple[int, int]  # size in bytes, time of the last change in ns
 GONE: Stamp = (-1, -1)
+NEW_PRODUCERS = 5  # in one attempt; when that many have broken, a person should see it
 
 log = logs.get("rtp.load")
 
@@ -32,7 +35,7 @@ def attempt_load(
     size_bytes, modified_ns = stamp(Path(path)) if known else GONE
     mapping = mapping_stamp(settings)
     try:
-        report = load_file(path, endpoints, settings, options)
+        report = _load_resuming(path, endpoints, settings, options or LoadOptions())
     except RtpError as error:
         if known:
             # A file that is not understood or damaged stays so; anything else is the surroundings' fault.
@@ -43,6 +46,19 @@ def attempt_load(
         counts = {"identity": report.identity, "rows_read": report.rows_read, "refused": report.refused}
         _note(endpoints, Attempt(report.file, size_bytes, modified_ns, mapping, "loaded", **counts))  # type: ignore[arg-type]
     return report
+
+
+def _load_resuming(path: str, endpoints: Endpoints, settings: LoaderSettings, options: LoadOptions) -> LoadReport:
+    """Loads a file; where the Kafka client cannot recover, a new one resumes after what is acknowledged."""
+    for _ in range(NEW_PRODUCERS):
+        try:
+            return load_file(path, endpoints, settings, options)
+        except ProducerBrokenError as error:
+            if path == STDIN:
+                raise  # it cannot be read a second time
+            log.warning("load_resumed", file=shown_name(path), reason=str(error))
+            options = replace(options, again=False)  # it has begun anew already; from now on its own progress counts
+    return load_file(path, endpoints, settings, options)
 
 
 def stamp(path: Path) -> Stamp:

@@ -13,7 +13,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import FatalError, RtpError, TransientError
+from rtp_workers.errors import RtpError, TransientError
 from rtp_workers.kafka.client import client_options, translate
 from rtp_workers.record.transaction import MAX_SOURCE_LENGTH
 
@@ -25,6 +25,10 @@ FULL_QUEUE_POLL_S = 0.1
 
 Headers = list[tuple[str, str | bytes | None]]
 OnAck = Callable[[RtpError | None, int, int], None]
+
+
+class ProducerBrokenError(TransientError):
+    """The idempotent producer cannot recover: a new one can send again what is not acknowledged."""
 
 
 def record_headers(source: str, *, replay_of: str | None = None, load_id: int | None = None) -> Headers:
@@ -158,7 +162,7 @@ class RecordProducer:
         Raises:
             TransientError: the queue is full; try again after ``retry_after_s``. Nothing was queued.
             RecordError: the record is larger than Kafka takes. Nothing was queued.
-            FatalError: this producer cannot go on; what is not acknowledged has to be sent again by a new one.
+            ProducerBrokenError: this producer cannot recover; a new one has to send what is not acknowledged.
         """
         report = self._on_report if on_ack is None else self._reporting_to(on_ack)
         try:
@@ -241,7 +245,7 @@ class RecordProducer:
 
         Raises:
             TransientError: some are not after `timeout_s`; they stay queued and may still arrive.
-            RecordError, AttentionError, FatalError: a record has failed for good.
+            RecordError, AttentionError: a record has failed for good. ProducerBrokenError: see `send`.
         """
         try:
             left = self._producer.flush(timeout_s)
@@ -257,10 +261,18 @@ class RecordProducer:
 
     def close(self, timeout_s: float = 0) -> int:
         """Waits up to `timeout_s`, then drops what is not acknowledged; returns how many were dropped."""
-        left = int(self._producer.flush(timeout_s)) if timeout_s > 0 else len(self._producer)
+        left = self._left_after(timeout_s) if timeout_s > 0 else len(self._producer)
         self._producer.purge()
-        self._producer.flush(1)
+        self._left_after(1)
         return left
+
+    def _left_after(self, timeout_s: float) -> int:
+        try:
+            return int(self._producer.flush(timeout_s))
+        except KafkaException as error:
+            # A fatal error, raised while reports are read. Its caller drops what is left anyway.
+            self._broken(error)
+            return len(self._producer)
 
     def _produce_when_room(self, record: tuple[Any, ...], while_waiting: Callable[[float], None] | None) -> None:
         started = time.monotonic()
@@ -320,8 +332,8 @@ class RecordProducer:
             return self._fatal_error()
         return translate(error, f"produce to {self.topic}")
 
-    def _fatal_error(self) -> FatalError:
-        return FatalError(
-            f"produce to {self.topic}: the idempotent producer cannot go on ({self._fatal}); "
-            "start again, what was not acknowledged is sent again"
+    def _fatal_error(self) -> ProducerBrokenError:
+        return ProducerBrokenError(
+            f"produce to {self.topic}: this producer cannot recover ({self._fatal}). Start again: what Kafka has not "
+            "acknowledged is sent again"
         )

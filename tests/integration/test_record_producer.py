@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
+import msgspec
 import psutil
 import pytest
 
+from rtp_workers.batch.attempts import attempt_load
 from rtp_workers.batch.load_file import LoadOptions, LoadProgress, load_file
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RecordError, RtpError, TransientError
 from rtp_workers.kafka.record_producer import MAX_RECORD_BYTES, RecordProducer, record_headers
 from rtp_workers.kafka.topics import ensure_topic, log_offsets
+from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.settings import LoaderSettings
 from rtp_workers.settings import load as load_settings
 from tests.conftest import NewServers, Stack
 from tests.csv_files import canonical_text, write_settled
+from tests.faulty_servers import child_of
+from tests.reading import messages
 from tests.waiting import wait_until
 
 NOWHERE = Endpoints(kafka_bootstrap="127.0.0.1:1")
 BODIES = [b'{"number":%d}' % number for number in range(5_000)]
 KEYS = [b"C%d" % (number % 50) for number in range(5_000)]
+
+
+SHORT_OF_BYTES = 500  # of each partition's log: less than one batch, and never all of them
 
 
 class GaveUpError(Exception):
@@ -124,3 +133,46 @@ def test_a_load_waits_for_a_paused_kafka_and_loses_nothing(new_servers: NewServe
     assert waited > 1
     assert report.acknowledged == 100_000
     assert sum(end for _, end in log_offsets(endpoints, "t").values()) == 100_000
+
+
+def lose_power(kafka: KafkaServer, topic: str) -> None:
+    """Kills the broker, takes the last batch of each partition away as lost page cache does, and starts it again."""
+    child_of(kafka).process.kill()
+    child_of(kafka).process.wait(60)
+    for folder in kafka.data.glob(f"{topic}-[0-9]*"):
+        segment = sorted(folder.glob("*.log"))[-1]
+        os.truncate(segment, max(0, segment.stat().st_size - SHORT_OF_BYTES))
+    kafka.prepare()
+    kafka.start()
+    kafka.wait_ready()
+
+
+def test_a_load_whose_kafka_lost_its_last_records_resumes_with_a_new_producer(
+    new_servers: NewServers, stack: Stack
+) -> None:
+    kafka = new_servers().kafka
+    assert kafka is not None
+    kafka.prepare()
+    kafka.start()
+    kafka.wait_ready()
+    endpoints = replace(stack.endpoints, kafka_bootstrap=kafka.bootstrap)
+    ensure_topic(endpoints, "t")
+    path = write_settled(stack.home / "a.csv", canonical_text(range(100_000)))
+    acknowledged_before = 0
+
+    def watch(progress: LoadProgress) -> None:
+        nonlocal acknowledged_before
+        if progress.acknowledged > 20_000 and not acknowledged_before:
+            acknowledged_before = progress.acknowledged
+            lose_power(kafka, "t")
+
+    settings = load_settings(LoaderSettings, home=stack.home, topic="t", loader_queue_bytes=4_000_000)
+    report = attempt_load(str(path), endpoints, settings, LoadOptions(on_progress=watch))
+    assert report.acknowledged == 100_000
+    assert 0 < report.resumed_rows < 100_000, "the client was broken, and a new one resumed"
+    held = {msgspec.json.decode(message.value())["transaction_id"] for message in messages(endpoints, "t")}
+    # What Kafka had acknowledged and lost is gone until `rtp load --again`; everything else is there.
+    assert len(held) >= 100_000 - acknowledged_before
+    assert attempt_load(str(path), endpoints, settings, LoadOptions(again=True)).acknowledged == 100_000
+    held = {msgspec.json.decode(message.value())["transaction_id"] for message in messages(endpoints, "t")}
+    assert len(held) == 100_000
