@@ -18,7 +18,7 @@ from rtp_workers.kafka.topics import ensure_topic, log_offsets
 from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.settings import LoaderSettings
 from rtp_workers.settings import load as load_settings
-from tests.conftest import NewServers, Stack
+from tests.conftest import NewServers, Stack, StartRtp
 from tests.csv_files import canonical_text, write_settled
 from tests.faulty_servers import child_of
 from tests.reading import messages
@@ -29,6 +29,7 @@ BODIES = [b'{"number":%d}' % number for number in range(5_000)]
 KEYS = [b"C%d" % (number % 50) for number in range(5_000)]
 
 
+WAIT_S = 180.0
 SHORT_OF_BYTES = 500  # of each partition's log: less than one batch, and never all of them
 
 
@@ -176,3 +177,28 @@ def test_a_load_whose_kafka_lost_its_last_records_resumes_with_a_new_producer(
     assert attempt_load(str(path), endpoints, settings, LoadOptions(again=True)).acknowledged == 100_000
     held = {msgspec.json.decode(message.value())["transaction_id"] for message in messages(endpoints, "t")}
     assert len(held) == 100_000
+
+
+def test_a_running_producer_survives_a_kafka_that_lost_its_last_records(
+    new_servers: NewServers, stack: Stack, start_rtp: StartRtp
+) -> None:
+    kafka = new_servers().kafka
+    assert kafka is not None
+    kafka.prepare()
+    kafka.start()
+    kafka.wait_ready()
+    endpoints = replace(stack.endpoints, kafka_bootstrap=kafka.bootstrap)
+    ensure_topic(endpoints, "t")
+    here = {"RTP_KAFKA_BOOTSTRAP": kafka.bootstrap, "RTP_TOPIC": "t", "RTP_PRODUCER_RATE_PER_S": "500"}
+    producer = start_rtp("produce", env={**stack.env, **here})
+
+    def held() -> int:
+        return sum(end for _, end in log_offsets(endpoints, "t").values())
+
+    wait_until(lambda: held() > 3_000, WAIT_S, "records in every partition")
+    lose_power(kafka, "t")
+    wait_until(lambda: "producer_restarted" in producer.output(), WAIT_S, "a new producer")
+    before = held()
+    wait_until(lambda: held() > before + 1_000, WAIT_S, "records of the new producer")
+    assert producer.running()
+    assert "Traceback" not in producer.output()
