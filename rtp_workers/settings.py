@@ -67,7 +67,10 @@ class PlatformSettings(BaseModel):
     postgres_read_dsn: SecretStr | None = Field(None, description="role rtp_read")
     postgres_insights_dsn: SecretStr | None = Field(None, description="role rtp_insights: writes the schema insights")
     dagster_postgres_dsn: SecretStr | None = Field(None, description="Dagster's own database and role")
-    api_token: SecretStr | None = Field(None, description="when set, changing HTTP calls need Authorization: Bearer")
+    api_token: SecretStr | None = Field(
+        None, description="when set, HTTP calls need Authorization: Bearer, except health, metrics and the pages' files"
+    )
+    read_token: SecretStr | None = Field(None, description="for viewers, next to the API token: reads, changes nothing")
     allowed_hosts: str = Field("", description="further Host names the APIs answer to, comma-separated")
     allowed_origins: str = Field("", description="further Origins that may change things, comma-separated")
     producer_url: str | None = Field(None, description="where the producer's API is, for status and Dagster")
@@ -90,6 +93,11 @@ class PlatformSettings(BaseModel):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @property
+    def reading_token(self) -> SecretStr | None:
+        """What our own programs send to the APIs that they only read."""
+        return self.read_token or self.api_token
 
     @property
     def sources_path(self) -> Path:

@@ -30,7 +30,7 @@ def command(as_json: bool) -> int:
     """Show services, rows, lag per partition, rates and dead letters; exit 1 when Kafka or PostgreSQL is away."""
     settings = load(PlatformSettings)
     endpoints = resolve(settings)
-    report = status(_with_default_urls(endpoints, settings), settings.topic)
+    report = status(_with_default_urls(endpoints, settings), settings.topic, settings.reading_token)
     report["files"] = _files(settings, endpoints) if report["postgres"]["up"] else None
     if as_json:
         click.echo(json.dumps(report))

@@ -52,8 +52,8 @@ from rtp_workers.web.problems import Problem, documented
 PAGE = Path(__file__).parent / "page"
 DESCRIPTION = (
     "Kafka to PostgreSQL, exactly once: where it stands, what arrived last, what was refused, pause and resume. "
-    "Errors are problem+json (RFC 9457); calls that change something need `Authorization: Bearer` where RTP_API_TOKEN "
-    "is set. Answers from PostgreSQL are up to a second old."
+    "Errors are problem+json (RFC 9457). Where RTP_API_TOKEN is set, every call but health and metrics needs "
+    "`Authorization: Bearer`; RTP_READ_TOKEN is enough for reading. Answers from PostgreSQL are up to a second old."
 )
 JSON = "application/json"
 

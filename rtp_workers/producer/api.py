@@ -33,8 +33,9 @@ from rtp_workers.web.problems import Problem, documented
 
 PAGE = Path(__file__).parent / "page"
 DESCRIPTION = (
-    "Live transactions at an exact rate, and the way in for your own. Errors are problem+json (RFC 9457); "
-    "calls that change something need `Authorization: Bearer` where RTP_API_TOKEN is set."
+    "Live transactions at an exact rate, and the way in for your own. Errors are problem+json (RFC 9457). "
+    "Where RTP_API_TOKEN is set, every call but health and metrics needs `Authorization: Bearer`; RTP_READ_TOKEN is "
+    "enough for reading."
 )
 
 

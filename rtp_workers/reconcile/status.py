@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import SecretStr
+
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import RtpError
+from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.kafka import topics
 from rtp_workers.postgres.bounded import BusyError, Reading
 from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, totals
@@ -27,12 +29,13 @@ NO_TOPICS: dict[str, Any] = {"topics": None, "topics_not_consumed": None}
 Probe = Callable[[], Any]
 
 
-def status(endpoints: Endpoints, topic: str) -> dict[str, Any]:
+def status(endpoints: Endpoints, topic: str, token: SecretStr | None = None) -> dict[str, Any]:
     """Asks every part, all at once; waits for `ANSWERS_S` seconds at most.
 
     Args:
         endpoints: what is known of the platform; a part that is not known is down.
         topic: whose lag to tell.
+        token: what the consumer's /status may ask for.
 
     Returns:
         ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "busy": bool, "detail": str | None},
@@ -47,8 +50,10 @@ def status(endpoints: Endpoints, topic: str) -> dict[str, Any]:
         "postgres": lambda: _postgres(endpoints),
         **{part: _http_probe(part, url) for part, url in urls.items()},
     }
-    answers = ask_all({**probes, "topics": lambda: _topics(endpoints.consumer_url)}, ANSWERS_S)
+    answers = ask_all({**probes, "topics": lambda: _topics(endpoints.consumer_url, token)}, ANSWERS_S)
     report: dict[str, Any] = {part: _part(answers[part]) for part in probes}
+    if isinstance(answers["topics"], ConfigError):
+        report["consumer"]["detail"] = str(answers["topics"])
     report |= NO_TOPICS if isinstance(answers["topics"], RtpError) else answers["topics"]
     by_partition = _lag(answers["kafka"], answers["postgres"])
     report["lag"] = None if by_partition is None else sum(by_partition.values())
@@ -110,13 +115,17 @@ def _http_probe(part: str, url: str | None) -> Probe:
     return probe
 
 
-def _topics(consumer_url: str | None) -> dict[str, Any]:
+def _topics(consumer_url: str | None, token: SecretStr | None) -> dict[str, Any]:
     """Returns what the consumer says of topics that are not our own."""
     if consumer_url is None:
         raise RtpError("the consumer's address is not known")
-    body = _answer(consumer_url, "/status").body
+    answer = _answer(consumer_url, "/status", token)
+    if answer.status == 401:
+        raise ConfigError(
+            "gives its status only with a token; set RTP_READ_TOKEN or RTP_API_TOKEN to the consumer's own"
+        )
     try:
-        said = json.loads(body)
+        said = json.loads(answer.body)
         return {name: said[name] for name in NO_TOPICS}
     except (ValueError, KeyError, TypeError) as error:
         raise RtpError(f"{consumer_url}/status does not speak of topics: {error}") from error
@@ -126,10 +135,10 @@ def _get(url: str, path: str) -> int:
     return _answer(url, path).status
 
 
-def _answer(url: str, path: str) -> Answer:
+def _answer(url: str, path: str, token: SecretStr | None = None) -> Answer:
     """Returns the HTTP answer."""
     try:
-        return ask(url.rstrip("/") + path, PROBE_S)
+        return ask(url.rstrip("/") + path, PROBE_S, token)
     except OSError as error:
         raise RtpError(f"no answer at {url}: {error}") from error
 

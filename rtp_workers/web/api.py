@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.staticfiles import StaticFiles
 
 from rtp_workers.web import problems
-from rtp_workers.web.guard import Guard, GuardRules
+from rtp_workers.web.guard import READING, Guard, GuardRules, is_open
 
 STATIC = Path(__file__).parent / "static"
 
@@ -42,7 +42,8 @@ class ApiParts:
 def new_api(parts: ApiParts) -> FastAPI:
     """Returns an application with ``/``, ``/docs``, ``/metrics``, ``/static``, ``/page``; the caller adds its routes.
 
-    Every operation documents what the guard may answer: 400, 408, 413 and 421, and for changing ones 401 and 403.
+    Every operation documents what the guard may answer: 400, 408, 413 and 421; 403 where it changes something; 401
+    where it needs a token.
     """
     app = FastAPI(
         title=parts.title,
@@ -96,22 +97,23 @@ def _document(app: FastAPI, parts: ApiParts) -> dict[str, Any]:
         schemas.update(parts.schemas)
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
-        for path in document["paths"].values():
-            for method, operation in path.items():
-                changing = method not in ("get", "head", "options")
-                _document_guard(operation, changing=changing, with_token=with_token)
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                changing = method.upper() not in READING
+                needs_token = with_token and not is_open(method, path)
+                _document_guard(operation, changing=changing, needs_token=needs_token)
         if with_token:
             document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _document_guard(operation: dict[str, Any], *, changing: bool, with_token: bool) -> None:
-    statuses = (400, 401, 403, 408, 413, 421) if changing else (400, 408, 413, 421)
+def _document_guard(operation: dict[str, Any], *, changing: bool, needs_token: bool) -> None:
+    statuses = [400, 408, 413, 421, *([403] if changing else []), *([401] if changing or needs_token else [])]
     responses = operation["responses"]
     if "422" in responses:
         responses["422"] = problems.documented(422)[422]
-    for status, response in problems.documented(*statuses).items():
+    for status, response in problems.documented(*sorted(statuses)).items():
         responses.setdefault(str(status), response)
-    if changing and with_token:
+    if needs_token:
         operation["security"] = [{"bearer": []}]

@@ -6,6 +6,8 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 MAX_ANSWER_BYTES = 1_000_000
 
 
@@ -22,15 +24,18 @@ class Answer:
         return self.status < 400
 
 
-def ask(url: str, timeout_s: float) -> Answer:
-    """Returns the answer of a part of ours at `url`.
+def ask(url: str, timeout_s: float, token: SecretStr | None = None) -> Answer:
+    """Returns the answer of a part of ours at `url`; the token goes to that address only, not where it redirects to.
 
     Raises:
         OSError: there is none, within `timeout_s`; its text says why.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=timeout_s) as response:
+        request = urllib.request.Request(url)
+        if token is not None:
+            request.add_unredirected_header("Authorization", f"Bearer {token.get_secret_value()}")
+        with opener.open(request, timeout=timeout_s) as response:
             return Answer(int(response.status), response.read(MAX_ANSWER_BYTES))
     except urllib.error.HTTPError as error:
         with error:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rtp_workers.errors import ConfigError
@@ -27,6 +28,9 @@ HOST = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # listened on, but nobody's name
+# Probes and Prometheus send no token; the pages and their files say nothing about the data. All else needs one.
+OPEN_PATHS = frozenset({"/", "/docs", "/favicon.ico", "/metrics", "/health/live", "/health/ready"})
+OPEN_FOLDERS = ("/static/", "/page/")
 MAX_BODY_BYTES = 1_000_000
 # A refused body is read to its end up to here, since most clients only look for the answer after they sent it all.
 DRAIN_BYTES = 16_000_000
@@ -54,7 +58,8 @@ class GuardRules:
     Attributes:
         hosts: names that ``Host`` may carry, lower case, without port.
         origins: further ``scheme://host[:port]`` that may change things; the service's own page always may.
-        token: when set, changing calls need it as bearer token.
+        token: when set, every call needs it as bearer token, but for `is_open` ones.
+        read_token: is enough for calls that change nothing.
         max_body_bytes: largest body.
         body_timeout_s: a body not complete by then is refused.
     """
@@ -62,6 +67,7 @@ class GuardRules:
     hosts: frozenset[str] = LOOPBACK
     origins: frozenset[str] = frozenset()
     token: str | None = field(default=None, repr=False)
+    read_token: str | None = field(default=None, repr=False)
     max_body_bytes: int = MAX_BODY_BYTES
     body_timeout_s: float = BODY_TIMEOUT_S
 
@@ -70,15 +76,29 @@ def rules_of(settings: PlatformSettings) -> GuardRules:
     """Returns the rules that the settings ask for: loopback names, the bind host, and what the user adds.
 
     Raises:
-        ConfigError: a name in RTP_ALLOWED_HOSTS is not one.
+        ConfigError: a name in RTP_ALLOWED_HOSTS is not one, or RTP_READ_TOKEN would protect nothing.
     """
     own = set() if settings.bind_host in ANY_ADDRESS else {settings.bind_host.lower()}
-    token = settings.api_token.get_secret_value() if settings.api_token is not None else None
+    token, read_token = _text(settings.api_token), _text(settings.read_token)
+    if read_token is not None and token is None:
+        raise ConfigError("RTP_READ_TOKEN is set and RTP_API_TOKEN is not, so everybody may read; set both, or neither")
+    if read_token is not None and read_token == token:
+        raise ConfigError("RTP_READ_TOKEN is the same as RTP_API_TOKEN, so viewers could change things; choose another")
     return GuardRules(
         hosts=LOOPBACK | own | {_allowed_host(name) for name in _listed(settings.allowed_hosts)},
         origins=frozenset(name.rstrip("/").lower() for name in _listed(settings.allowed_origins)),
-        token=token or None,
+        token=token,
+        read_token=read_token,
     )
+
+
+def is_open(method: str, path: str) -> bool:
+    """Tells whether a call needs no token, even where one is set."""
+    return method.upper() in READING and (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS))
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return (secret.get_secret_value() or None) if secret is not None else None
 
 
 def _listed(text: str) -> list[str]:
@@ -133,8 +153,8 @@ class Guard:
         caller.check_host()
         if scope["method"] not in READING:
             caller.check_origin()
-            if not caller.has_token():
-                raise Problem(401, "this call needs the header Authorization: Bearer with the value of RTP_API_TOKEN")
+        if not is_open(scope["method"], scope["path"]):
+            caller.check_token(changing=scope["method"] not in READING)
         if self._held_bytes > ALL_BODIES_BYTES and body.reserved:
             raise Problem(503, "too many large requests at once; nothing was done, send it again a little later")
         await body.read()
@@ -176,17 +196,31 @@ class Caller:
                 f"a page at {origins[0][:100]!r} may change nothing here; add it to RTP_ALLOWED_ORIGINS if it should",
             )
 
+    def check_token(self, *, changing: bool) -> None:
+        """Raises Problem where a token is asked for and the caller's is missing, wrong or not enough."""
+        if self.has_token():
+            return
+        if self._rules.read_token is None or not self._gives(self._rules.read_token):
+            which = "RTP_API_TOKEN" if changing or self._rules.read_token is None else "RTP_API_TOKEN or RTP_READ_TOKEN"
+            raise Problem(401, f"this call needs the header Authorization: Bearer with the value of {which}")
+        if changing:
+            raise Problem(
+                403,
+                "RTP_READ_TOKEN may only read; this call needs the value of RTP_API_TOKEN (on a page: open a new tab)",
+            )
+
     def has_token(self) -> bool:
-        """Tells whether the token is given, as bearer or as a browser's password; True where none is asked for."""
-        if self._rules.token is None:
-            return True
+        """Tells whether the API token is given, as bearer or as a browser's password; True where none is asked for."""
+        return self._rules.token is None or self._gives(self._rules.token)
+
+    def _gives(self, wanted: str) -> bool:
         scheme, _, given = self.header("authorization").partition(" ")
         token = given.strip().encode()
         if scheme.lower() == "basic":
             token = _basic_password(token)
         elif scheme.lower() != "bearer":
             return False
-        return hmac.compare_digest(token, self._rules.token.encode())
+        return hmac.compare_digest(token, wanted.encode())
 
     def _origin_allowed(self, origins: list[str]) -> bool:
         origin, host = origins[0].lower(), self.header("host").lower()

@@ -87,31 +87,109 @@ def test_pressing_replay_sends_the_record_again(consumer: RunningProgram, url: s
     assert sum(letter["replayed_at"] is not None for letter in dead_letters(stack)) == 3
 
 
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    "<svg/onload=document.title='owned'>",
+    "<a href=\"javascript:document.title='owned'\">see</a>",
+    "javascript:document.title='owned'",
+    "</td></tr></table></code></main><script>document.title='owned'</script>",
+    '" autofocus onfocus="document.title=\'owned\'" x="',
+    "${document.title='owned'}{{document.title='owned'}}",
+    "\u202eevil\u2066 \u200fend",
+)
+MARKUP = "main :is(script, img, svg, iframe, a, style, [onerror], [onload], [onfocus])"
+# Text that turns the direction of writing ends at the borders of its block, so it cannot reorder what is next to it.
+ALL_ARE_BLOCKS = """[...document.querySelectorAll('#latest td, #letters .what, #letters .value')]
+    .every((one) => getComputedStyle(one).display !== 'inline')"""
+
+
 def test_what_a_record_says_is_text_and_never_markup(
     consumer: RunningProgram, url: str, stack: Stack, page: Page
 ) -> None:
-    hostile = "<img src=x onerror=document.title='owned'>"
-    produce(stack, [body("t9", merchant=hostile, category=hostile), hostile.encode()])
     page.goto(url)
-    expect(page.locator("#latest tr").first).to_contain_text(hostile, timeout=PATIENCE_MS)
-    expect(page.locator("#letters code").first).to_have_text(hostile)
-    assert page.locator("main img").count() == 0
+    expect(page.locator("#latest tr")).to_have_count(5, timeout=PATIENCE_MS)
+    own_markup = page.locator(MARKUP).count()
+    for number, text in enumerate(HOSTILE):
+        row = body(f"h{number}", merchant=text, category=text, customer_id=text[:64], attributes={text: text})
+        produce(stack, [row, text.encode()], headers=[("source", text.encode())])
+    produce(stack, [body(HOSTILE[0], amount=HOSTILE[1])])
+    expect(page.locator("#letters li")).to_have_count(2 + len(HOSTILE) + 1, timeout=PATIENCE_MS)
+    for number, text in enumerate(HOSTILE):
+        row_cells = page.locator("#latest tr", has=page.get_by_text(f"h{number}", exact=True)).locator("td")
+        for place in (3, 4, 7):
+            expect(row_cells.nth(place)).to_have_text(text, timeout=PATIENCE_MS)
+        expect(page.locator("#letters").get_by_text(text, exact=True)).to_have_count(1)
+    assert page.locator(MARKUP).count() == own_markup
     assert "owned" not in page.title()
+    assert page.evaluate(ALL_ARE_BLOCKS)
+
+
+def test_a_text_of_100_kb_is_cut_and_moves_nothing(
+    consumer: RunningProgram, url: str, stack: Stack, page: Page
+) -> None:
+    long = "<b>" + "x" * 100_000
+    produce(stack, [long.encode(), body("t9", merchant=long), body("t8", **{long: "unknown"})])
+    for width in (360, 1_280):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(url)
+        expect(page.locator("#letters li")).to_have_count(4, timeout=PATIENCE_MS)
+        expect(page.locator("#latest tr").first).to_contain_text("t8")
+        assert len(page.content()) < 100_000
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_token_is_asked_for_once(url: str, stack: Stack, start_rtp: StartRtp, page: Page) -> None:
     start_rtp("consume", env={**stack.env, "RTP_API_TOKEN": "correct horse"})
     wait_until(lambda: is_ready(url), timeout_s=60, what="readiness")
     page.goto(url)
-    expect(page.locator("#toggle")).to_have_text("Pause", timeout=PATIENCE_MS)
-    page.locator("#toggle").click()
     page.get_by_label("API token").fill("correct horse")
     page.keyboard.press("Enter")
+    expect(page.locator("#toggle")).to_have_text("Pause", timeout=PATIENCE_MS)
+    page.locator("#toggle").click()
     expect(page.locator("#state")).to_have_text("paused", timeout=PATIENCE_MS)
     expect(page.locator("#toggle")).to_have_text("Resume", timeout=PATIENCE_MS)
     page.locator("#toggle").click()
     expect(page.locator("#toggle")).to_have_text("Pause", timeout=PATIENCE_MS)
+    page.reload()
+    expect(page.locator("#state")).to_have_text("idle", timeout=PATIENCE_MS)
+    page.goto(f"{url}/docs")
+    page.get_by_text("/history").click()
+    page.locator("details[open] button").click()
+    expect(page.locator("details[open] pre")).to_contain_text("200 OK", timeout=PATIENCE_MS)
     assert page.get_by_label("API token").count() == 0
+
+
+def test_a_viewers_token_shows_and_changes_nothing(url: str, stack: Stack, start_rtp: StartRtp, page: Page) -> None:
+    start_rtp("consume", env={**stack.env, "RTP_API_TOKEN": "correct horse", "RTP_READ_TOKEN": "only looking"})
+    wait_until(lambda: is_ready(url), timeout_s=60, what="readiness")
+    produce(stack, [body("t1", merchant="Shop 1")])
+    page.goto(url)
+    expect(page.get_by_label("API token")).to_be_visible(timeout=PATIENCE_MS)
+    assert "Shop 1" not in page.content()
+    page.get_by_label("API token").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("API token")).to_have_value("", timeout=PATIENCE_MS)
+    page.get_by_label("API token").fill("only looking")
+    page.keyboard.press("Enter")
+    expect(page.locator("#latest tr").first).to_contain_text("Shop 1", timeout=PATIENCE_MS)
+    page.locator("#toggle").click()
+    expect(page.locator(".toast")).to_contain_text("RTP_READ_TOKEN may only read", timeout=PATIENCE_MS)
+    expect(page.locator("#toggle")).to_have_text("Pause")
+
+
+def test_whoever_gives_no_token_is_asked_once_and_sees_nothing(
+    url: str, stack: Stack, start_rtp: StartRtp, page: Page
+) -> None:
+    start_rtp("consume", env={**stack.env, "RTP_API_TOKEN": "correct horse"})
+    wait_until(lambda: is_ready(url), timeout_s=60, what="readiness")
+    page.goto(url)
+    page.get_by_role("button", name="Cancel").click(timeout=PATIENCE_MS)
+    expect(page.locator("#trouble")).to_contain_text("without the service's token", timeout=PATIENCE_MS)
+    expect(page.get_by_label("API token")).to_have_count(0)
+    page.goto(f"{url}/docs")
+    page.get_by_role("button", name="Cancel").click(timeout=PATIENCE_MS)
+    expect(page.locator("#description")).to_contain_text("token is missing", timeout=PATIENCE_MS)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

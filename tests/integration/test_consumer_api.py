@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
 TOKEN = "correct horse"  # noqa: S105 - of this test
+VIEWER = "only looking"
 REFUSED = [b"nonsense", None, body("x", amount="1,5")]
 
 
@@ -269,6 +271,34 @@ def test_who_may_not_call_changes_nothing(stack: Stack, start_rtp: StartRtp, api
     own = stack.endpoints.need("consumer_url")
     assert api.post("/pause", headers={**bearer, "Origin": own}).status_code == 200
     assert query(stack, "select paused from ingest_control")[0]["paused"]
+
+
+@pytest.mark.parametrize("given", [None, "wrong", VIEWER, TOKEN])
+def test_with_a_token_set_reading_needs_one_too(
+    given: str | None, stack: Stack, start_rtp: StartRtp, api: httpx.Client
+) -> None:
+    tokens = {"RTP_API_TOKEN": TOKEN, "RTP_READ_TOKEN": VIEWER}
+    started(start_rtp, stack, api, **tokens)
+    headers = {} if given is None else {"Authorization": f"Bearer {given}"}
+    allowed = given in tokens.values()
+    for path in ("/status", "/history", "/transactions", "/dead-letters", "/openapi.json"):
+        assert api.get(path, headers=headers).status_code == (200 if allowed else 401), path
+    with api.stream("GET", "/events", headers=headers) as feed:
+        assert feed.status_code == (200 if allowed else 401)
+    for path in ("/", "/docs", "/metrics", "/health/live", "/health/ready", "/static/live.js", "/page/consumer.js"):
+        assert api.get(path).status_code == 200, path
+    assert api.post("/pause", headers=headers).status_code == {VIEWER: 403, TOKEN: 200}.get(given or "", 401)
+
+
+def test_rtp_status_sends_the_token_that_it_has(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> None:
+    tokens = {"RTP_API_TOKEN": TOKEN, "RTP_READ_TOKEN": VIEWER}
+    started(start_rtp, stack, api, **tokens)
+    for env in (tokens, {"RTP_READ_TOKEN": VIEWER}, {"RTP_API_TOKEN": TOKEN}):
+        report = json.loads(run_rtp("status", "--json", env={**stack.env, **env}).stdout)
+        assert report["topics"] is not None, env
+    without = json.loads(run_rtp("status", "--json", env=stack.env).stdout)
+    assert without["topics"] is None
+    assert "RTP_READ_TOKEN" in without["consumer"]["detail"]
 
 
 def test_a_taken_port_is_an_error_that_names_its_setting(service: RunningProgram, stack: Stack) -> None:

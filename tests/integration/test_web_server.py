@@ -28,6 +28,7 @@ from tests.waiting import wait_until
 
 HOST = "127.0.0.1"
 WORD = "s3cret"
+VIEWER = "just-looking"
 
 
 class Wish(BaseModel):
@@ -150,6 +151,49 @@ def test_without_the_token_nothing_is_changed(given: str | None) -> None:
         assert answer.headers["www-authenticate"] == "Bearer"
         assert call(server, "GET", "/docs").status_code == 200
         assert call(server, "POST", "/echo", headers={"Authorization": "bearer s3cret"}).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/openapi.json", "/events", "/much", "/fault", "/else", "//health/live", "/healthy"])
+def test_without_a_token_nothing_is_read(path: str, method: str) -> None:
+    with serving(GuardRules(token=WORD, read_token=VIEWER)) as server:
+        for given in (None, "Bearer wrong", "Bearer", f"Bearer {VIEWER}0"):
+            answer = call(server, method, path, headers={} if given is None else {"Authorization": given})
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_pages_and_what_monitors_look_at_stay_open() -> None:
+    with serving(GuardRules(token=WORD, read_token=VIEWER)) as server:
+        for path in ("/", "/docs", "/favicon.ico", "/metrics", "/static/live.js", "/page/producer.js"):
+            assert call(server, "GET", path).status_code == 200
+        assert call(server, "POST", "/static/live.js").status_code == 401
+
+
+def test_a_viewers_token_reads_and_changes_nothing() -> None:
+    viewer = {"Authorization": f"Bearer {VIEWER}"}
+    with serving(GuardRules(token=WORD, read_token=VIEWER)) as server:
+        described = call(server, "GET", "/openapi.json", headers=viewer)
+        assert described.json()["paths"]["/much"]["get"]["security"] == [{"bearer": []}]
+        assert "security" not in described.json()["paths"]["/metrics"]["get"]
+        assert "RTP_READ_TOKEN" in assert_problem(call(server, "POST", "/echo", headers=viewer), 403)
+        assert call(server, "GET", "/openapi.json", headers={"Authorization": f"Bearer {WORD}"}).status_code == 200
+    with serving(GuardRules(token=WORD)) as server:
+        assert_problem(call(server, "GET", "/openapi.json", headers=viewer), 401)
+
+
+def test_without_a_token_set_everything_is_readable(server: WebServer) -> None:
+    assert call(server, "GET", "/openapi.json").status_code == 200
+    assert call(server, "POST", "/echo").status_code == 200
+
+
+def test_a_viewers_token_that_protects_nothing_is_refused() -> None:
+    viewer = SecretStr(VIEWER)
+    with pytest.raises(ConfigError, match="RTP_API_TOKEN is not"):
+        rules_of(load(ProducerSettings, read_token=viewer))
+    with pytest.raises(ConfigError, match="the same"):
+        rules_of(load(ProducerSettings, read_token=viewer, api_token=viewer))
+    assert VIEWER not in repr(rules_of(load(ProducerSettings, read_token=viewer, api_token=SecretStr(WORD))))
 
 
 def test_settings_become_rules() -> None:

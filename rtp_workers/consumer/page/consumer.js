@@ -1,6 +1,6 @@
 // The consumer's live page: shows what /events says, and tells the service what the person wants.
 import { timeChart } from "/static/chart.js";
-import { brief, change, count, follow, put, rate, settling, toast } from "/static/live.js";
+import { brief, change, count, follow, put, rate, read, settling, toast } from "/static/live.js";
 
 const HISTORY = 240;
 const byId = (id) => document.getElementById(id);
@@ -220,14 +220,14 @@ function show(status) {
   add(status);
   document.title = `${rate(status.records_per_s)}/s · Consumer`;
 }
-function lost(isLost) {
-  if (!isLost) return;
+function lost(why) {
+  if (!why) return;
   byId("state").className = "pill bad";
   put("state", "no connection");
-  banner("The service does not answer; this page looks for it again by itself.", true);
+  banner(why, true);
 }
 
-const past = await fetch("/history").then((answer) => answer.json()).catch(() => null);
+const past = await read("/history");
 if (past) {
   charts[0].columns = [past.at_s, past.records_per_s];
   charts[1].columns = [past.at_s, past.lag_records];

@@ -1,6 +1,6 @@
 // The producer's live page: shows what /events says, and tells the service what the person wants.
 import { timeChart } from "/static/chart.js";
-import { brief, change, count, follow, put, rate, settling } from "/static/live.js";
+import { brief, change, count, follow, put, rate, read, settling } from "/static/live.js";
 
 const STEPS_PER_DECADE = 100;
 const HISTORY = 240;
@@ -137,13 +137,13 @@ function banner(text) {
   if (text) put("trouble", text);
 }
 
-function lost(isLost) {
-  if (!isLost) return;
+function lost(why) {
+  if (!why) return;
   byId("state").className = "pill bad";
   put("state", "no connection");
-  banner("The service does not answer; this page looks for it again by itself.");
+  banner(why);
 }
 
-const past = await fetch("/history").then((answer) => answer.json()).catch(() => null);
+const past = await read("/history");
 if (past) columns = [past.at_s, past.acknowledged_records_per_s, past.target_records_per_s];
 follow(show, lost);

@@ -1,7 +1,8 @@
 // The API's own documentation, drawn from /openapi.json: works offline, and every call can be tried.
-import { toast } from "/static/live.js";
+import { call, read, toast } from "/static/live.js";
 
-const api = await (await fetch("/openapi.json")).json();
+const NOTHING = "The service gives no description: it does not answer, or its token is missing. Load the page again.";
+const api = await read("/openapi.json");
 
 function make(tag, attributes = {}, ...children) {
   const element = Object.assign(document.createElement(tag), attributes);
@@ -53,10 +54,8 @@ function tryIt(method, path, operation) {
   const button = make("button", { className: "primary", textContent: "Send" });
   button.onclick = async () => {
     const query = new URLSearchParams(inputs.filter((one) => one.input.value).map((one) => [one.parameter.name, one.input.value]));
-    const token = sessionStorage.getItem("rtp-api-token");
-    const headers = { ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: `Bearer ${token}` }) };
     try {
-      const got = await fetch(path + (query.size ? `?${query}` : ""), { method, headers, body: body?.value });
+      const got = await call(method, path + (query.size ? `?${query}` : ""), body?.value);
       const text = await got.text();
       answer.hidden = false;
       answer.textContent = `${got.status} ${got.statusText}\n\n${pretty(text)}`;
@@ -91,14 +90,19 @@ function draw(method, path, operation) {
       make("div", {}, make("h2", { textContent: "Answers" }), make("div", { className: "table" }, make("table", {}, ...answers)))));
 }
 
-document.title = api.info.title;
-document.getElementById("title").textContent = api.info.title;
-document.getElementById("version").textContent = api.info.version;
-document.getElementById("description").textContent = api.info.description;
-const groups = {};
-for (const [path, methods] of Object.entries(api.paths)) {
-  for (const [method, operation] of Object.entries(methods)) (groups[operation.tags?.[0] ?? "other"] ??= []).push(draw(method, path, operation));
+function drawAll() {
+  document.title = api.info.title;
+  document.getElementById("title").textContent = api.info.title;
+  document.getElementById("version").textContent = api.info.version;
+  document.getElementById("description").textContent = api.info.description;
+  const groups = {};
+  for (const [path, methods] of Object.entries(api.paths)) {
+    for (const [method, operation] of Object.entries(methods)) (groups[operation.tags?.[0] ?? "other"] ??= []).push(draw(method, path, operation));
+  }
+  for (const [name, operations] of Object.entries(groups)) {
+    document.getElementById("operations").append(make("h2", { className: "group", textContent: name }), ...operations);
+  }
 }
-for (const [name, operations] of Object.entries(groups)) {
-  document.getElementById("operations").append(make("h2", { className: "group", textContent: name }), ...operations);
-}
+
+if (api) drawAll();
+else document.getElementById("description").textContent = NOTHING;

@@ -1,19 +1,47 @@
 // Shared by the pages of both services: the live feed, calls that change something, and numbers for people.
 
 const TOKEN = "rtp-api-token";
+const AGAIN_MS = 1000;
+const GONE = "The service does not answer; this page looks for it again by itself.";
+const NO_TOKEN = "This page shows nothing without the service's token. Load the page again to give it.";
 
-/** Calls `show(data)` for every event of /events, and `lost(true|false)` when the feed breaks or is back. */
-export function follow(show, lost) {
-  const source = new EventSource("/events");
-  source.onmessage = (message) => {
-    lost(false);
-    show(JSON.parse(message.data));
-  };
-  source.onerror = () => {
-    lost(true);
-    // The browser gives up for good on an answer other than 200: look again ourselves.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(show, lost), 2000);
-  };
+/** Calls `show(data)` for every event of /events, and `lost(why)` when the feed breaks, or with "" when it is back. */
+export async function follow(show, lost) {
+  for (;;) {
+    const answer = await call("GET", "/events").catch(() => null);
+    if (answer?.status === 401) return lost(NO_TOKEN);
+    if (answer?.ok) await eachEvent(answer.body, (data) => {
+      lost("");
+      show(data);
+    });
+    lost(GONE);
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+
+/** Reads an event stream to its end. EventSource would do, but it cannot send a token. */
+async function eachEvent(stream, take) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read().catch(() => ({ done: true }));
+    if (done) return;
+    const events = (rest + value).split("\n\n");
+    rest = events.pop();
+    for (const event of events.filter((one) => one.startsWith("data: "))) {
+      try {
+        take(JSON.parse(event.slice(6)));
+      } catch (error) {
+        reportError(error); // one event that cannot be shown does not end the feed
+      }
+    }
+  }
+}
+
+/** Returns the JSON at `path`, or null where there is none to be had. */
+export async function read(path) {
+  const answer = await call("GET", path).catch(() => null);
+  return answer?.ok ? answer.json() : null;
 }
 
 // Events that were under way while something was changed still show what was before it.
@@ -40,37 +68,49 @@ export function change(method, path, body) {
 }
 
 async function changeNow(method, path, body) {
-  for (;;) {
-    let answer;
-    try {
-      answer = await send(method, path, body);
-    } catch {
-      toast("The service does not answer.");
-      return null;
-    }
-    if (answer.ok) return answer.json();
-    if (answer.status === 401 && (await askForToken())) continue;
-    const problem = await answer.json().catch(() => ({}));
-    toast(problem.detail || `The service answered ${answer.status}.`);
+  const answer = await call(method, path, body && JSON.stringify(body)).catch(() => null);
+  if (answer === null) {
+    toast("The service does not answer.");
     return null;
+  }
+  if (answer.ok) return answer.json();
+  const problem = await answer.json().catch(() => ({}));
+  toast(problem.detail || `The service answered ${answer.status}.`);
+  return null;
+}
+
+let asking = null;
+let declined = false;
+
+/**
+ * Sends a call with the tab's token, and asks for the token where the service wants one.
+ * Returns the answer: 401 where the person declines, who is not asked again then just for reading.
+ */
+export async function call(method, path, text) {
+  for (;;) {
+    const answer = await send(method, path, text);
+    if (answer.status !== 401 || (declined && method === "GET")) return answer;
+    asking ??= askForToken().finally(() => (asking = null));
+    declined = !(await asking);
+    if (declined) return answer;
   }
 }
 
-function send(method, path, body) {
+function send(method, path, text) {
   const headers = {};
   const token = sessionStorage.getItem(TOKEN);
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  return fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  if (text !== undefined) headers["Content-Type"] = "application/json";
+  return fetch(path, { method, headers, body: text });
 }
 
-/** Asks for the API token and keeps it for this tab; resolves to false when the person declines. */
+/** Asks for the token and keeps it for this tab; resolves to false when the person declines. */
 function askForToken() {
   const dialog = document.createElement("dialog");
   dialog.innerHTML = `
     <form method="dialog">
       <h3>This service asks for its token</h3>
-      <p class="quiet">The value of <code>RTP_API_TOKEN</code>. It is kept until this tab is closed.</p>
+      <p class="quiet">The value of <code>RTP_API_TOKEN</code>, or <code>RTP_READ_TOKEN</code> to look only. It is kept until this tab is closed.</p>
       <input type="password" name="token" autocomplete="off" aria-label="API token" required>
       <div class="buttons"><button class="primary" value="ok">Go on</button><button value="no" formnovalidate>Cancel</button></div>
     </form>`;
