@@ -21,6 +21,16 @@ select pid, coalesce(nullif(application_name, ''), usename, backend_type), xact_
 from chain join pg_stat_activity using (pid)
 order by cardinality(pg_blocking_pids(pid)), xact_start
 """
+# Nobody waits for a lock that is only tried, so the lock itself is looked up. Where our role may not see another's
+# session, its application and user are known all the same.
+_ADVISORY_HOLDERS = """
+select pid, coalesce(nullif(application_name, ''), usename, backend_type), backend_start
+from pg_locks join pg_stat_activity using (pid)
+where locktype = 'advisory' and granted and objsubid = 1
+    and pg_locks.database = (select oid from pg_database where datname = current_database())
+    and classid = ((%(key)s::bigint >> 32) & 4294967295)::oid and objid = (%(key)s::bigint & 4294967295)::oid
+order by pid
+"""
 
 T = TypeVar("T")
 
@@ -43,7 +53,7 @@ class Holder:
 
     Attributes:
         application: as it calls itself, else its user.
-        since: start of its transaction; None where our role may not know.
+        since: start of its transaction, or of the session where that holds the lock; None where our role may not know.
     """
 
     pid: int
@@ -60,6 +70,13 @@ def lock_holders(connection: Connection, backend_pid: int) -> list[Holder]:
     """Returns who keeps a session waiting, first those that wait for nobody themselves; empty where nobody does."""
     with translated("look for who holds the lock"), connection.cursor() as cursor:
         cursor.execute(_HOLDERS, (backend_pid,))
+        return [Holder(*row) for row in cursor.fetchall()]
+
+
+def advisory_holders(connection: Connection, key: int) -> list[Holder]:
+    """Returns the sessions that hold the advisory lock `key` in this database; none where it has just become free."""
+    with translated("look for who holds the lock"), connection.cursor() as cursor:
+        cursor.execute(_ADVISORY_HOLDERS, {"key": key})
         return [Holder(*row) for row in cursor.fetchall()]
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from rtp_workers.errors import TransientError
+from rtp_workers.postgres.bounded import Holder, advisory_holders
 from rtp_workers.postgres.connection import Connection, Cursor, translated
 
 State = Literal["loading", "loaded", "failed"]
@@ -52,8 +53,9 @@ update csv_loads set state = %s, detail = %s, updated_at = now(), finished_at = 
 where identity = %s and state = 'loading'
 """
 # The key's own word keeps file identities apart from any other advisory lock taken in this database.
-_LOCK = "select pg_try_advisory_lock(hashtextextended('csv_load ' || %s, 0))"
-_UNLOCK = "select pg_advisory_unlock(hashtextextended('csv_load ' || %s, 0))"
+_KEY = "select hashtextextended('csv_load ' || %s, 0)"
+_LOCK = "select pg_try_advisory_lock(%s)"
+_UNLOCK = "select pg_advisory_unlock(%s)"
 
 
 class LoadRunningError(TransientError):
@@ -124,20 +126,29 @@ def locked(connection: Connection, identity: str) -> Iterator[None]:
     """Holds the file for this session; the server frees it when the process dies.
 
     Raises:
-        LoadRunningError: another loader holds it.
+        LoadRunningError: another session holds it; the message names it.
     """
     with translated("lock a CSV file"), connection.cursor() as cursor:
-        cursor.execute(_LOCK, (identity,))
+        cursor.execute(_KEY, (identity,))
+        key: int = cursor.fetchall()[0][0]
+        cursor.execute(_LOCK, (key,))
         if not cursor.fetchall()[0][0]:
-            raise LoadRunningError(
-                "another process is loading this file, or one that begins alike; wait for it, or stop it, and run again"
-            )
+            raise _running(advisory_holders(connection, key))
     try:
         yield
     finally:
         if not connection.closed:
             with translated("unlock a CSV file"), connection.cursor() as cursor:
-                cursor.execute(_UNLOCK, (identity,))
+                cursor.execute(_UNLOCK, (key,))
+
+
+def _running(holders: Sequence[Holder]) -> LoadRunningError:
+    if not holders:
+        return LoadRunningError("another process was loading this file, or one that begins alike; run again")
+    return LoadRunningError(
+        f"another process is loading this file, or one that begins alike: PostgreSQL's {holders[0]} holds its lock; "
+        f"wait for it, or end it with select pg_terminate_backend({holders[0].pid}), and run again"
+    )
 
 
 def retire_now(connection: Connection, load_ids: Sequence[int], because: str) -> None:

@@ -64,6 +64,26 @@ def test_one_loader_a_file(connections: list[Connection]) -> None:
         pass
 
 
+@pytest.mark.parametrize("role", ["postgres_ingest_dsn", "postgres_dsn"])
+@pytest.mark.parametrize("identity", ["i1", "i2", "i3", "i4", "i5"])
+def test_whoever_is_kept_out_learns_by_which_session(
+    role: str, identity: str, connections: list[Connection], stack: Stack
+) -> None:
+    _, second = connections
+    holder = connect(stack.endpoints.need(role), "somebody else's psql", autocommit=True)
+    with holder.cursor() as cursor:
+        cursor.execute(
+            "select pg_advisory_lock(42), pg_advisory_lock(hashtextextended('csv_load ' || %s, 0))", (identity,)
+        )
+        pid = holder.info.backend_pid
+        named = rf"pid {pid} \(somebody else's psql"
+        with pytest.raises(LoadRunningError, match=named) as caught, csv_loads.locked(second, identity):
+            pass
+    assert f"pg_terminate_backend({pid})" in str(caught.value)
+    assert ("since 20" in str(caught.value)) is (role == "postgres_ingest_dsn")
+    holder.close()
+
+
 def test_a_lock_ends_with_its_session(connections: list[Connection]) -> None:
     first, second = connections
     with csv_loads.locked(first, "i1"):
