@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench soak csv-report test-compose test-k8s docs lock
+.PHONY: help setup demo up test check audit bench soak csv-report test-compose test-k8s docs lock
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ test-compose: setup  ## the containers, end to end; needs Docker
 
 test-k8s: setup  ## the Helm chart on a real Kubernetes node; needs Docker, and the first time 12 minutes to compile Kubernetes
 	$(BIN)/pytest -q tests/k8s
+
+audit: setup  ## known vulnerabilities in what is pinned; says so where no database of advisories can be reached
+	$(BIN)/python .ci/audit.py
 
 soak: setup  ## faults at random for MINUTES while records flow, then everything compared; SEED=n tries one again
 	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES)
