@@ -115,6 +115,8 @@ def _add_health(app: FastAPI, service: Service) -> None:
             return Health(status="paused", detail=f"{why}; `rtp resume` or POST /resume continues")
         if state.waiting:
             return Health(status="waiting", detail=said(state.waiting))
+        if state.login_warning is not None:
+            return Health(detail=f"login: {state.login_warning}")
         return Health()
 
 

@@ -56,7 +56,7 @@ class Health(BaseModel):
     """Fine, waiting for a moment, or paused by a person. Trouble is a problem with status 503."""
 
     status: Literal["ok", "waiting", "paused"] = "ok"
-    detail: str | None = Field(default=None, description="why it waits or is paused, and what to do")
+    detail: str | None = Field(default=None, description="why it waits or is paused, or what else to look at")
 
 
 class Partition(BaseModel):

@@ -122,7 +122,7 @@ class StatusView:
             "state": _phase(state),
             "problems": state.all_problems(),
             "waiting": dict(state.waiting),
-            "warnings": dict(state.warnings),
+            "warnings": state.all_warnings(),
             "paused": state.paused,
             "paused_reason": state.paused_reason,
             "topic": self._settings.topic,

@@ -10,6 +10,7 @@ from rtp_workers import logs
 from rtp_workers.consumer.api import Service, build_api
 from rtp_workers.consumer.api_reads import CHANGING, READ_ONLY, ConnectionThreads
 from rtp_workers.consumer.api_status import Reads
+from rtp_workers.consumer.logins import LoginWatch
 from rtp_workers.consumer.state import ConsumerState
 from rtp_workers.consumer.watching import Watcher
 from rtp_workers.endpoints import Endpoints
@@ -34,11 +35,12 @@ def serving(settings: ConsumerSettings, endpoints: Endpoints, state: ConsumerSta
     """
     dsn = endpoints.need("postgres_ingest_dsn")
     reading, changing = ConnectionThreads(dsn, READ_ONLY, threads=2), ConnectionThreads(dsn, CHANGING, threads=2)
-    watcher = Watcher(state)
+    watcher, logins = Watcher(state), LoginWatch(endpoints, state)
     service = Service(settings, endpoints, watcher, Reads(reading, dsn), changing, threading.Event())
     app = build_api(service, rules_of(settings))
     server = WebServer(app, settings.bind_host, settings.consumer_port, port_setting="RTP_CONSUMER_PORT")
     watcher.start()
+    logins.start()
     try:
         server.start()
         log.info("serving", url=f"http://{settings.bind_host}:{server.port}/")
@@ -47,5 +49,6 @@ def serving(settings: ConsumerSettings, endpoints: Endpoints, state: ConsumerSta
         service.closing.set()
         server.stop()
         watcher.stop()
+        logins.stop()
         reading.close()
         changing.close()

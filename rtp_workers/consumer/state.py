@@ -59,6 +59,7 @@ class ConsumerState:
         waiting: partitions that have been standing for seconds although records wait, with the cause where it is known;
             a problem once that lasts.
         warnings: what a person should confirm while records flow, by where.
+        login_problem, login_warning: why PostgreSQL refuses the login of rtp_ingest or rtp_read; else None.
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
         settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
         watchdog: of the threads that must not stand still; the program starts it.
@@ -78,6 +79,8 @@ class ConsumerState:
     problems: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
+    login_problem: str | None = None
+    login_warning: str | None = None
     totals: Counts = field(default_factory=Counts)
     batches: int = 0
     retries: int = 0
@@ -104,9 +107,15 @@ class ConsumerState:
     def all_problems(self) -> dict[str, str]:
         """Returns the problems of every topic, by where; those of a mapped topic begin with its name."""
         found = dict(self.problems)
+        if self.login_problem is not None:
+            found["login"] = self.login_problem
         for name, state in sorted(self.mapped.items()):
             found |= {f"topic {name}, {where}": what for where, what in state.problems.items()}
         return found | {f"topic {name}": reason for name, reason in sorted(self.unmapped.items())}
+
+    def all_warnings(self) -> dict[str, str]:
+        """Returns what a person should look at while records flow, by where."""
+        return self.warnings | ({} if self.login_warning is None else {"login": self.login_warning})
 
     def start_session(self, topic_id: str) -> None:
         """Notes that a topic is consumed from here on; nothing is assigned yet."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from prometheus_client.parser import text_string_to_metric_families
+from psycopg2.extensions import parse_dsn
 
+from rtp_workers.postgres.connection import connect
 from tests.conftest import Stack, StartRtp
 from tests.programs import RunningProgram, run_rtp
 from tests.reading import assert_balanced, dead_letters, ledger_sums, query, wait_for_ledger
@@ -299,6 +302,35 @@ def test_rtp_status_sends_the_token_that_it_has(stack: Stack, start_rtp: StartRt
     without = json.loads(run_rtp("status", "--json", env=stack.env).stdout)
     assert without["topics"] is None
     assert "RTP_READ_TOKEN" in without["consumer"]["detail"]
+
+
+@contextmanager
+def locked_out(stack: Stack, dsn_name: str) -> Iterator[None]:
+    """Changes a role's password as whoever knows the old one can, and changes it back."""
+    dsn = stack.endpoints.need(dsn_name)
+    session = connect(dsn, "somebody else", autocommit=True)
+    with session.cursor() as cursor:
+        cursor.execute("set default_transaction_read_only = off")
+        cursor.execute("alter role current_user password 'changed by somebody else'")
+        try:
+            yield
+        finally:
+            cursor.execute("alter role current_user password %s", (parse_dsn(dsn)["password"],))
+            session.close()
+
+
+def test_readiness_tells_that_a_role_has_lost_its_login(
+    service: RunningProgram, stack: Stack, api: httpx.Client
+) -> None:
+    with locked_out(stack, "postgres_read_dsn"):
+        wait_until(lambda: "can no longer log in" in readiness(api)[1], timeout_s=90, what="the lost login")
+        assert readiness(api)[0] == 200, "records flow"
+        assert "rtp_read" in status(api)["warnings"]["login"]
+    wait_until(lambda: readiness(api) == (200, ""), timeout_s=90, what="readiness without a warning")
+    with locked_out(stack, "postgres_ingest_dsn"):
+        wait_until(lambda: readiness(api)[0] == 503, timeout_s=90, what="the lost login")
+        assert "rtp_ingest" in status(api)["problems"]["login"]
+    wait_until(lambda: readiness(api) == (200, ""), timeout_s=90, what="readiness")
 
 
 def test_a_taken_port_is_an_error_that_names_its_setting(service: RunningProgram, stack: Stack) -> None:
