@@ -184,6 +184,7 @@ class ControlThread:
             topic = self._watch.look()
         except RtpError as error:
             return replace(view, problems={"kafka": str(error)})
+        self.diagnosis.kafka_answered.set()
         if topic is None:
             missing = f"topic {self._topic} does not exist; create it with `rtp topics`"
             return replace(view, seen=True, topic=None, problems={"topic": missing})

@@ -20,6 +20,9 @@ class DiagnosisThread:
     Attributes:
         standing: kafka_partition -> position, of partitions that stand although records wait; set by the session.
         causes: why, by kafka_partition, as far as Kafka names it; replaced as a whole.
+        kafka_answered: set by the control thread each time that Kafka answers. Nothing is asked until it has just
+            answered: where a request about the group times out, librdkafka may fail an assertion
+            (`eonce->refcnt > 0`, confluentinc/librdkafka#4605), which ends the process.
         ledger_id: of the database that the session stores into; set by the session, empty while it is not known.
         others: who else has partitions of ours.
     """
@@ -28,6 +31,7 @@ class DiagnosisThread:
         self._finder = CauseFinder(endpoints, topic, group_id)
         self.standing: Mapping[int, int] = {}
         self.causes: dict[int, str] = {}
+        self.kafka_answered = threading.Event()
         self.ledger_id = ""
         self.others = Others()
         self._stopping = threading.Event()
@@ -40,8 +44,10 @@ class DiagnosisThread:
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):
-            self._look(self._look_at_group)
-            self._look(self._look_at_partitions)
+            self.kafka_answered.clear()
+            if self.kafka_answered.wait(LOOK_EVERY_S):
+                self._look(self._look_at_group)
+                self._look(self._look_at_partitions)
 
     def _look_at_group(self) -> None:
         self.others = self._finder.others(self.ledger_id)

@@ -1,0 +1,45 @@
+"""The diagnosis asks Kafka about the group only when Kafka has just answered: librdkafka may abort otherwise."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import pytest
+
+from rtp_workers.consumer import diagnosis
+from rtp_workers.consumer.diagnosis import DiagnosisThread
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.kafka.causes import Others
+from tests.waiting import wait_until
+
+
+class Finder:
+    """Stands in for the questions to Kafka."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def others(self, _ledger_id: str) -> Others:
+        self.asked.set()
+        return Others(ledgers="another database")
+
+    def standing(self, _positions: Mapping[int, int]) -> dict[int, str]:
+        return {}
+
+
+def test_nothing_is_asked_about_the_group_until_kafka_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    finder = Finder()
+    monkeypatch.setattr(diagnosis, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(diagnosis, "CauseFinder", lambda *_: finder)
+    thread = DiagnosisThread(Endpoints(kafka_bootstrap="127.0.0.1:1"), "t", "g")
+
+    def answers() -> bool:
+        thread.kafka_answered.set()
+        return thread.others.ledgers is not None
+
+    try:
+        assert not finder.asked.wait(0.3)
+        wait_until(answers, what="a look at the group")
+    finally:
+        thread.stop()
