@@ -8,7 +8,6 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,19 +74,19 @@ def test_a_topic_has_three_copies_and_two_must_be_in_sync(stack: Stack, cluster:
     assert _has_all_in_sync(stack.endpoints, stack.topic)
 
 
-def test_a_consumer_reads_from_the_broker_in_its_own_rack(stack: Stack) -> None:
+def test_a_consumer_reads_from_the_broker_in_its_own_rack(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     partition = _partitions(stack.endpoints, stack.topic)[0]
     follower = next(node.id for node in partition.replicas if node.id != partition.leader.id)
     read_from: set[int] = set()
 
-    def note(text: str) -> None:
+    def note(_: RecordConsumer, text: str) -> None:
         for told in json.loads(text)["topics"].values():
             read_from.add(told["partitions"].get("0", {}).get("broker", -1))
 
-    endpoints = replace(stack.endpoints, kafka_options={"statistics.interval.ms": 200, "stats_cb": note})
+    monkeypatch.setattr(RecordConsumer, "_on_statistics", note)
     limits = ConsumerLimits(1_000_000, 10, 60, rack=f"rack-{follower}")
     rebalances = Rebalances(lambda partitions: None, lambda partitions: None, lambda partitions: None)
-    consumer = RecordConsumer(endpoints, stack.topic, stack.topic, limits, rebalances)
+    consumer = RecordConsumer(stack.endpoints, stack.topic, stack.topic, limits, rebalances)
     try:
         consumer.start({0: 0})
         wait_until(lambda: consumer.poll(10, 0.1) and follower in read_from, WAIT_S, "a fetch from the follower")

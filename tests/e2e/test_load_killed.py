@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -60,8 +61,8 @@ def test_a_load_killed_and_run_again_leaves_exactly_the_files_rows(
     wait_until(lambda: not reading_processes(stack), what="the end of the process that reads for it")
     report = load(stack, str(path), **BY_TWO_PROCESSES)
     assert (report["rows_read"], report["acknowledged"], report["refused"]) == (ROWS + 1, ROWS, 1)
-    listed = Path(report["refused_file"]).read_text().splitlines()
-    assert [line.split(",")[0] for line in listed] == ["line", str(ROWS + 2)]
+    with Path(report["refused_file"]).open(newline="") as listed:
+        assert [row[0] for row in csv.reader(listed)] == ["line", str(ROWS + 2)]
     found = consume_all(stack, start_rtp)
     assert (found["rows"], found["ids"], found["dead_letters"]) == (ROWS, ROWS, 0)
     assert found["sum"] * 100 == expected_sum(ROWS)
