@@ -89,7 +89,7 @@ def bootstrap(
                 _make_database(cursor, dagster_database, DAGSTER, ())
     finally:
         connection.close()
-    _own_public_schema(superuser_dsn, database, OWNER, (INGEST,))
+    _own_public_schema(superuser_dsn, database, OWNER, tuple(role for role in (INGEST, INSIGHTS) if role in roles))
     if dagster_database:
         _own_public_schema(superuser_dsn, dagster_database, DAGSTER)
 

@@ -32,7 +32,7 @@ def test_on_a_healthy_platform_every_check_is_evaluated_and_passes_with_its_figu
     consume(stack)
     found = check(stack)
     assert failed(found) == set()
-    assert len(found) == 6
+    assert len(found) == 7
     assert found["ledger_balances"].metadata["rows"].value == 30
     assert found["matches_kafka"].metadata["kafka_records"].value == 30
     assert found["lag_is_low"].metadata["lag_records"].value == 0
