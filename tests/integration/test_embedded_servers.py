@@ -124,7 +124,7 @@ def test_passwords_are_for_the_owner_only_and_no_log_or_setting_holds_one(new_se
     kafka, _ = both(servers)
     folder = kafka.home / passwords.SECRETS_DIR
     secrets = {path: path.read_text() for path in folder.iterdir()}
-    assert len(secrets) == 5
+    assert len(secrets) == 6
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
     for path in [*(kafka.home / "logs").iterdir(), *kafka.data.parent.glob("*.properties")]:
