@@ -17,6 +17,9 @@ from rtp_workers.kafka.record_consumer import CLIENT_ID, ledger_of
 from rtp_workers.kafka.topic_watch import LATEST
 from rtp_workers.kafka.topics import CLIENT_GRACE_S, TopicDescription
 
+# Longer than an outage usually lasts: a time-out of this request may abort the process (see DiagnosisThread).
+GROUP_TIMEOUT_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Others:
@@ -121,8 +124,8 @@ class CauseFinder:
 
     def _described_group(self) -> ConsumerGroupDescription:
         try:
-            future = self._admin.describe_consumer_groups([self._group_id], request_timeout=self._timeout_s)
-            found: ConsumerGroupDescription = future[self._group_id].result(self._timeout_s + CLIENT_GRACE_S)
+            future = self._admin.describe_consumer_groups([self._group_id], request_timeout=GROUP_TIMEOUT_S)
+            found: ConsumerGroupDescription = future[self._group_id].result(GROUP_TIMEOUT_S + CLIENT_GRACE_S)
         except KafkaException as error:
             lacking = f"Describe on group {self._group_id}"
             raise translate(error, f"describe group {self._group_id}", lacking=lacking) from error
