@@ -15,7 +15,7 @@ log = logs.get(__name__)
 
 
 class DiagnosisThread:
-    """Asks Kafka every `LOOK_EVERY_S`: about the group always, about partitions while some stand.
+    """Asks Kafka every `LOOK_EVERY_S`: about the group while it has other members, about partitions while some stand.
 
     Attributes:
         standing: kafka_partition -> position, of partitions that stand although records wait; set by the session.
@@ -23,6 +23,8 @@ class DiagnosisThread:
         kafka_answered: set by the control thread each time that Kafka answers. Nothing is asked until it has just
             answered: where a request about the group times out, librdkafka may fail an assertion
             (`eonce->refcnt > 0`, confluentinc/librdkafka#4605), which ends the process.
+        shared: whether partitions of the topic are not ours; set by the session. While all of them are, nobody else
+            has any, and the request that librdkafka may abort at is not made at all.
         ledger_id: of the database that the session stores into; set by the session, empty while it is not known.
         others: who else has partitions of ours.
     """
@@ -32,6 +34,7 @@ class DiagnosisThread:
         self.standing: Mapping[int, int] = {}
         self.causes: dict[int, str] = {}
         self.kafka_answered = threading.Event()
+        self.shared = False
         self.ledger_id = ""
         self.others = Others()
         self._stopping = threading.Event()
@@ -50,7 +53,7 @@ class DiagnosisThread:
                 self._look(self._look_at_partitions)
 
     def _look_at_group(self) -> None:
-        self.others = self._finder.others(self.ledger_id)
+        self.others = self._finder.others(self.ledger_id) if self.shared else Others()
 
     def _look_at_partitions(self) -> None:
         standing = dict(self.standing)

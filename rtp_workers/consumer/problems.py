@@ -53,6 +53,7 @@ class ProblemFinder:
         state, diagnosis = self._state, self._control.diagnosis
         ends = {number: end for number, (_, end) in state.log.items()}
         positions = {number: state.positions.get(number) for number in owned}
+        diagnosis.shared = len(owned) < len(ends)
         stopped = state.paused or not STOPS_EVERYTHING.isdisjoint(problems)
         standing = self._progress.standing_s({} if stopped else positions, ends, self.clock.seconds)
         diagnosis.standing = {n: positions[n] or 0 for n, since_s in standing.items() if since_s > ASK_AFTER_S}

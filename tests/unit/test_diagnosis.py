@@ -34,6 +34,8 @@ def test_nothing_is_asked_about_the_group_until_kafka_has_answered(monkeypatch: 
     monkeypatch.setattr(diagnosis, "CauseFinder", lambda *_: finder)
     thread = DiagnosisThread(Endpoints(kafka_bootstrap="127.0.0.1:1"), "t", "g")
 
+    thread.shared = True
+
     def answers() -> bool:
         thread.kafka_answered.set()
         return thread.others.ledgers is not None
@@ -41,5 +43,25 @@ def test_nothing_is_asked_about_the_group_until_kafka_has_answered(monkeypatch: 
     try:
         assert not finder.asked.wait(0.3)
         wait_until(answers, what="a look at the group")
+    finally:
+        thread.stop()
+
+
+def test_a_consumer_that_has_every_partition_asks_nothing_about_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    finder = Finder()
+    monkeypatch.setattr(diagnosis, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(diagnosis, "CauseFinder", lambda *_: finder)
+    thread = DiagnosisThread(Endpoints(kafka_bootstrap="127.0.0.1:1"), "t", "g")
+
+    def asked() -> bool:
+        thread.kafka_answered.set()
+        return finder.asked.is_set()
+
+    try:
+        for _ in range(20):
+            thread.kafka_answered.set()
+            assert not finder.asked.wait(0.02)
+        thread.shared = True
+        wait_until(asked, what="a look at a shared group")
     finally:
         thread.stop()
