@@ -43,8 +43,17 @@ def attempt_load(
             _note(endpoints, Attempt(shown_name(path), size_bytes, modified_ns, mapping, "failed", passing, str(error)))
         raise
     if known:
-        counts = {"identity": report.identity, "rows_read": report.rows_read, "refused": report.refused}
-        _note(endpoints, Attempt(report.file, size_bytes, modified_ns, mapping, "loaded", **counts))  # type: ignore[arg-type]
+        loaded = Attempt(
+            report.file,
+            size_bytes,
+            modified_ns,
+            mapping,
+            "loaded",
+            identity=report.identity,
+            rows_read=report.rows_read,
+            refused=report.refused,
+        )
+        _note(endpoints, loaded)
     return report
 
 
