@@ -16,10 +16,14 @@ select topic_id, kafka_partition, topic, group_id, first_offset, next_offset, in
        dead_lettered, skipped, generation, closed_at is not null, marks
 from ingest_ledger order by topic, topic_id, kafka_partition, generation
 """
-# One pass over the table. A row is foreign when no ledger row covers the offset it says it came from.
+# One pass over the table. A row is foreign when no ledger row covers the offset it says it came from. The ledger is read
+# once, ahead: each batch leaves dead versions of its rows there, which a search for each transaction would all step over.
 _ROWS = """
+with ledger as materialized (
+    select topic_id, kafka_partition, generation, first_offset, next_offset from ingest_ledger
+)
 select kafka_partition, count(*), count(*) filter (where not exists (
-    select from ingest_ledger as ledger
+    select from ledger
     where ledger.kafka_partition = stored.kafka_partition
       and ledger.topic_id = coalesce(stored.topic_id, ledger.topic_id)
       and ledger.generation = coalesce(stored.generation, ledger.generation)

@@ -266,7 +266,7 @@ def test_dagster_killed_in_a_backfill_the_stream_goes_on_sensors_catch_up_the_fi
     platform.ui.must_succeed(wait_until(retry, 240, "a retry of the backfill") or "", 600)
     assert platform.rows_of("half.csv") == HALF_ROWS
     assert platform.ui.plotted("csv_backfill", "rows_settled_before", 1)[0] >= acknowledged
-    done = run_rtp("verify", "--json", env=platform.stack.env)
+    done = run_rtp("verify", "--json", "--timeout", "300s", env=platform.stack.env, timeout_s=400)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

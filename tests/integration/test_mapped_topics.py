@@ -195,7 +195,7 @@ def test_a_registry_that_is_away_stops_its_topic_alone(stack: Stack, start_rtp: 
         wait_for_topics(stack, [plain])
         wait_until(lambda: "schema registry" in ready(stack)[1], what="the registry's trouble on /health/ready")
         assert f"topic {coded}, schema_registry: " in ready(stack)[1]
-        assert "own" in rows_by_id(stack)
+        wait_until(lambda: "own" in rows_by_id(stack), what="our own topic's record")
         assert dead_letters(stack) == []
         assert not has_caught_up(stack, coded)
         registry.status = 0
