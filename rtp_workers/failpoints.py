@@ -2,7 +2,8 @@
 
 ``RTP_FAILPOINT=after_copy`` kills the process (SIGKILL) the first time it gets there, ``after_copy:3`` the third
 time, ``after_copy=stop`` stops it with SIGSTOP until somebody continues it. ``turn=hang`` has the thread hang for ever,
-and ``turn=hold`` does so with the interpreter held, so that no other thread runs.
+and ``turn=hold`` does so with the interpreter held, so that no other thread runs. ``add:3=memory`` has the first three
+attempts run out of memory.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from rtp_workers.errors import ConfigError
 
-_FORM = re.compile(r"(\w+)(?::(\d+))?(?:=(kill|stop|hang|hold))?")
+_FORM = re.compile(r"(\w+)(?::(\d+))?(?:=(kill|stop|hang|hold|memory))?")
 # The kernel stops the other threads a moment after kill() has returned in this one.
 SETTLE_S = 0.2
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
@@ -33,7 +34,7 @@ class Failpoint:
 
     @classmethod
     def parse(cls, text: str | None) -> Failpoint:
-        """Reads ``name[:times][=kill|stop|hang|hold]``; None arms nothing.
+        """Reads ``name[:times][=kill|stop|hang|hold|memory]``; None arms nothing.
 
         Raises:
             ConfigError: the text has another form.
@@ -42,7 +43,7 @@ class Failpoint:
             return cls()
         match = _FORM.fullmatch(text)
         if match is None:
-            raise ConfigError(f"RTP_FAILPOINT={text!r} is not of the form name[:times][=kill|stop|hang|hold]")
+            raise ConfigError(f"RTP_FAILPOINT={text!r} is not of the form name[:times][=kill|stop|hang|hold|memory]")
         return cls(match[1], int(match[2] or 1), match[3] or "kill")
 
     def reach(self, name: str) -> None:
@@ -50,6 +51,8 @@ class Failpoint:
         if name != self.name:
             return
         self.countdown -= 1
+        if self.does == "memory" and self.countdown >= 0:
+            raise MemoryError
         if self.countdown != 0:
             return
         if self.does == "hang":

@@ -152,7 +152,11 @@ class ControlThread:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._look()
+                try:
+                    self._look()
+                except MemoryError:
+                    log.warning("look_skipped", topic=self._topic, reason="this process has no memory left")
+                    self._disconnect()
                 self._wake.wait(LOOK_EVERY_S)
                 self._wake.clear()
         except BaseException as error:  # noqa: BLE001 - raised again by the main thread, which owns the process

@@ -63,6 +63,6 @@ class DiagnosisThread:
     def _look(look: Callable[[], None]) -> None:
         try:
             look()
-        except RtpError as error:
+        except (RtpError, MemoryError) as error:
             # What cannot be found out is not a problem of its own: the control thread tells that Kafka is away.
             log.debug("cause_not_found", reason=str(error))

@@ -30,6 +30,7 @@ from rtp_workers.settings import ConsumerSettings
 
 # The writing thread wants the interpreter some twenty times a batch; Python's 5 ms until it gets it would add up.
 SWITCH_INTERVAL_S = 0.0005
+OUT_OF_MEMORY = "this process has no memory left; a new session begins with smaller batches"
 log = logs.get(__name__)
 
 
@@ -146,5 +147,10 @@ class ConsumerLoop:
             session.run(finished)
         except SessionOverError as end:
             log.warning("session_over", topic=settings.topic, cause=end.cause, reason=str(end))
+        except MemoryError:
+            # Wherever that was, all that the session holds is given back, and read again from where the ledger stands.
+            if self._state.batch_room is not None:
+                self._state.batch_room.shrink()
+            log.warning("session_over", topic=settings.topic, cause="memory_short", reason=OUT_OF_MEMORY)
         finally:
             session.close()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from rtp_workers import logs
 from rtp_workers.consumer.assembly import Assembler
 from rtp_workers.consumer.assignment import Assignment
+from rtp_workers.consumer.batch_room import BatchRoom
 from rtp_workers.consumer.control import ControlThread
 from rtp_workers.consumer.decoding_wait import DecodingWait
 from rtp_workers.consumer.mapped_assembly import MappedAssembler, TopicMapping
@@ -25,6 +26,7 @@ from rtp_workers.consumer.writing import TooLarge, WritingThread
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import AttentionError, RtpError, TransientError
 from rtp_workers.kafka.record_consumer import ConsumerLimits, Polled, Rebalances, RecordConsumer
+from rtp_workers.postgres.batch import KafkaRecord
 from rtp_workers.postgres.batch_writer import BatchWriter
 from rtp_workers.postgres.ledger import Place
 from rtp_workers.settings import ConsumerSettings
@@ -37,6 +39,7 @@ REVOKE_FLUSH_S = 10.0
 LAST_WRITE_S = 4.0
 STOP_S = 1.5
 LEAVE_S = 3.5
+NO_MEMORY = "this process has no memory left for what is stored there"
 log = logs.get(__name__)
 
 Cause = Literal["topic_replaced", "client_broken", "database_replaced"]
@@ -74,6 +77,7 @@ class Session:
         mapping: TopicMapping | None = None,
     ) -> None:
         self._settings, self._state, self._control, self._topic_id = settings, state, control, topic_id
+        self._room = state.batch_room = state.batch_room or BatchRoom.of(settings)
         self._assignment = Assignment()
         self._writing = WritingThread(writer, self._assignment, state.watchdog.beat("writer"))
         self._watch = WriterWatch(writer, self._writing, control)
@@ -83,6 +87,7 @@ class Session:
             else MappedAssembler(topic_id, self._assignment, mapping)
         )
         self._decoding = DecodingWait()
+        self._failpoint = writer.failpoint
         self._shown = ShownOffsets()
         self._problems = ProblemFinder(settings.topic, state, control, self._watch)
         self._clock, self._stuck = self._problems.clock, self._problems.stuck
@@ -119,7 +124,7 @@ class Session:
             if self._must_hold():
                 self._wait(finished)
                 continue
-            self._take(self._consumer.poll(self._room(), self._poll_s()))
+            self._take(self._consumer.poll(self._fitting(), self._poll_s()))
             self._submit()
 
     def close(self) -> None:
@@ -144,6 +149,7 @@ class Session:
     # What happens between two polls
 
     def _serve(self) -> None:
+        self._failpoint.reach("serve")
         self._control.raise_failure()
         self._writing.raise_failure()
         self._clock.turn()
@@ -242,7 +248,8 @@ class Session:
         if self._decoding.problem is not None:
             problems["schema_registry"] = self._decoding.problem
         state.note_problems(problems)
-        state.warnings = dict(view.warnings)
+        short = self._room.warning()
+        state.warnings = view.warnings | ({} if short is None else {"memory": short})
         state.retries = self._writing.retries
         state.unknown_fields, state.careful_records = self._assembler.unknown_fields, self._assembler.careful
         waiting = any(number not in self._stuck for number in self._assignment.pending)
@@ -254,16 +261,16 @@ class Session:
 
     # Moving records
 
-    def _room(self) -> int:
-        settings, assembler = self._settings, self._assembler
-        bytes_left = max(0, settings.consumer_batch_bytes - assembler.bytes)
-        fitting = bytes_left // max(1, assembler.record_bytes)
-        return max(1, min(POLL_RECORDS, settings.consumer_batch_rows - assembler.rows, fitting))
+    def _fitting(self) -> int:
+        """Returns how many more records the open batch may take; 1 at least."""
+        room, assembler = self._room, self._assembler
+        room.grow_when_due()
+        of_usual_size = max(0, room.bytes - assembler.bytes) // max(1, assembler.record_bytes)
+        return max(1, min(POLL_RECORDS, room.rows - assembler.rows, of_usual_size))
 
     def _is_full(self) -> bool:
-        settings, assembler = self._settings, self._assembler
-        full = assembler.rows >= settings.consumer_batch_rows or assembler.bytes >= settings.consumer_batch_bytes
-        return full and not self._writing.free
+        room, assembler = self._room, self._assembler
+        return (assembler.rows >= room.rows or assembler.bytes >= room.bytes) and not self._writing.free
 
     def _poll_s(self) -> float:
         recent = time.monotonic() - self._state.last_record_at < 1.0
@@ -297,14 +304,28 @@ class Session:
 
     def _add(self, polled: Polled) -> None:
         try:
+            self._failpoint.reach("add")
             self._assembler.add(polled.records, polled.ends)
         except (TransientError, AttentionError) as error:
             self._decoding.begin(error)
             self._start_over()
             return
+        except MemoryError:
+            self._begin_smaller(polled.records)
+            return
         if polled.records:
             self._decoding.end()
             self._state.last_record_at = time.monotonic()
+
+    def _begin_smaller(self, records: Sequence[KafkaRecord]) -> None:
+        """Has these records read again, in smaller batches; stops the partition of a record that does not fit alone."""
+        self._start_over()
+        if self._room.shrink():
+            log.warning("batches_shrunk", topic=self._settings.topic, rows=self._room.rows, reason=NO_MEMORY)
+        elif len(records) == 1:
+            (record,) = records
+            why = f"{NO_MEMORY} ({len(record.value() or b''):,} bytes)"
+            self._stuck.note(record.partition(), record.offset(), why, self._clock.seconds, is_record=True)
 
     def _submit(self) -> None:
         if self._writing.free and self._assembler.has_work:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rtp_workers import logs
+from rtp_workers.consumer.batch_room import BatchRoom
 from rtp_workers.consumer.reasons import Reasons
 from rtp_workers.postgres.batch import Counts
 from rtp_workers.watchdog import Watchdog
@@ -62,6 +63,7 @@ class ConsumerState:
         login_problem, login_warning: why PostgreSQL refuses the login of rtp_ingest or rtp_read; else None.
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
         settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
+        batch_room: how large a batch may be; None before the first session.
         watchdog: of the threads that must not stand still; the program starts it.
         latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
         appended_ms: when Kafka appended the records stored last (Unix ms); None before the first.
@@ -95,6 +97,7 @@ class ConsumerState:
     last_record_at: float = field(default_factory=time.monotonic)
     settled_at: float | None = None
     started_at_s: float = field(default_factory=time.monotonic)
+    batch_room: BatchRoom | None = None
     watchdog: Watchdog = field(default_factory=Watchdog)
     mapped: dict[str, ConsumerState] = field(default_factory=dict)
     unmapped: dict[str, str] = field(default_factory=dict)

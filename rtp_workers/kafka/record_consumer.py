@@ -143,6 +143,10 @@ class RecordConsumer:
         except KafkaException as error:
             self._sort_error(polled, error.args[0], None)
             return polled
+        except SystemError as error:
+            if isinstance(error.__cause__, MemoryError):  # how the client reports that it could not copy a record
+                raise MemoryError("poll for records") from error
+            raise
         polled.connection, self._connection = self._connection, None
         polled.records = [message for message in messages if message.error() is None]
         if len(polled.records) < len(messages):

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError, TransientError
-from rtp_workers.kafka.client import client_options, translate
+from rtp_workers.kafka.client import TOO_LARGE, client_options, translate
 from rtp_workers.record.transaction import MAX_SOURCE_LENGTH
 
 SCHEMA_VERSION = b"1"
@@ -22,6 +22,14 @@ MAX_RECORD_BYTES = 1_000_000  # below the topic's max.message.bytes: too large i
 RECORD_OVERHEAD_BYTES = 512  # librdkafka's own structures and headers per queued record; they count as memory too
 ANY_PARTITION = -1
 FULL_QUEUE_POLL_S = 0.1
+# How long `close` waits for the reports about what it has dropped; the client has them at once, but there may be many.
+DROPPED_REPORTS_S = 10.0
+# Kafka refuses a record with these for what it is. Any other failure says nothing about the record.
+REFUSES_THE_RECORD = TOO_LARGE | {
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError.POLICY_VIOLATION,
+}
 
 Headers = list[tuple[str, str | bytes | None]]
 OnAck = Callable[[RtpError | None, int, int], None]
@@ -61,7 +69,7 @@ class Delivery:
 
     __slots__ = ("_last_offsets", "_on_failure", "left", "sent")
 
-    def __init__(self, sent: int, last_offsets: dict[int, int], on_failure: Callable[[KafkaError], None]) -> None:
+    def __init__(self, sent: int, last_offsets: dict[int, int], on_failure: Callable[[KafkaError, Any], None]) -> None:
         self.sent = sent
         self.left = sent
         self._last_offsets = last_offsets
@@ -73,7 +81,7 @@ class Delivery:
             self.left -= 1
             self._last_offsets[message.partition()] = message.offset()
         else:
-            self._on_failure(error)
+            self._on_failure(error, message)
 
 
 class RecordProducer:
@@ -83,8 +91,11 @@ class RecordProducer:
     because delivery reports are counted there.
 
     Attributes:
-        failed: records that Kafka refused for good. `on_ack` is told, where `send` was given one; otherwise the next
-            `poll`, `flush` or `send_many` raises the error.
+        failed: records that Kafka has refused, and records of `send` with an `on_ack` that failed for any reason.
+            `on_ack` is told, where `send` was given one; otherwise the next `poll`, `flush` or `send_many` raises the
+            error.
+        unsent: (value, key) of all other records that were not acknowledged, as far as the client has given them up.
+            Another producer can send them. The list is complete after `close`.
         last_offsets: kafka_partition -> offset of the last acknowledged record.
         trouble: what the client says about the brokers while they are away, else None.
     """
@@ -117,6 +128,7 @@ class RecordProducer:
         self._deliveries: deque[Delivery] = deque()
         self._counting = threading.Lock()
         self.failed = 0
+        self.unsent: list[tuple[bytes | None, bytes | None]] = []
         self.last_offsets: dict[int, int] = {}
         self.trouble: str | None = None
         self._failure: RtpError | None = None
@@ -195,8 +207,8 @@ class RecordProducer:
             What follows the acknowledgement of just these records; `poll` and `flush` keep it up to date.
 
         Raises:
-            RtpError: a record sent earlier has failed for good (see `flush`), or `while_waiting` raised. How many of
-                `values` were queued is not known then: stop, and resume from what was committed as acknowledged.
+            RtpError: a record sent earlier has failed for good (see `flush`), or `while_waiting` raised. What was not
+                queued is in `unsent` then; what was queued may still be acknowledged.
         """
         if len(values) != len(keys):
             raise ValueError(f"{len(values)} values, but {len(keys)} keys")
@@ -206,18 +218,23 @@ class RecordProducer:
         left = iter(values)
         rest = (ANY_PARTITION, delivery.report, None, 0, headers)
         records = zip(repeat(self.topic), left, keys, *map(repeat, rest), strict=False)
-        produce, queued = self._producer.produce, 0
-        while queued < len(values):
-            try:
-                # A loop in C: at 200,000 records a second the interpreter's own would cost a tenth of the CPU.
-                deque(starmap(produce, records), maxlen=0)
-                break
-            except BufferError:
-                queued = len(values) - length_hint(left)
-                record = (self.topic, values[queued - 1], keys[queued - 1], *rest)
-                self._produce_when_room(record, while_waiting)
-            except KafkaException as error:
-                raise self._error(error) from error
+        produce, complete = self._producer.produce, False
+        try:
+            while not complete:
+                try:
+                    # A loop in C: at 200,000 records a second the interpreter's own would cost a tenth of the CPU.
+                    deque(starmap(produce, records), maxlen=0)
+                    complete = True
+                except BufferError:
+                    at = len(values) - length_hint(left) - 1
+                    self._produce_when_room((self.topic, values[at], keys[at], *rest), while_waiting)
+                    complete = at + 1 == len(values)
+                except KafkaException as error:
+                    raise self._error(error) from error
+        finally:
+            if not complete:
+                at = len(values) - length_hint(left) - 1
+                self.unsent += zip(values[at:], keys[at:], strict=True)
         self.poll()
         return delivery
 
@@ -260,10 +277,12 @@ class RecordProducer:
             )
 
     def close(self, timeout_s: float = 0) -> int:
-        """Waits up to `timeout_s`, then drops what is not acknowledged; returns how many were dropped."""
+        """Waits up to `timeout_s`, then drops what is not acknowledged (see `unsent`). Returns how many it dropped."""
         left = self._left_after(timeout_s) if timeout_s > 0 else len(self._producer)
         self._producer.purge()
-        self._left_after(1)
+        deadline = time.monotonic() + DROPPED_REPORTS_S
+        while len(self._producer) and time.monotonic() < deadline:
+            self._left_after(1)
         return left
 
     def _left_after(self, timeout_s: float) -> int:
@@ -292,10 +311,13 @@ class RecordProducer:
             self._acknowledged += 1
             self.last_offsets[message.partition()] = message.offset()
         else:
-            self._on_failure(error)
+            self._on_failure(error, message)
 
-    def _on_failure(self, error: KafkaError) -> None:
-        self.failed += 1
+    def _on_failure(self, error: KafkaError, message: Any) -> None:
+        if error.code() in REFUSES_THE_RECORD:
+            self.failed += 1
+        else:
+            self.unsent.append((message.value(), message.key()))
         if self._failure is None:
             self._failure = self._error(error)
 
@@ -330,7 +352,7 @@ class RecordProducer:
     def _error(self, error: KafkaError | KafkaException) -> RtpError:
         if self._fatal is not None:
             return self._fatal_error()
-        return translate(error, f"produce to {self.topic}")
+        return translate(error, f"produce to {self.topic}", lacking=f"Write on topic {self.topic}")
 
     def _fatal_error(self) -> ProducerBrokenError:
         return ProducerBrokenError(

@@ -60,11 +60,14 @@ class BatchWriter:
     Args:
         dsn: role rtp_ingest.
         failpoint: tests only.
+
+    Attributes:
+        failpoint: likewise.
     """
 
     def __init__(self, dsn: str, failpoint: Failpoint | None = None) -> None:
         self._dsn = dsn
-        self._failpoint = failpoint or Failpoint()
+        self.failpoint = failpoint or Failpoint()
         self._connection: Connection | None = None
         self._clean_batches = CLEAN_BATCHES_BEFORE_FAST
         self._batches_to_sift = 0
@@ -179,18 +182,18 @@ class BatchWriter:
         counts = {partition: Counts(skipped=span.skipped) for partition, span in batch.spans.items()}
         self._endings = Counter()
         with _rolled_back_on_error(connection), translated("write a batch"), connection.cursor() as cursor:
-            self._failpoint.reach("before_copy")
+            self.failpoint.reach("before_copy")
             self._forget_unknown_loads(cursor, batch)
             dead_letters = batch.dead_letters + land(cursor, batch, counts)
-            self._failpoint.reach("after_copy")
+            self.failpoint.reach("after_copy")
             self._insert_dead_letters(cursor, batch, dead_letters, counts)
             _must_add_up(batch, counts)
             batch.confirm()
             load_outcomes.add(cursor, self._endings)
             ledger.move(cursor, batch.topic_id, batch.spans, counts)
-            self._failpoint.reach("before_commit")
+            self.failpoint.reach("before_commit")
             connection.commit()
-            self._failpoint.reach("after_commit")
+            self.failpoint.reach("after_commit")
         return counts
 
     def _forget_unknown_loads(self, cursor: Cursor, batch: Batch) -> None:
@@ -289,8 +292,8 @@ class BatchWriter:
 
     def _copy(self, cursor: Cursor, statement: str, lines: Sequence[str]) -> None:
         payload = BytesIO(("\n".join(lines) + "\n").encode())
-        if self._failpoint.name == "in_copy":
-            cursor.copy_expert(statement, _Halting(payload, self._failpoint), size=1024)
+        if self.failpoint.name == "in_copy":
+            cursor.copy_expert(statement, _Halting(payload, self.failpoint), size=1024)
         else:
             cursor.copy_expert(statement, payload, size=COPY_CHUNK_BYTES)
 
@@ -306,11 +309,11 @@ class _Halting(BytesIO):
 
     def __init__(self, payload: BytesIO, failpoint: Failpoint) -> None:
         super().__init__(payload.getvalue())
-        self._failpoint = failpoint
+        self.failpoint = failpoint
 
     def read(self, size: int | None = -1, /) -> bytes:
         chunk = super().read(size)
-        self._failpoint.reach("in_copy")
+        self.failpoint.reach("in_copy")
         return chunk
 
 

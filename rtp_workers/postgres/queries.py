@@ -17,7 +17,7 @@ select topic_id, kafka_partition, topic, group_id, first_offset, next_offset, in
 from ingest_ledger order by topic, topic_id, kafka_partition, generation
 """
 # One pass over the table. A row is foreign when no ledger row covers the offset it says it came from. The ledger is read
-# once, ahead: each batch leaves dead versions of its rows there, which a search for each transaction would all step over.
+# once, ahead: each batch leaves dead row versions there, and a search for each transaction would step over all of them.
 _ROWS = """
 with ledger as materialized (
     select topic_id, kafka_partition, generation, first_offset, next_offset from ingest_ledger

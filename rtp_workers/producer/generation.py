@@ -25,7 +25,7 @@ log = logs.get(__name__)
 
 
 class _StoppingError(TransientError):
-    """The service stops while the queue is full: what was not queued is not generated."""
+    """The service stops while the queue is full."""
 
 
 class GenerationLoop:
@@ -92,15 +92,15 @@ class GenerationLoop:
                     self._link.start_anew(error)
 
     def _step(self) -> None:
-        due = self._due() if self._link.trouble is None else 0
+        due = self._due() if self._link.trouble is None and not self._link.catching_up else 0
         if due == 0:
             # Reading delivery reports is the sleep: acknowledgements of the API's records are passed on at once.
             self._link.poll(min(NOTICE_S, max(TICK_S, self._wait_s())))
             return
         self._generator.chaos = self._controls.chaos
         batch = self._generator.take(due, time.time_ns() // 1_000)
-        self._link.send_many(batch.values, batch.keys, record_headers("live"), self._stop_waiting)
         self.generated += batch.counts
+        self._link.send_many(batch.values, batch.keys, record_headers("live"), self._stop_waiting)
         if due < MAX_BATCH:
             self._link.poll(TICK_S)
 

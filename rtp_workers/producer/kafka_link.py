@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from rtp_workers import logs
@@ -11,7 +12,7 @@ from rtp_workers.backoff import Backoff
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError, TransientError
 from rtp_workers.kafka import topics
-from rtp_workers.kafka.record_producer import Headers, OnAck, RecordProducer
+from rtp_workers.kafka.record_producer import Headers, OnAck, ProducerBrokenError, RecordProducer
 
 CLIENT_ID = "rtp-producer"
 # Records that wait this long mean that Kafka is away. A leader election takes about a second.
@@ -46,6 +47,8 @@ class KafkaLink:
         self._topic_id: str | None = None
         self._other_topic: tuple[str, float] | None = None  # its id, and since when it is known
         self._acknowledged_before = self._failed_before = 0
+        self._unsent: deque[tuple[bytes | None, bytes | None]] = deque()
+        self._headers: Headers = []
         self._seen_acknowledged = 0
         self._progress_at_s = time.monotonic()
         self._closing = threading.Event()
@@ -61,13 +64,18 @@ class KafkaLink:
 
     @property
     def failed(self) -> int:
-        """Records that Kafka has refused for good, or that were dropped when the client had to start anew."""
+        """Records that Kafka has refused, and records of `send` that no client could deliver."""
         return self._failed_before + self._producer.failed
 
     @property
     def outstanding(self) -> int:
-        """Records handed over and not yet acknowledged."""
-        return self._producer.outstanding
+        """Records handed over and not yet acknowledged, those that wait to be sent again included."""
+        return self._producer.outstanding + len(self._unsent)
+
+    @property
+    def catching_up(self) -> bool:
+        """True while records wait to be sent again: send no new ones before them."""
+        return bool(self._unsent)
 
     def send(self, value: bytes, key: bytes, headers: Headers, on_ack: OnAck) -> None:
         """Queues one record; see `RecordProducer.send`."""
@@ -76,30 +84,44 @@ class KafkaLink:
     def send_many(
         self, values: list[bytes], keys: list[bytes], headers: Headers, while_waiting: Callable[[], None]
     ) -> None:
-        """Queues records and waits for room; `while_waiting` is called about ten times a second and may raise."""
+        """Queues records and waits for room; `while_waiting` is called about ten times a second and may raise.
+
+        What cannot be queued, or is not acknowledged before the client has to be replaced, is sent again by `poll`.
+        """
+        self._headers = headers
 
         def waiting(_waited_s: float) -> None:
             self._watch()
             while_waiting()
 
-        self._producer.send_many(values, keys, headers, waiting)
+        try:
+            self._producer.send_many(values, keys, headers, waiting)
+        except RtpError:
+            self._take_unsent(self._producer)
+            raise
         self._watch()
 
     def poll(self, timeout_s: float) -> None:
-        """Reads delivery reports, and notes whether Kafka makes progress.
+        """Sends again what an earlier client has not, reads delivery reports, and notes whether Kafka makes progress.
 
         Raises:
             RtpError: see `RecordProducer.poll`; call `start_anew`.
         """
+        if self.trouble is None:
+            self._send_again()
         self._producer.poll(timeout_s)
         self._watch()
 
     def start_anew(self, error: RtpError) -> None:
-        """Replaces the client after `error`; what it had not acknowledged is counted as failed."""
+        """Replaces the client after `error`; what `send_many` was given and Kafka has not acknowledged is sent again.
+
+        Some of it may be in Kafka already, with the acknowledgement lost: it has the same ids, so it is stored once.
+        """
         log.error("producer_restarted", topic=self._topic, reason=str(error), unacknowledged=self.outstanding)
         old = self._producer
         self._doubt(str(error))
         old.close()
+        self._take_unsent(old)
         self._producer = self._new_producer()
         self._acknowledged_before += old.acknowledged
         self._failed_before += old.failed
@@ -109,12 +131,28 @@ class KafkaLink:
         """Closes the client; returns how many outstanding records are lost by it."""
         self._closing.set()
         self._probe_wanted.set()
-        lost = self._producer.close()
+        lost = self._producer.close() + len(self._unsent)
         self._probe.join(PROBE_TIMEOUT_S + PROBE_S + 5)
         return lost
 
     def _new_producer(self) -> RecordProducer:
         return RecordProducer(self._endpoints, self._topic, CLIENT_ID, queue_bytes=self._queue_bytes)
+
+    def _take_unsent(self, producer: RecordProducer) -> None:
+        """Puts what this client has given up in front of what an earlier one had."""
+        self._unsent.extendleft(reversed(producer.unsent))
+        producer.unsent.clear()
+
+    def _send_again(self) -> None:
+        while self._unsent:
+            value, key = self._unsent[0]
+            try:
+                self._producer.send(value, key, self._headers)
+            except ProducerBrokenError:
+                raise
+            except TransientError:
+                return  # the queue is full
+            self._unsent.popleft()
 
     def _watch(self) -> None:
         """Raises TransientError where the topic is another one now, and the client still waits for the old one."""
@@ -125,7 +163,7 @@ class KafkaLink:
             self._progress_at_s = now
             self._take_to_other_topic()
             self._trust()
-        elif not self.outstanding:
+        elif not self._producer.outstanding:
             self._progress_at_s = now
             self._take_to_other_topic()
             if self.trouble is not None:
@@ -137,7 +175,9 @@ class KafkaLink:
             self._doubt(f"Kafka has acknowledged nothing for {AWAY_AFTER_S:g} s{said}")
         elif self._other_topic is not None and now - self._other_topic[1] > MADE_AGAIN_PATIENCE_S:
             self._take_to_other_topic()
-            raise TransientError(f"the topic {self._topic} was deleted and made again; what waited for it is lost")
+            raise TransientError(
+                f"the topic {self._topic} was deleted and created again; what waited for it is sent again"
+            )
 
     def _take_to_other_topic(self) -> None:
         if self._other_topic is not None:
@@ -160,7 +200,7 @@ class KafkaLink:
         backoff = Backoff(PROBE_S / 4, PROBE_S)
         while self._probe_wanted.wait() and not self._closing.is_set():
             problem = self._asked()
-            if problem is None and not self.outstanding:
+            if problem is None and not self._producer.outstanding:
                 self._probe_wanted.clear()
                 backoff.reset()
                 self._trust()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import replace
 
 import msgspec
@@ -200,5 +201,11 @@ def test_a_running_producer_survives_a_kafka_that_lost_its_last_records(
     wait_until(lambda: "producer_restarted" in producer.output(), WAIT_S, "a new producer")
     before = held()
     wait_until(lambda: held() > before + 1_000, WAIT_S, "records of the new producer")
-    assert producer.running()
+    producer.signal(signal.SIGTERM)
+    assert producer.wait(WAIT_S) == 0, producer.output()
     assert "Traceback" not in producer.output()
+    said = producer.output().strip().splitlines()[-1]
+    generated, acknowledged = (
+        int(said.split(f" {word}")[0].split()[-1].replace(",", "")) for word in ("records", "ack")
+    )
+    assert (acknowledged, " 0 failed" in said) == (generated, True), said
