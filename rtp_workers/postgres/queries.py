@@ -16,8 +16,8 @@ select topic_id, kafka_partition, topic, group_id, first_offset, next_offset, in
        dead_lettered, skipped, generation, closed_at is not null, marks
 from ingest_ledger order by topic, topic_id, kafka_partition, generation
 """
-# One pass over the table. A row is foreign when no ledger row covers the offset it says it came from. The ledger is read
-# once, ahead: each batch leaves dead row versions there, and a search for each transaction would step over all of them.
+# One pass over the table. A row is foreign when no ledger row covers the offset it says it came from. The ledger is
+# read once, ahead: each batch leaves dead row versions there, and a search for each transaction would step over them.
 _ROWS = """
 with ledger as materialized (
     select topic_id, kafka_partition, generation, first_offset, next_offset from ingest_ledger
