@@ -7,7 +7,8 @@ import unicodedata
 # Control characters, lone surrogates, line separators and invisible formatting (bidirectional marks among it), which
 # could move the cursor, recolour the terminal, or show text in another order than it is in.
 HIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Cf", "Zl", "Zp"})
-JOINERS = frozenset("\u200c\u200d")  # part of Persian words and of emoji
+JOINERS = frozenset("\u200c\u200d")  # part of Persian and Indian words and of emoji
+JOINED_FROM = "\u0590"  # scripts that need joiners lie above; between Latin letters a joiner only hides
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -19,8 +20,13 @@ def printable(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(char if char in keep or not _hidden(char) else repr(char)[1:-1] for char in text)
+    return "".join(
+        char if char in keep or not _hidden(char, text[max(0, at - 1)], text[at + 1 : at + 2]) else repr(char)[1:-1]
+        for at, char in enumerate(text)
+    )
 
 
-def _hidden(char: str) -> bool:
-    return unicodedata.category(char) in HIDDEN_CATEGORIES and char not in JOINERS
+def _hidden(char: str, before: str, after: str) -> bool:
+    if char in JOINERS and before >= JOINED_FROM and after >= JOINED_FROM:
+        return False
+    return unicodedata.category(char) in HIDDEN_CATEGORIES

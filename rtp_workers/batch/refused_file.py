@@ -1,7 +1,8 @@
 """Refused rows as a CSV of their own under RTP_HOME/refused: line, reason, detail, row.
 
-The list may be opened in a spreadsheet, where a row that starts with ``=`` would become a formula. Such a row is
-written with a ``'`` before it, as the usual advice against CSV injection says; `raw_row` takes it off again.
+The list may be opened in a spreadsheet, where a cell that starts with ``=`` becomes a formula. A ``'`` goes in front of
+such a cell, as the usual advice against CSV injection says; `raw_row` takes it off again. A spreadsheet set to another
+language splits the list at semicolons, so each cell of a refused row is treated as if it stood at the start.
 """
 
 from __future__ import annotations
@@ -18,18 +19,22 @@ from rtp_workers.batch.rows import RefusedRow
 
 FOLDER = "refused"
 HEADER = ("line", "reason", "detail", "row")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'", "＝", "＋", "－", "＠")
+_CELL_START = r"(?:^|(?<=[,;|\t\r\n\"]))"
+_FORMULA_START = r"[=+\-@\t\r\n'＝＋－＠]"
+_NUMBER = r"[+-]\d[\d.]*(?=[,;|\t\r\n\"]|$)"  # inside a row, an amount such as -5.00 is no formula
+_FORMULA = re.compile(rf"\A(?={_FORMULA_START})|{_CELL_START}(?!{_NUMBER})(?={_FORMULA_START})")
+_MARK = re.compile(rf"{_CELL_START}'(?={_FORMULA_START})")
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
 def harmless(text: str) -> str:
-    """Returns a text that no spreadsheet takes for a formula; `raw_row` gives the text back."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    """Returns a text in which no spreadsheet finds a formula; `raw_row` gives the text back."""
+    return _FORMULA.sub("'", text)
 
 
 def raw_row(listed: str) -> str:
     """Returns a row as it stands in the file from the way it is listed."""
-    return listed[1:] if listed.startswith("'") else listed
+    return _MARK.sub("", listed)
 
 
 class RefusedFile:

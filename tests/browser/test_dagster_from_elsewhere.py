@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -23,6 +23,7 @@ from tests.programs import clean_env
 from tests.waiting import wait_until
 
 QUERY = "{ runsOrError { ... on Runs { results { runId } } } }"
+GUARDED, UNGUARDED = "rtp_dagster.webserver", "dagster_webserver"
 TOKEN = "a token"  # noqa: S105 - a made-up one
 
 
@@ -46,14 +47,13 @@ class Webserver:
         return f'mutation {{ deleteRun(runId: "{self.run_id}") {{ __typename }} }}'
 
 
-def start(folder: Path, **settings: str) -> tuple[subprocess.Popen[bytes], Webserver]:
-    """Starts the webserver with an empty workspace and a storage of files."""
+def start(folder: Path, module: str = GUARDED, **settings: str) -> tuple[subprocess.Popen[bytes], Webserver]:
+    """Starts a webserver with an empty workspace and a storage of files; `module` is ours, or Dagster's own."""
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        run_id = instance.create_run_for_job(dg.job(name="a_job")(lambda: None)).run_id
+    run_id = add_run(folder)
     port = ports.free_port()
     env = clean_env(DAGSTER_HOME=str(folder), RTP_HOME=str(folder), **settings)
-    command = [sys.executable, "-m", "rtp_dagster.webserver", "-p", str(port), "--empty-workspace"]
+    command = [sys.executable, "-m", module, "-p", str(port), "--empty-workspace"]
     with (folder / "webserver.log").open("wb") as log:
         process = subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log)
     token = settings.get("RTP_API_TOKEN")
@@ -62,6 +62,12 @@ def start(folder: Path, **settings: str) -> tuple[subprocess.Popen[bytes], Webse
     wait_until(lambda: answers(served.url) or process.poll() is not None, 240, "Dagster's webserver")
     assert process.poll() is None, (folder / "webserver.log").read_text()
     return process, served
+
+
+def add_run(folder: Path) -> str:
+    """Adds a run to Dagster's storage and returns its id."""
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        return instance.create_run_for_job(dg.job(name="a_job")(lambda: None)).run_id
 
 
 def answers(url: str) -> bool:
@@ -77,6 +83,25 @@ def webserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
     yield served
     process.terminate()
     process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def unguarded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("unguarded")
+
+
+@pytest.fixture(scope="module")
+def unguarded_server(unguarded_folder: Path) -> Iterator[Webserver]:
+    process, served = start(unguarded_folder, UNGUARDED)
+    yield served
+    process.terminate()
+    process.wait(60)
+
+
+@pytest.fixture
+def unguarded(unguarded_server: Webserver, unguarded_folder: Path) -> Webserver:
+    """Dagster's own webserver, without the door, with one run more."""
+    return replace(unguarded_server, run_id=add_run(unguarded_folder))
 
 
 @pytest.fixture
@@ -126,19 +151,42 @@ Promise.all([image, get, post, form, socket, read]).then(() => { document.title 
 </script>
 """
 
+# The least that a page needs: one image.
+IMAGE = """
+<!doctype html><title>wait</title><body><script>
+const img = new Image(); img.onload = img.onerror = () => { document.title = "{}"; };
+img.src = URL_HERE + "/graphql?query=" + encodeURIComponent(MUTATION_HERE);
+</script>
+"""
+
 
 def test_a_page_of_another_origin_reaches_nothing(
     webserver: Webserver, elsewhere: tuple[str, Path], browser_page: Page
 ) -> None:
-    origin, folder = elsewhere
-    page = ATTACK.replace("URL_HERE", json.dumps(webserver.url)).replace(
-        "MUTATION_HERE", json.dumps(webserver.mutation)
-    )
-    (folder / "index.html").write_text(page)
-    browser_page.goto(f"{origin}/index.html")
-    browser_page.wait_for_function("document.title != 'wait'")
-    assert json.loads(browser_page.title()) == {"socket": "refused", "read": "refused"}
+    assert attack(webserver, ATTACK, elsewhere, browser_page) == {"socket": "refused", "read": "refused"}
     assert webserver.runs() == [webserver.run_id]
+
+
+@pytest.mark.parametrize("page", [ATTACK, IMAGE], ids=["every way", "an image"])
+def test_without_the_door_the_same_page_deletes_the_run(
+    unguarded: Webserver, elsewhere: tuple[str, Path], browser_page: Page, page: str
+) -> None:
+    """Shows that the attack is real: the test above would fail if the door stood open."""
+    assert unguarded.run_id in unguarded.runs()
+    found = attack(unguarded, page, elsewhere, browser_page)
+    assert found.get("socket", "open") == "open"
+    assert unguarded.run_id not in unguarded.runs()
+
+
+def attack(target: Webserver, page: str, elsewhere: tuple[str, Path], browser: Page) -> dict[str, str]:
+    """Opens somebody else's page, which attacks `target`, and returns what the page reports at its end."""
+    origin, folder = elsewhere
+    filled = page.replace("URL_HERE", json.dumps(target.url)).replace("MUTATION_HERE", json.dumps(target.mutation))
+    (folder / "index.html").write_text(filled)
+    browser.goto(f"{origin}/index.html")
+    browser.wait_for_function("document.title != 'wait'")
+    found: dict[str, str] = json.loads(browser.title())
+    return found
 
 
 def test_a_name_that_leads_here_by_rebinding_is_not_answered(webserver: Webserver) -> None:

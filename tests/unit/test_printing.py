@@ -37,8 +37,24 @@ def logs_as_before() -> Iterator[None]:
 
 def test_what_a_terminal_would_act_on_is_escaped_and_letters_stay() -> None:
     assert printable(HOSTILE) == SHOWN
-    for text in ("Bäckerei 東京 (½)", "می\u200cخواهم", "👩\u200d👩\u200d👧", "12\u00a0000", "\\x1b"):
+    for text in ("Bäckerei 東京 (½)", "می\u200cخواهم", "👩\u200d👩\u200d👧", "❤️\u200d🔥", "12\u00a0000", "\\x1b"):
         assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b]8;;http://evil.example\x07Shop\x1b]8;;\x07", r"\x1b]8;;http://evil.example\x07Shop\x1b]8;;\x07"),
+        ("\x9d0;title\x9c\x90q\x9c", r"\x9d0;title\x9c\x90q\x9c"),
+        ("pay\u200bpal\ufeff\u2060", r"pay\u200bpal\ufeff\u2060"),
+        ("a\u200db\u200cc", r"a\u200db\u200cc"),
+        ("\u2066x\u2069\u202dy\u202c\u061c", r"\u2066x\u2069\u202dy\u202c\u061c"),
+        ("\x08\x0b\x0c\x0e\x85\xad", r"\x08\x0b\x0c\x0e\x85\xad"),
+    ],
+    ids=["link", "C1", "zero width", "joiners between Latin letters", "isolates", "controls"],
+)
+def test_what_hides_or_reorders_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
 
 
 def test_a_sentence_keeps_its_own_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,13 +11,53 @@ import pytest
 from rtp_workers.batch.refused_file import RefusedFile, harmless, raw_row
 from rtp_workers.batch.rows import RefusedRow
 
-FORMULAS = ["=1+1", "+1", "-5,50,Shop", "@SUM(A1)", "\t=1", "\r=1", "'quoted", "''=1", "plain", "", "a=b", "＝1"]
+FORMULAS = [
+    "=1+1",
+    "+1",
+    "-5,50,Shop",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "'quoted",
+    "''=1",
+    "plain",
+    "",
+    "a=b",
+    "＝1",
+    "\n=1",
+    "＠x",
+]
+LATER_CELLS = [
+    "a;=1+1",
+    'a;"=1+1"',
+    "a\t=1",
+    "a,@x",
+    "a|+1-cmd",
+    "a\r\n=1",
+    "a;＝1",
+    "a;'=1",
+    "'a;''=1",
+    "a;-2+3",
+    ";;=1",
+]
 
 
-@pytest.mark.parametrize("raw", FORMULAS)
+@pytest.mark.parametrize("raw", [*FORMULAS, *LATER_CELLS])
 def test_a_row_comes_back_as_it_was(raw: str) -> None:
     assert raw_row(harmless(raw)) == raw
     assert not harmless(raw).startswith(("=", "+", "-", "@", "\t", "\r", "＝"))
+
+
+@pytest.mark.parametrize("raw", LATER_CELLS)
+@pytest.mark.parametrize("separator", [";", "\t", ",", "|"])
+def test_no_cell_is_a_formula_where_the_spreadsheet_splits_elsewhere(raw: str, separator: str) -> None:
+    lines = harmless(raw).replace('"', "").splitlines()
+    cells = [cell for line in lines for cell in line.split(separator)]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "＝"))]
+
+
+def test_amounts_inside_a_row_stay_as_they_are() -> None:
+    assert harmless("2026-01-01,-5.00,Shop;-1,50;+3") == "2026-01-01,-5.00,Shop;-1,50;+3"
 
 
 def test_the_list_holds_no_formula_and_is_private(tmp_path: Path) -> None:
