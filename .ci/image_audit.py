@@ -1,7 +1,7 @@
 """Looks up the Debian packages of our image in Debian's security tracker: ``image_audit.py IMAGE``.
 
-debsecan compares, as it does on any Debian machine; it gets the list of packages from the image. Only vulnerabilities
-with a fix in Debian count, since nobody can act on the others. Where the tracker cannot be reached, it says so and passes.
+debsecan compares, as it does on any Debian machine; it gets the list of packages from the image. Only what Debian has a
+fix for counts, since nobody can act on the rest. Where the tracker cannot be reached, it says so and passes.
 """
 
 from __future__ import annotations

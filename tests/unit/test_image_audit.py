@@ -1,4 +1,4 @@
-"""The scan of the image's Debian packages, with the real debsecan and a database of advisories in Debian's own format."""
+"""The scan of the image's Debian packages: the real debsecan, and a database of advisories in Debian's format."""
 
 from __future__ import annotations
 
