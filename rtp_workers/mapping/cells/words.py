@@ -75,6 +75,12 @@ def direction_views() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
+def trade_words() -> frozenset[str]:
+    """Returns words for buying and selling, normalised."""
+    return frozenset(normalise(word) for word in _tables()["direction"]["trades"])
+
+
+@lru_cache(maxsize=1)
 def months() -> dict[str, int]:
     """Returns normalised month names and abbreviations -> 1..12."""
     return {normalise(name): int(number) for number, names in _tables()["months"].items() for name in names}
@@ -115,6 +121,18 @@ def zones() -> dict[str, int]:
 def zone_names() -> dict[str, str]:
     """Returns names of zones as programs write them -> IANA names."""
     return dict(_tables()["zone_names"])
+
+
+@lru_cache(maxsize=1)
+def column_zones() -> dict[str, str]:
+    """Returns abbreviations in a column's name -> the IANA name of the one zone that they mean."""
+    return dict(_tables()["column_zones"])
+
+
+@lru_cache(maxsize=1)
+def unsure_column_zones() -> dict[str, str]:
+    """Returns abbreviations in a column's name that may mean several zones -> the likeliest zone's IANA name."""
+    return dict(_tables()["unsure_column_zones"])
 
 
 @lru_cache(maxsize=50_000)

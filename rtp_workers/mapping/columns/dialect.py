@@ -154,7 +154,7 @@ def _columns(header: Row | None, body: list[Row], given: Given) -> tuple[str, ..
         width = widths.most_common(1)[0][0] if widths else 0
         return unique_names(list(given.header or [])[:width] + [""] * (width - len(given.header or ())))
     names = [cell.strip() for cell in header.cells]
-    total = sum(widths.values())
+    total = sum(count for width, count in widths.items() if width > 1 or len(names) == 1)  # one cell: a line of text
     if not total or widths[len(names)] >= total * 0.25:
         return unique_names(names)
     width = widths.most_common(1)[0][0]

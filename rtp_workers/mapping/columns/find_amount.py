@@ -83,7 +83,7 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
         sparse = [candidate for candidate in (best, *rivals) if candidate.profile.filled < MOSTLY]
         if len(full) == 1 and len(sparse) == len(rivals):
             best, rivals = full[0], []
-        elif (products := [one for one in (best, *rivals) if _is_product_of_others(found, one.profile)]) != []:
+        elif (products := _products(found, [best, *rivals])) != []:
             best, rivals = products[0], products[1:]
     if rivals:
         names = [candidate.profile.name for candidate in (best, *rivals)]
@@ -93,10 +93,19 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
         found.take("amount", [best.profile], best.score, best.why)
 
 
-def _is_product_of_others(found: Findings, profile: Profile) -> bool:
-    """True where the cells are two other columns multiplied: price times pieces."""
-    others = [other for other in found.free() if other is not profile and other.numbers >= FULL]
-    return any(is_product(profile, one, other) for one, other in combinations(others[:MOST_FACTORS], 2))
+def _products(found: Findings, candidates: list[Candidate]) -> list[Candidate]:
+    """Returns those that are two other columns multiplied: price times pieces.
+
+    A rate is no such factor: one amount times a rate is the same amount in another currency.
+    """
+    numeric = [one for one in found.free() if one.numbers >= FULL]
+    factors = [one for one in numeric if vocabulary.best_role(one.name)[0] not in vocabulary.DECOYS][:MOST_FACTORS]
+    pairs = list(combinations(factors, 2))
+    return [one for one in candidates if any(_is_product_of(one.profile, *pair) for pair in pairs)]
+
+
+def _is_product_of(product: Profile, one: Profile, other: Profile) -> bool:
+    return product is not one and product is not other and is_product(product, one, other)
 
 
 def _unit_price_or_values(found: Findings) -> None:
@@ -109,8 +118,11 @@ def _unit_price_or_values(found: Findings) -> None:
     full = [profile for profile in numeric if profile.filled > 0.8 and profile.whole_numbers < 0.9]
     sparse = [profile for profile in numeric if profile not in full and profile.filled <= 0.8]
     sides = [profile for profile in found.free() if _names_a_side(profile)]
-    walk = balance_walk(full, sparse)
-    if walk is not None:
+    walk = balance_walk(full, [*sparse, *filter(_is_often_zero, numeric)])
+    if (signed_sides := _sides_by_sign(sparse)) is not None:
+        for role, profile in zip(("debit", "credit"), signed_sides, strict=True):
+            found.take(role, [profile], BY_VALUES, "values (one side always has a minus, the other never)")
+    elif walk is not None:
         roles = ("amount",) if len(walk) == 1 else ("debit", "credit")
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
@@ -125,6 +137,22 @@ def _unit_price_or_values(found: Findings) -> None:
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
         found.ask("amount", "no column is surely the amount", *(lines or ['# columns.amount = "..."']))
+
+
+def _is_often_zero(profile: Profile) -> bool:
+    """True for a column filled in every row, that may yet be one side only: the other rows say 0."""
+    return profile.filled >= MOSTLY and len(profile.nonzero) < len(profile.cells)
+
+
+def _sides_by_sign(sparse: list[Profile]) -> tuple[Profile, Profile] | None:
+    """Returns money out and money in: two columns of which each row fills one, with minus signs in the first only."""
+    decimals = [profile for profile in sparse if profile.whole_numbers < MOSTLY]
+    out = [profile for profile in decimals if profile.all_negative]
+    into = [profile for profile in decimals if not profile.signed]
+    if len(decimals) != 2 or len(out) != 1 or len(into) != 1:
+        return None
+    takes_turns = all(bool(one) != bool(other) for one, other in zip(out[0].column, into[0].column, strict=True))
+    return (out[0], into[0]) if takes_turns else None
 
 
 def _may_be_amount(profile: Profile) -> bool:

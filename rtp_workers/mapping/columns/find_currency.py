@@ -18,8 +18,10 @@ FILLED, MOST = 0.9, 0.8
 QUALIFIERS = frozenset(
     {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
     | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
-    | {"transaction", "account", "local", "instrument", "security", "asset"}
+    | {"transaction", "account", "local", "instrument", "security", "asset", "input", "output", "incoming", "outgoing"}
 )
+# What a share is traded in: seldom what was paid in.
+OF_THE_SECURITY = frozenset({"instrument", "security", "asset"})
 
 
 def find_currency(found: Findings, columns: list[Profile]) -> None:
@@ -154,13 +156,18 @@ def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Can
     others = {
         frozenset(_qualifiers(profile.name))
         for profile in found.profiles
-        if profile.numbers >= 0.9 and profile.name not in names
+        if profile.numbers >= 0.9 and profile.name not in names and not _is_unit_price(profile.name)
     } - own
     kept = [one for one in candidates if (words := _qualifiers(one.profile.name)) in own or words not in others]
+    kept = [one for one in kept if not _qualifiers(one.profile.name) & OF_THE_SECURITY] or kept
     same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
     places = [profile.index for profile in columns]
     # Of equals, the one beside the amount; a currency rather follows it.
     return sorted(same or kept, key=lambda one: min((abs(one.profile.index - at - 0.6) for at in places), default=0))
+
+
+def _is_unit_price(name: str) -> bool:
+    return vocabulary.score(name, "unit_price").score >= ENOUGH
 
 
 def _qualifiers(name: str) -> frozenset[str]:

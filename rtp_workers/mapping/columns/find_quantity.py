@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import permutations
 
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import Findings
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.findings import BY_VALUES, Findings
+from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.vocabulary import DECOYS
 from rtp_workers.mapping.toml_text import quoted
 
 UNIT_PRICES = frozenset(
@@ -17,16 +19,20 @@ UNIT_PRICES = frozenset(
 PRICES = UNIT_PRICES - {"value", "cost"}
 MARKETS = frozenset({"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"})
 LOOKED_AT_ROWS, LEAST_ROWS, MOSTLY = 200, 2, 0.9
+MOST_FACTORS = 8
 
 
 def find_quantity(found: Findings) -> None:
     """A price per unit beside a quantity is no amount yet: multiplied, but only when the mapping says so."""
     if found.take_given("quantity") or "amount" in found.section.columns:
         return
+    _take_total(found)
     use = found.uses["amount"]
     is_price = normalise(use.columns[0]) in UNIT_PRICES or use.confidence <= 0.4
     quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= 0.95)) if is_price else []
     several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"1", "1.0"}]
+    if several and _is_total(found, several[0].profile):
+        return
     if several:
         question = f"{use.columns[0]} may be the price of one of {several[0].profile.name}"
         found.ask(
@@ -41,9 +47,31 @@ def find_quantity(found: Findings) -> None:
         _ask_whether_pieces(found)
 
 
+def _take_total(found: Findings) -> None:
+    """Takes the column that is price times pieces instead of the price, whatever the column is called."""
+    price = found.profile(found.uses["amount"].columns[0])
+    if not _is_price(price):
+        return
+    others = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.dates < NEARLY_ALL]
+    for total, pieces in permutations(others[:MOST_FACTORS], 2):
+        varies = len(pieces.distinct) > 1 and len(price.distinct) > 1
+        if varies and vocabulary.best_role(total.name)[0] not in DECOYS and is_product(total, price, pieces):
+            found.taken.discard(price.index)
+            found.take("amount", [total], BY_VALUES, f"values ({price.name} times {pieces.name})")
+            return
+
+
+def _is_total(found: Findings, pieces: Profile) -> bool:
+    """True where the amount is those pieces times a price that stands in a column of its own."""
+    total = found.profile(found.uses["amount"].columns[0])
+    return any(is_product(total, price, pieces) for price in found.free() if price is not pieces and _is_price(price))
+
+
 def _ask_whether_pieces(found: Findings) -> None:
-    """Asks where the amount counts pieces whose price stands beside it."""
+    """Asks where the amount counts pieces whose price stands next to it."""
     amount = found.profile(found.uses["amount"].columns[0])
+    if any(_is_currency_of(profile, amount) for profile in found.free()):
+        return  # pieces have no currency
     price = next((profile for profile in found.free() if _is_price(profile)), None)
     if amount.signed or found.candidates("quantity", lambda profile: float(profile.numbers >= 0.95)):
         return  # pieces have no sign, and are counted elsewhere
@@ -67,6 +95,11 @@ def _ask_whether_pieces(found: Findings) -> None:
 
 
 PLAIN_AMOUNTS = frozenset({"amount", "amt", "cantidad", "valor", "vol"})
+
+
+def _is_currency_of(profile: Profile, amount: Profile) -> bool:
+    named = vocabulary.score(profile.name, "currency").score > MOSTLY
+    return named and profile.index == amount.index + 1 and profile.filled > MOSTLY
 
 
 def _is_price(profile: Profile) -> bool:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.words import direction_codes, direction_of, direction_views, direction_words
+from rtp_workers.mapping.cells.words import (
+    direction_codes,
+    direction_of,
+    direction_views,
+    direction_words,
+    trade_words,
+)
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import BY_VALUES, Findings
 from rtp_workers.mapping.columns.profile import Profile
@@ -14,6 +20,7 @@ SIDE_ROLES = ("debit", "credit")
 SIDES = frozenset(SIDE_ROLES)
 AS_IS = '# sign = "as_is"  # where it does not'
 FEW_WORDS = 12
+MOST_WORDS = 4  # of a cell that names a kind; a longer text says what happened, or to whom
 CONTRADICTED = 0.9
 
 
@@ -87,7 +94,8 @@ def _ask_contradiction(found: Findings, amount: Profile) -> bool:
     for profile in found.free():
         named = vocabulary.score(profile.name, "direction").score > 0.9
         codes_only = profile.direction_words <= direction_codes() and not named
-        if profile.directions < 0.95 or codes_only or _named_otherwise(profile):
+        all_are_words = profile.directions >= 0.95 or _trades(set(profile.distinct)) == SIDES
+        if not all_are_words or codes_only or _named_otherwise(profile):
             continue
         signs = [(kind == "debit") == negative for _, kind, negative in _words_and_signs(profile, amount)]
         if signs and signs.count(False) >= len(signs) * CONTRADICTED:
@@ -137,6 +145,8 @@ def _side_of(cell: str) -> str | None:
     if kind is not None:
         return kind
     words = set(normalise(cell).split()) - direction_codes()
+    if len(words) > MOST_WORDS:
+        return None
     inside = {direction_words().get(word, "") for word in words} & SIDES
     return inside.pop() if len(inside) == 1 else None
 
@@ -168,7 +178,8 @@ def _buys_and_sells(profile: Profile) -> bool:
 def _named_otherwise(profile: Profile) -> bool:
     """True for the kind of a card, and for names that say something that such words can be."""
     role, best = vocabulary.best_role(profile.name)
-    speaks = role and role not in ("direction", "payment_method", "category", "merchant")
+    # What holds words for debit and credit in every row is no id, whatever its name says.
+    speaks = role and role not in ("direction", "payment_method", "category", "merchant", "transaction_id")
     return "card" in normalise(profile.name) or bool(speaks and best.score >= 0.8)
 
 
@@ -228,6 +239,15 @@ def _ask_marked_rows(found: Findings) -> bool:
     return False
 
 
+def _trades(cells: set[str]) -> set[str]:
+    """Returns the sides that words for buying and selling name."""
+    return {str(direction_of(cell)) for cell in cells if normalise(cell) in trade_words()}
+
+
+def _says_nothing_of_a_kind(name: str) -> bool:
+    return not _says_nothing(name) and vocabulary.best_role(name)[0] == ""
+
+
 def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
     """Asks about words of the direction's column that name no side, such as transfers; notes its empty cells."""
     rows = [cell for cell in profile.column if direction_of(cell) == "neutral" and not _is_taught(found, cell)]
@@ -258,10 +278,12 @@ def _is_taught(found: Findings, word: str) -> bool:
 def _ask_some_words(found: Findings) -> None:
     """Asks where a column knows debits or credits among other words, and no amount carries a sign."""
     for profile in found.free():
-        known = {cell for cell in profile.distinct if _side_of(cell) in SIDES}
+        side_of = direction_of if _says_nothing_of_a_kind(profile.name) else _side_of
+        known = {cell for cell in profile.distinct if side_of(cell) in SIDES}
         if len({_side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
             continue  # words inside longer texts count only where they name both sides
-        plain = {cell for cell in known if normalise(cell) not in direction_codes() | direction_views()}
+        views = frozenset() if _trades(known) == SIDES else direction_views()
+        plain = {cell for cell in known if normalise(cell) not in direction_codes() | views}
         plain = {cell for cell in plain if "card" not in normalise(cell)}
         of_payment = vocabulary.score(profile.name, "payment_method").score >= 0.95
         if not plain or not 2 <= len(profile.distinct) <= FEW_WORDS or of_payment or not _says_kind(profile.name):

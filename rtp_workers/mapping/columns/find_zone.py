@@ -7,12 +7,12 @@ from zoneinfo import available_timezones
 
 from rtp_workers.mapping.cells import dates
 from rtp_workers.mapping.cells.local_times import zone_name_at
-from rtp_workers.mapping.cells.words import zone_names
+from rtp_workers.mapping.cells.words import column_zones, unsure_column_zones, zone_names
 from rtp_workers.mapping.columns.findings import Findings
 
 
 def find_zone(found: Findings) -> None:
-    """Decides the zone of times that carry none, and asks about an abbreviation that several zones share."""
+    """Decides the zone of times that carry none. Asks about an abbreviation that several zones share."""
     if found.take_given("time_zone"):
         return
     zones = found.candidates("time_zone", lambda profile: float(profile.share(_is_zone) >= 0.9))
@@ -21,7 +21,7 @@ def find_zone(found: Findings) -> None:
     elif found.section.time_zone is None and (zones_named := {zone_in(name) for name in _time_columns(found)} - {None}):
         found.rules["time_zone"] = zones_named.pop()
         found.notes.append(f"times are read as {found.rules['time_zone']}, as the column's name says")
-    else:
+    elif not _ask_unsure_zone(found):
         _ask_zone(found)
 
 
@@ -30,12 +30,38 @@ def _time_columns(found: Findings) -> list[str]:
 
 
 def zone_in(name: str) -> str | None:
-    """Returns the zone of the offset that a column's name carries: ``Time (UTC+8)`` -> ``Etc/GMT-8``."""
+    """Returns the zone that a column's name carries: ``Time (UTC+8)`` -> ``Etc/GMT-8``, ``Time (CET)`` -> Paris."""
     offset = re.search(r"(?:UTC|GMT)\s?([+\-−])0?(\d{1,2})(?::?00)?(?![:\d])", name)
     if offset is None:
-        return None
+        return column_zones().get(_abbreviation_in(name))
     zone = f"Etc/GMT{'-' if offset[1] == '+' else '+'}{offset[2]}"
     return zone if zone in available_timezones() else None
+
+
+def _ask_unsure_zone(found: Findings) -> bool:
+    """Asks about ``Time (EST)``: New York's time, or five hours behind UTC in summer too."""
+    if found.section.time_zone is not None:
+        return False
+    for name in _time_columns(found):
+        zone = unsure_column_zones().get(_abbreviation_in(name))
+        if zone is not None and any(_has_bare_clock(cell) for cell in found.profile(name).some):
+            question = f"the zone in the name of {name} may be one offset all year round, or change in summer"
+            found.ask("occurred_at", question, f'time_zone = "{zone}"  # the IANA name of the zone that is meant')
+            return True
+    return False
+
+
+def _has_bare_clock(cell: str) -> bool:
+    """True where a cell has a time of day and no zone of its own."""
+    shape = dates.shape_of(cell)
+    clock = dates.parse_clock(shape.rest.strip(" ,;.T") if shape is not None else cell)
+    return clock is not None and clock[1] is None
+
+
+def _abbreviation_in(name: str) -> str:
+    """Returns the capitals at a name's end, in brackets or not: ``Date (ET)`` -> ``ET``; ``""`` where it has none."""
+    found = re.search(r"[\[(]\s*([A-Z]{2,4})\s*[\])]\s*$|(?<=[a-z])[ _]([A-Z]{3,4})$", name)
+    return (found[1] or found[2]) if found is not None else ""
 
 
 def _ask_zone(found: Findings) -> None:
