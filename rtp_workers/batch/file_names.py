@@ -6,16 +6,19 @@ import os
 import re
 from pathlib import Path
 
+from rtp_workers.object_address import is_address, name_in
+
 # Control characters, and those that change the direction of text: a name must not move the cursor of a terminal.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def shown_name(path: str | Path) -> str:
-    r"""Returns the file's own name with escapes for what is not UTF-8 or not printable: ``Ums\xe4tze.csv``.
+    r"""Returns the name of a file or an object with escapes for what is not UTF-8 or not printable: ``Ums\xe4tze.csv``.
 
     Two names that differ stay different, unless somebody uses a literal backslash to imitate an escape.
     """
-    return shown_path(Path(path).name)
+    text = str(path)
+    return shown_path(name_in(text) if is_address(text) else Path(path).name)
 
 
 def shown_path(path: str | Path) -> str:

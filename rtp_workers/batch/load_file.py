@@ -22,7 +22,7 @@ from rtp_workers.batch.progress import REFUSED_BYTES, at, tail_value, with_tail
 from rtp_workers.batch.reading import Reading
 from rtp_workers.batch.refused_file import RefusedFile
 from rtp_workers.batch.same_topic import SameTopic
-from rtp_workers.batch.source_file import SourceFile, open_source
+from rtp_workers.batch.source_file import SourceFile, open_source, store_access
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.failpoints import Failpoint
@@ -133,7 +133,8 @@ def load_file(
     recognised by its content, and of one that has grown only what is new is read.
 
     Args:
-        path: a regular file, plain or compressed, or ``-`` for stdin (which cannot be resumed).
+        path: a regular file or the address of an object, plain or compressed; or ``-`` for stdin, which cannot be
+            resumed.
         endpoints: Kafka and, for files, role rtp_ingest's PostgreSQL.
         settings: topic, home and bounds.
         options: see `LoadOptions`.
@@ -181,7 +182,9 @@ def _load_one(path: str, endpoints: Endpoints, settings: LoaderSettings, options
 
 
 def _opened(path: str, settings: LoaderSettings, options: LoadOptions) -> AbstractContextManager[SourceFile]:
-    return open_source(path, wait_s=options.wait_s, cancelled=options.cancelled, max_ratio=settings.loader_max_ratio)
+    access = store_access(path, settings)
+    ratio = settings.loader_max_ratio
+    return open_source(path, wait_s=options.wait_s, cancelled=options.cancelled, max_ratio=ratio, access=access)
 
 
 class _Load:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -104,7 +103,7 @@ def _tail(source: SourceFile, planned: PlannedFile) -> bytes:
     if source.state is None or source.is_packed or planned.plan.dialect.encoding.startswith("utf-16"):
         return b""
     start = max(len(planned.sample) if source.state.size_bytes > len(planned.sample) else HEAD_BYTES, 0)
-    data = os.pread(source.fileno(), TAIL_BYTES, max(start, source.state.size_bytes - TAIL_BYTES))
+    data = source.read_at(max(start, source.state.size_bytes - TAIL_BYTES), TAIL_BYTES)
     return data[data.find(b"\n") + 1 :]
 
 

@@ -20,8 +20,9 @@ import msgspec
 from rtp_workers.batch import reading_process
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.chunks import Chunk, ChunkReader
+from rtp_workers.batch.origins import FileHandle, Handle
 from rtp_workers.batch.planning import PlannedFile
-from rtp_workers.batch.reading_process import CHUNK, END, FRAME, Limits, Task
+from rtp_workers.batch.reading_process import CHUNK, END, FRAME, OFFSET, POSITION, Limits, Task
 from rtp_workers.batch.source_file import Replayed, SourceFile
 from rtp_workers.errors import TransientError
 from rtp_workers.postgres.csv_loads import Progress
@@ -40,7 +41,7 @@ class Reading:
         self._settings = settings
         self._counts_folder = settings.home / COUNTS_FOLDER
         large = source.size_bytes is not None and source.size_bytes >= settings.loader_process_bytes
-        self._process = _start(source.fileno()) if large and (os.cpu_count() or 1) > 1 else None
+        self._process = _start(source.handle()) if large and (os.cpu_count() or 1) > 1 else None
 
     def chunks(self, planned: PlannedFile, start: Progress) -> Generator[Chunk]:
         """Yields the chunks up to the content's end.
@@ -59,7 +60,7 @@ class Reading:
             self.close()  # numpy and the counts of identical rows, beside a plan's: two processes take over 250 MB
         if self._process is not None:
             limits = Limits(block_bytes, max_line_bytes, self._source.max_ratio)
-            task = Task(self._source.fileno(), self._source.name, plan, start, self._counts_folder, limits)
+            task = Task(self._source.handle(), self._source.name, plan, start, self._counts_folder, limits)
             yield from self._from_process(self._process, task)
             return
         content = Replayed(planned.sample, self._source)
@@ -96,15 +97,19 @@ class Reading:
                 raise _ended_early(task.name, process.wait())
             if kind == END:
                 return
+            if kind == POSITION:
+                self._source.origin.moved_to(OFFSET.unpack(body)[0])
+                continue
             if kind != CHUNK:
                 raise pickle.loads(body)
             yield decoder.decode(body)
 
 
-def _start(descriptor: int) -> subprocess.Popen[bytes]:
+def _start(handle: Handle) -> subprocess.Popen[bytes]:
+    inherited = (handle.descriptor,) if isinstance(handle, FileHandle) else ()
     # -P: what lies in the current folder is nobody's module.
     command = [sys.executable, "-P", "-m", reading_process.__name__]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(descriptor,))
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=inherited)
     with suppress(OSError, AttributeError):  # only Linux has it; a user may have used up what pipes may hold
         fcntl.fcntl(_pipes(process)[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return process

@@ -6,7 +6,6 @@ imports no more than it needs: its start is part of every large load.
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import signal
@@ -21,14 +20,17 @@ import msgspec
 
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.chunks import ChunkReader
-from rtp_workers.batch.source_file import READ_BYTES, SourceFile
+from rtp_workers.batch.origins import FileHandle, Handle
+from rtp_workers.batch.source_file import SourceFile
 from rtp_workers.errors import RtpError
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.postgres.csv_loads import Progress
 
-# A frame is its kind, the size of its body, and the body: a chunk in MessagePack, an error pickled, or nothing.
+# A frame is its kind, the size of its body, and the body: a chunk in MessagePack, an error pickled, how far an object
+# is read, or nothing.
 FRAME = struct.Struct(">cI")
-CHUNK, ERROR, END = b"C", b"E", b"."
+OFFSET = struct.Struct(">Q")
+CHUNK, ERROR, END, POSITION = b"C", b"E", b".", b"P"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Task:
     """What to read.
 
     Attributes:
-        descriptor: of the open file; inherited.
+        handle: what the file is opened by.
         name: the file's, for messages.
         plan: decided.
         start: where to go on.
@@ -59,7 +61,7 @@ class Task:
         limits: bounds of reading.
     """
 
-    descriptor: int
+    handle: Handle
     name: str
     plan: FilePlan
     start: Progress
@@ -69,17 +71,19 @@ class Task:
 
 def serve(task: Task, out: BinaryIO) -> None:
     """Writes the chunks of a file, or the error that reading it has raised."""
-    os.lseek(task.descriptor, 0, os.SEEK_SET)
-    raw = io.BufferedReader(io.FileIO(task.descriptor), READ_BYTES)
-    source, limits = SourceFile(task.name, raw, None, task.limits.max_ratio), task.limits
-    encoder = msgspec.msgpack.Encoder()
+    limits, encoder = task.limits, msgspec.msgpack.Encoder()
+    shares_position = isinstance(task.handle, FileHandle)
     try:
+        raw = task.handle.opened()
+        source = SourceFile(task.name, raw, None, limits.max_ratio)
         encoding = task.plan.dialect.encoding
         reader = BlockReader(source, encoding, limits.block_bytes, limits.max_line_bytes, task.name)
         chunks = ChunkReader(reader, task.plan, task.start, task.counts_folder)
         try:
             for chunk in chunks.chunks():
                 _write(out, CHUNK, encoder.encode(chunk))
+                if not shares_position:
+                    _write(out, POSITION, OFFSET.pack(raw.tell()))
         finally:
             chunks.close()
         _write(out, END, b"")

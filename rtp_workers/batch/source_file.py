@@ -11,17 +11,19 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import zstandard
 
 from rtp_workers.batch.file_names import shown_name, shown_path
-from rtp_workers.errors import ConfigError, FatalError, TransientError
+from rtp_workers.batch.origins import READ_BYTES, FileOrigin, FileState, Handle, Origin, state_of
+from rtp_workers.errors import ConfigError, FatalError, RtpError, TransientError
+from rtp_workers.object_address import is_address, parse_address
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from rtp_workers.objects.access import StoreAccess
+    from rtp_workers.settings import PlatformSettings
 
 STDIN = "-"
 STDIN_NAME = "stdin"
@@ -29,7 +31,6 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 SETTLED_AFTER_S = 1.0  # a file touched less than this ago may still be written to
 SETTLE_POLL_S = 0.25
-READ_BYTES = 1 << 18
 RATIO_COUNTS_FROM_BYTES = 32_000_000  # a small file may be one repeated line
 DEFAULT_MAX_RATIO = 200.0
 ZSTD_STEP_BYTES = 1 << 10
@@ -39,16 +40,6 @@ class ByteSource(Protocol):
     """Anything that is read in pieces of at most so many bytes, ``b""`` at its end."""
 
     def read(self, size_bytes: int, /) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What tells that a file is still the one that was opened."""
-
-    device: int
-    inode: int
-    size_bytes: int
-    modified_ns: int
 
 
 class _ZstdFrames:
@@ -83,35 +74,6 @@ class _ZstdFrames:
         return b"".join(parts)
 
 
-class _SecondLook(io.RawIOBase):
-    """Another position in a file that is open already: the same inode, whatever its name means by now."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Returns True: it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Returns True: the file is a regular one."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Moves its own position only; from the end it cannot be counted."""
-        self._position = offset + (self._position if whence == os.SEEK_CUR else 0)
-        return self._position
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        """Reads at its own position, which no other reader moves."""
-        view = memoryview(buffer)
-        data = os.pread(self._descriptor, len(view), self._position)
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-
 class SourceFile:
     """One open CSV: reads decompressed bytes, and knows whether the file changed since it was opened.
 
@@ -121,11 +83,11 @@ class SourceFile:
     """
 
     def __init__(
-        self, name: str, raw: io.BufferedReader[Any], state: FileState | None, max_ratio: float = DEFAULT_MAX_RATIO
+        self, name: str, raw: io.BufferedReader[Any], origin: Origin | None, max_ratio: float = DEFAULT_MAX_RATIO
     ) -> None:
         self.name = name
-        self.state = state
         self.max_ratio = max_ratio
+        self._origin = origin
         self._unpacked_bytes = 0
         self._raw = raw
         self._stream = _decompressed(raw)
@@ -135,9 +97,12 @@ class SourceFile:
 
         Raises:
             FatalError: the compressed data is damaged or cut off.
+            TransientError: the object was replaced, or its store is away.
         """
         try:
             data = self._stream.read(size_bytes)
+        except RtpError:
+            raise
         except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
             raise FatalError(
                 f"{self.name}: cannot be read to its end ({error}); the rows before stay loaded. "
@@ -161,9 +126,20 @@ class SourceFile:
 
         What is packed has an end of its own, and stdin is read to its end.
         """
-        if self.state is None or self.is_packed:
+        if self.state is None or self.is_packed or not self.origin.may_be_appended_to:
             return False
         return time.time_ns() - self.state.modified_ns < rest_s * 1e9
+
+    @property
+    def origin(self) -> Origin:
+        """Where the bytes come from; not for stdin."""
+        assert self._origin is not None
+        return self._origin
+
+    @property
+    def state(self) -> FileState | None:
+        """Size and time at the opening; None for stdin."""
+        return self._origin.state if self._origin is not None else None
 
     @property
     def size_bytes(self) -> int | None:
@@ -177,22 +153,25 @@ class SourceFile:
 
     def position_bytes(self) -> int:
         """Returns how far the file itself (compressed, where it is) has been read, by whomever; 0 for stdin."""
-        return os.lseek(self.fileno(), 0, os.SEEK_CUR) if self.state is not None else 0
+        return self._origin.position_bytes() if self._origin is not None else 0
 
-    def fileno(self) -> int:
-        """Returns the file's descriptor."""
-        return self._raw.fileno()
+    def handle(self) -> Handle:
+        """Returns what another process opens the same content by; not for stdin."""
+        return self.origin.handle()
 
     def second_look(self) -> SourceFile:
         """Returns the same open file from its beginning. Reading it does not move this one; not for stdin."""
-        look = io.BufferedReader(_SecondLook(self.fileno()), READ_BYTES)
-        return SourceFile(self.name, look, self.state, self.max_ratio)
+        return SourceFile(self.name, self.origin.look(0), self._origin, self.max_ratio)
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Returns bytes of the file itself (compressed, where it is), without moving anything; not for stdin."""
+        return self.origin.look(offset_bytes).read(size_bytes)
 
     def refuse_changed(self) -> None:
         """Raises TransientError where the file was written to, cut or replaced in place since it was opened."""
         if self.state is None:
             return
-        now = _state(os.fstat(self._raw.fileno()))
+        now = self.origin.now()
         if now != self.state:
             raise TransientError(
                 f"{self.name} changed while it was read ({self.state.size_bytes:,} -> {now.size_bytes:,} bytes); "
@@ -231,27 +210,52 @@ def open_source(
     wait_s: float = 30.0,
     cancelled: Callable[[], bool] = lambda: False,
     max_ratio: float = DEFAULT_MAX_RATIO,
+    access: StoreAccess | None = None,
 ) -> Iterator[SourceFile]:
     """Opens a CSV for reading.
 
     Args:
-        path: a regular file, plain, gzip or zstd (told by its first bytes), or ``-`` for stdin.
+        path: a regular file or the address of an object, plain, gzip or zstd (told by its first bytes), or ``-`` for
+            stdin.
         wait_s: how long to wait for a file that is still being written.
         cancelled: asked while waiting.
         max_ratio: a packed file that unpacks to more than so many times its size is refused while it is read.
+        access: credentials for object storage; None: as the stores' own tools find them.
 
     Raises:
         ConfigError: there is no such file, or it is a folder, FIFO, socket or device.
-        TransientError: it was still being written after `wait_s`.
+        TransientError: it was still being written after `wait_s`; the object's store is away.
     """
     if path == STDIN:
         yield SourceFile(STDIN_NAME, io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False)), None, max_ratio)
         return
+    if is_address(path):
+        yield _opened_object(path, access, max_ratio)
+        return
     state = _settled(Path(path), wait_s, cancelled)
     with _open_regular(Path(path)) as raw:
-        source = SourceFile(shown_name(path), raw, state, max_ratio)
+        source = SourceFile(shown_name(path), raw, FileOrigin(raw.fileno(), state), max_ratio)
         source.refuse_changed()
         yield source
+
+
+def store_access(path: str, settings: PlatformSettings) -> StoreAccess | None:
+    """Returns the credentials that an object is read with; None for a file on a disk."""
+    if not is_address(path):
+        return None
+    from rtp_workers.objects.access import StoreAccess  # a file on a disk needs nothing of it
+
+    return StoreAccess.of(settings)
+
+
+def _opened_object(text: str, access: StoreAccess | None, max_ratio: float) -> SourceFile:
+    # Not at the top of the file: a file on a disk needs nothing of it.
+    from rtp_workers.batch.object_origin import ObjectOrigin
+    from rtp_workers.objects.access import StoreAccess
+
+    address = parse_address(text)
+    origin = ObjectOrigin(address, access or StoreAccess())
+    return SourceFile(shown_name(address.name), origin.look(0), origin, max_ratio)
 
 
 def _settled(path: Path, wait_s: float, cancelled: Callable[[], bool]) -> FileState:
@@ -273,7 +277,7 @@ def _stat(path: Path) -> FileState:
     except OSError as error:
         raise ConfigError(f"{shown_path(path)} cannot be opened: {error.strerror}; check the name") from error
     _refuse_irregular(path, found.st_mode)
-    return _state(found)
+    return state_of(found)
 
 
 def _open_regular(path: Path) -> io.BufferedReader:
@@ -292,10 +296,6 @@ def _refuse_irregular(path: Path, mode: int) -> None:
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
     kind = kinds.get(stat.S_IFMT(mode), "not a regular file")
     raise ConfigError(f"{shown_path(path)} is {kind}; give a regular file, or - to read stdin")
-
-
-def _state(found: os.stat_result) -> FileState:
-    return FileState(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _decompressed(raw: io.BufferedReader) -> ByteSource:

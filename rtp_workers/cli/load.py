@@ -14,8 +14,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from rtp_workers.batch.attempts import attempt_load
 from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport
+from rtp_workers.batch.object_names import expanded
 from rtp_workers.batch.planning import Overrides, plan_file
-from rtp_workers.batch.source_file import open_source
+from rtp_workers.batch.source_file import open_source, store_access
 from rtp_workers.cli import dry_run
 from rtp_workers.cli.dry_run import DryRun
 from rtp_workers.cli.terminal import console, say
@@ -44,10 +45,14 @@ Show = Callable[[LoadProgress], None]
 @click.option("--final", is_flag=True, help="The file is complete, even if its last line has no newline.")
 @click.option("--wait", "wait_s", default=30.0, help="Seconds to wait for a file that is still being written.")
 def command(files: tuple[str, ...], only_look: bool, as_json: bool, **given: Any) -> int:
-    """Load CSV FILEs into Kafka; - reads stdin. A load that was stopped resumes where it was."""
+    """Load CSV FILEs into Kafka; - reads stdin. A load that was stopped resumes where it was.
+
+    A FILE may be an object: s3://bucket/exports/*.csv.gz, in quotes because of the *; also gs://, az:// and https://.
+    """
     settings = load(LoaderSettings)
     delimiter = "\t" if given["delimiter"] == "\\t" else given["delimiter"]
     overrides = Overrides(given["source"], delimiter, given["encoding"], given["overlap"])
+    files = expanded(files, settings)
     if only_look:
         return _look_at_all(files, settings, overrides, given["wait_s"], as_json=as_json)
     options = LoadOptions(overrides, given["wait_s"], given["final"], given["again"])
@@ -106,7 +111,8 @@ def _look_at_all(
 
 
 def _dry_run(path: str, settings: LoaderSettings, overrides: Overrides, wait_s: float) -> DryRun:
-    with open_source(path, wait_s=wait_s, max_ratio=settings.loader_max_ratio) as source:
+    access = store_access(path, settings)
+    with open_source(path, wait_s=wait_s, max_ratio=settings.loader_max_ratio, access=access) as source:
         planned = plan_file(source, settings, overrides)
         return dry_run.dry_run(source.name, planned, sample_is_all=not source.read(1))
 

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from rtp_workers.batch.planning import Overrides, plan_file, read_mapping
-from rtp_workers.batch.source_file import open_source
+from rtp_workers.batch.source_file import open_source, store_access
 from rtp_workers.cli import topic_map
 from rtp_workers.cli.terminal import say
 from rtp_workers.errors import ConfigError
@@ -45,7 +45,7 @@ def command(
 def _map_file(file: str, name: str | None, overrides: Overrides, only_print: bool) -> int:
     settings = load(PlatformSettings)
     target = settings.sources_path
-    with open_source(file) as source:
+    with open_source(file, access=store_access(file, settings)) as source:
         plan = plan_file(source, settings, overrides).plan
         text = section_text(plan, source.name, name)
         chosen = name or section_name(source.name)

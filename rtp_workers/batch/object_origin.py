@@ -1,0 +1,72 @@
+"""An object as the origin of a CSV: one version of it, whoever writes to its name meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+
+from rtp_workers.batch.origins import READ_BYTES, FileState, ObjectHandle
+from rtp_workers.object_address import ObjectAddress
+from rtp_workers.objects.access import StoreAccess
+from rtp_workers.objects.versions import ObjectReader, ObjectState, ObjectVersion
+
+NS_PER_S = 1_000_000_000
+
+
+class ObjectOrigin:
+    """One version of an object; each piece that is read is proven to be of it."""
+
+    def __init__(self, address: ObjectAddress, access: StoreAccess) -> None:
+        """Asks the store for the object.
+
+        Raises:
+            ConfigError: there is no such object, or it must not be read. TransientError: the store is away.
+        """
+        self._version = ObjectVersion(address, access)
+        self.state = file_state(self._version.state)
+        self.may_be_appended_to = False  # an object appears at once, with all of its content
+        self.proof = _proof(address, self._version.state)
+        self._position = 0
+
+    def look(self, offset_bytes: int) -> io.BufferedReader[Any]:
+        """Returns another reader of the same version."""
+        return io.BufferedReader(ObjectReader(self._version, offset_bytes), READ_BYTES)
+
+    def now(self) -> FileState:
+        """Returns the state at the opening: a piece of another version is an error where it is read."""
+        return self.state
+
+    def position_bytes(self) -> int:
+        """Returns how far the object has been read."""
+        return self._position
+
+    def moved_to(self, position_bytes: int) -> None:
+        """Notes how far another process has read."""
+        self._position = max(self._position, position_bytes)
+
+    def handle(self) -> ObjectHandle:
+        """Returns what another process asks the store by."""
+        return ObjectHandle(self._version.address, self._version.access, self._version.state)
+
+
+def file_state(state: ObjectState) -> FileState:
+    """Returns an object's state as that of a file."""
+    return FileState(0, 0, state.size_bytes, modified_ns(state), state.etag)
+
+
+def modified_ns(state: ObjectState) -> int:
+    """Returns the time of the last change in ns, with a fraction of the second that is made of the ETag.
+
+    Stores tell whole seconds, in which an object may be written twice.
+    """
+    digest = hashlib.blake2b((state.etag or "").encode(), digest_size=8).digest()
+    return int(state.modified.timestamp()) * NS_PER_S + int.from_bytes(digest) % NS_PER_S
+
+
+def _proof(address: ObjectAddress, state: ObjectState) -> str | None:
+    """Returns what only this version at this address has; None where its store cannot tell versions apart."""
+    if not state.is_proof:
+        return None
+    said = repr((str(address), state.etag, state.size_bytes, state.modified.isoformat()))
+    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

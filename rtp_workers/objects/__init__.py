@@ -1,0 +1,1 @@
+"""Object storage: the only package that imports obstore, whose errors it translates."""

@@ -1,0 +1,60 @@
+"""Objects of a bucket by name, asked for page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import obstore
+
+from rtp_workers.errors import ConfigError
+from rtp_workers.object_address import ObjectAddress
+from rtp_workers.objects.access import StoreAccess, store_of
+from rtp_workers.objects.errors import translated
+from rtp_workers.objects.versions import ObjectState
+
+PAGE_OBJECTS = 1000  # what S3 answers with at once
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """An object as a listing tells of it."""
+
+    address: ObjectAddress
+    state: ObjectState
+
+
+def list_objects(folder: ObjectAddress, access: StoreAccess) -> list[FoundObject]:
+    """Returns the objects directly in a folder, by name; those of folders in it are left out, and never asked for.
+
+    Raises:
+        ConfigError: there is no such bucket, or it must not be listed. TransientError: the store is away.
+    """
+    _refuse_web(folder)
+    with translated(folder, "list it"):
+        found = obstore.list_with_delimiter(store_of(folder, access), f"{folder.key}/" if folder.key else None)
+        objects = [FoundObject(_address(folder, meta["path"]), ObjectState.of(meta)) for meta in found["objects"]]
+    return sorted(objects, key=lambda found: found.address.key)
+
+
+def list_below(folder: ObjectAddress, access: StoreAccess) -> Iterator[FoundObject]:
+    """Yields all objects below a folder, those in its folders included.
+
+    Raises:
+        ConfigError: there is no such bucket, or it must not be listed. TransientError: the store is away.
+    """
+    _refuse_web(folder)
+    with translated(folder, "list it"):
+        prefix = f"{folder.key}/" if folder.key else None
+        for page in obstore.list(store_of(folder, access), prefix, chunk_size=PAGE_OBJECTS):
+            for meta in page:
+                yield FoundObject(_address(folder, meta["path"]), ObjectState.of(meta))
+
+
+def _address(folder: ObjectAddress, key: str) -> ObjectAddress:
+    return ObjectAddress(folder.scheme, folder.container, key)
+
+
+def _refuse_web(folder: ObjectAddress) -> None:
+    if folder.is_web:
+        raise ConfigError(f"{folder}: a web server cannot list its files; give the address of each file")

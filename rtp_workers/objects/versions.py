@@ -1,0 +1,194 @@
+"""One version of an object, read by ranges: every piece is proven to be of the version that was opened."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import obstore
+
+from rtp_workers.backoff import Backoff
+from rtp_workers.errors import TransientError
+from rtp_workers.object_address import ObjectAddress
+from rtp_workers.objects.access import StoreAccess, store_of
+from rtp_workers.objects.errors import NoRangesError, ObjectChangedError, changed, translated
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
+    from typing_extensions import Buffer
+
+RANGE_BYTES = 4 << 20
+TRIES = 5  # of a range whose answer is cut off; the client's own retries come on top of each
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    """What tells one version of an object from another.
+
+    Attributes:
+        etag: as the store says; None where a web server gives none.
+    """
+
+    size_bytes: int
+    modified: datetime
+    etag: str | None
+
+    @classmethod
+    def of(cls, meta: ObjectMeta) -> ObjectState:
+        """Returns it from the store's answer; some answers hold fractions of a second, others do not."""
+        return cls(meta["size"], meta["last_modified"].replace(microsecond=0), meta["e_tag"])
+
+    @property
+    def is_proof(self) -> bool:
+        """True where the ETag changes with every change of the content."""
+        return self.etag is not None and not self.etag.startswith("W/")
+
+
+class ObjectVersion:
+    """One version of an object. Any number of readers may share it."""
+
+    def __init__(self, address: ObjectAddress, access: StoreAccess, state: ObjectState | None = None) -> None:
+        """Asks the store for the object's state, unless it is given.
+
+        Raises:
+            ConfigError: there is no such object, or it must not be read. TransientError: the store is away.
+        """
+        self.address, self.access = address, access
+        self._store = store_of(address, access)
+        self.state = self._look() if state is None else state
+        self._beginning: bytes | None = None
+        self._whole: _WholeAnswer | None = None
+
+    def piece(self, offset: int) -> bytes:
+        """Returns up to `RANGE_BYTES` from `offset` on; ``b""`` at the end.
+
+        Raises:
+            ObjectChangedError: it is another version by now. TransientError: the store is away, or the line is cut
+                again and again.
+        """
+        if offset >= self.state.size_bytes:
+            return b""
+        if offset >= RANGE_BYTES:
+            return self._fetched(offset)
+        if self._beginning is None:  # every reader begins here: it is kept
+            self._beginning = self._fetched(0)
+        return self._beginning[offset:]
+
+    def _look(self) -> ObjectState:
+        with translated(self.address, "read it"):
+            if self.address.is_web:  # a signed address is for GET only
+                return ObjectState.of(obstore.get(self._store, self.address.key).meta)
+            return ObjectState.of(obstore.head(self._store, self.address.key))
+
+    def _fetched(self, offset: int) -> bytes:
+        wanted = min(RANGE_BYTES, self.state.size_bytes - offset)
+        if self._whole is not None:
+            return self._whole.read(offset, wanted)
+        backoff = Backoff()
+        for left in reversed(range(TRIES)):
+            try:
+                return self._range(offset, wanted)
+            except ObjectChangedError:
+                raise
+            except NoRangesError:
+                self._whole = _WholeAnswer(self)
+                return self._whole.read(offset, wanted)
+            except TransientError:
+                if not left:
+                    raise
+            time.sleep(backoff.next_s())
+        raise AssertionError("the last try returns or raises")
+
+    def _range(self, offset: int, wanted: int) -> bytes:
+        options: GetOptions = {"range": (offset, offset + wanted)}
+        if self.state.is_proof and not self.address.is_web:
+            options["if_match"] = self.state.etag
+        with translated(self.address, "read it"):
+            answer = obstore.get(self._store, self.address.key, options=options)
+            self.refuse_other(answer.meta)
+            data = bytes(answer.bytes())
+        if len(data) != wanted:
+            raise TransientError(
+                f"{self.address}: the store sent {len(data):,} of {wanted:,} bytes; run the load again"
+            )
+        return data
+
+    def refuse_other(self, meta: ObjectMeta) -> None:
+        """Raises ObjectChangedError where an answer is of another version."""
+        if ObjectState.of(meta) != self.state:
+            raise changed(self.address)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yields the whole object by one request, from its beginning."""
+        with translated(self.address, "read it"):
+            answer = obstore.get(self._store, self.address.key)
+            self.refuse_other(answer.meta)
+            for data in answer.stream(min_chunk_size=RANGE_BYTES // 4):
+                yield bytes(data)
+
+
+class _WholeAnswer:
+    """The one answer of a web server that sends no parts. A reader that goes back makes it ask again."""
+
+    def __init__(self, version: ObjectVersion) -> None:
+        self._version = version
+        self._pieces: Iterator[bytes] = iter(())
+        self._at, self._data = -1, b""
+
+    def read(self, offset: int, wanted: int) -> bytes:
+        if self._at < 0 or offset < self._at:
+            self._pieces, self._at, self._data = self._version.pieces(), 0, b""
+        parts: list[bytes] = []
+        while wanted and (data := self._next(offset)):
+            parts.append(data[:wanted])
+            offset, wanted = offset + len(parts[-1]), wanted - len(parts[-1])
+        if wanted:
+            raise TransientError(f"{self._version.address}: the server ended its answer too early; run the load again")
+        return b"".join(parts)
+
+    def _next(self, offset: int) -> bytes:
+        """Returns what is at hand from `offset` on; ``b""`` at the end."""
+        while offset >= self._at + len(self._data):
+            self._at += len(self._data)
+            self._data = next(self._pieces, b"")
+            if not self._data:
+                return b""
+        return self._data[offset - self._at :]
+
+
+class ObjectReader(io.RawIOBase):
+    """A position in a version of an object."""
+
+    def __init__(self, version: ObjectVersion, position: int = 0) -> None:
+        super().__init__()
+        self._version = version
+        self._position = position
+        self._start, self._piece = 0, memoryview(b"")
+
+    def readable(self) -> bool:
+        """Returns True: it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Returns True: any range can be asked for."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Moves its own position only."""
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._version.state.size_bytes}
+        self._position = origins[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Reads at its own position, which no other reader moves."""
+        if not self._start <= self._position < self._start + len(self._piece):
+            self._start, self._piece = self._position, memoryview(self._version.piece(self._position))
+        view = memoryview(buffer)
+        data = self._piece[self._position - self._start :][: len(view)]
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)

@@ -1,0 +1,72 @@
+"""CSV files in object storage, against a real S3 API over HTTP: loads, faults of the store, and what each costs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Stack
+from tests.csv_files import canonical_text
+from tests.object_store import S3, running_s3
+from tests.programs import run_rtp
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[S3]:
+    """One store for this file; each test writes below a prefix of its own."""
+    with running_s3() as s3:
+        yield s3
+
+
+def test_objects_are_loaded_by_a_pattern_and_known_again(stack: Stack, store: S3) -> None:
+    for month in range(3):
+        rows = canonical_text(range(month * 100, month * 100 + 100))
+        store.put(f"pattern/{month}.csv.gz", gzip.compress(rows.encode()))
+    store.put("pattern/other.txt", "not asked for")
+    store.put("pattern/deeper/3.csv.gz", b"not asked for")
+    env = {**stack.env, **store.environment()}
+
+    loaded = run_rtp("load", "--json", "s3://exports/pattern/*.csv.gz", env=env)
+    assert loaded.returncode == 0, loaded.stderr
+    files = json.loads(loaded.stdout)["files"]
+    assert [(file["file"], file["acknowledged"]) for file in files] == [(f"{n}.csv.gz", 100) for n in range(3)]
+
+    again = json.loads(run_rtp("load", "--json", "s3://exports/pattern/1.csv.gz", env=env).stdout)["files"]
+    assert (again[0]["resumed_rows"], again[0]["acknowledged"]) == (100, 100)
+
+
+def test_an_object_is_looked_at_without_loading_it(stack: Stack, store: S3) -> None:
+    address = store.put("look/may.csv", canonical_text(range(20)))
+    shown = run_rtp("load", "--dry-run", "--json", address, env={**stack.env, **store.environment()})
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["encoding"] == "utf-8"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("s3://exports/nowhere/may.csv", "s3://exports/nowhere/may.csv does not exist"),
+        ("s3://exports/nowhere/*.csv", "no object fits s3://exports/nowhere/*.csv"),
+        ("s3://no-such-bucket/*.csv", "there is no bucket no-such-bucket"),
+        ("s3://exports/a//b.csv", "s3://exports/a//b.csv: cannot"),
+    ],
+)
+def test_what_is_not_there_is_told_by_its_name(stack: Stack, store: S3, address: str, told: str) -> None:
+    refused = run_rtp("load", address, env={**stack.env, **store.environment()})
+    assert refused.returncode != 0
+    assert told in refused.stderr
+
+
+def test_the_store_is_reached_with_credentials_from_secret_files(stack: Stack, store: S3) -> None:
+    address = store.put("secrets/may.csv", canonical_text(range(20)))
+    folder = stack.home / "secrets-of-the-store"
+    folder.mkdir()
+    given = {"rtp_s3_endpoint_url": store.url, "rtp_s3_access_key_id": "tester", "rtp_s3_secret_access_key": "hidden"}
+    for name, value in given.items():
+        (folder / name).write_text(value + "\n")
+    loaded = run_rtp("load", "--json", address, env={**stack.env, "RTP_SECRETS_DIR": str(folder)})
+    assert loaded.returncode == 0, loaded.stderr
+    assert json.loads(loaded.stdout)["files"][0]["acknowledged"] == 20
