@@ -1,6 +1,5 @@
 """The platform as a Dagster resource: settings and endpoints, read when they are needed and never at import."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +9,12 @@ import dagster as dg
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka import topics
+from rtp_workers.postgres.account import Account, LedgerRow, read_account
 from rtp_workers.postgres.connection import Connection, connect
-from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, open_rows, totals
+from rtp_workers.reconcile import balance
+from rtp_workers.reconcile.balance import Log
 from rtp_workers.reconcile.status import ask_all
-from rtp_workers.reconcile.verify import Log, reader_dsn
+from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.settings import DagsterSettings, load
 
 PROBE_S = 2.0  # one request of a sensor's tick
@@ -26,23 +27,24 @@ class Look:
     """The platform at one moment.
 
     Attributes:
-        at_s: Unix time of the look.
         topic_id: Kafka's id of the topic as it is now.
         log: kafka_partition -> (log start, end), taken before the ledger was read.
-        ledger: every row, history of deleted topics included.
-        totals: cheap figures of the tables.
+        account: the ledger and the purges.
     """
 
-    at_s: float
     topic_id: str
     log: Log
-    ledger: list[LedgerRow]
-    totals: Totals
+    account: Account
 
     @property
     def ledger_now(self) -> dict[int, LedgerRow]:
         """The rows of the topic as it is now, by kafka_partition."""
-        return open_rows(self.ledger, self.topic_id)
+        return self.account.of_topic(self.topic_id)
+
+    @property
+    def lag(self) -> dict[int, int]:
+        """How many records of each partition wait in Kafka."""
+        return balance.lag(self.account, self.topic_id, self.log)
 
 
 class Platform(dg.ConfigurableResource["Platform"]):
@@ -96,12 +98,11 @@ class Platform(dg.ConfigurableResource["Platform"]):
             if isinstance(answer, Exception):
                 raise answer
         topic_id, log = answers["Kafka"]
-        ledger, sums = answers["PostgreSQL"]
-        return Look(time.time(), topic_id, log, ledger, sums)
+        return Look(topic_id, log, answers["PostgreSQL"])
 
-    def _postgres(self) -> tuple[list[LedgerRow], Totals]:
+    def _postgres(self) -> Account:
         with self.reader(PROBE_S) as connection:
-            return ledger_rows(connection), totals(connection)
+            return read_account(connection)
 
 
 @dg.io_manager(config_schema={})

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_workers.errors import TransientError
-from rtp_workers.postgres.queries import LedgerRow, ledger_rows, open_rows, totals
+from rtp_workers.postgres.account import Account, read_account
+from rtp_workers.postgres.control import read_pause
+from rtp_workers.reconcile.balance import lag
 
 POLL_S = 0.25
 AWAY_POLL_S = 2.0
 SHOW_EVERY_S = 10.0
 
 
-def waiting_records(rows: Sequence[LedgerRow], topic_id: str, last_offsets: Mapping[int, int]) -> dict[int, int]:
+def waiting_records(account: Account, topic_id: str, last_offsets: Mapping[int, int]) -> dict[int, int]:
     """Returns how many offsets of each partition, up to the load's last, are not in the ledger; those at 0 left out."""
-    stored = {number: row.next_offset for number, row in open_rows(rows, topic_id).items()}
-    behind = {number: last + 1 - stored.get(number, 0) for number, last in sorted(last_offsets.items())}
-    return {number: left for number, left in behind.items() if left > 0}
+    sent = {number: (0, last + 1) for number, last in sorted(last_offsets.items())}
+    return {number: left for number, left in lag(account, topic_id, sent).items() if left}
 
 
 def await_offsets(
@@ -67,7 +68,7 @@ def _passed(platform: Platform, topic_id: str, last_offsets: Mapping[int, int], 
     """Watches over one connection for `SHOW_EVERY_S` seconds at most."""
     until = min(deadline, time.monotonic() + SHOW_EVERY_S)
     with platform.reader(PROBE_S) as connection:
-        while waiting_records(ledger_rows(connection), topic_id, last_offsets):
+        while waiting_records(read_account(connection), topic_id, last_offsets):
             if time.monotonic() > until:
                 return False
             time.sleep(POLL_S)
@@ -76,8 +77,8 @@ def _passed(platform: Platform, topic_id: str, last_offsets: Mapping[int, int], 
 
 def _state(platform: Platform, topic_id: str, last_offsets: Mapping[int, int]) -> str:
     with platform.reader(PROBE_S) as connection:
-        waiting = waiting_records(ledger_rows(connection), topic_id, last_offsets)
-        sums = totals(connection)
-    paused = f"; ingestion is paused ({sums.paused_reason or 'no reason given'})" if sums.paused else ""
+        waiting = waiting_records(read_account(connection), topic_id, last_offsets)
+        pause = read_pause(connection)
+    paused = f"; ingestion is paused ({pause.reason or 'no reason given'})" if pause.paused else ""
     each = ", ".join(f"partition {number} {left:,}" for number, left in waiting.items())
     return f"{sum(waiting.values()):,} records wait ({each}){paused}"

@@ -12,7 +12,7 @@ from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.transactions.measures.window import WINDOW_S, Sample, kept, lately, sample_of
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_dead_letters
 from rtp_dagster.verdict import is_news
-from rtp_workers.postgres.queries import ledger_rows
+from rtp_workers.postgres.account import read_account
 
 INTERVAL_S = 30
 
@@ -32,7 +32,7 @@ def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
     before = read_cursor(context.cursor)
     seen = [Sample(*sample) for sample in before.get("samples", [])]
     with platform.reader(PROBE_S) as connection:
-        samples = kept(seen, sample_of(ledger_rows(connection), time.time()), WINDOW_S)
+        samples = kept(seen, sample_of(read_account(connection), time.time()), WINDOW_S)
         recent = lately(connection, samples, WINDOW_S)
     verdict = judge_dead_letters(recent, platform.settings())
     now, events = samples[-1], _observation(samples, recent.reasons)

@@ -31,7 +31,7 @@ def _always(moment: Moment) -> bool:
 
 
 def _small(moment: Moment) -> bool:
-    return moment.look.totals.rows <= COUNTED_ROWS
+    return moment.look.account.stored_rows <= COUNTED_ROWS
 
 
 def _no_chart(instance: dg.DagsterInstance, settings: DagsterSettings) -> Metadata:

@@ -17,7 +17,7 @@ from rtp_dagster.transactions.measures.window import WINDOW_S, Sample, kept, sam
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_lag
 from rtp_dagster.verdict import is_news
 from rtp_workers.errors import RtpError
-from rtp_workers.postgres.queries import ledger_rows, totals
+from rtp_workers.postgres.account import read_account
 
 INTERVAL_S = 30
 
@@ -34,9 +34,10 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
     A materialization makes Dagster show every check as not evaluated, so the checks are evaluated in the same tick.
     """
     with platform.reader(PROBE_S) as connection:
-        rows, ledger = totals(connection).rows, ledger_rows(connection)
+        account = read_account(connection)
+    rows = account.stored_rows
     before, now = read_cursor(context.cursor), time.time()
-    samples = kept([Sample(*sample) for sample in before.get("samples", [])], sample_of(ledger, now), WINDOW_S)
+    samples = kept([Sample(*sample) for sample in before.get("samples", [])], sample_of(account, now), WINDOW_S)
     live, live_until, text = _live(platform, before.get("live_until"))
     stored = {"rows": rows, "at_s": now, "samples": [astuple(sample) for sample in samples], "live_until": live_until}
     cursor = json.dumps(stored)

@@ -2,70 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import dagster as dg
 
-from rtp_dagster.transactions.measures.lag import Lag, lag_by_partition
+from rtp_dagster.transactions.measures.lag import Lag
 from rtp_dagster.transactions.measures.moment import LedgerAndLog, Quiet
 from rtp_dagster.verdict import Metadata, Verdict
-from rtp_workers.postgres.balance import Balance, Recent
+from rtp_workers.postgres.account import Counted, summed
+from rtp_workers.postgres.recent import Recent
+from rtp_workers.reconcile import balance
 from rtp_workers.settings import DagsterSettings
 
 TRANSACTIONS = dg.AssetKey("transactions")
 ERROR_FACTOR = 10  # a share of dead letters this many times the limit is an error, not just a warning
 
 
-def judge_balance(found: Balance, settings: DagsterSettings) -> Verdict:
+def judge_balance(found: Counted, settings: DagsterSettings) -> Verdict:
     """Judges whether the counters explain every offset, and whether the tables hold what the counters say."""
-    unbalanced = [row for row in found.ledger if row.next_offset - row.first_offset != row.accounted]
-    problems = [
-        f"topic {row.topic_id} partition {row.kafka_partition} has {row.next_offset - row.first_offset} offsets, "
-        f"{row.accounted} accounted for"
-        for row in unbalanced
-    ]
-    if found.rows != found.expected_rows:
-        problems.append(f"transactions has {found.rows:,} rows, the ledger says {found.expected_rows:,}")
-    if found.dead_letters != found.expected_dead_letters:
-        problems.append(f"dead_letters has {found.dead_letters:,}, the ledger says {found.expected_dead_letters:,}")
+    account, unexplained = found.account, balance.offsets(found.account)
+    problems = [*unexplained, *balance.counts(found)]
     figures: Metadata = {
         "rows": found.rows,
-        "rows_by_ledger": found.expected_rows,
-        "rows_missing": found.expected_rows - found.rows,
+        "rows_by_ledger": account.stored_rows,
+        "rows_missing": account.stored_rows - found.rows,
         "dead_letters": found.dead_letters,
-        "dead_letters_by_ledger": found.expected_dead_letters,
-        "purged_rows": found.purged_rows,
-        "unbalanced_partitions": len(unbalanced),
+        "dead_letters_by_ledger": account.stored_dead_letters,
+        "purged_rows": account.purged_rows,
+        "unbalanced_partitions": len(unexplained),
     }
     good = f"{found.rows:,} rows and {found.dead_letters:,} dead letters, as the ledger says"
-    remedy = "; something other than the consumer and `rtp purge` changed them, see `rtp verify`"
-    return Verdict(not problems, "; ".join(problems) + remedy if problems else good, metadata=figures)
+    return Verdict(not problems, "; ".join([*problems, "see `rtp verify`"]) if problems else good, metadata=figures)
 
 
 def judge_kafka(found: LedgerAndLog, settings: DagsterSettings) -> Verdict:
     """Judges whether the ledger stands inside the log, so that every record up to it is accounted for."""
-    look, log_after = found.look, found.log_after
-    problems = []
-    for number, row in sorted(look.ledger_now.items()):
-        start, end = look.log.get(number, (0, 0))[0], log_after.get(number, (0, 0))[1]
-        if row.next_offset > end:
-            problems.append(
-                f"partition {number}: the ledger is at {row.next_offset}, beyond the log's end {end}: "
-                "Kafka lost records that are stored, or the ledger was edited"
-            )
-        if row.next_offset < start:
-            problems.append(
-                f"partition {number}: Kafka deleted offsets {row.next_offset} to {start} before they were consumed; "
-                "accept the loss with `rtp resume --accept-holes`"
-            )
+    look = found.look
+    problems = [
+        *balance.beyond(look.ledger_now, found.log_after),
+        *balance.holes(balance.unread(look.ledger_now, look.log)),
+    ]
     rows = look.ledger_now.values()
-    records = sum(row.next_offset - row.first_offset for row in rows)
+    records = sum(row.offsets for row in rows)
     figures: Metadata = {
         "topic_id": look.topic_id,
         "kafka_records": records,
-        "inserted": sum(row.inserted for row in rows),
-        "duplicates": sum(row.duplicates for row in rows),
-        "dead_lettered": sum(row.dead_lettered for row in rows),
-        "skipped": sum(row.skipped for row in rows),
-        "not_yet_consumed": sum(lag_by_partition(look).values()),
+        **asdict(summed(rows)),
+        "not_yet_consumed": sum(look.lag.values()),
     }
     good = f"the ledger accounts for {records:,} records of the topic and stands inside the log"
     return Verdict(not problems, "; ".join(problems) or good, metadata=figures)
@@ -73,10 +56,8 @@ def judge_kafka(found: LedgerAndLog, settings: DagsterSettings) -> Verdict:
 
 def judge_keys(broken: list[str], settings: DagsterSettings) -> Verdict:
     """Judges whether the primary keys still make repeated ids impossible."""
-    if broken:
-        sentence = f"the primary key of {', '.join(broken)} is missing, invalid or on other columns: restore it at once"
-        return Verdict(False, sentence, metadata={"broken_keys": len(broken)})
-    return Verdict(True, "the primary keys are there and valid: no id can be stored twice", metadata={"broken_keys": 0})
+    good = "the primary keys are there and valid: no id can be stored twice"
+    return Verdict(not broken, "; ".join(balance.keys(broken)) or good, metadata={"broken_keys": len(broken)})
 
 
 def judge_freshness(found: Quiet, settings: DagsterSettings) -> Verdict:

@@ -28,9 +28,10 @@ from rtp_workers.local.job_run import dagster_job, run_to_end
 from rtp_workers.local.own_exports import forget_ours
 from rtp_workers.local.parts import ProgramPart, rtp
 from rtp_workers.postgres import csv_loads
+from rtp_workers.postgres.account import read_account
 from rtp_workers.postgres.by_source import server_time, totals_by_source
 from rtp_workers.postgres.connection import Connection, connect
-from rtp_workers.postgres.queries import totals
+from rtp_workers.postgres.recent import rows_per_s
 from rtp_workers.producer.service import Outcome as Produced
 from rtp_workers.reconcile.verify import verify
 from rtp_workers.settings import PlatformSettings, load
@@ -165,7 +166,7 @@ def backfill(demo: Demo, files: list[Path]) -> Batch:
 
     def progress() -> tuple[float, str]:
         loads = [found for found in csv_loads.recent(demo.reader, 1000) if found.file_name in names]
-        written, sent = totals(demo.reader).rows, sum(found.progress.acknowledged for found in loads)
+        written, sent = read_account(demo.reader).stored_rows, sum(found.progress.acknowledged for found in loads)
         return sum(map(share_read, loads)), f"{sent:,} in Kafka, {written:,} in PostgreSQL"
 
     with demo.bar(len(files), progress) as look:
@@ -188,11 +189,11 @@ def stream(demo: Demo, live_for_s: float, rate_per_s: int) -> Live:
     count = max(1, round(live_for_s * rate_per_s))
     demo.console.print(f"streaming live for {live_for_s:g} s, {rate_per_s:,} records/s")
     arguments = ("--count", str(count), "--rate", str(rate_per_s), *CHAOS, "--json")
-    before, since = totals(demo.reader), server_time(demo.reader)
+    before, since = read_account(demo.reader).stored_rows, server_time(demo.reader)
 
     def progress() -> tuple[float, str]:
-        now = totals(demo.reader)
-        return now.rows - before.rows, f"{now.rows - before.rows:,} rows, {now.rows_per_s:,.0f}/s"
+        rows = read_account(demo.reader).stored_rows - before
+        return rows, f"{rows:,} rows, {rows_per_s(demo.reader):,.0f}/s"
 
     producer = ProgramPart("producer", rtp("produce", *arguments), demo.settings.home)
     with demo.bar(count, progress) as look:

@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rtp_workers.consumer.api_reads import Cached, ConnectionThreads
-from rtp_workers.consumer.balance import Balance, read_balance
+from rtp_workers.consumer.balance_line import BalanceLine, read_balance
 from rtp_workers.consumer.state import ConsumerState
 from rtp_workers.consumer.watching import Watcher
 from rtp_workers.errors import TransientError
 from rtp_workers.postgres import latest
+from rtp_workers.postgres.account import Account, LedgerRow, read_account, summed
 from rtp_workers.postgres.batch import Counts
-from rtp_workers.postgres.connection import Connection
-from rtp_workers.postgres.latest import PREVIEW_CHARACTERS, Account, LetterPreview
-from rtp_workers.postgres.queries import LedgerRow, open_rows
+from rtp_workers.postgres.latest import PREVIEW_CHARACTERS, LetterPreview
 from rtp_workers.settings import ConsumerSettings
 
 READ_EVERY_S = 1.0
@@ -32,12 +31,9 @@ IDLE_AFTER_S = 3.0
 class Reads:
     """Everything that the API reads from PostgreSQL, each at most once a second for all clients together."""
 
-    def __init__(self, threads: ConnectionThreads, dsn: str) -> None:
-        def balance(connection: Connection) -> Balance:
-            return read_balance(dsn, connection)
-
-        self.account = Cached(threads, latest.read_account, READ_EVERY_S)
-        self.balance = Cached(threads, balance, BALANCE_EVERY_S, BALANCE_COST_FACTOR)
+    def __init__(self, threads: ConnectionThreads) -> None:
+        self.account = Cached(threads, read_account, READ_EVERY_S)
+        self.balance = Cached(threads, read_balance, BALANCE_EVERY_S, BALANCE_COST_FACTOR)
         self._rows = {limit: Cached(threads, _rows(limit), READ_EVERY_S, 10) for limit in (FEW, MANY)}
         self._letters = {limit: Cached(threads, _letters(limit), READ_EVERY_S, 10) for limit in (FEW, MANY)}
 
@@ -61,7 +57,7 @@ class Known:
 
     account: Account | None
     trouble: str | None
-    balance: Balance | None
+    balance: BalanceLine | None
 
 
 class StatusView:
@@ -151,7 +147,7 @@ class StatusView:
     @staticmethod
     def _topic(name: str, state: ConsumerState, account: Account | None) -> dict[str, Any]:
         """Returns what is told of a mapped topic; its lag is that of the partitions of this process."""
-        rows = {} if account is None else _of_topic(account, state.topic_id)
+        rows = {} if account is None else account.of_topic(state.topic_id)
         return {
             "topic": name,
             "topic_id": state.topic_id,
@@ -160,16 +156,16 @@ class StatusView:
             "partitions": len(state.assigned),
             "records_per_s": round(state.records_per_s(), 1),
             "lag_records": sum(state.lag().values()) if state.settled_at is not None else None,
-            **{key: sum(getattr(row, key) for row in rows.values()) for key in _SUMS},
+            **asdict(summed(rows.values())),
         }
 
-    def _balance(self) -> Balance | None:
+    def _balance(self) -> BalanceLine | None:
         balance = self._reads.balance.peek()
         return None if self._reads.balance.trouble else balance
 
     def _partitions(self, account: Account | None) -> list[dict[str, Any]]:
         state = self._watcher.state
-        ledger = {} if account is None else _of_topic(account, state.topic_id)
+        ledger = {} if account is None else account.of_topic(state.topic_id)
         return [
             self._partition(number, ledger.get(number), account is not None)
             for number in sorted({*state.log, *state.positions})
@@ -234,15 +230,11 @@ def _sums(counts: Counts | LedgerRow) -> dict[str, int]:
     return {name: getattr(counts, name) for name in _SUMS}
 
 
-def _of_topic(account: Account, topic_id: str | None) -> dict[int, LedgerRow]:
-    return open_rows(account.rows, topic_id)
-
-
 def _ledger_sums(account: Account, topic_id: str | None) -> dict[str, Any]:
-    rows = _of_topic(account, topic_id).values()
+    rows = account.of_topic(topic_id).values()
     return {
-        "offsets": sum(row.next_offset - row.first_offset for row in rows),
-        **{name: sum(getattr(row, name) for row in rows) for name in _SUMS},
+        "offsets": sum(row.offsets for row in rows),
+        **asdict(summed(rows)),
         "rows": account.stored_rows,
         "dead_letters": account.stored_dead_letters,
         "purged_rows": account.purged_rows,

@@ -9,7 +9,8 @@ from rtp_workers.kafka.log_reader import LogReader
 from rtp_workers.postgres import ledger
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.ledger import LedgerMovedError, Place, Topic
-from rtp_workers.reconcile.log_comparison import Comparison, Log, compare_all
+from rtp_workers.reconcile.balance import Log
+from rtp_workers.reconcile.log_comparison import Comparison, compare_all
 
 log = logs.get(__name__)
 

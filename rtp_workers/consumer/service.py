@@ -36,7 +36,7 @@ def serving(settings: ConsumerSettings, endpoints: Endpoints, state: ConsumerSta
     dsn = endpoints.need("postgres_ingest_dsn")
     reading, changing = ConnectionThreads(dsn, READ_ONLY, threads=2), ConnectionThreads(dsn, CHANGING, threads=2)
     watcher, logins = Watcher(state), LoginWatch(endpoints, state)
-    service = Service(settings, endpoints, watcher, Reads(reading, dsn), changing, threading.Event())
+    service = Service(settings, endpoints, watcher, Reads(reading), changing, threading.Event())
     app = build_api(service, rules_of(settings))
     server = WebServer(app, settings.bind_host, settings.consumer_port, port_setting="RTP_CONSUMER_PORT")
     watcher.start()

@@ -10,7 +10,6 @@ from datetime import datetime
 
 from rtp_workers.errors import TransientError
 from rtp_workers.postgres.connection import Connection, Cursor, translated
-from rtp_workers.postgres.queries import LedgerRow
 from rtp_workers.record.transaction import COPY_COLUMNS
 
 # The end of the table that is always looked at: 8 MB, some 30,000 rows, a few milliseconds.
@@ -40,43 +39,8 @@ select json_build_object(
     substring(value from 1 for {4 * PREVIEW_CHARACTERS})
 from dead_letters order by first_seen_at desc, kafka_offset desc limit %s
 """  # noqa: S608 - a number of ours
-_ACCOUNT = """
-select topic_id, kafka_partition, topic, group_id, first_offset, next_offset, inserted, duplicates, dead_lettered,
-       skipped, generation, closed_at is not null, updated_at, purged.purged_rows, purged.purged_dead_letters
-from (select coalesce(sum(purged_rows), 0)::bigint as purged_rows,
-             coalesce(sum(purged_dead_letters), 0)::bigint as purged_dead_letters from purges) as purged
-left join ingest_ledger on true order by topic, topic_id, kafka_partition, generation
-"""
-_TABLE_BYTES = "select pg_relation_size('transactions') + pg_relation_size('dead_letters')"
 
 Row = tuple[datetime, int, int, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The whole ledger and all purges, of one instant.
-
-    Attributes:
-        rows: history of deleted topics included.
-        updated_at: when the ledger last moved; None before the first batch.
-        purged_rows: deleted by `rtp purge` so far.
-        purged_dead_letters: the same of dead letters.
-    """
-
-    rows: list[LedgerRow]
-    updated_at: datetime | None
-    purged_rows: int
-    purged_dead_letters: int
-
-    @property
-    def stored_rows(self) -> int:
-        """How many rows `transactions` must have."""
-        return sum(row.inserted for row in self.rows) - self.purged_rows
-
-    @property
-    def stored_dead_letters(self) -> int:
-        """How many rows `dead_letters` must have."""
-        return sum(row.dead_lettered for row in self.rows) - self.purged_dead_letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +49,6 @@ class LetterPreview:
 
     fields: str
     value: bytes | None
-
-
-def read_account(connection: Connection) -> Account:
-    """Returns ledger and purges. `connection` is in autocommit mode."""
-    with translated("read the ledger"), connection.cursor() as cursor:
-        cursor.execute(_ACCOUNT)
-        found = cursor.fetchall()
-    rows = [LedgerRow(*row[:12]) for row in found if row[0] is not None]
-    moved = [row[12] for row in found if row[0] is not None]
-    return Account(rows, max(moved, default=None), found[0][13], found[0][14])
-
-
-def table_bytes(connection: Connection) -> int:
-    """Returns the size of what a full count would read. `connection` is in autocommit mode."""
-    with translated("read the size of the tables"), connection.cursor() as cursor:
-        cursor.execute(_TABLE_BYTES)
-        return int(cursor.fetchall()[0][0])
 
 
 def latest_rows(connection: Connection, limit: int) -> list[str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from rtp_workers.errors import RtpError, TransientError
 from rtp_workers.kafka.log_reader import LogReader, Stretch
 from rtp_workers.postgres.ledger import Place
+from rtp_workers.reconcile.balance import Log
 from rtp_workers.record.marks import SKIPPED, Mark
 
 READ_TIMEOUT_S = 10.0
-Log = Mapping[int, tuple[int, int]]
 
 
 class LogUnreadError(TransientError):

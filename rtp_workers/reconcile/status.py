@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr
@@ -13,9 +14,13 @@ from pydantic import SecretStr
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.kafka import topics
+from rtp_workers.postgres.account import Account, read_account
 from rtp_workers.postgres.bounded import BusyError, Reading
-from rtp_workers.postgres.queries import LedgerRow, Totals, ledger_rows, totals
-from rtp_workers.reconcile.verify import Log, lag, reader_dsn
+from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.control import Pause, read_pause
+from rtp_workers.postgres.recent import rows_per_s
+from rtp_workers.reconcile.balance import Log, lag
+from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.web.asking import Answer, ask
 
 PROBE_S = 2.0
@@ -24,9 +29,37 @@ ANSWERS_S = 4.0  # connecting, reading, and asking who is in the way
 # What answers as soon as the process is there; Dagster's webserver has no /health/live.
 HTTP_PARTS = {"producer": "/health/live", "consumer": "/health/live", "dagster": "/server_info"}
 
+# What PostgreSQL tells; each is None in the report while it is away.
+STORED = ("rows", "rows_per_s", "dead_letters", "last_write_at", "paused", "paused_reason")
 NO_TOPICS: dict[str, Any] = {"topics": None, "topics_not_consumed": None}
 
 Probe = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What PostgreSQL tells without a scan of any table."""
+
+    account: Account
+    rows_per_s: float
+    pause: Pause
+
+    @classmethod
+    def read(cls, reader: Connection) -> Stored:
+        """Reads it. `reader` is in autocommit mode."""
+        return cls(read_account(reader), rows_per_s(reader), read_pause(reader))
+
+    def figures(self) -> dict[str, Any]:
+        """Returns the figures of the report; their names are `STORED`."""
+        written = self.account.updated_at
+        return {
+            "rows": self.account.stored_rows,
+            "rows_per_s": self.rows_per_s,
+            "dead_letters": self.account.stored_dead_letters,
+            "last_write_at": None if written is None else written.isoformat(),
+            "paused": self.pause.paused,
+            "paused_reason": self.pause.reason,
+        }
 
 
 def status(endpoints: Endpoints, topic: str, token: SecretStr | None = None) -> dict[str, Any]:
@@ -40,7 +73,7 @@ def status(endpoints: Endpoints, topic: str, token: SecretStr | None = None) -> 
     Returns:
         ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "busy": bool, "detail": str | None},
         "lag", ...}``. A part that is busy is up, but could not tell in time; ``detail`` says who holds the lock.
-        ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and the fields of `Totals`.
+        ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and `STORED`.
         ``topics`` and ``topics_not_consumed`` are what the consumer says of topics that are not our own. A figure is
         None where the part that knows it is away.
     """
@@ -58,10 +91,8 @@ def status(endpoints: Endpoints, topic: str, token: SecretStr | None = None) -> 
     by_partition = _lag(answers["kafka"], answers["postgres"])
     report["lag"] = None if by_partition is None else sum(by_partition.values())
     report["lag_by_partition"] = by_partition
-    known = None if isinstance(answers["postgres"], RtpError) else answers["postgres"][0]
-    for name in ("rows", "rows_per_s", "dead_letters", "last_write_at", "paused", "paused_reason"):
-        report[name] = None if known is None else getattr(known, name)
-    return report
+    known = answers["postgres"]
+    return {**report, **(dict.fromkeys(STORED) if isinstance(known, RtpError) else known.figures())}
 
 
 def ask_all(probes: Mapping[str, Probe], timeout_s: float) -> dict[str, Any]:
@@ -92,13 +123,10 @@ def _kafka(endpoints: Endpoints, topic: str) -> tuple[topics.TopicDescription | 
     return found, {} if found is None else topics.log_offsets(endpoints, topic, timeout_s=PROBE_S)
 
 
-def _postgres(endpoints: Endpoints) -> tuple[Totals, list[LedgerRow]]:
+def _postgres(endpoints: Endpoints) -> Stored:
     dsn = reader_dsn(endpoints)
     watching = endpoints.postgres_dsn or dsn
-    reading = Reading(
-        dsn, watching, "rtp-status", "read the totals", lambda reader: (totals(reader), ledger_rows(reader))
-    )
-    return reading.within(READ_S)
+    return Reading(dsn, watching, "rtp-status", "read the totals", Stored.read).within(READ_S)
 
 
 def _http_probe(part: str, url: str | None) -> Probe:
@@ -155,4 +183,4 @@ def _lag(kafka: Any, postgres: Any) -> dict[int, int] | None:
     if isinstance(kafka, RtpError) or isinstance(postgres, RtpError) or kafka[0] is None:
         return None
     described, log = kafka
-    return lag(postgres[1], described.topic_id, log)
+    return lag(postgres.account, described.topic_id, log)

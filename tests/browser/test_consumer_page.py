@@ -45,7 +45,7 @@ def test_a_row_that_is_gone_turns_the_verdict(consumer: RunningProgram, url: str
     expect(page.locator("#verdict")).to_have_text("The ledger balances.", timeout=PATIENCE_MS)
     query(stack, "delete from transactions where transaction_id = 't3'")
     expect(page.locator("#verdict")).to_have_text("The ledger does not balance.", timeout=2 * PATIENCE_MS)
-    expect(page.locator("#says")).to_contain_text("deleted by something else")
+    expect(page.locator("#says")).to_contain_text("deleted by something other")
 
 
 def test_pressing_pause_lets_the_lag_grow_and_resume_ends_it(

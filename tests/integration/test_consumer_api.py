@@ -110,7 +110,7 @@ def test_the_balance_line_counts_tables_and_notices_a_row_that_is_gone(
     assert balance["balances"]
     assert balance["counted"]
     query(stack, "delete from transactions where transaction_id = 't3'")
-    balance = wait_until(lambda: says("deleted by something else"), timeout_s=60, what="the missing row on the page")
+    balance = wait_until(lambda: says("deleted by something other"), timeout_s=60, what="the missing row on the page")
     assert not balance["balances"]
     assert len(balance["problems"]) == 1
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from rtp_workers.consumer.api_reads import READ_ONLY
+from rtp_workers.postgres.account import read_account
 from rtp_workers.postgres.connection import connect
-from rtp_workers.postgres.latest import TAIL_BLOCKS, latest_rows, newest_letters, read_account
+from rtp_workers.postgres.latest import TAIL_BLOCKS, latest_rows, newest_letters
 from tests.conftest import Stack
 from tests.reading import query
 
@@ -65,7 +66,12 @@ def test_an_empty_database_has_nothing_and_no_trouble(stack: Stack) -> None:
     connection = connect(stack.endpoints.need("postgres_ingest_dsn"), "rtp-test", autocommit=True, options=READ_ONLY)
     try:
         account = read_account(connection)
-        assert (account.rows, account.updated_at, account.stored_rows, account.stored_dead_letters) == ([], None, 0, 0)
+        assert (account.ledger, account.updated_at, account.stored_rows, account.stored_dead_letters) == (
+            [],
+            None,
+            0,
+            0,
+        )
         assert latest_rows(connection, 10) == []
         assert newest_letters(connection, 10) == []
     finally:

@@ -10,10 +10,10 @@ from alembic import command
 
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.postgres import migrate as schema
+from rtp_workers.postgres.account import snapshot
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import current, drift, migrate, pending
-from rtp_workers.postgres.queries import snapshot
-from rtp_workers.reconcile.verify import compare_tables
+from rtp_workers.reconcile import balance
 from tests.conftest import Stack
 from tests.programs import run_rtp
 from tests.reading import query
@@ -117,7 +117,7 @@ def test_a_database_of_the_first_revision_is_migrated_without_loss(empty: Stack,
     ) == [{"l": 0, "d": 0}]
     connection = connect(owner_dsn, "rtp-test", autocommit=True)
     try:
-        assert compare_tables(snapshot(connection)) == []
+        assert balance.tables(snapshot(connection)) == []
     finally:
         connection.close()
 

@@ -62,7 +62,7 @@ def test_every_damage_is_seen(stored: Stack, servers: EmbeddedServers) -> None:
         (
             "insert into transactions (transaction_id, occurred_at, amount, source, kafka_partition, kafka_offset) "
             "values ('forged', now(), 1, 'live', 0, 0)",
-            "1 were written by something else",
+            "1 were written by something other",
         ),
         (
             "update transactions set kafka_offset = 999 where transaction_id = 't1'",
@@ -145,7 +145,7 @@ def test_damage_ends_the_command_with_1(stored: Stack) -> None:
     query(stored, "delete from transactions where transaction_id = 't1'")
     bad = run_rtp("verify", env=stored.env)
     assert bad.returncode == 1
-    assert "1 were deleted by something else" in bad.stdout
+    assert "1 were deleted by something other" in bad.stdout
 
 
 def test_a_ledger_that_does_not_reach_the_end_in_time_is_a_problem(stack: Stack) -> None:

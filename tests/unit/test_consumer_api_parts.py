@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from rtp_workers.consumer import balance
+from rtp_workers.consumer import balance_line
 from rtp_workers.consumer.api_pace import CpuBudget
 from rtp_workers.consumer.api_status import letter_text, not_ready
 from rtp_workers.consumer.log_ends import COARSE_EVERY_S, FINE_SAMPLES, LogEnds
 from rtp_workers.consumer.state import ConsumerState, Histogram
 from rtp_workers.consumer.watching import Watcher, cumulative, quantile
-from rtp_workers.postgres.latest import Account, LetterPreview
-from rtp_workers.postgres.queries import LedgerRow, Snapshot
+from rtp_workers.postgres.account import Account, LedgerRow, Snapshot
+from rtp_workers.postgres.latest import LetterPreview
 
 
 def test_a_record_waits_since_the_end_first_passed_it() -> None:
@@ -103,11 +103,11 @@ def row(**fields: Any) -> LedgerRow:
 
 
 def counted(rows: int, letters: int, ledger: list[LedgerRow], purged: int = 0) -> Snapshot:
-    return Snapshot(ledger, {0: rows}, 0, {("a", 0): letters} if letters else {}, purged, 0, [], [])
+    return Snapshot(Account(ledger, purged), {0: rows}, 0, {("a", 0): letters} if letters else {}, [], [])
 
 
 def test_the_balance_says_what_was_compared() -> None:
-    found = balance.of_snapshot(counted(90, 2, [row(inserted=100, duplicates=3, dead_lettered=2)], purged=10))
+    found = balance_line.of_snapshot(counted(90, 2, [row(inserted=100, duplicates=3, dead_lettered=2)], purged=10))
     assert found.balances
     assert found.counted
     assert "90 rows counted = 100 inserted − 10 purged" in found.says
@@ -121,22 +121,22 @@ def test_the_balance_says_what_was_compared() -> None:
         counted(101, 0, [row(inserted=100)]),
         counted(100, 1, [row(inserted=100)]),
         counted(100, 0, [row(inserted=100, next_offset=101)]),
-        Snapshot([row(inserted=1)], {0: 1}, 0, {}, 0, 0, ["transactions"], []),
+        Snapshot(Account([row(inserted=1)]), {0: 1}, 0, {}, ["transactions"], []),
     ],
 )
 def test_whatever_does_not_agree_is_said(snapshot: Snapshot) -> None:
-    found = balance.of_snapshot(snapshot)
+    found = balance_line.of_snapshot(snapshot)
     assert not found.balances
     assert found.problems
     assert found.says.startswith(found.problems[0])
 
 
 def test_tables_too_large_to_count_are_not_claimed_to_be_counted() -> None:
-    found = balance.of_account(Account([row(inserted=5_000_000)], None, 7, 0))
+    found = balance_line.of_account(Account([row(inserted=5_000_000)], 7))
     assert found.balances
     assert not found.counted
     assert "4,999,993 rows, too many to count" in found.says
-    assert not balance.of_account(Account([row(inserted=5, next_offset=6)], None, 0, 0)).balances
+    assert not balance_line.of_account(Account([row(inserted=5, next_offset=6)])).balances
 
 
 def test_readiness_names_every_reason() -> None:

@@ -11,7 +11,7 @@ from rtp_dagster.backfill.ledger_wait import waiting_records
 from rtp_dagster.platform import Look
 from rtp_dagster.ticks import read_cursor
 from rtp_dagster.transactions.live import live_events
-from rtp_dagster.transactions.measures.lag import Lag, lag_by_partition, next_offsets
+from rtp_dagster.transactions.measures.lag import Lag, next_offsets
 from rtp_dagster.transactions.measures.moment import LedgerAndLog, Quiet
 from rtp_dagster.transactions.verdicts import (
     judge_balance,
@@ -22,8 +22,8 @@ from rtp_dagster.transactions.verdicts import (
     judge_lag,
 )
 from rtp_dagster.verdict import REPEAT_S, is_news
-from rtp_workers.postgres.balance import Balance, Recent
-from rtp_workers.postgres.queries import LedgerRow, Totals
+from rtp_workers.postgres.account import Account, Counted, LedgerRow
+from rtp_workers.postgres.recent import Recent
 from rtp_workers.settings import DagsterSettings
 
 LIMITS: dict[str, Any] = {
@@ -33,7 +33,6 @@ LIMITS: dict[str, Any] = {
     "alert_dead_letter_ratio": 0.01,
 }
 SETTINGS = DagsterSettings(**LIMITS)
-TOTALS = Totals(0, 0, 0.0, None, False, None)
 
 
 def row(
@@ -44,33 +43,33 @@ def row(
 
 
 def look(log: dict[int, tuple[int, int]], *rows: LedgerRow) -> Look:
-    return Look(0.0, "now", log, list(rows), TOTALS)
+    return Look("now", log, Account(list(rows)))
 
 
 def test_lag_counts_from_the_ledger_and_from_the_logs_start_where_there_is_none() -> None:
     found = look({0: (0, 10), 1: (5, 9), 2: (0, 7)}, row(0, 4), row(2, 7), row(1, 9, topic_id="before"))
-    assert lag_by_partition(found) == {0: 6, 1: 4, 2: 0}
+    assert found.lag == {0: 6, 1: 4, 2: 0}
     assert next_offsets(found) == {0: 4, 1: 5}
 
 
 def test_the_balance_holds_over_history_and_purges() -> None:
-    verdict = judge_balance(Balance([row(0, 10), row(0, 5, topic_id="before")], 12, 0, 3, 0), SETTINGS)
+    verdict = judge_balance(Counted(Account([row(0, 10), row(0, 5, topic_id="before")], 3), 12, 0), SETTINGS)
     assert verdict.passed
     assert verdict.metadata["rows_missing"] == 0
 
 
 @pytest.mark.parametrize(
-    ("balance", "word"),
+    ("counted", "word"),
     [
-        (Balance([row(0, 10)], 9, 0, 0, 0), "9 rows, the ledger says 10"),
-        (Balance([row(0, 10)], 11, 0, 0, 0), "11 rows, the ledger says 10"),
-        (Balance([row(0, 10, inserted=9)], 9, 0, 0, 0), "10 offsets, 9 accounted for"),
-        (Balance([row(0, 10)], 10, 2, 0, 0), "dead_letters has 2, the ledger says 0"),
+        (Counted(Account([row(0, 10)]), 9, 0), "9 rows, the ledger says 10"),
+        (Counted(Account([row(0, 10)]), 11, 0), "11 rows, the ledger says 10"),
+        (Counted(Account([row(0, 10, inserted=9)]), 9, 0), "10 offsets, but 9 accounted for"),
+        (Counted(Account([row(0, 10)]), 10, 2), "dead_letters has 2 rows, the ledger says 0"),
     ],
     ids=["row deleted", "row added", "ledger edited", "dead letter added"],
 )
-def test_the_balance_names_what_does_not_agree(balance: Balance, word: str) -> None:
-    verdict = judge_balance(balance, SETTINGS)
+def test_the_balance_names_what_does_not_agree(counted: Counted, word: str) -> None:
+    verdict = judge_balance(counted, SETTINGS)
     assert not verdict.passed
     assert verdict.severity is AssetCheckSeverity.ERROR
     assert word in verdict.sentence
@@ -134,9 +133,9 @@ def test_a_failure_is_told_at_every_tick_and_a_pass_when_it_is_new_or_an_hour_ol
 
 
 def test_a_load_waits_for_its_own_last_offsets_of_its_own_topic() -> None:
-    rows = [row(0, 10), row(1, 5), row(2, 99, topic_id="before")]
-    assert waiting_records(rows, "now", {0: 9, 1: 5, 2: 0}) == {1: 1, 2: 1}
-    assert waiting_records(rows, "now", {0: 9, 1: 4}) == {}
+    account = Account([row(0, 10), row(1, 5), row(2, 99, topic_id="before")])
+    assert waiting_records(account, "now", {0: 9, 1: 5, 2: 0}) == {1: 1, 2: 1}
+    assert waiting_records(account, "now", {0: 9, 1: 4}) == {}
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "not json", "7"])

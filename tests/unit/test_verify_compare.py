@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from rtp_workers.postgres.account import Account, LedgerRow, Snapshot
 from rtp_workers.postgres.control import Hole
-from rtp_workers.postgres.queries import LedgerRow, Snapshot
-from rtp_workers.reconcile.verify import compare, lag
+from rtp_workers.reconcile.balance import lag
+from rtp_workers.reconcile.verify import compare
 
 NOW, EARLIER = "topic-now", "topic-deleted"
 ROWS = [
@@ -18,15 +20,18 @@ ROWS = [
 ]
 LOG = {0: (105, 110), 1: (0, 3), 2: (0, 0)}
 GOOD = Snapshot(
-    ledger=ROWS,
+    account=Account(ROWS, purged_rows=2),
     rows={0: 9, 1: 3},
     foreign_rows=0,
     dead_letters={(EARLIER, 0): 1, (NOW, 0): 1},
-    purged_rows=2,
-    purged_dead_letters=0,
     broken_keys=[],
     open_holes=[],
 )
+
+
+def edited(**counters: Any) -> Account:
+    """Returns the account with the last ledger row's counters changed."""
+    return Account([*ROWS[:2], replace(ROWS[2], **counters)], purged_rows=2)
 
 
 def problems(found: Snapshot, log: dict[int, tuple[int, int]] | None = None) -> list[str]:
@@ -45,17 +50,17 @@ def test_what_agrees_is_ok_and_counts_the_topic_as_it_is_now() -> None:
 @pytest.mark.parametrize(
     ("damaged", "expected"),
     [
-        (replace(GOOD, rows={0: 8, 1: 3}), "1 were deleted by something else"),
-        (replace(GOOD, rows={0: 9, 1: 4}), "1 were written by something else"),
+        (replace(GOOD, rows={0: 8, 1: 3}), "1 were deleted by something other"),
+        (replace(GOOD, rows={0: 9, 1: 4}), "1 were written by something other"),
         (replace(GOOD, rows={0: 8, 1: 4}), "partition 1: 4 rows, but only 3 were inserted"),
-        (replace(GOOD, purged_rows=1), "transactions has 12 rows, the ledger says 13"),
+        (replace(GOOD, account=Account(ROWS, purged_rows=1)), "transactions has 12 rows, the ledger says 13"),
         (replace(GOOD, dead_letters={(NOW, 0): 1}), "dead_letters has 1 rows, the ledger says 2"),
         (replace(GOOD, dead_letters={(NOW, 0): 2}), "more dead letters (2) than the ledger has"),
         (replace(GOOD, foreign_rows=1), "1 rows come from offsets that no ledger row covers"),
         (replace(GOOD, broken_keys=["transactions"]), "the primary key of transactions"),
         (replace(GOOD, open_holes=[Hole(NOW, 1, 0, 3, 9)]), "offsets 3 to 9"),
-        (replace(GOOD, ledger=[*ROWS[:2], replace(ROWS[2], skipped=1)]), "3 offsets, but 4 accounted for"),
-        (replace(GOOD, ledger=[*ROWS[:2], replace(ROWS[2], inserted=2, skipped=1)]), "the ledger says 11"),
+        (replace(GOOD, account=edited(skipped=1)), "3 offsets, but 4 accounted for"),
+        (replace(GOOD, account=edited(inserted=2, skipped=1)), "the ledger says 11"),
     ],
 )
 def test_a_disagreement_is_named(damaged: Snapshot, expected: str) -> None:
@@ -86,4 +91,4 @@ def test_a_stream_that_went_on_during_the_comparison_is_none() -> None:
 
 
 def test_lag_without_a_ledger_row_counts_from_the_start_of_the_log() -> None:
-    assert lag(ROWS, NOW, {0: (105, 112), 2: (4, 9)}) == {0: 2, 2: 5}
+    assert lag(Account(ROWS), NOW, {0: (105, 112), 2: (4, 9)}) == {0: 2, 2: 5}

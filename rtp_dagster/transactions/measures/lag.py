@@ -31,7 +31,7 @@ def measure_lag(platform: Platform, look: Look) -> Lag:
     waiting = (
         waiting_s(platform.endpoints(), settings.topic, wanted, ages(settings), timeout_s=PROBE_S) if wanted else {}
     )
-    return Lag(lag_by_partition(look), waiting)
+    return Lag(look.lag, waiting)
 
 
 def ages(settings: DagsterSettings) -> list[float]:
@@ -39,20 +39,11 @@ def ages(settings: DagsterSettings) -> list[float]:
     return sorted({*AGES_S, settings.alert_lag_s})
 
 
-def lag_by_partition(look: Look) -> dict[int, int]:
-    """Returns how many records of each partition wait in Kafka."""
-    stored = look.ledger_now
-    return {
-        number: max(0, end - (stored[number].next_offset if number in stored else start))
-        for number, (start, end) in look.log.items()
-    }
-
-
 def next_offsets(look: Look) -> dict[int, int]:
     """Returns the offset to consume next, for each partition that has records waiting."""
     stored = look.ledger_now
     return {
         number: stored[number].next_offset if number in stored else look.log[number][0]
-        for number, left in lag_by_partition(look).items()
+        for number, left in look.lag.items()
         if left
     }

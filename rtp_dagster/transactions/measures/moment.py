@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rtp_dagster.platform import PROBE_S, Look, Platform
-from rtp_dagster.transactions.measures.lag import Lag, lag_by_partition, measure_lag
+from rtp_dagster.transactions.measures.lag import Lag, measure_lag
 from rtp_dagster.transactions.measures.window import WINDOW_S, Sample, lately
 from rtp_workers.kafka.topics import log_offsets
-from rtp_workers.postgres import balance
-from rtp_workers.postgres.balance import Balance, Recent
+from rtp_workers.postgres import account
+from rtp_workers.postgres.account import Counted
 from rtp_workers.postgres.connection import Connection
-from rtp_workers.reconcile.verify import Log
+from rtp_workers.postgres.recent import Recent, recent
+from rtp_workers.reconcile.balance import Log
 
 
 @dataclass
@@ -62,9 +63,9 @@ class Quiet:
     lag: int
 
 
-def ledger_and_tables(moment: Moment) -> Balance:
+def ledger_and_tables(moment: Moment) -> Counted:
     """Counts both tables and reads the ledger."""
-    return balance.read_balance(moment.connection)
+    return account.count(moment.connection)
 
 
 def ledger_and_log(moment: Moment) -> LedgerAndLog:
@@ -76,19 +77,19 @@ def ledger_and_log(moment: Moment) -> LedgerAndLog:
 
 def broken_keys(moment: Moment) -> list[str]:
     """Returns the tables whose primary key does not hold."""
-    return balance.broken_keys(moment.connection)
+    return account.broken_keys(moment.connection)
 
 
 def quiet(moment: Moment) -> Quiet:
     """Reads when the ledger last moved, and what waits."""
-    return Quiet(balance.quiet_s(moment.connection), sum(lag_by_partition(moment.look).values()))
+    return Quiet(moment.look.account.quiet_s, sum(moment.look.lag.values()))
 
 
 def dead_letters(moment: Moment) -> Recent:
     """Returns the rows and dead letters of the last minutes."""
     if moment.samples:
         return lately(moment.connection, moment.samples, WINDOW_S)
-    return balance.recent(moment.connection, WINDOW_S)
+    return recent(moment.connection, WINDOW_S)
 
 
 def lag(moment: Moment) -> Lag:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rtp_workers.postgres.balance import Recent, recent_reasons
+from rtp_workers.postgres.account import Account, summed
 from rtp_workers.postgres.connection import Connection
-from rtp_workers.postgres.queries import LedgerRow
+from rtp_workers.postgres.recent import Recent, recent_reasons
 
 WINDOW_S = 300.0  # the time over which the share of dead letters is taken
 
@@ -45,9 +45,10 @@ def grown(samples: Sequence[Sample]) -> tuple[int, int]:
     return last.inserted - first.inserted, last.dead_lettered - first.dead_lettered
 
 
-def sample_of(ledger: Sequence[LedgerRow], at_s: float) -> Sample:
-    """Returns the counters of a ledger, history included."""
-    return Sample(at_s, sum(row.inserted for row in ledger), sum(row.dead_lettered for row in ledger))
+def sample_of(account: Account, at_s: float) -> Sample:
+    """Returns the counters of the ledger, history included."""
+    sums = summed(account.ledger)
+    return Sample(at_s, sums.inserted, sums.dead_lettered)
 
 
 def lately(connection: Connection, samples: Sequence[Sample], window_s: float) -> Recent:
