@@ -47,6 +47,7 @@ class MappedAssembler(Assembler):
             self._converter = self._new_converter()
         taken, values, tails = self._take(records)
         mapped = self._converter.lines(values, taken)
+        self.careful += mapped.careful
         for index in mapped.skipped:
             self._batch.spans[taken[index].partition()].skipped += 1
         self._add_decoded(mapped.lines, mapped.refusals, taken, tails)

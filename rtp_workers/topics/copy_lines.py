@@ -19,18 +19,18 @@ Refused = dict[int, tuple[str, str]]
 Columns = Mapping[str, Sequence[str]]
 
 
-def copy_lines(columns: Columns, documents: Sequence[Document], refused: Refused) -> list[str]:
+def copy_lines(columns: Columns, attributes: Sequence[str], refused: Refused) -> list[str]:
     """Returns a line a record; that of a refused one means nothing.
 
     Args:
         columns: by field, a text a record; ``""`` is null. ``attributes`` are not among them.
-        documents: what is left of each document: its ``attributes``.
+        attributes: JSON, escaped for COPY; ``""`` is null.
         refused: records that are refused already; those that break a rule are added.
     """
     parts: list[Iterable[str]] = []
     for declared in FIELDS:
         if declared.name == "attributes":
-            parts.append(_attributes(documents, refused))
+            parts.append([text or NULL for text in attributes])
         elif declared.name in columns:
             parts.append(_texts(declared, columns[declared.name], refused))
         else:
@@ -47,23 +47,23 @@ def check_record(columns: Columns, document: Document, refused: Refused) -> dict
     for declared in FIELDS:
         if declared.name in columns:
             _judge(declared, 0, columns[declared.name][0], refused)
-    _attributes([document], refused)
+    attributes_of([document], refused)
     if refused:
         raise RecordError(*refused[0])
     return {name: column[0] for name, column in columns.items() if column[0]}
 
 
 def _texts(declared: Field, column: Sequence[str], refused: Refused) -> Iterable[str]:
-    if not _is_plain(declared, column):
+    joined = "".join(column)
+    if not _is_plain(declared, column, joined):
         for index, text in enumerate(column):
             _judge(declared, index, text, refused)
-    joined = "".join(column)
     if "\\" in joined or not joined.isprintable():
         column = [escape(text) for text in column]
     return [text or NULL for text in column] if "" in column else column
 
 
-def _is_plain(declared: Field, column: Sequence[str]) -> bool:
+def _is_plain(declared: Field, column: Sequence[str], joined: str) -> bool:
     """Tells whether a column breaks no rule for sure; False may also mean "judge one by one"."""
     if declared.name == "occurred_at":
         return instants_have_form(column) and {text[:4] for text in column} <= SAFE_YEARS
@@ -71,7 +71,7 @@ def _is_plain(declared: Field, column: Sequence[str]) -> bool:
         return amounts_have_form(column)
     if declared.required and "" in column:
         return False
-    return "".join(column).isprintable() and max(map(len, column)) <= (declared.rule.max_length or 0)
+    return joined.isprintable() and max(map(len, column)) <= (declared.rule.max_length or 0)
 
 
 def _judge(declared: Field, index: int, text: str, refused: Refused) -> None:
@@ -83,15 +83,15 @@ def _judge(declared: Field, index: int, text: str, refused: Refused) -> None:
         refused[index] = (error.reason, error.detail)
 
 
-def _attributes(documents: Sequence[Document], refused: Refused) -> list[str]:
-    """Returns what is left of each document as JSON, NULL where nothing is."""
+def attributes_of(documents: Sequence[Document], refused: Refused) -> list[str]:
+    """Returns what is left of each document as JSON, escaped for COPY; ``""`` where nothing is."""
     bodies = [encode_json(document) for document in documents]
     text = b"\n".join(bodies).decode()
     if "\\" in text:
         if "\\u0000" in text:
             _refuse_nul(bodies, refused)
         text = text.replace("\\", "\\\\")
-    return [body if body != "{}" else NULL for body in text.split("\n")]
+    return [body if body != "{}" else "" for body in text.split("\n")]
 
 
 def _refuse_nul(bodies: Sequence[bytes], refused: Refused) -> None:

@@ -20,7 +20,8 @@ DAYS = frozenset({"org.apache.kafka.connect.data.Date", "io.debezium.time.Date"}
 CREATED = frozenset({"c", "r"})
 WORDS = {"u": "an update", "d": "a delete", "t": "a truncate", "m": "a message"}
 NOT_AN_INSERT = "not_an_insert"
-_MARKS = ("payload", "op", "__op", "__deleted")
+# A document with one of these members may be an envelope.
+MARKS = frozenset({"payload", "op", "__op", "__deleted"})
 
 
 class NotAnInsertError(RecordError):
@@ -39,7 +40,7 @@ def unwrap(document: Document) -> Document:
         NotAnInsertError: an update, a delete or another event that adds no row.
         RecordError: an envelope that holds no row.
     """
-    if not any(mark in document for mark in _MARKS):
+    if MARKS.isdisjoint(document):
         return document
     if len(document) == 2 and "payload" in document and "schema" in document:
         document = _payload(document)

@@ -49,11 +49,15 @@ class Extractor:
             *_, step = path
             for parent, child in zip(_objects(objects, path[:-1]), _objects(objects, path), strict=True):
                 if not child and child is not _NOTHING:
-                    del parent[step]
+                    parent.pop(step, None)  # it may be dropped as a whole, too
         return found
 
+    def one_by_one(self, documents: Sequence[Document]) -> list[list[Any]]:
+        """Does what `columns` does, a document at a time: the reference that it must agree with."""
+        return list(map(list, zip(*map(self.values, documents), strict=True)))
+
     def values(self, document: Document) -> list[Any]:
-        """Does for one document what `columns` does for many: the reference that it must agree with."""
+        """Does for one document what `columns` does for many."""
         found = [value_at(document, path) for path in self._paths]
         for path, gone in self._going():
             if gone:

@@ -26,6 +26,12 @@ LOOKED_AT_CLOCKS = 20_000
 _IN_NUMBERS = re.compile(r"(?m)^[\s'\"]*(?:\d{1,2}[-/. ]\s?\d{1,2}[-/. ]|\d{6}[\s'\"]*$)")
 
 
+# A column of times in UTC that are written as they are stored.
+_AS_STORED = re.compile(
+    r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z\n)++"
+)
+
+
 class NoInstantError(ValueError):
     """Cells that name no instant. ``reason`` is a stable code; the message is one sentence."""
 
@@ -58,6 +64,7 @@ class Instants:
         self._zoned = bool(zones)
         self.columns += zones
         plain = plan.rules.date_format is None and plan.rules.epoch_unit is None and "step" not in plan.uses
+        self._may_be_stored = plain and not zones and len(self.columns) == 1 and plan.rules.year is None
         in_utc = plain and not zones and plan.rules.time_zone == "UTC"
         self._splits = in_utc and len(self.columns) == 1
         self._joins = in_utc and "time" in plan.uses
@@ -77,10 +84,20 @@ class Instants:
         if len(columns) == 1 and len(distinct := set(columns[0])) * 2 < len(columns[0]):
             answers = {cell: self._whole((cell,)) for cell in distinct}
             return list(map(answers.__getitem__, columns[0]))
+        if self._may_be_stored and self._are_as_stored(columns[0]):
+            return list(columns[0])
         if self._splits:
             return list(map(self._split, columns[0]))
         read = self._joined if self._joins else self._whole
         return list(map(read, zip(*columns, strict=True)))
+
+    def _are_as_stored(self, cells: Sequence[str]) -> bool:
+        """Tells whether every cell is an instant in UTC as it is stored, its day in the calendar."""
+        if _AS_STORED.fullmatch("\n".join(cells) + "\n") is None:
+            return False
+        return all(
+            (found := dates.parse(day, "YMD")) is not None and found.day == day for day in {c[:10] for c in cells}
+        )
 
     def _settle(self, cells: Sequence[str]) -> None:
         """Decides the order of day and month by the first dates in numbers, where the file's beginning has none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from rtp_workers.mapping.cells.countries import country_code
 from rtp_workers.mapping.cells.texts import BLANK, NOTHING, PADDING
@@ -66,9 +67,10 @@ class FieldCells:
             for index, value in enumerate(found):
                 if value is None:
                     leftovers.setdefault(index, {})[self._names[0]] = cells[index].strip(BLANK)
-        if self._constant or None in found:
             return [value or self._constant for value in found]
-        return [value for value in found if value is not None]
+        if self._constant:
+            return [value or self._constant for value in found]
+        return cast(list[str], found)
 
     @staticmethod
     def _first(cells: tuple[str, ...]) -> str:

@@ -1,0 +1,143 @@
+"""Plain JSON of a known layout -> columns of cells. What is unusual in any way is left to the careful way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from rtp_workers.record.documents import Document
+from rtp_workers.topics.envelopes import MARKS
+from rtp_workers.topics.layout import Decoding, Layout, attributes_of
+
+# A batch with more misfits than one in this many is looked at for members that are not known yet.
+MISFITS_IN = 20
+LEARN_FROM = 500
+# Batches that are not tried after one that mostly did not fit, and had nothing new to learn.
+RESTS_FOR = 100
+_NUMBERS = re.compile(r"(?:(?!-0\n)-?[0-9]+(?:\.[0-9]+)?\n)*+")
+_PLAIN_LITERAL = re.compile(r'(?!-0$)-?[0-9]+(?:\.[0-9]+)?|true|false|null|"[^"\\]*"')
+# JSON's escapes, without those that no text column can store: U+0000 and half a surrogate pair.
+_ESCAPED = re.compile(r'(?:[^\\]|\\(?:["\\/bfnrt]|u(?!0000|[dD][89a-fA-F])[0-9a-fA-F]{4}))*+')
+_BLANKS = str.maketrans("\t\n\r", "   ")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Records of a batch that fit the layout.
+
+    Attributes:
+        places: of these records in the batch.
+        cells: a column of texts a path, ``""`` where there is nothing.
+        attributes: JSON of what stays of each record, ``""`` where nothing does.
+    """
+
+    places: list[int]
+    cells: list[list[str]]
+    attributes: list[str]
+
+
+class JsonRows:
+    """Reads the JSON of one topic, and learns its layout on the way. Not thread-safe."""
+
+    def __init__(self, layout: Layout | None) -> None:
+        self._layout = layout
+        self._decoding: Decoding | None = None
+        self._resting = 0
+
+    def read(self, values: Sequence[bytes | None]) -> Rows:
+        """Returns the records that fit the layout, as far as it is known."""
+        if self._decoding is None or self._resting:
+            self._resting = max(0, self._resting - 1)
+            return Rows([], [], [])
+        places, rows = _decoded(self._decoding, values)
+        if not rows:
+            return Rows([], [], [])
+        columns = list(zip(*rows, strict=True))
+        unfit: set[int] = set()
+        raw, paths = self._decoding.raw, len(self._decoding.raw)
+        cells = [
+            _literals(column, unfit) if as_raw else _texts(column) for column, as_raw in zip(columns, raw, strict=False)
+        ]
+        kept = [_json_texts(column, unfit) for column in columns[paths : paths + self._decoding.members]]
+        attributes = attributes_of(self._decoding.left_over, kept, len(rows))
+        if unfit:
+            fit = [at for at in range(len(rows)) if at not in unfit]
+            places, attributes = [places[at] for at in fit], [attributes[at] for at in fit]
+            cells = [[column[at] for at in fit] for column in cells]
+        return Rows(places, cells, attributes)
+
+    def learn(self, documents: Sequence[Document], records: int) -> None:
+        """Learns from documents that did not fit, before anything is taken out of them.
+
+        Args:
+            records: how many the batch had.
+        """
+        if self._layout is None or self._resting or len(documents) * MISFITS_IN < records:
+            return
+        if self._layout.learn(document for document in documents[:LEARN_FROM] if MARKS.isdisjoint(document)):
+            self._decoding = self._layout.decoding()
+        elif len(documents) * 2 > records:
+            self._resting = RESTS_FOR
+        if self._layout.is_too_large:
+            self._layout = self._decoding = None
+
+
+def _decoded(decoding: Decoding, values: Sequence[bytes | None]) -> tuple[list[int], list[tuple[Any, ...]]]:
+    places: list[int] = []
+    rows: list[tuple[Any, ...]] = []
+    decode, take, place, append = decoding.decode, decoding.take, places.append, rows.append
+    for index, value in enumerate(values):
+        try:
+            append(take(decode(value)))  # type: ignore[arg-type]  # None raises TypeError
+            place(index)
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+            continue
+    return places, rows
+
+
+def _texts(column: Sequence[str | None]) -> list[str]:
+    return [text or "" for text in column] if None in column else list(column)  # type: ignore[arg-type]
+
+
+def _literals(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
+    """Returns the text of each value; what is no plain number, word or text does not fit."""
+    texts = _decoded_texts(column, unfit)
+    if _NUMBERS.fullmatch("\n".join(texts) + "\n"):
+        return texts
+    for at, text in enumerate(texts):
+        if _PLAIN_LITERAL.fullmatch(text) is None:
+            unfit.add(at)
+    return ["" if text == "null" else text[1:-1] if text[:1] == '"' else text for text in texts]
+
+
+def _json_texts(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
+    """Returns the JSON of each value, escaped for COPY."""
+    texts = _decoded_texts(column, unfit)
+    joined = "".join(texts)
+    if "\\" in joined:
+        unfit.update(at for at, text in enumerate(texts) if "\\" in text and not _ESCAPED.fullmatch(text))
+        texts = [text.replace("\\", "\\\\") for text in texts]
+    if joined.isprintable():
+        return texts
+    # Line ends and tabs stand between members only: inside a text, JSON has them escaped.
+    return [text.translate(_BLANKS) for text in texts]
+
+
+def _decoded_texts(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
+    try:
+        return [str(raw, "utf-8") for raw in column]
+    except UnicodeDecodeError:
+        unfit.update(at for at, raw in enumerate(column) if not _is_utf8(raw))
+        return [str(raw, "utf-8", "replace") for raw in column]
+
+
+def _is_utf8(raw: msgspec.Raw) -> bool:
+    try:
+        bytes(raw).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
