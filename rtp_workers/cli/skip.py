@@ -23,10 +23,10 @@ from rtp_workers.postgres.skips import Skip, place, step_over
 @click.option("--to", "to_offset", type=click.IntRange(1), help="First offset to keep; default: the first readable.")
 @click.option("--reason", default="skipped from the command line", show_default=True, help="Kept with the count.")
 def command(topic: str | None, kafka_partition: int, offset: int, to_offset: int | None, reason: str) -> None:
-    """Step over offsets at which a partition stands, and count them as skipped.
+    """Step over offsets at which a partition is stuck, and count them as skipped.
 
     Without --to it goes as far as the first offset that can be read: one compressed batch holds many records. A running
-    consumer resumes behind them within seconds; the ledger still adds up.
+    consumer resumes after them within seconds, and the ledger still adds up.
     """
     given = settings.load(settings.PlatformSettings)
     found = endpoints.resolve(given)
@@ -36,7 +36,7 @@ def command(topic: str | None, kafka_partition: int, offset: int, to_offset: int
         stands, generation, _ = place(connection, topic_id, kafka_partition)
         if stands != offset:
             raise AttentionError(
-                f"partition {kafka_partition} of {name} stands at offset {stands}, not at {offset}; nothing is "
+                f"partition {kafka_partition} of {name} is at offset {stands}, not at {offset}; nothing is "
                 f"skipped. Give --offset {stands} if that is the place to step over"
             )
         to = to_offset or _first_readable(found, name, kafka_partition, offset, end)

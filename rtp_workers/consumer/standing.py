@@ -33,8 +33,8 @@ class TurnClock:
 
 
 def stands(position: int | None, end: int, since_s: float) -> str:
-    """Returns the sentence for a partition that stands without a cause that anybody names."""
-    where = "its offset is not known yet" if position is None else f"it stands at offset {position}"
+    """Returns the sentence for a stuck partition for which nobody names a cause."""
+    where = "its offset is not known yet" if position is None else f"it is stuck at offset {position}"
     waiting = "" if position is None else f" although {end - position:,} offsets wait"
     return f"{where}{waiting}, and nothing has been stored for {since_s:.0f} s; docs/faults.md says what to look at"
 
@@ -126,7 +126,7 @@ class StuckPartitions:
         """Returns one sentence for each stuck partition, with the way on."""
         return {
             f"partition {number}": (
-                f"it stands at offset {stuck.offset}: {stuck.reason}. Step over it with `rtp skip --topic "
+                f"it is stuck at offset {stuck.offset}: {stuck.reason}. Step over it with `rtp skip --topic "
                 f"{self.topic} --partition {number} --offset {stuck.offset}{stuck.to}`, which counts what it skips"
             )
             for number, stuck in self._stuck.items()

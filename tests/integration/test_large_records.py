@@ -67,7 +67,7 @@ def test_a_process_without_memory_reads_in_smaller_batches_and_names_the_record(
     produce(stack, [body("a"), body("b"), body("c")])
     env = {**stack.env, "RTP_CONSUMER_BATCH_ROWS": "4", "RTP_FAILPOINT": "add:6=memory"}
     consumer = start_rtp("consume", env=env)
-    words = "partition 0: it stands at offset 0: this process has no memory left"
+    words = "partition 0: it is stuck at offset 0: this process has no memory left"
     wait_until(lambda: not_ready_because(stack, words), WAIT_S, "the record's place")
     wait_for_ledger(stack, WAIT_S)
     assert set(rows_by_id(stack)) == {"a", "b", "c"}

@@ -59,7 +59,7 @@ def test_a_batch_that_cannot_be_unpacked_is_named_and_can_be_stepped_over(stack:
     produce(stack, [body("neighbour")], kafka_partition=1)
     env = {**stack.env, "RTP_KAFKA_CLIENT_CONFIG": SMALL_CLIENT}
     consumer = start_rtp("consume", env=env)
-    wait_until(lambda: not_ready_because(stack, "partition 3: it stands at offset 1"), WAIT_S, "503 with the offset")
+    wait_until(lambda: not_ready_because(stack, "partition 3: it is stuck at offset 1"), WAIT_S, "503 with the offset")
     wait_until(lambda: set(rows_by_id(stack)) == {"before", "neighbour"}, WAIT_S, "what can be read")
     status = ask(stack, "/status")[1]
     assert status["state"] == "stuck"
@@ -69,7 +69,7 @@ def test_a_batch_that_cannot_be_unpacked_is_named_and_can_be_stepped_over(stack:
     skip = ("skip", "--partition", "3", "--topic", stack.topic)
     wrong = run_rtp(*skip, "--offset", "0", env=env)
     assert wrong.returncode == 1
-    assert "stands at offset 1, not at 0" in wrong.stderr
+    assert "is at offset 1, not at 0" in wrong.stderr
     done = run_rtp(*skip, "--offset", "1", "--reason", "a broken exporter", env=env)
     assert done.returncode == 0, done.stderr
     assert "3 offsets (1 to 3) counted as skipped" in done.stdout

@@ -58,7 +58,7 @@ def test_a_stuck_partition_says_how_to_step_over_its_place_until_it_is_past_it()
     stuck = StuckPartitions("orders")
     stuck.note(3, 10, "cannot be read", 0.0)
     said = stuck.problems()["partition 3"]
-    assert "it stands at offset 10" in said
+    assert "it is stuck at offset 10" in said
     assert "rtp skip --topic orders --partition 3 --offset 10" in said
     stuck.moved({3: 10})
     assert 3 in stuck
