@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from rtp_workers.mapping.cells.affixes import Affix, common_affix
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.findings import GOOD_NAME
+from rtp_workers.mapping.columns.profile import HALF, NEARLY_ALL, Profile
 
 MONEY = frozenset({"amount", "debit", "credit", "balance", "fee", "unit_price", "other_amount"})
-SURE = 0.8
-FEW_NUMBERS = 0.5
 
 
 def without_affix(profile: Profile, given: Affix | None) -> Profile:
@@ -21,7 +20,7 @@ def without_affix(profile: Profile, given: Affix | None) -> Profile:
     Args:
         given: what the mapping says, or None.
     """
-    if not profile.cells or profile.numbers >= FEW_NUMBERS:
+    if not profile.cells or profile.numbers >= HALF:
         return profile
     affix = given or common_affix(profile.some)
     if affix is None:
@@ -30,5 +29,5 @@ def without_affix(profile: Profile, given: Affix | None) -> Profile:
     if bare.numbers < NEARLY_ALL or list(bare.column) == list(profile.column):
         return profile
     role, best = vocabulary.best_role(profile.name)
-    is_money = role in MONEY and best.score >= SURE
+    is_money = role in MONEY and best.score >= GOOD_NAME
     return bare if given is not None or is_money or bare.is_decimal else profile

@@ -11,15 +11,26 @@ from rtp_workers.mapping.columns.find_number_format import find_number_format
 from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product
 from rtp_workers.mapping.columns.find_sides import is_number, lone_side, named_pair, take_with_partner
 from rtp_workers.mapping.columns.find_sign import find_sign
-from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, MARGIN, Candidate, Findings, choices
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.findings import (
+    BY_VALUES,
+    ENOUGH,
+    GOOD_NAME,
+    GUESS,
+    MARGIN,
+    Candidate,
+    Findings,
+    choices,
+)
+from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 
 MOST_CHOICES = 6
-HALF = 0.5
-FULL, MOSTLY = 0.95, 0.7  # shares of filled cells
+# Shares of filled cells.
+FULL = 0.95  # every row has an amount, but for a stray one
+OFTEN = 0.8  # more than one of two sides would be
+MOSTLY = 0.7  # filled in most rows, or whole numbers in most cells; below it a column has gaps, or decimals
+LEAST_FILLED = 0.3  # fewer amounts than this belong to something that only some rows have
 MOST_FACTORS = 8
-WHOLE_NAME = 0.8
 
 
 def find_amount(found: Findings) -> None:
@@ -48,9 +59,11 @@ def _given(found: Findings) -> bool:
 
 def _choose(found: Findings) -> None:
     pair = named_pair(found)
-    named = [candidate for candidate in found.candidates("amount", is_number) if candidate.profile.filled > 0.3]
+    named = [
+        candidate for candidate in found.candidates("amount", is_number) if candidate.profile.filled > LEAST_FILLED
+    ]
     side = None if pair else lone_side(found)
-    if side is not None and (not named or named[0].score < WHOLE_NAME):
+    if side is not None and (not named or named[0].score < GOOD_NAME):
         if not take_with_partner(found, side[1], side[0]):
             _take_lone_side(found, *side)
     elif named and not (pair and not named[0].profile.signed):
@@ -112,11 +125,11 @@ def _unit_price_or_values(found: Findings) -> None:
     prices = found.candidates("unit_price", is_number)
     if prices:
         price = prices[0].profile
-        found.take("amount", [price], 0.4, "name and values (a price per unit)")
+        found.take("amount", [price], GUESS, "name and values (a price per unit)")
         return
     numeric = [profile for profile in found.free() if _may_be_amount(profile)]
-    full = [profile for profile in numeric if profile.filled > 0.8 and profile.whole_numbers < 0.9]
-    sparse = [profile for profile in numeric if profile not in full and profile.filled <= 0.8]
+    full = [profile for profile in numeric if profile.filled > OFTEN and profile.whole_numbers < MOST]
+    sparse = [profile for profile in numeric if profile not in full and profile.filled <= OFTEN]
     sides = [profile for profile in found.free() if _names_a_side(profile)]
     walk = balance_walk(full, [*sparse, *filter(_is_often_zero, numeric)])
     if (signed_sides := _sides_by_sign(sparse)) is not None:
@@ -157,10 +170,10 @@ def _sides_by_sign(sparse: list[Profile]) -> tuple[Profile, Profile] | None:
 
 def _may_be_amount(profile: Profile) -> bool:
     """Numbers whose name does not say that they are something else; decimals are no ids, whatever their name says."""
-    if profile.numbers < 0.95 or profile.dates >= 0.9:
+    if profile.numbers < NEARLY_ALL or profile.dates >= MOST:
         return False
     role, best = vocabulary.best_role(profile.name)
-    return best.score < ENOUGH or (role == "transaction_id" and profile.whole_numbers < 0.9)
+    return best.score < ENOUGH or (role == "transaction_id" and profile.whole_numbers < MOST)
 
 
 def _has_both_signs(profile: Profile) -> bool:
@@ -173,7 +186,7 @@ def _is_nameless(found: Findings) -> bool:
 
 def _names_a_side(profile: Profile) -> bool:
     role, best = vocabulary.best_role(profile.name)
-    return role in ("debit", "credit") and best.exact and (not profile.cells or profile.numbers >= 0.5)
+    return role in ("debit", "credit") and best.exact and (not profile.cells or profile.numbers >= HALF)
 
 
 def _quantities(found: Findings) -> list[Profile]:

@@ -7,13 +7,15 @@ from rtp_workers.mapping.cells.affixes import Affix, common_affix
 from rtp_workers.mapping.cells.names import bracketed, normalise
 from rtp_workers.mapping.cells.words import currency_code, word_list
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, Candidate, Findings, choices
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, Candidate, Findings, choices
+from rtp_workers.mapping.columns.profile import MOST, Profile
 
 DOLLAR_LANGUAGES = frozenset({"es", "pt"})
 # Codes that a sign may stand for without being one of them: a column of codes knows better.
 LOOSE_SIGNS = frozenset({"USD", "CNY", "JPY"})
-FILLED, MOST = 0.9, 0.8
+CODES_FILLED = 0.8  # share of rows that codes next to the amount must fill, where their name does not help
+LEAST_FILLED = 0.2  # a currency that fewer rows name is that of the foreign ones only
+FOLLOWS = 0.6  # more than half a column: of the columns on both sides of an amount, the one after it is nearer
 # Words that say which of several amounts a column belongs to.
 QUALIFIERS = frozenset(
     {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
@@ -77,7 +79,7 @@ def _by_header(found: Findings, columns: list[Profile]) -> str | None:
 
 def _column_knows_better(code: str, candidates: list[Candidate]) -> bool:
     """True where a filled column agrees, or the amounts carry a sign that several countries write."""
-    full = [one.profile for one in candidates if one.profile.filled >= FILLED]
+    full = [one.profile for one in candidates if one.profile.filled >= MOST]
     if not full:
         return False
     agrees = {currency_code(cell) for cell in full[0].distinct} == {code}
@@ -85,12 +87,12 @@ def _column_knows_better(code: str, candidates: list[Candidate]) -> bool:
 
 
 def _is_foreign(name: str) -> bool:
-    return vocabulary.score(name, "currency").score < FILLED
+    return vocabulary.score(name, "currency").score < CLEAR_NAME
 
 
 def _take_column(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:
     """Takes the column of currencies that belongs to the amounts; asks where several do and differ."""
-    full = [one for one in candidates if one.profile.filled >= FILLED]
+    full = [one for one in candidates if one.profile.filled >= MOST]
     best = (full or candidates)[0]
     rivals = [one for one in full if _codes_of(one.profile) != _codes_of(best.profile)]
     if rivals and not _is_next_to(best.profile, columns) and best.score - rivals[0].score < ENOUGH / 2:
@@ -118,13 +120,13 @@ def _has_foreign_amount(found: Findings, currency: Profile) -> bool:
     """True where a number column next to it is filled in just the same rows."""
     filled = [bool(cell) for cell in currency.column]
     neighbours = (profile for profile in found.free() if abs(profile.index - currency.index) == 1)
-    return any(profile.numbers >= FILLED and [bool(c) for c in profile.column] == filled for profile in neighbours)
+    return any(profile.numbers >= MOST and [bool(c) for c in profile.column] == filled for profile in neighbours)
 
 
 def _take_codes_next_to(found: Findings, columns: list[Profile]) -> bool:
     """Takes a column of codes right next to the amount whose own name says nothing of a currency."""
     for profile in found.free():
-        codes = profile.filled > MOST and bool(profile.cells) and profile.distinct <= word_list("currencies")
+        codes = profile.filled > CODES_FILLED and bool(profile.cells) and profile.distinct <= word_list("currencies")
         speaks = vocabulary.score(profile.name, "currency").score > 0  # and was found wanting
         if codes and not speaks and _is_next_to(profile, columns):
             found.take("currency", [profile], BY_VALUES, "values (codes right next to the amount)")
@@ -156,14 +158,16 @@ def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Can
     others = {
         frozenset(_qualifiers(profile.name))
         for profile in found.profiles
-        if profile.numbers >= 0.9 and profile.name not in names and not _is_unit_price(profile.name)
+        if profile.numbers >= MOST and profile.name not in names and not _is_unit_price(profile.name)
     } - own
     kept = [one for one in candidates if (words := _qualifiers(one.profile.name)) in own or words not in others]
     kept = [one for one in kept if not _qualifiers(one.profile.name) & OF_THE_SECURITY] or kept
     same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
     places = [profile.index for profile in columns]
     # Of equals, the one beside the amount; a currency rather follows it.
-    return sorted(same or kept, key=lambda one: min((abs(one.profile.index - at - 0.6) for at in places), default=0))
+    return sorted(
+        same or kept, key=lambda one: min((abs(one.profile.index - at - FOLLOWS) for at in places), default=0)
+    )
 
 
 def _is_unit_price(name: str) -> bool:
@@ -176,7 +180,7 @@ def _qualifiers(name: str) -> frozenset[str]:
 
 def is_currency(profile: Profile) -> float:
     """Fits codes, signs and names of currencies."""
-    return 1.0 if profile.currencies >= 0.9 and profile.filled > 0.2 else 0.0
+    return 1.0 if profile.currencies >= MOST and profile.filled > LEAST_FILLED else 0.0
 
 
 def _bare_dollars(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:

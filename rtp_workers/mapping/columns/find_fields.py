@@ -10,14 +10,24 @@ from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import field_words
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_currency import is_currency
-from rtp_workers.mapping.columns.findings import BY_VALUES, Candidate, Findings
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.findings import BY_VALUES, GOOD_NAME, Candidate, Findings
+from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 from rtp_workers.record.transaction import RULES, Kind, fields_of
 
-FEW_ROWS, SOME_ROWS = 20, 5
+FEW_ROWS, SOME_ROWS = 20, 5  # fewer rows than this say nothing of repeats; of a cell that never changes
 MAX_TEXT = 10_000  # characters, of a field without a limit of its own
-CLEARLY = 0.2
-WHOLE_NAME, SOME_SAY_SO = 0.8, 0.3
+CLEARLY = 0.2  # by so much another field's name must fit better
+SOME_SAY_SO = 0.3  # share of cells with a word of the field, where the name may mean something else
+ALL_DIFFER = 0.999  # one repeat in a thousand cells may be a mistake in the file
+UNNAMED = 0.8  # share of the rows that a column without a name must fill, and of its cells that must have letters
+COUNTRIES = 0.7  # a country's column holds names in many languages, some of which are not known
+# A choice has few values: so many, or so large a share of the rows.
+FEW_VALUES, FEW_OF_ROWS = 50, 0.3
+RARELY_FILLED = 0.3  # a party that so few rows name is not who the transaction was with
+# What a column's fit is worth where its values speak against it without refuting it.
+CONSTANT_FIT, MANY_VALUES_FIT, NUMBERS_FIT = 0.7, 0.5, 0.7
+LONGEST_STATE = 2  # letters of a US state, whose column is called "state" as well
+MOST_TELLING = 0.6  # confidence in the merchant of a file without names
 # Names of a status, a way of payment and of much else: a state of India, a test mode, a sales channel.
 UNSURE_NAMES = frozenset(
     {"state", "result", "outcome", "response", "decision", "errors", "error", "estado", "situacion", "situacao", "etat"}
@@ -73,7 +83,7 @@ def optional_fields() -> tuple[str, ...]:
 def _weight(candidate: Candidate, field: str) -> float:
     """A merchant that is the same in every row says little; another text, where there is one, says more."""
     constant = field == "merchant" and candidate.profile.rows >= SOME_ROWS and len(candidate.profile.distinct) == 1
-    return candidate.score * (0.7 if constant else 1.0)
+    return candidate.score * (CONSTANT_FIT if constant else 1.0)
 
 
 def _says_too_little(candidate: Candidate, field: str) -> bool:
@@ -83,12 +93,12 @@ def _says_too_little(candidate: Candidate, field: str) -> bool:
         return profile.share(lambda cell: bool(words & {normalise(cell), *normalise(cell).split()})) < SOME_SAY_SO
     # The same text in every row, by a name that says little: the account's owner rather than the other side.
     constant = profile.rows >= SOME_ROWS and len(profile.distinct) == 1
-    return RULES[field].kind == "text" and constant and candidate.name.score < WHOLE_NAME
+    return RULES[field].kind == "text" and constant and candidate.name.score < GOOD_NAME
 
 
 def _all_differ(profile: Profile) -> bool:
     """True where no customer would come twice: rather a reference of the row's own."""
-    return profile.rows >= FEW_ROWS and profile.uniqueness >= 0.999
+    return profile.rows >= FEW_ROWS and profile.uniqueness >= ALL_DIFFER
 
 
 def _names_better(candidate: Candidate, field: str) -> bool:
@@ -101,7 +111,7 @@ def _names_better(candidate: Candidate, field: str) -> bool:
 def _add_description(found: Findings) -> None:
     """Lets a description stand in where the merchant's own column is often empty."""
     use = found.uses.get("merchant")
-    if use is None or use.why == "mapping" or found.profile(use.columns[0]).filled >= 0.9:
+    if use is None or use.why == "mapping" or found.profile(use.columns[0]).filled >= MOST:
         return
     first = found.profile(use.columns[0])
     others = found.candidates("merchant", fit_of("merchant"))
@@ -113,22 +123,22 @@ def _add_description(found: Findings) -> None:
 
 def _by_values(found: Findings, wanted: list[str]) -> None:
     """Without names: codes that are currencies, and the one column of telling text, the other side as it is called."""
-    codes = [profile for profile in found.free() if profile.currencies == 1.0 and profile.filled > 0.8]
+    codes = [profile for profile in found.free() if profile.currencies == 1.0 and profile.filled > UNNAMED]
     if "currency" in wanted and len(codes) == 1:
         found.take("currency", codes, BY_VALUES, "values (only codes of currencies)")
     texts = [
         profile
         for profile in found.free()
-        if profile.letters > 0.8
-        and profile.filled > 0.8
-        and profile.dates < 0.5
-        and profile.directions < 0.5
-        and profile.share(_is_code) < 0.5
+        if profile.letters > UNNAMED
+        and profile.filled > UNNAMED
+        and profile.dates < HALF
+        and profile.directions < HALF
+        and profile.share(_is_code) < HALF
         and _tells(profile)
     ]
     if "merchant" in wanted and texts:
         best = max(texts, key=lambda profile: (profile.uniqueness, sum(map(len, profile.some)) / len(profile.some)))
-        found.take("merchant", [best], 0.6, "values (the most telling text)")
+        found.take("merchant", [best], MOST_TELLING, "values (the most telling text)")
 
 
 def _is_code(cell: str) -> bool:
@@ -137,25 +147,25 @@ def _is_code(cell: str) -> bool:
 
 def _tells(profile: Profile) -> bool:
     """True for texts in which words vary; a handful of words over and over is a kind, not a name."""
-    return profile.uniqueness >= 0.5 or any(" " in cell for cell in profile.distinct)
+    return profile.uniqueness >= HALF or any(" " in cell for cell in profile.distinct)
 
 
 def _is_plain_text(profile: Profile) -> bool:
-    return bool(profile.cells) and profile.dates < 0.5 and not profile.is_decimal
+    return bool(profile.cells) and profile.dates < HALF and not profile.is_decimal
 
 
 def _country(profile: Profile) -> float:
-    return 1.0 if profile.countries >= 0.7 else 0.0
+    return 1.0 if profile.countries >= COUNTRIES else 0.0
 
 
 def _choice(profile: Profile, longest: int) -> float:
     """Fits a column with few different short texts."""
     if not _is_plain_text(profile) or profile.longest > longest:
         return 0.0
-    if _is_flag(profile) or profile.currencies >= 0.9:
+    if _is_flag(profile) or profile.currencies >= MOST:
         return 0.0
-    few = profile.rows <= FEW_ROWS or len(profile.distinct) <= max(50, len(profile.cells) * 0.3)
-    return 1.0 if few else 0.5
+    few = profile.rows <= FEW_ROWS or len(profile.distinct) <= max(FEW_VALUES, len(profile.cells) * FEW_OF_ROWS)
+    return 1.0 if few else MANY_VALUES_FIT
 
 
 def _is_flag(profile: Profile) -> bool:
@@ -163,28 +173,28 @@ def _is_flag(profile: Profile) -> bool:
 
 
 def _words(profile: Profile, longest: int) -> float:
-    return _choice(profile, longest) * (1.0 if profile.letters >= 0.5 else 0.0)
+    return _choice(profile, longest) * (1.0 if profile.letters >= HALF else 0.0)
 
 
 def _status(profile: Profile, longest: int) -> float:
-    if profile.whole_numbers > 0.9 or profile.longest <= 2:
+    if profile.whole_numbers > MOST or profile.longest <= LONGEST_STATE:
         return 0.0  # US states share the name "state"
     return 1.0 if _is_flag(profile) else _choice(profile, longest)
 
 
 def _party(profile: Profile, longest: int) -> float:
-    if not _is_plain_text(profile) or profile.filled < 0.3 or profile.longest > longest:
+    if not _is_plain_text(profile) or profile.filled < RARELY_FILLED or profile.longest > longest:
         return 0.0
     return 1.0
 
 
 def _text(profile: Profile, longest: int) -> float:
-    if not _is_plain_text(profile) or profile.longest > longest or profile.directions >= 0.9:
+    if not _is_plain_text(profile) or profile.longest > longest or profile.directions >= MOST:
         return 0.0
     if _is_flag(profile):
         return 0.0
     # A merchant may be named by a code, but a column of numbers needs a strong name for it.
-    return 1.0 if profile.letters >= 0.5 else 0.7
+    return 1.0 if profile.letters >= HALF else NUMBERS_FIT
 
 
 BY_KIND: dict[str, Callable[[Profile, int], float]] = {"choice": _choice, "party": _party, "text": _text}
@@ -198,6 +208,8 @@ def fit_of(field: str) -> Callable[[Profile], float]:
     rule = RULES[field]
     if rule.pattern is not None:
         pattern = re.compile(rule.pattern)
-        return CODES.get(field, lambda profile: float(profile.share(lambda cell: bool(pattern.fullmatch(cell))) >= 0.9))
+        return CODES.get(
+            field, lambda profile: float(profile.share(lambda cell: bool(pattern.fullmatch(cell))) >= MOST)
+        )
     fit = BY_FIELD.get(field) or BY_KIND[rule.kind]
     return lambda profile: fit(profile, rule.max_length or MAX_TEXT)

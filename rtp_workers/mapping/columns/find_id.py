@@ -7,8 +7,8 @@ from collections.abc import Callable
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_volatile import find_volatile
-from rtp_workers.mapping.columns.findings import Candidate, Findings
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.findings import STRONG_NAME, Candidate, Findings
+from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 from rtp_workers.record.transaction import RULES
 
@@ -22,7 +22,11 @@ ID_WORDS = frozenset(
     | {"azonosito", "szam", "numer", "cislo", "номер", "ид", "referens", "n", "txid", "kode", "invoice", "receipt"}
 )
 # An id by a telling name may repeat (the ledger sorts repeats out); by a weaker name it must hardly ever.
+# Each pair: the least score of the name, and how unique the column must be then.
 LEAST_UNIQUE = ((0.95, 0.5), (0.7, 0.95), (0.0, 0.98))
+UNIQUE = 0.999  # one repeat in a thousand cells may be a mistake in the file
+NEARLY_AS_GOOD = 0.2  # a unique column wins over a better name that is ahead by no more than this
+TWO_COLUMNS = 0.9  # two columns together are a little less sure than one
 
 
 def find_id(found: Findings, *, canonical_name: bool) -> None:
@@ -57,9 +61,11 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
 
 def _most_unique(candidates: list[Candidate]) -> Candidate:
     best = candidates[0]
-    if best.profile.uniqueness >= 0.999:
+    if best.profile.uniqueness >= UNIQUE:
         return best
-    return next((c for c in candidates[1:] if c.profile.uniqueness >= 0.999 and c.score >= best.score - 0.2), best)
+    return next(
+        (c for c in candidates[1:] if c.profile.uniqueness >= UNIQUE and c.score >= best.score - NEARLY_AS_GOOD), best
+    )
 
 
 def _id_fit(found: Findings) -> Callable[[Profile], float]:
@@ -90,13 +96,13 @@ def _speaks_of_ids(name: str) -> bool:
 def _is_id(profile: Profile) -> float:
     name = vocabulary.score(profile.name, "transaction_id")
     least = next(unique for weight, unique in LEAST_UNIQUE if name.score >= weight)
-    if profile.filled < 0.95 or profile.uniqueness < least or profile.longest > MAX_ID_LENGTH:
+    if profile.filled < NEARLY_ALL or profile.uniqueness < least or profile.longest > MAX_ID_LENGTH:
         return 0.0
-    if (profile.dates >= 0.9 and profile.whole_numbers < 0.9) or profile.is_decimal:
+    if (profile.dates >= MOST and profile.whole_numbers < MOST) or profile.is_decimal:
         return 0.0
     has_digit = profile.share(lambda cell: any(char.isdigit() for char in cell))
     one_word = profile.share(lambda cell: " " not in cell)
-    if name.score < 0.95 and min(has_digit, one_word) < 0.9:
+    if name.score < STRONG_NAME and min(has_digit, one_word) < MOST:
         return 0.0
     return 1.0
 
@@ -151,7 +157,9 @@ def _note_counter(found: Findings, profile: Profile) -> None:
 
 def _numbered(found: Findings) -> bool:
     """Takes account and sequence number together where the number alone is unique only within the account."""
-    numbers = found.candidates("sequence", lambda profile: float(profile.filled > 0.95 and profile.uniqueness > 0.95))
+    numbers = found.candidates(
+        "sequence", lambda profile: float(profile.filled > NEARLY_ALL and profile.uniqueness > NEARLY_ALL)
+    )
     account = found.uses.get("customer_id")
     if not numbers or account is None:
         return False
@@ -160,6 +168,9 @@ def _numbered(found: Findings) -> bool:
     if parts[0].longest + number.profile.longest + 1 > MAX_ID_LENGTH:
         return False
     found.take(
-        "transaction_id", parts, number.score * 0.9, f"{number.why}, unique within {normalise(account.columns[0])}"
+        "transaction_id",
+        parts,
+        number.score * TWO_COLUMNS,
+        f"{number.why}, unique within {normalise(account.columns[0])}",
     )
     return True

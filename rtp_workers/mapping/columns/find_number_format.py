@@ -10,12 +10,15 @@ from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import currency_code, word_list
 from rtp_workers.mapping.columns.findings import Findings
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 
 WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies have no cents, or hardly ever
 MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
 NOISY_DIGITS = 10  # more digits after the point than this, and a hair off a round number: a float was printed
-LEAST_CENTS = 5
+LEAST_CENTS = 5  # amounts; fewer say nothing
+# Whole numbers are cents where most of them are round or end like prices, and half of them are no small change.
+PRICE_ENDS = (99, 95, 50, 49, 0)
+CENTS_MEDIAN, ROUND_SHARE, PRICED_SHARE = 400, 0.85, 0.6
 
 
 def find_number_format(found: Findings, columns: list[Profile]) -> None:
@@ -84,7 +87,7 @@ def _hint(found: Findings, columns: list[Profile]) -> str | None:
     used = {profile.index for profile in columns}
     hints = set()
     for profile in found.profiles:
-        if profile.index in used or profile.numbers < 0.95 or profile.dates > 0.9:
+        if profile.index in used or profile.numbers < NEARLY_ALL or profile.dates > MOST:
             continue
         seen = amounts.evidence_of(profile.some)
         if (seen.decimal or seen.thousands) and (marks := amounts.decide_marks(seen)) is not None:
@@ -127,5 +130,5 @@ def _currencies(found: Findings) -> frozenset[str]:
 
 def _look_like_cents(numbers: list[int]) -> bool:
     hundreds = sum(number % 100 == 0 for number in numbers) / len(numbers)
-    priced = sum(number % 100 in (99, 95, 50, 49, 0) for number in numbers) / len(numbers)
-    return statistics.median(numbers) >= 400 and (hundreds >= 0.85 or priced >= 0.6)
+    priced = sum(number % 100 in PRICE_ENDS for number in numbers) / len(numbers)
+    return statistics.median(numbers) >= CENTS_MEDIAN and (hundreds >= ROUND_SHARE or priced >= PRICED_SHARE)

@@ -8,8 +8,8 @@ from itertools import permutations
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import BY_VALUES, Findings
-from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GUESS, Findings
+from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.vocabulary import DECOYS
 from rtp_workers.mapping.toml_text import quoted
 
@@ -18,7 +18,9 @@ UNIT_PRICES = frozenset(
 )
 PRICES = UNIT_PRICES - {"value", "cost"}
 MARKETS = frozenset({"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"})
-LOOKED_AT_ROWS, LEAST_ROWS, MOSTLY = 200, 2, 0.9
+LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
+# A product may be off by a rounded cent, or where the price was rounded, by a thousandth.
+CENT, THOUSANDTH = Decimal("0.011"), Decimal("0.001")
 MOST_FACTORS = 8
 
 
@@ -28,8 +30,8 @@ def find_quantity(found: Findings) -> None:
         return
     _take_total(found)
     use = found.uses["amount"]
-    is_price = normalise(use.columns[0]) in UNIT_PRICES or use.confidence <= 0.4
-    quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= 0.95)) if is_price else []
+    is_price = normalise(use.columns[0]) in UNIT_PRICES or use.confidence <= GUESS
+    quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL)) if is_price else []
     several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"1", "1.0"}]
     if several and _is_total(found, several[0].profile):
         return
@@ -41,7 +43,7 @@ def find_quantity(found: Findings) -> None:
             f"columns.amount = {quoted(use.columns)}",
             f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; leave out for the price alone",
         )
-    elif use.confidence <= 0.4:
+    elif use.confidence <= GUESS:
         found.ask("amount", f"only {use.columns[0]} may be the amount", f"columns.amount = {quoted(use.columns)}")
     elif not is_price:
         _ask_whether_pieces(found)
@@ -73,16 +75,16 @@ def _ask_whether_pieces(found: Findings) -> None:
     if any(_is_currency_of(profile, amount) for profile in found.free()):
         return  # pieces have no currency
     price = next((profile for profile in found.free() if _is_price(profile)), None)
-    if amount.signed or found.candidates("quantity", lambda profile: float(profile.numbers >= 0.95)):
+    if amount.signed or found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL)):
         return  # pieces have no sign, and are counted elsewhere
     if price is None or vocabulary.score(amount.name, "amount").phrase not in PLAIN_AMOUNTS:
         return
-    others = [profile for profile in found.free() if profile is not price and profile.numbers >= 0.95]
+    others = [profile for profile in found.free() if profile is not price and profile.numbers >= NEARLY_ALL]
     if any(is_product(amount, price, other) for other in others):
         return  # the amount is pieces times price
     money = next((other for other in others if is_product(other, price, amount)), None)
     traded = any(set(normalise(profile.name).split()) & MARKETS for profile in found.profiles)
-    if money is None and not (traded or (amount.whole_numbers >= 0.95 and not amount.signed)):
+    if money is None and not (traded or (amount.whole_numbers >= NEARLY_ALL and not amount.signed)):
         return
     if money is not None:
         lines = (f"columns.amount = {quoted([money.name])}", f"# columns.amount = {quoted([amount.name])}")
@@ -98,13 +100,13 @@ PLAIN_AMOUNTS = frozenset({"amount", "amt", "cantidad", "valor", "vol"})
 
 
 def _is_currency_of(profile: Profile, amount: Profile) -> bool:
-    named = vocabulary.score(profile.name, "currency").score > MOSTLY
-    return named and profile.index == amount.index + 1 and profile.filled > MOSTLY
+    named = vocabulary.score(profile.name, "currency").score > CLEAR_NAME
+    return named and profile.index == amount.index + 1 and profile.filled > MOST
 
 
 def _is_price(profile: Profile) -> bool:
-    per_piece = normalise(profile.name) in PRICES or vocabulary.score(profile.name, "unit_price").score >= 0.5
-    return per_piece and profile.numbers >= 0.95
+    per_piece = normalise(profile.name) in PRICES or vocabulary.score(profile.name, "unit_price").score >= ENOUGH
+    return per_piece and profile.numbers >= NEARLY_ALL
 
 
 def is_product(product: Profile, one: Profile, other: Profile) -> bool:
@@ -114,8 +116,8 @@ def is_product(product: Profile, one: Profile, other: Profile) -> bool:
         parts = [_value(cell) for cell in cells]
         if all(parts):
             money, price, pieces = (abs(part) for part in parts if part is not None)
-            rows.append(abs(money - price * pieces) <= max(Decimal("0.011"), money / 1000))
-    return len(rows) >= LEAST_ROWS and sum(rows) >= len(rows) * MOSTLY
+            rows.append(abs(money - price * pieces) <= max(CENT, money * THOUSANDTH))
+    return len(rows) >= LEAST_ROWS and sum(rows) >= len(rows) * MOST
 
 
 def _value(cell: str) -> Decimal | None:

@@ -6,20 +6,22 @@ from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.words import looks_like_balance_line
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
-from rtp_workers.mapping.columns.findings import ENOUGH, Candidate, Findings
-from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, Candidate, Findings
+from rtp_workers.mapping.columns.profile import HALF, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 
 # Roles whose numbers are never the other side of an amount.
 NO_SIDES = (vocabulary.DECOYS | {"quantity", "unit_price", "transaction_id", "sequence"}) - {"index"}
 MOST_STRAYS = 10  # one row in so many may fill both sides or neither
+# Texts between the numbers: up to 15 % of the cells weigh little, more of them need a strong name to make up for it.
+FEW_STRAYS, FEW_STRAYS_FIT, STRAYS_FIT = 0.85, 0.9, 0.7
 
 
 def is_number(profile: Profile) -> float:
     """Fits numbers; some stray texts weigh little against a telling name, much against a weak one."""
-    if profile.numbers < 0.5 or (profile.dates >= 0.95 and profile.numbers < 1.0):
+    if profile.numbers < HALF or (profile.dates >= NEARLY_ALL and profile.numbers < 1.0):
         return 0.0
-    return 1.0 if profile.numbers >= 0.95 else 0.9 if profile.numbers >= 0.85 else 0.7
+    return 1.0 if profile.numbers >= NEARLY_ALL else FEW_STRAYS_FIT if profile.numbers >= FEW_STRAYS else STRAYS_FIT
 
 
 def named_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
@@ -51,7 +53,7 @@ def _is_side(profile: Profile) -> float:
 def _exclusive(debit: Profile, credit: Profile) -> bool:
     """True where hardly any row fills both sides."""
     both = sum(map(_is_nonzero, debit.column, credit.column))
-    return both <= max(1, debit.rows // 10) and bool(debit.nonzero or credit.nonzero)
+    return both <= max(1, debit.rows // MOST_STRAYS) and bool(debit.nonzero or credit.nonzero)
 
 
 def _is_nonzero(one: str, other: str) -> bool:
@@ -77,7 +79,7 @@ def take_with_partner(found: Findings, known: Candidate, side: str | None) -> bo
     columns = (known.profile, partner) if side != "credit" else (partner, known.profile)
     for role, profile in zip(("debit", "credit"), columns, strict=True):
         why = known.why if profile is known.profile else f"values (filled where {known.profile.name} is not)"
-        found.take(role, [profile], known.score if profile is known.profile else 0.7, why)
+        found.take(role, [profile], known.score if profile is known.profile else BY_VALUES, why)
     if side is None:
         out, into = (quoted([profile.name]) for profile in columns)
         found.ask(

@@ -12,8 +12,8 @@ from rtp_workers.mapping.cells.words import (
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import BY_VALUES, Findings
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, GOOD_NAME, STRONG_NAME, Findings
+from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 
 SIDE_ROLES = ("debit", "credit")
@@ -21,7 +21,7 @@ SIDES = frozenset(SIDE_ROLES)
 AS_IS = '# sign = "as_is"  # where it does not'
 FEW_WORDS = 12
 MOST_WORDS = 4  # of a cell that names a kind; a longer text says what happened, or to whom
-CONTRADICTED = 0.9
+CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
 
 def find_sign(found: Findings) -> None:
@@ -64,7 +64,7 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     if sides is not None:
         _ask_for(found, sides, 'debit_words = ["B"]', 'credit_words = ["S"]')
         return False
-    if named and named[0].profile.direction_words & direction_views() and named[0].name.score < 0.9:
+    if named and named[0].profile.direction_words & direction_views() and named[0].name.score < CLEAR_NAME:
         _ask_for(found, named[0].profile)
         return False
     if named:
@@ -85,16 +85,16 @@ def _says_nothing(name: str) -> bool:
 
 def _says_direction(profile: Profile) -> bool:
     sides = profile.direction_kinds & SIDES
-    exact = vocabulary.score(profile.name, "direction").score > 0.9
-    return profile.directions >= 0.95 and bool(sides) and (exact or len(sides) == 2)
+    exact = vocabulary.score(profile.name, "direction").score > CLEAR_NAME
+    return profile.directions >= NEARLY_ALL and bool(sides) and (exact or len(sides) == 2)
 
 
 def _ask_contradiction(found: Findings, amount: Profile) -> bool:
     """Asks where signs say the opposite of words: debits without a minus, credits with one."""
     for profile in found.free():
-        named = vocabulary.score(profile.name, "direction").score > 0.9
+        named = vocabulary.score(profile.name, "direction").score > CLEAR_NAME
         codes_only = profile.direction_words <= direction_codes() and not named
-        all_are_words = profile.directions >= 0.95 or _trades(set(profile.distinct)) == SIDES
+        all_are_words = profile.directions >= NEARLY_ALL or _trades(set(profile.distinct)) == SIDES
         if not all_are_words or codes_only or _named_otherwise(profile):
             continue
         signs = [(kind == "debit") == negative for _, kind, negative in _words_and_signs(profile, amount)]
@@ -155,7 +155,7 @@ def _ask_direction(found: Findings) -> bool:
     """Asks about a column of debit and credit words whose name does not say what it is: a card's type, maybe."""
     for profile in found.free():
         sides = profile.direction_kinds & SIDES
-        if len(sides) == 2 and profile.directions >= 0.95 and not _named_otherwise(profile):
+        if len(sides) == 2 and profile.directions >= NEARLY_ALL and not _named_otherwise(profile):
             _ask_for(found, profile)
             return True
     return False
@@ -180,7 +180,7 @@ def _named_otherwise(profile: Profile) -> bool:
     role, best = vocabulary.best_role(profile.name)
     # What holds words for debit and credit in every row is no id, whatever its name says.
     speaks = role and role not in ("direction", "payment_method", "category", "merchant", "transaction_id")
-    return "card" in normalise(profile.name) or bool(speaks and best.score >= 0.8)
+    return "card" in normalise(profile.name) or bool(speaks and best.score >= GOOD_NAME)
 
 
 def _says_kind(name: str) -> bool:
@@ -192,10 +192,10 @@ def _ask_unknown_words(found: Findings) -> bool:
     for profile in found.free():
         score = vocabulary.score(profile.name, "direction")
         english_or_plain = (
-            score.exact and score.score >= 0.95 and normalise(profile.name) not in ("code", "тип", "sign")
+            score.exact and score.score >= STRONG_NAME and normalise(profile.name) not in ("code", "тип", "sign")
         )
         few = 2 <= len(profile.distinct) <= FEW_WORDS
-        if english_or_plain and few and profile.letters > 0.9 and profile.directions < 0.95:
+        if english_or_plain and few and profile.letters > MOST and profile.directions < NEARLY_ALL:
             unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
             found.ask(
                 "amount",
@@ -285,7 +285,7 @@ def _ask_some_words(found: Findings) -> None:
         views = frozenset() if _trades(known) == SIDES else direction_views()
         plain = {cell for cell in known if normalise(cell) not in direction_codes() | views}
         plain = {cell for cell in plain if "card" not in normalise(cell)}
-        of_payment = vocabulary.score(profile.name, "payment_method").score >= 0.95
+        of_payment = vocabulary.score(profile.name, "payment_method").score >= STRONG_NAME
         if not plain or not 2 <= len(profile.distinct) <= FEW_WORDS or of_payment or not _says_kind(profile.name):
             continue
         words = ", ".join(sorted(plain)[:4])

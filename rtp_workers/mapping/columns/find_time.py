@@ -15,17 +15,22 @@ from rtp_workers.mapping.columns.findings import (
     BY_VALUES,
     DAY_FIRST_LANGUAGES,
     ENOUGH,
+    GUESS,
     MARGIN,
     Candidate,
     Findings,
     choices,
 )
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.plan import ColumnUse
 from rtp_workers.mapping.toml_text import quoted
 
 CALENDAR = ("year", "month", "day")
 SOME_ROWS = 5
+# What the fit is worth where some cells are no dates, and where most are empty.
+STRAYS_FIT, SPARSE_FIT = 0.8, 0.7
+LARGEST_HOUR = 50_000  # more steps than this are seconds: as hours they would be more than five years
+MOST_DATES, OTHER_DATES = 0.98, 0.9  # dates that fit the best order, and at most those that fit the second
 MADE_WORDS = frozenset({"created", "creation", "erstellt", "creacion", "criacao", "creazione", "aangemaakt"})
 PLAIN_DATES = frozenset({"date", "datum", "fecha", "data", "dato", "tarih", "transaction date"})
 STEP_LINES = (
@@ -101,10 +106,10 @@ def _given(found: Findings) -> bool:
 
 def _fit(profile: Profile) -> float:
     epoch = profile.epoch is not None
-    if profile.dates < 0.5 and not epoch:
+    if profile.dates < HALF and not epoch:
         return 0.0
-    fits = 1.0 if profile.dates >= 0.9 or epoch else 0.8
-    return fits * (1.0 if profile.filled >= 0.5 else 0.7)
+    fits = 1.0 if profile.dates >= MOST or epoch else STRAYS_FIT
+    return fits * (1.0 if profile.filled >= HALF else SPARSE_FIT)
 
 
 def _by_name(found: Findings) -> bool:
@@ -149,21 +154,21 @@ def _differ(one: Candidate, other: Candidate) -> bool:
 
 def _take_date(found: Findings, profile: Profile, confidence: float, why: str) -> None:
     found.take("occurred_at", [profile], confidence, why)
-    if profile.epoch and profile.dates < 0.9:
+    if profile.epoch and profile.dates < MOST:
         _note_epoch(found, profile)
     elif not profile.has_clock:
         _add_clock(found, profile)
 
 
 def _note_epoch(found: Findings, profile: Profile) -> None:
-    if profile.epoch and profile.dates < 0.9 and found.section.epoch_unit is None:
+    if profile.epoch and profile.dates < MOST and found.section.epoch_unit is None:
         found.rules["epoch_unit"] = profile.epoch
         found.notes.append(f"{profile.name} counts {profile.epoch} since 1970-01-01 UTC")
 
 
 def _add_clock(found: Findings, date_column: Profile) -> None:
     """Joins a column that holds only the time of day, where there is one."""
-    clocks = found.candidates("time", lambda profile: 1.0 if profile.clocks >= 0.9 and profile.dates < 0.5 else 0.0)
+    clocks = found.candidates("time", lambda profile: 1.0 if profile.clocks >= MOST and profile.dates < HALF else 0.0)
     if not clocks:
         clocks = _nameless_clock(found)
     if clocks and "time" not in found.section.columns:
@@ -178,7 +183,7 @@ def _nameless_clock(found: Findings) -> list[Candidate]:
     """Returns the one column of clock times of a file without names."""
     if any(not profile.name.startswith("column ") for profile in found.profiles):
         return []
-    clocks = [profile for profile in found.free() if profile.clocks >= 0.9 and profile.numbers < 0.5]
+    clocks = [profile for profile in found.free() if profile.clocks >= MOST and profile.numbers < HALF]
     name = vocabulary.NameScore(BY_VALUES, False, "values", frozenset())
     return [Candidate(clocks[0], BY_VALUES, name)] if len(clocks) == 1 else []
 
@@ -193,9 +198,9 @@ def _calendar(found: Findings) -> bool:
         chosen[role] = fits[0]
     for role, candidate in chosen.items():
         found.take(role, [candidate.profile], candidate.score, candidate.why)
-    clocks = found.candidates("time", lambda profile: float(profile.clocks >= 0.9))
+    clocks = found.candidates("time", lambda profile: float(profile.clocks >= MOST))
     written = [
-        profile for profile in found.free() if profile.clocks >= 0.9 and profile.share(lambda c: ":" in c) >= 0.9
+        profile for profile in found.free() if profile.clocks >= MOST and profile.share(lambda c: ":" in c) >= MOST
     ]
     if clocks:
         found.take("time", [clocks[0].profile], clocks[0].score, clocks[0].why)
@@ -205,16 +210,16 @@ def _calendar(found: Findings) -> bool:
 
 
 def _whole_between(profile: Profile, low: int, high: int) -> float:
-    return float(profile.share(lambda cell: cell.isdigit() and low <= int(cell) <= high) >= 0.95)
+    return float(profile.share(lambda cell: cell.isdigit() and low <= int(cell) <= high) >= NEARLY_ALL)
 
 
 def _step(found: Findings) -> bool:
-    return _take_step(found, found.candidates("step", lambda profile: float(profile.whole_numbers >= 0.95)))
+    return _take_step(found, found.candidates("step", lambda profile: float(profile.whole_numbers >= NEARLY_ALL)))
 
 
 def _counter(found: Findings) -> bool:
     """A column called time that holds plain numbers counts from somewhere; dates elsewhere say more."""
-    numbers = found.candidates("time", lambda profile: float(profile.numbers >= 0.95 and profile.clocks < 0.9))
+    numbers = found.candidates("time", lambda profile: float(profile.numbers >= NEARLY_ALL and profile.clocks < MOST))
     return _take_step(found, numbers)
 
 
@@ -229,7 +234,7 @@ def _take_step(found: Findings, counters: list[Candidate]) -> bool:
 
 def _ask_origin(found: Findings, profile: Profile) -> None:
     largest = max((float(cell) for cell in profile.some if cell.replace(".", "", 1).isdigit()), default=0)
-    unit = "second" if largest > 50_000 or profile.name.lower() in ("time", "transactiondt") else "hour"
+    unit = "second" if largest > LARGEST_HOUR or profile.name.lower() in ("time", "transactiondt") else "hour"
     if found.section.step_origin is None:
         question = f"{profile.name} counts steps from a moment that the file does not name"
         found.ask("occurred_at", question, *(line.format(unit=unit) for line in STEP_LINES))
@@ -239,7 +244,7 @@ def _ask_origin(found: Findings, profile: Profile) -> None:
 
 def _by_values(found: Findings) -> bool:
     """Without a telling name: the only column of dates, or a question."""
-    free = [profile for profile in found.free() if profile.dates >= 0.9 and profile.filled > 0.5]
+    free = [profile for profile in found.free() if profile.dates >= MOST and profile.filled > HALF]
     named = [profile for profile in free if vocabulary.best_role(profile.name)[0] in vocabulary.DECOYS]
     # Six or eight digits alone may be any number: they need a name or a separator.
     dated = [profile for profile in free if profile not in named and not _only_digits(profile)]
@@ -254,12 +259,12 @@ def _by_values(found: Findings) -> bool:
         *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:]),
     ]
     found.ask("occurred_at", f"several columns hold dates and none says which: {', '.join(names)}", *lines)
-    _take_date(found, dated[0], 0.4, "values")
+    _take_date(found, dated[0], GUESS, "values")
     return True
 
 
 def _only_digits(profile: Profile) -> bool:
-    if profile.share(str.isdigit) <= 0.5:
+    if profile.share(str.isdigit) <= HALF:
         return False
     return profile.share(lambda cell: len(cell) == 8 and "1990" <= cell[:4] <= "2040") < 1.0 or profile.dates < 1.0
 
@@ -324,7 +329,7 @@ def possible_orders(shapes: Iterable[dates.Shape]) -> list[dates.Order]:
         return day_orders
     (best, most), *rest = counts.most_common()
     second = rest[0][1] if rest else 0
-    return [best] if most >= total * 0.98 and second <= most * 0.9 else []
+    return [best] if most >= total * MOST_DATES and second <= most * OTHER_DATES else []
 
 
 def _narrowed(
@@ -336,7 +341,7 @@ def _narrowed(
     if all(shape.separator == "." for shape in shapes):
         return ["DMY"]
     for profile in found.profiles:
-        if profile.dates >= 0.9 and profile.index not in found.taken:
+        if profile.dates >= MOST and profile.index not in found.taken:
             cells = more_cells.get(profile.name, list(profile.cells))
             others = [s for cell in dict.fromkeys(cells) if (s := dates.shape_of(cell)) and s.kind == "numeric"]
             same = others and others[0].separator == shapes[0].separator

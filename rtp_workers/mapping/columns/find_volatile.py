@@ -8,12 +8,11 @@ from itertools import pairwise
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
-from rtp_workers.mapping.columns.findings import ENOUGH, Findings
+from rtp_workers.mapping.columns.findings import ENOUGH, GOOD_NAME, Findings
 from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
 
 # Roles whose columns are part of what happened; whatever else they look like, an id needs them.
 LASTING = frozenset({"occurred_at", "date", "time", "year", "month", "day", "step", "amount", "debit", "credit"})
-SURE = 0.8
 SOME_ROWS = 3
 # Words of a column that says when the row was written, changed or exported, not when it happened.
 STAMP_WORDS = frozenset(
@@ -40,14 +39,17 @@ def _is_balance(found: Findings, profile: Profile) -> bool:
     role, best = vocabulary.best_role(profile.name)
     if role == "balance" and best.score >= ENOUGH:
         return True
-    return best.score < SURE and walks_through(profile, *(found.amounts_of_uses()))
+    return best.score < GOOD_NAME and walks_through(profile, *(found.amounts_of_uses()))
 
 
 def _is_status(found: Findings, profile: Profile) -> bool:
     use = found.uses.get("status")
     if use is not None and profile.name in use.columns:
         return True
-    return vocabulary.best_role(profile.name)[0] == "status" and vocabulary.score(profile.name, "status").score >= SURE
+    return (
+        vocabulary.best_role(profile.name)[0] == "status"
+        and vocabulary.score(profile.name, "status").score >= GOOD_NAME
+    )
 
 
 def _is_stamp(profile: Profile) -> bool:

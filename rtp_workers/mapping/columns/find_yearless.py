@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from rtp_workers.mapping.cells import yearless
-from rtp_workers.mapping.columns.findings import Candidate, Findings
-from rtp_workers.mapping.columns.profile import Profile
+from rtp_workers.mapping.columns.findings import GOOD_NAME, Candidate, Findings
+from rtp_workers.mapping.columns.profile import MOST, Profile
 
-NEARLY_ALL = 0.9
-SURE = 0.8
 YEAR_LINES = (
     "# year = 2024  # the year of every row",
     '# year_from = "12/2023"  # or the month that the file begins in, where it crosses New Year',
@@ -16,7 +14,7 @@ YEAR_LINES = (
 
 def find_yearless(found: Findings) -> Candidate | None:
     """Returns the column whose name says that it holds dates, and whose cells are dates without a year."""
-    candidates = found.candidates("occurred_at", lambda profile: float(_is_yearless(profile)), least=SURE)
+    candidates = found.candidates("occurred_at", lambda profile: float(_is_yearless(profile)), least=GOOD_NAME)
     return candidates[0] if candidates else None
 
 
@@ -37,4 +35,4 @@ def ask_for_year(found: Findings) -> None:
 
 
 def _is_yearless(profile: Profile) -> bool:
-    return profile.epoch is None and profile.share(yearless.is_yearless) >= NEARLY_ALL
+    return profile.epoch is None and profile.share(yearless.is_yearless) >= MOST

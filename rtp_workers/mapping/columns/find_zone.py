@@ -9,13 +9,14 @@ from rtp_workers.mapping.cells import dates
 from rtp_workers.mapping.cells.local_times import zone_name_at
 from rtp_workers.mapping.cells.words import column_zones, unsure_column_zones, zone_names
 from rtp_workers.mapping.columns.findings import Findings
+from rtp_workers.mapping.columns.profile import MOST
 
 
 def find_zone(found: Findings) -> None:
     """Decides the zone of times that carry none. Asks about an abbreviation that several zones share."""
     if found.take_given("time_zone"):
         return
-    zones = found.candidates("time_zone", lambda profile: float(profile.share(_is_zone) >= 0.9))
+    zones = found.candidates("time_zone", lambda profile: float(profile.share(_is_zone) >= MOST))
     if zones and ("time" in found.uses or "occurred_at" in found.uses):
         found.take("time_zone", [zones[0].profile], zones[0].score, zones[0].why)
     elif found.section.time_zone is None and (zones_named := {zone_in(name) for name in _time_columns(found)} - {None}):

@@ -15,7 +15,13 @@ from rtp_workers.mapping.toml_text import quoted
 # Below this a name says too little; two candidates closer than the margin are a tie, and a tie is asked for.
 ENOUGH = 0.5
 MARGIN = 0.04
+# Scores of names: the vocabulary gives a strong entry 1.0 and a good one 0.85; words around an entry cost some of it.
+STRONG_NAME = 0.95  # a strong entry, word for word
+CLEAR_NAME = 0.9  # a strong entry, with filler words at most
+GOOD_NAME = 0.8  # a good entry, word for word
+# Confidence in a column that was taken without the help of its name.
 BY_VALUES = 0.7
+GUESS = 0.4  # taken only so that a question can show its cells
 MAX_SAMPLE = 40  # characters of a cell that a question shows
 # Languages whose dates are day-first and whose amounts, where "1,5" can be, use a decimal comma.
 DAY_FIRST_LANGUAGES = frozenset(

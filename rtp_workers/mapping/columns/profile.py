@@ -13,7 +13,11 @@ from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import currency_code, direction_of
 
 LOOKED_AT = 1_000
-NEARLY_ALL = 0.95  # of the filled cells: a stray one may be a mistake of the file's
+# Shares of the filled cells that must pass a test.
+NEARLY_ALL = 0.95  # a stray cell may be a mistake in the file
+MOST = 0.9  # leaves room for placeholders such as "n/a"
+HALF = 0.5  # the column is rather this than anything else
+DECIMALS = 0.3  # prices are often whole: 5.00 has no fraction that counts
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Profile:
     def has_clock(self) -> bool:
         """True where the dates carry a time of day."""
         shapes = [shape for cell in self.some if (shape := dates.shape_of(cell))]
-        return bool(shapes) and sum(bool(shape.rest.strip(" ,;.T")) for shape in shapes) > len(shapes) * 0.5
+        return bool(shapes) and sum(bool(shape.rest.strip(" ,;.T")) for shape in shapes) > len(shapes) * HALF
 
     @cached_property
     def clocks(self) -> float:
@@ -95,7 +99,7 @@ class Profile:
     @cached_property
     def is_decimal(self) -> bool:
         """True for a column of decimal numbers; whole numbers that a program wrote as floats (17850.0) are not."""
-        return self.numbers >= 0.9 and self.share(_has_fraction) >= 0.3
+        return self.numbers >= MOST and self.share(_has_fraction) >= DECIMALS
 
     @cached_property
     def signed(self) -> bool:
