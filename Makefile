@@ -57,7 +57,7 @@ audit: setup  ## known vulnerabilities in what is pinned; says so where no datab
 soak: setup  ## faults at random for MINUTES while records flow, then everything compared; SEED=n tries one again
 	$(BIN)/python -m tests.soak --seed $(SEED) --minutes $(MINUTES)
 
-bench: setup  ## our figures beside raw COPY, raw produce and raw consume
+bench: setup  ## our figures next to raw COPY, raw produce and raw consume
 	$(BIN)/python -m bench
 
 docs: setup  ## the documentation site, into build/docs; a warning is an error
