@@ -83,10 +83,19 @@ def _table(report: dict[str, Any], topic: str) -> Table:
     table.add_row("lag", _figure(report["lag"]), Text(paused, "yellow"))
     for number, left in (report["lag_by_partition"] or {}).items():
         table.add_row(f"  partition {number}", _figure(left), "")
+    _add_losses(table, report["losses"] or [])
     _add_files(table, report["files"])
     _add_topics(table, report)
     table.add_row("last write", report["last_write_at"] or "-", "")
     return table
+
+
+def _add_losses(table: Table, losses: list[dict[str, Any]]) -> None:
+    """Adds a line for what Kafka has lost of the stored records, until a person confirms it."""
+    if losses:
+        lost = sum(loss["records_at_most"] for loss in losses)
+        what = "stored here. `rtp losses --confirm` ends this line"
+        table.add_row("lost by Kafka", Text(f"up to {lost:,}", "yellow"), what)
 
 
 def _add_files(table: Table, files: dict[str, Any] | None) -> None:

@@ -28,6 +28,7 @@ NOT_ALLOWED = frozenset(
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     }
 )
+LOGIN_REFUSED = frozenset({KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._AUTHENTICATION})
 TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
 MISCONFIGURED = frozenset({KafkaError._INVALID_ARG, KafkaError.INVALID_CONFIG, KafkaError.UNSUPPORTED_VERSION})
 
@@ -72,6 +73,12 @@ def translate(error: KafkaError | KafkaException, doing: str, *, lacking: str = 
             f"{text}: this Kafka user has no ACL for {lacking}; add it with kafka-acls --add --allow-principal "
             f"User:<name> {_acl_options(lacking)}"
         )
+    if code in LOGIN_REFUSED:
+        return AttentionError(
+            f"{text}; check sasl.mechanism, sasl.username and sasl.password in RTP_KAFKA_CLIENT_CONFIG"
+        )
+    if code == KafkaError._SSL:
+        return AttentionError(f"{text}; check ssl.ca.location and the other ssl settings in RTP_KAFKA_CLIENT_CONFIG")
     if code in NEEDS_A_PERSON:
         return AttentionError(f"{text}; check the credentials in RTP_KAFKA_CLIENT_CONFIG and the topic's ACLs")
     if code in MISCONFIGURED:

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import TransientError
+from rtp_workers.errors import RtpError, TransientError
 from rtp_workers.kafka.client import client_options, translate
 from rtp_workers.record.marks import Mark, mark_of
 
@@ -83,7 +83,7 @@ class LogReader:
                 for message in self._consumer.consume(100, POLL_S):
                     self._note(message, left, found)
         except KafkaException as error:
-            raise translate(error, f"compare {self._topic} with the ledger") from error
+            raise self._translated(error) from error
         return found
 
     def close(self) -> None:
@@ -107,4 +107,7 @@ class LogReader:
         elif error.code() in GONE:
             del left[number]
         else:
-            raise translate(error, f"compare {self._topic} with the ledger")
+            raise self._translated(error)
+
+    def _translated(self, error: KafkaError | KafkaException) -> RtpError:
+        return translate(error, f"compare {self._topic} with the ledger", lacking=f"Read on topic {self._topic}")

@@ -352,7 +352,10 @@ class RecordProducer:
     def _error(self, error: KafkaError | KafkaException) -> RtpError:
         if self._fatal is not None:
             return self._fatal_error()
-        return translate(error, f"produce to {self.topic}", lacking=f"Write on topic {self.topic}")
+        cause = error.args[0] if isinstance(error, KafkaException) else error
+        whole = cause.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED
+        lacking = "IdempotentWrite on cluster" if whole else f"Write on topic {self.topic}"
+        return translate(cause, f"produce to {self.topic}", lacking=lacking)
 
     def _fatal_error(self) -> ProducerBrokenError:
         return ProducerBrokenError(

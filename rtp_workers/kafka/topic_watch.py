@@ -11,6 +11,7 @@ from confluent_kafka.admin import OffsetSpec
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import AttentionError, RtpError, TransientError
 from rtp_workers.kafka import topics
+from rtp_workers.kafka.reachability import Reachability
 
 EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client's own stub lacks it
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own stub lacks it
@@ -53,6 +54,7 @@ class TopicWatch:
         self._admin = topics.admin_client(endpoints)
         self._topic = topic
         self._timeout_s = timeout_s
+        self._reachability = Reachability(endpoints)
         self._compacted: bool | None = None
         self._settings_due_at = 0.0
 
@@ -60,8 +62,14 @@ class TopicWatch:
         """Returns the topic as it is now, or None where it does not exist.
 
         Raises:
-            TransientError: Kafka is away. AttentionError: not allowed.
+            TransientError: Kafka is away. AttentionError: not allowed, or client and broker do not speak the same.
         """
+        try:
+            return self._look()
+        except TransientError as error:
+            raise self._reachability.explained(error) from error
+
+    def _look(self) -> TopicView | None:
         found = topics.described(self._admin, self._topic, self._timeout_s)
         if found is None:
             return None

@@ -25,6 +25,7 @@ from confluent_kafka.admin import (
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.kafka.client import client_options, translate
+from rtp_workers.kafka.reachability import explained
 
 PARTITIONS = 6
 BROKERS_DEFAULT = -1  # as a replication factor
@@ -117,7 +118,8 @@ def ensure_topic(
     wanted = {**CONFIGS, **(configs or {})}
     admin = admin_client(endpoints)
     new = NewTopic(topic, num_partitions=partitions, replication_factor=replication or BROKERS_DEFAULT, config=wanted)
-    created = _create(admin, new, timeout_s)
+    with explained(endpoints):
+        created = _create(admin, new, timeout_s)
     found, now = _await_led(admin, topic, timeout_s), settings_of(admin, topic, timeout_s)
     drift = _differences(found, now, partitions, wanted)
     altered = drift if alter else []
@@ -141,7 +143,9 @@ def describe(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) 
     Raises:
         TransientError: Kafka is away. AttentionError: not allowed.
     """
-    return described(admin_client(endpoints), topic, timeout_s)
+    admin = admin_client(endpoints)
+    with explained(endpoints):
+        return described(admin, topic, timeout_s)
 
 
 def log_offsets(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:
@@ -152,13 +156,14 @@ def log_offsets(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_
     Raises:
         TransientError: Kafka is away, or the topic does not exist. AttentionError: not allowed.
     """
-    admin = admin_client(endpoints)
-    found = described(admin, topic, timeout_s)
+    found = describe(endpoints, topic, timeout_s=timeout_s)
     if found is None:
         raise TransientError(f"topic {topic} does not exist; run `rtp topics`")
+    admin = admin_client(endpoints)
     spec: Any = OffsetSpec  # its constructors carry no types
-    starts = list_offsets(admin, found, spec.earliest(), timeout_s)
-    ends = list_offsets(admin, found, spec.latest(), timeout_s)
+    with explained(endpoints):
+        starts = list_offsets(admin, found, spec.earliest(), timeout_s)
+        ends = list_offsets(admin, found, spec.latest(), timeout_s)
     return {number: (starts[number], ends[number]) for number in range(found.partitions)}
 
 

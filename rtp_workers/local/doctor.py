@@ -191,7 +191,7 @@ def kafka(endpoints: Endpoints, topic: str) -> Finding:
     try:
         found = describe(endpoints, topic)
     except RtpError as error:
-        return Finding("Kafka connection", "problem", str(error), "check RTP_KAFKA_BOOTSTRAP, or logs/kafka.log")
+        return Finding("Kafka connection", "problem", str(error), "as it says; also look into logs/kafka.log")
     if found is None:
         return Finding("Kafka connection", "problem", f"it answers, topic {topic} is missing", "rtp topics")
     return Finding("Kafka connection", "ok", f"topic {topic}, {found.partitions} partitions")

@@ -14,10 +14,12 @@ from pydantic import SecretStr
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.kafka import topics
+from rtp_workers.postgres import losses
 from rtp_workers.postgres.account import Account, read_account
 from rtp_workers.postgres.bounded import BusyError, Reading
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.control import Pause, read_pause
+from rtp_workers.postgres.losses import Loss
 from rtp_workers.postgres.recent import rows_per_s
 from rtp_workers.reconcile.balance import Log, lag
 from rtp_workers.reconcile.verify import reader_dsn
@@ -30,7 +32,7 @@ ANSWERS_S = 4.0  # connecting, reading, and asking who is in the way
 HTTP_PARTS = {"producer": "/health/live", "consumer": "/health/live", "dagster": "/server_info"}
 
 # What PostgreSQL tells; each is None in the report while it is away.
-STORED = ("rows", "rows_per_s", "dead_letters", "last_write_at", "paused", "paused_reason")
+STORED = ("rows", "rows_per_s", "dead_letters", "last_write_at", "paused", "paused_reason", "losses")
 NO_TOPICS: dict[str, Any] = {"topics": None, "topics_not_consumed": None}
 
 Probe = Callable[[], Any]
@@ -38,16 +40,22 @@ Probe = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What PostgreSQL tells without a scan of any table."""
+    """What PostgreSQL tells without a scan of any table.
+
+    Attributes:
+        losses: records that are stored and that Kafka has lost, as long as nobody has confirmed them.
+    """
 
     account: Account
     rows_per_s: float
     pause: Pause
+    losses: list[Loss]
 
     @classmethod
     def read(cls, reader: Connection) -> Stored:
         """Reads it. `reader` is in autocommit mode."""
-        return cls(read_account(reader), rows_per_s(reader), read_pause(reader))
+        lost = losses.listed(reader, unconfirmed_only=True)
+        return cls(read_account(reader), rows_per_s(reader), read_pause(reader), lost)
 
     def figures(self) -> dict[str, Any]:
         """Returns the figures of the report; their names are `STORED`."""
@@ -59,6 +67,7 @@ class Stored:
             "last_write_at": None if written is None else written.isoformat(),
             "paused": self.pause.paused,
             "paused_reason": self.pause.reason,
+            "losses": [_loss(loss) for loss in self.losses],
         }
 
 
@@ -177,6 +186,17 @@ def _part(answer: Any) -> dict[str, Any]:
     if isinstance(answer, RtpError):
         return {"up": False, "busy": False, "detail": str(answer)}
     return {"up": True, "busy": False, "detail": answer if isinstance(answer, str) else None}
+
+
+def _loss(loss: Loss) -> dict[str, Any]:
+    return {
+        "topic": loss.topic,
+        "kafka_partition": loss.kafka_partition,
+        "generation": loss.generation,
+        "from_offset": loss.from_offset,
+        "to_offset": loss.to_offset,
+        "records_at_most": loss.offsets,
+    }
 
 
 def _lag(kafka: Any, postgres: Any) -> dict[int, int] | None:

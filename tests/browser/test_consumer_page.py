@@ -7,10 +7,15 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, is_ready
 from tests.conftest import Stack, StartRtp
-from tests.programs import RunningProgram
+from tests.programs import RunningProgram, run_rtp
 from tests.reading import dead_letters, ledger_sums, query, wait_for_ledger
 from tests.records import body, produce
 from tests.waiting import wait_until
+
+LOST = """
+insert into log_losses (topic_id, kafka_partition, generation, topic, from_offset, to_offset)
+values ('AAAAAAAAAAAAAAAAAAAAAA', %s, 0, 'transactions', 3, 10)
+"""
 
 
 @pytest.fixture
@@ -46,6 +51,22 @@ def test_a_row_that_is_gone_turns_the_verdict(consumer: RunningProgram, url: str
     query(stack, "delete from transactions where transaction_id = 't3'")
     expect(page.locator("#verdict")).to_have_text("The ledger does not balance.", timeout=2 * PATIENCE_MS)
     expect(page.locator("#says")).to_contain_text("deleted by something other")
+
+
+def test_what_kafka_has_lost_stays_on_the_page_until_it_is_confirmed(
+    consumer: RunningProgram, url: str, stack: Stack, page: Page
+) -> None:
+    page.goto(url)
+    expect(page.locator("#rows")).to_have_text("5", timeout=PATIENCE_MS)
+    expect(page.locator("#notice")).to_be_hidden()
+    for number in range(5):
+        query(stack, LOST, number)
+    expect(page.locator("#notice")).to_contain_text("up to 7 records", timeout=PATIENCE_MS)
+    expect(page.locator("#notice")).to_contain_text("rtp losses --confirm")
+    expect(page.locator("#notice")).to_contain_text("and 2 more")
+    expect(page.locator("#trouble")).to_be_hidden()
+    assert run_rtp("losses", "--confirm", env=stack.env).returncode == 0
+    expect(page.locator("#notice")).to_be_hidden(timeout=PATIENCE_MS)
 
 
 def test_pressing_pause_lets_the_lag_grow_and_resume_ends_it(

@@ -3,6 +3,7 @@ import { timeChart } from "/static/chart.js";
 import { brief, change, count, follow, put, rate, read, settling, toast } from "/static/live.js";
 
 const HISTORY = 240;
+const WARNINGS_SHOWN = 3;
 const byId = (id) => document.getElementById(id);
 const toggle = byId("toggle");
 
@@ -64,6 +65,13 @@ function showTrouble(status) {
   if (!reasons.length && status.ledger_trouble) reasons.push(status.ledger_trouble);
   banner(reasons.join(" · "), Object.keys(status.problems).length > 0);
   byId("accept-holes").hidden = !Object.keys(status.problems).some((where) => where.startsWith("hole:"));
+}
+/** What flows on, but needs a person to look at it: each sentence says how to end it. */
+function showWarnings(warnings) {
+  const sentences = Object.values(warnings);
+  const more = sentences.length - WARNINGS_SHOWN;
+  byId("notice").hidden = !sentences.length;
+  put("notice-text", sentences.slice(0, WARNINGS_SHOWN).join(" · ") + (more > 0 ? ` · and ${more} more, see /status` : ""));
 }
 function banner(text, isBad) {
   byId("trouble").hidden = !text;
@@ -212,6 +220,7 @@ function add(status) {
 function show(status) {
   showState(status);
   showTrouble(status);
+  showWarnings(status.warnings);
   showFigures(status);
   showBalance(status.balance, status.at_s);
   showPartitions(status.partitions);

@@ -1,0 +1,93 @@
+"""What a broker's listener speaks: TLS or not, and which logins it offers. Asked on a bare connection.
+
+Kafka's client only tells that the connection was closed when its `security.protocol` is not the listener's.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from dataclasses import dataclass
+
+SASL_HANDSHAKE, VERSION, CORRELATION_ID = 17, 1, 1
+NO_LOGIN = "none"  # a mechanism that nobody has: the answer lists those that there are
+UNSUPPORTED_SASL_MECHANISM, ILLEGAL_SASL_STATE = 33, 34  # error codes of Kafka's protocol
+MOST_BYTES = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What is known of a listener.
+
+    Attributes:
+        tls: whether it speaks TLS; None: not known.
+        mechanisms: the logins that it offers, empty where it takes none; None: not known.
+    """
+
+    tls: bool | None = None
+    mechanisms: tuple[str, ...] | None = None
+
+
+def look_at(host: str, port: int, timeout_s: float) -> Listener:
+    """Asks a listener what it speaks. Each of its two questions takes `timeout_s` at most."""
+    tls = _speaks_tls(host, port, timeout_s)
+    if tls is None:
+        return Listener()
+    try:
+        return Listener(tls, _mechanisms(host, port, timeout_s, tls=tls))
+    except (OSError, struct.error, UnicodeDecodeError):
+        return Listener(tls)
+
+
+def _speaks_tls(host: str, port: int, timeout_s: float) -> bool | None:
+    try:
+        with socket.create_connection((host, port), timeout_s) as plain, _context().wrap_socket(plain):
+            return True
+    except TimeoutError:
+        return None
+    except ssl.SSLError as error:
+        # An alert comes from something that speaks TLS. Anything else was no TLS at all.
+        return "ALERT" in (error.reason or "")
+    except ConnectionRefusedError:
+        return None
+    except OSError:
+        return False  # Kafka takes the first bytes of TLS for a request that is too long, and closes the connection
+
+
+def _context() -> ssl.SSLContext:
+    """Returns a context that believes any certificate: nothing is sent here that anybody may not read."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _mechanisms(host: str, port: int, timeout_s: float, *, tls: bool) -> tuple[str, ...] | None:
+    with socket.create_connection((host, port), timeout_s) as plain:
+        connection = _context().wrap_socket(plain) if tls else plain
+        with connection:
+            connection.sendall(_handshake())
+            return _offered(connection.recv(MOST_BYTES))
+
+
+def _handshake() -> bytes:
+    client, mechanism = b"rtp", NO_LOGIN.encode()
+    request = struct.pack(f">hhih{len(client)}s", SASL_HANDSHAKE, VERSION, CORRELATION_ID, len(client), client)
+    request += struct.pack(f">h{len(mechanism)}s", len(mechanism), mechanism)
+    return struct.pack(">i", len(request)) + request
+
+
+def _offered(answer: bytes) -> tuple[str, ...] | None:
+    """Reads the answer: size, correlation id, error code, then the mechanisms. None where it is another."""
+    error, count = struct.unpack_from(">hi", answer, 8)
+    if error == ILLEGAL_SASL_STATE:
+        return ()
+    if error != UNSUPPORTED_SASL_MECHANISM:
+        return None
+    found, at = [], 14
+    for _ in range(count):
+        (length,) = struct.unpack_from(">h", answer, at)
+        found.append(answer[at + 2 : at + 2 + length].decode())
+        at += 2 + length
+    return tuple(found)

@@ -1,0 +1,212 @@
+"""Why Kafka does not answer: what name resolution, a connection and the listener itself tell about it.
+
+The commonest mistake with a Kafka in containers: the bootstrap address answers, but the address that the broker then
+sends its clients to (`advertised.listeners`) means nothing here. The client only says that it has timed out.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import AttentionError, RtpError, TransientError
+from rtp_workers.kafka.client import NEEDS_A_PERSON, client_options, translate
+from rtp_workers.kafka.listener import Listener, look_at
+
+CONNECT_S = 2.0
+METADATA_S = 3.0
+DEFAULT_PORT = 9092
+AGAIN_AFTER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a broker listens, as somebody has told us."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Reachability:
+    """Finds out why a Kafka is silent; remembers the answer for `AGAIN_AFTER_S`. Thread-safe."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        self._lock = threading.Lock()
+        self._found: RtpError | None = None
+        self._asked_at = float("-inf")
+
+    def explained(self, error: RtpError) -> RtpError:
+        """Returns an error that says why Kafka did not answer, where that can be found out; else the error given.
+
+        Only a TransientError is looked into. It may take some seconds.
+        """
+        if not isinstance(error, TransientError):
+            return error
+        with self._lock:
+            if time.monotonic() - self._asked_at > AGAIN_AFTER_S:
+                self._found = cause_of_silence(self._endpoints)
+                self._asked_at = time.monotonic()
+            return self._found or error
+
+
+@contextmanager
+def explained(endpoints: Endpoints) -> Iterator[None]:
+    """Has a TransientError raised inside say why Kafka did not answer; see `Reachability.explained`."""
+    try:
+        yield
+    except TransientError as error:
+        told = Reachability(endpoints).explained(error)
+        if told is error:
+            raise
+        raise told from error
+
+
+def cause_of_silence(endpoints: Endpoints) -> RtpError | None:
+    """Returns why clients get no answer from Kafka, or None where nothing was found.
+
+    It resolves and connects to the bootstrap addresses, asks one what it speaks, and does the same with the addresses
+    that the brokers advertise. It takes some seconds at most.
+
+    Returns:
+        A TransientError where a name cannot be resolved or an address cannot be reached; an AttentionError where
+        client and broker do not agree on TLS, or on the login.
+    """
+    options = client_options(endpoints, "rtp-reachability")
+    bootstrap = _addresses(str(options["bootstrap.servers"]))
+    troubles = _troubles(bootstrap)
+    if not bootstrap:
+        return None
+    reached = [address for address in bootstrap if troubles[address] is None]
+    if not reached:
+        said = "; ".join(f"Kafka's address {address} {troubles[address]}" for address in bootstrap)
+        return TransientError(f"{said}; is Kafka up? If it is, check RTP_KAFKA_BOOTSTRAP. It is tried again")
+    listener = look_at(reached[0].host, reached[0].port, CONNECT_S)
+    return _disagreement(reached[0], listener, options) or _of_the_brokers(reached[0], options, set(reached))
+
+
+def _of_the_brokers(answered: Address, options: Mapping[str, Any], reached: set[Address]) -> RtpError | None:
+    """Looks at the addresses that the brokers advertise."""
+    told = _Told()
+    heard: dict[str, Any] = {**options, "error_cb": told.note}
+    admin = AdminClient(heard)
+    try:
+        metadata: Any = admin.list_topics(timeout=METADATA_S)
+    except KafkaException:
+        admin.poll(0.1)  # has what the client has reported by now handed to `told`
+        return None if told.refusal is None else translate(told.refusal, f"connect to Kafka at {answered}")
+    advertised = {Address(broker.host, broker.port): broker.id for broker in metadata.brokers.values()}
+    troubles = _troubles(address for address in advertised if address not in reached)
+    sentences = [
+        f"its broker {advertised[address]} sends clients to {address}, which {trouble}"
+        for address, trouble in troubles.items()
+        if trouble is not None
+    ]
+    if not sentences:
+        return None
+    return TransientError(
+        f"Kafka at {answered} answers, but {'; '.join(sentences)}. Set advertised.listeners of the broker to an "
+        "address that can be reached from here, or make that name known here. It is tried again"
+    )
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the client has reported: a refusal only a person can mend, if there was one."""
+
+    refusal: KafkaError | None = field(default=None)
+
+    def note(self, error: KafkaError) -> None:
+        if self.refusal is None and error.code() in NEEDS_A_PERSON:
+            self.refusal = error
+
+
+def _disagreement(address: Address, listener: Listener, options: Mapping[str, Any]) -> RtpError | None:
+    """Says where our security.protocol and the listener do not fit; None where they do, or it is not known."""
+    ours = str(options.get("security.protocol", "plaintext")).upper()
+    wants_tls, wants_login = ours.endswith("SSL"), ours.startswith("SASL")
+    right = f"{'SASL_' if listener.mechanisms else ''}{'SSL' if listener.tls else 'PLAINTEXT'}"
+    mend = f"set security.protocol to {right} in RTP_KAFKA_CLIENT_CONFIG"
+    if listener.tls is not None and listener.tls != wants_tls:
+        if listener.tls:
+            return AttentionError(f"Kafka at {address} speaks TLS, but security.protocol is {ours} here: {mend}")
+        return AttentionError(f"Kafka at {address} does not speak TLS, but security.protocol is {ours} here: {mend}")
+    if listener.mechanisms is None:
+        return None
+    offered = ", ".join(listener.mechanisms)
+    if bool(listener.mechanisms) != wants_login:
+        if wants_login:
+            return AttentionError(f"Kafka at {address} takes no login, but security.protocol is {ours} here: {mend}")
+        return AttentionError(
+            f"Kafka at {address} wants a login ({offered}), but security.protocol is {ours} here: {mend}, with "
+            "sasl.mechanism, sasl.username and sasl.password"
+        )
+    mechanism = str(options.get("sasl.mechanism", options.get("sasl.mechanisms", "GSSAPI"))).upper()
+    if wants_login and mechanism not in listener.mechanisms:
+        return AttentionError(
+            f"Kafka at {address} offers the logins {offered}, but sasl.mechanism is {mechanism} here: set it to one of "
+            "them in RTP_KAFKA_CLIENT_CONFIG"
+        )
+    return None
+
+
+def _addresses(servers: str) -> list[Address]:
+    """Reads ``bootstrap.servers``: ``host:port`` or ``PROTOCOL://host:port``, separated by commas."""
+    found = []
+    for server in servers.split(","):
+        place = server.strip().rpartition("://")[2]
+        host, _, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+        if not host:
+            host, port = place, ""
+        if host:
+            found.append(Address(host.strip("[]"), int(port) if port.isdecimal() else DEFAULT_PORT))
+    return found
+
+
+def _troubles(addresses: Iterable[Address]) -> dict[Address, str | None]:
+    """Returns why each address cannot be reached, as half a sentence; None where it can. All at once."""
+    known: dict[Address, str | None] = dict.fromkeys(addresses, f"does not answer within {CONNECT_S:g} s")
+
+    def look(address: Address) -> None:
+        known[address] = _trouble(address)
+
+    threads = [threading.Thread(target=look, args=(address,), daemon=True) for address in known]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 2 * CONNECT_S
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return dict(known)
+
+
+def _trouble(address: Address) -> str | None:
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return f"cannot be resolved here ({getattr(error, 'strerror', None) or error})"
+    said = ""
+    for family, kind, protocol, _, place in found:
+        try:
+            with socket.socket(family, kind, protocol) as connection:
+                connection.settimeout(CONNECT_S / len(found))
+                connection.connect(place)
+                return None
+        except TimeoutError:
+            said = f"does not answer within {CONNECT_S:g} s"
+        except ConnectionRefusedError:
+            said = "refuses the connection"
+        except OSError as error:
+            said = f"cannot be reached from here ({error.strerror or error})"
+    return said
