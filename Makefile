@@ -12,6 +12,7 @@ SEED ?= 1
 MINUTES ?= 5
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
+IN_CONTAINERS := --excludes requirements/not-in-containers.txt --constraint requirements/runtime.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test check audit bench soak csv-report test-compose test-k8s docs lock
@@ -68,8 +69,9 @@ csv-report: setup  ## how right the guessed mappings of foreign CSVs are, file b
 	$(BIN)/python -m bench.csv_report
 
 lock: setup  ## pin the newest versions that pyproject.toml allows
-	$(COMPILE) --upgrade pyproject.toml --extra embedded --output-file requirements/runtime.txt
-	$(COMPILE) --upgrade pyproject.toml --extra embedded --group dev --constraint requirements/runtime.txt \
+	$(COMPILE) --upgrade pyproject.toml --output-file requirements/runtime.txt
+	$(COMPILE) --upgrade pyproject.toml --group dev --constraint requirements/runtime.txt \
 		--output-file requirements/dev.txt
 	$(COMPILE) --upgrade requirements/docs.in --constraint requirements/dev.txt --output-file requirements/docs.txt
-	$(COMPILE) pyproject.toml --extra kubernetes --constraint requirements/runtime.txt --output-file requirements/container.txt
+	$(COMPILE) pyproject.toml $(IN_CONTAINERS) --output-file requirements/container.txt
+	$(COMPILE) pyproject.toml --extra kubernetes $(IN_CONTAINERS) --output-file requirements/kubernetes.txt

@@ -106,7 +106,7 @@ def home() -> Iterator[Path]:
     """An empty folder to be RTP_HOME (reachable for PostgreSQL's own user, unlike tmp_path), removed at the end."""
     folder = new_folder()
     yield folder
-    _remove(folder)
+    remove_folder(folder)
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def _as_superuser(postgres: PostgresServer, *statements: str) -> None:
         connection.close()
 
 
-def _remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Removes a folder in which a killed server may be ending still."""
 
     def removed() -> bool:

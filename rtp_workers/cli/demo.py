@@ -27,6 +27,7 @@ from rtp_workers.local.dagster_home import write_dagster_home
 from rtp_workers.local.job_run import dagster_job, run_to_end
 from rtp_workers.local.own_exports import forget_ours
 from rtp_workers.local.parts import ProgramPart, rtp
+from rtp_workers.local.sample_data import offer_sample
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.account import read_account
 from rtp_workers.postgres.by_source import server_time, totals_by_source
@@ -49,13 +50,20 @@ Look = Callable[[], None]
 @click.option("--live-for", type=DURATION_S, default="20s", show_default=True, help="How long to stream; 0 for not.")
 @click.option("--rate", type=click.IntRange(min=1), default=500, show_default=True, help="Live records per second.")
 def command(live_for: float, rate: int) -> int:
-    """Backfill data/ as a Dagster job, stream live, reconcile both, exit; 0 only when everything agrees."""
+    """Backfill data/ as a Dagster job, stream live, reconcile both, exit; 0 only when everything agrees.
+
+    Where there is no folder data, one with sample transactions is made.
+    """
     forget_ours(os.environ)
     settings = load(PlatformSettings)
     settings = load(PlatformSettings, **free_ports(settings))
     logs.configure("stderr", settings.log_level, settings.log_format)
-    files = csv_files(settings.data_dir)
     screen = console(highlight=False)
+    if offer_sample(settings):
+        screen.print(
+            f"made {settings.data_dir} with sample transactions, since there was no such folder", soft_wrap=True
+        )
+    files = csv_files(settings.data_dir)
     download = (
         "" if kafka_jars.cache_folder().exists() else "; the first start downloads Kafka (43 MB) and records its start"
     )

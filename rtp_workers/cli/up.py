@@ -24,6 +24,7 @@ from rtp_workers.local.dagster_home import write_dagster_home, write_workspace
 from rtp_workers.local.embedded import EmbeddedServers
 from rtp_workers.local.own_exports import forget_ours, note_ours
 from rtp_workers.local.parts import Part, ProgramPart, ServerPart, consumer, dagster, producer
+from rtp_workers.local.sample_data import offer_sample
 from rtp_workers.local.supervisor import keep_running, stop_all
 from rtp_workers.settings import PlatformSettings, load
 
@@ -67,6 +68,7 @@ def command(run_for: float | None, only: frozenset[str], brokers: str, with_pgad
     """Run the whole embedded platform until Ctrl-C: Kafka, PostgreSQL, producer, consumer, Dagster.
 
     A part that dies is started again. With RTP_KAFKA_BOOTSTRAP or RTP_POSTGRES_DSN set, your own servers are used.
+    The first start makes a folder data with sample transactions where there is none.
     """
     forget_ours(os.environ)
     settings = load(PlatformSettings)
@@ -85,6 +87,8 @@ def run_platform(
 ) -> None:
     """Boots the parts, shows where they are, and keeps them running until `asked` to stop, or for `run_for_s`."""
     screen = console()
+    if "dagster" in only and not settings.home.exists() and offer_sample(settings):
+        screen.print(f"made {settings.data_dir} with sample transactions, since there was no such folder")
     servers = servers_for(settings, only, brokers)
     workers = [make(settings) for name, make in (("producer", producer), ("consumer", consumer)) if name in only]
     orchestration = dagster(settings) if "dagster" in only else None

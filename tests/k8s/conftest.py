@@ -50,7 +50,8 @@ def node() -> Iterator[None]:
 def images(node: None) -> None:
     """Our image from this checkout, the same under another tag for the upgrade, and the servers', on the node."""
     with docker_running("test-k8s"):
-        _docker("build", "--file", "deploy/Dockerfile", "--tag", OUR_IMAGE, ".")
+        built = ("build", "--file", "deploy/Dockerfile", "--build-arg", "REQUIREMENTS=kubernetes")
+        _docker(*built, "--tag", OUR_IMAGE, ".")
         _docker("build", "--tag", NEXT_IMAGE, "-", stdin=f"FROM {OUR_IMAGE}\nLABEL next=yes\n")
         archive = cluster.RUN / "images.tar"  # one for all, so that layers which they share travel once
         _docker("save", "--output", str(archive), OUR_IMAGE, NEXT_IMAGE, "confluentinc/cp-kafka:7.9.1", "postgres:17")

@@ -50,5 +50,13 @@ def test_any_other_failure_fails() -> None:
 
 def test_every_locked_file_is_looked_up_and_ci_asks() -> None:
     names = {path.name for path in AUDIT["REQUIREMENTS"]}
-    assert {"runtime.txt", "dev.txt", "container.txt", "docs.txt", "build.txt", "bootstrap.txt"} <= names
+    assert {
+        "runtime.txt",
+        "dev.txt",
+        "container.txt",
+        "kubernetes.txt",
+        "docs.txt",
+        "build.txt",
+        "bootstrap.txt",
+    } <= names
     assert "make audit" in (ROOT / ".ci" / "run").read_text()

@@ -1,4 +1,4 @@
-"""Writes the sample transactions of this folder, the same bytes every time: ``python data/make_sample.py [FOLDER]``."""
+"""The sample transactions of ``rtp demo`` and of data/, the same every time: ``python -m`` this module ``[FOLDER]``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from rtp_workers.settings import PlatformSettings
 
 SEED = 20260101
 HEADER = (
@@ -140,6 +142,19 @@ class Shoppers:
         return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
+def offer_sample(settings: PlatformSettings) -> bool:
+    """Makes a data folder with the sample, for a first look; returns whether it did.
+
+    Nothing is made where somebody chose a folder or has one, or where the rows would go to servers of their own.
+    """
+    chosen = "data_dir" in settings.model_fields_set or settings.data_dir.exists()
+    if chosen or settings.kafka_bootstrap is not None or settings.postgres_dsn is not None:
+        return False
+    settings.data_dir.mkdir()
+    write_samples(settings.data_dir)
+    return True
+
+
 def write_samples(folder: Path) -> list[Path]:
     """Writes all files and returns their paths."""
     shoppers = Shoppers(random.Random(SEED))
@@ -162,5 +177,5 @@ def _rfc3339(moment: datetime) -> str:
 
 
 if __name__ == "__main__":
-    for written in write_samples(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent):
+    for written in write_samples(Path(sys.argv[1] if len(sys.argv) > 1 else "data")):
         print(written)
