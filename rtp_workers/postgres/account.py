@@ -5,7 +5,8 @@ This is the only place that reads them together. `reconcile/balance.py` judges w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,20 +27,25 @@ from (select coalesce(sum(purged_rows), 0)::bigint as rows,
 left join ingest_ledger on true order by topic, topic_id, kafka_partition, generation
 """
 _COUNTS = "select (select count(*) from transactions), (select count(*) from dead_letters)"
-# One pass over the table. A row is foreign when no ledger row covers the offset it says it came from. The ledger is
-# read once, before the pass: each batch leaves dead versions of the ledger's rows behind, and a search of the ledger
-# for every transaction would step over all of them.
+# One pass over the table, which finds the range of offsets of each log.
 _ROWS = """
+select kafka_partition, topic_id, generation, min(kafka_offset), max(kafka_offset), count(*)
+from transactions group by kafka_partition, topic_id, generation
+"""
+# A row is foreign when no ledger row covers the offset it says it came from. This statement costs several times as much
+# as the one above, so it is asked only when a range is not covered as a whole. The ledger is read once, before the
+# pass: each batch leaves dead versions of the ledger's rows behind, and a search of the ledger for every transaction
+# would step over all of them.
+_FOREIGN_ROWS = """
 with ledger as materialized (
     select topic_id, kafka_partition, generation, first_offset, next_offset from ingest_ledger
 )
-select kafka_partition, count(*), count(*) filter (where not exists (
+select count(*) from transactions as stored where not exists (
     select from ledger
     where ledger.kafka_partition = stored.kafka_partition
       and ledger.topic_id = coalesce(stored.topic_id, ledger.topic_id)
       and ledger.generation = coalesce(stored.generation, ledger.generation)
-      and stored.kafka_offset >= ledger.first_offset and stored.kafka_offset < ledger.next_offset))
-from transactions as stored group by kafka_partition
+      and stored.kafka_offset >= ledger.first_offset and stored.kafka_offset < ledger.next_offset)
 """
 _DEAD_LETTERS = "select topic_id, kafka_partition, count(*) from dead_letters group by topic_id, kafka_partition"
 _KEYS = """
@@ -144,6 +150,28 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """The rows that came from one log. Rows from before topic ids were stored have none, and no generation."""
+
+    kafka_partition: int
+    topic_id: str | None
+    generation: int | None
+    first_offset: int
+    last_offset: int
+    rows: int
+
+    def is_covered_by(self, row: LedgerRow) -> bool:
+        """Tells whether this one ledger row explains every offset."""
+        return (
+            row.kafka_partition == self.kafka_partition
+            and self.topic_id in (row.topic_id, None)
+            and self.generation in (row.generation, None)
+            and row.first_offset <= self.first_offset
+            and self.last_offset < row.next_offset
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The account, and what the tables hold by where it came from.
 
@@ -218,19 +246,33 @@ def snapshot(connection: Connection, timeout_s: float = 0) -> Snapshot:
         cursor.execute("select set_config('statement_timeout', %s, true)", (str(int(timeout_s * 1000)),))
         account = read_account(connection)
         cursor.execute(_ROWS)
-        counted = cursor.fetchall()
+        stored = [Stored(*row) for row in cursor.fetchall()]
         cursor.execute(_DEAD_LETTERS)
         dead_letters = {(topic_id, number): letters for topic_id, number, letters in cursor.fetchall()}
         cursor.execute(_HOLES)
         holes = [Hole(*row) for row in cursor.fetchall()]
         return Snapshot(
             account=account,
-            rows={number: rows for number, rows, _ in counted},
-            foreign_rows=sum(foreign for _, _, foreign in counted),
+            rows=_by_partition(stored),
+            foreign_rows=_foreign_rows(cursor, stored, account.ledger),
             dead_letters=dead_letters,
             broken_keys=broken_keys(connection),
             open_holes=holes,
         )
+
+
+def _by_partition(stored: Iterable[Stored]) -> dict[int, int]:
+    rows: Counter[int] = Counter()
+    for log in stored:
+        rows[log.kafka_partition] += log.rows
+    return dict(rows)
+
+
+def _foreign_rows(cursor: Cursor, stored: Iterable[Stored], ledger: Sequence[LedgerRow]) -> int:
+    if all(any(log.is_covered_by(row) for row in ledger) for log in stored):
+        return 0
+    cursor.execute(_FOREIGN_ROWS)
+    return int(cursor.fetchall()[0][0])
 
 
 def broken_keys(connection: Connection) -> list[str]:
