@@ -76,10 +76,11 @@ def _event(last: LastAttempt, connection: Connection) -> Event:
     attempt = last.attempt
     figures: dict[str, dg.MetadataValue] = {
         "state": dg.MetadataValue.text(attempt.state),
-        "size_bytes": dg.MetadataValue.int(attempt.size_bytes),
         "tried_at": dg.MetadataValue.timestamp(last.tried_at),
-        "changed_at": dg.MetadataValue.timestamp(datetime.fromtimestamp(attempt.modified_ns / 1e9, UTC)),
     }
+    if attempt.size_bytes >= 0:  # an entry that is no file has neither size nor time
+        figures["size_bytes"] = dg.MetadataValue.int(attempt.size_bytes)
+        figures["changed_at"] = dg.MetadataValue.timestamp(datetime.fromtimestamp(attempt.modified_ns / 1e9, UTC))
     key = partition_key(attempt.file_name)
     if attempt.state == "failed":
         figures["reason"] = dg.MetadataValue.text(attempt.detail or "")

@@ -17,7 +17,7 @@ from rtp_dagster.backfill.partitions import Shown, dynamic_request, file_events
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 from rtp_dagster.verdict import REPEAT_S, Verdict
-from rtp_workers.batch.file_states import FileState, counts, states_of
+from rtp_workers.batch.file_states import FileState, counts, note_folder, states_of
 from rtp_workers.postgres.csv_files import last_attempts
 
 INTERVAL_S = 20
@@ -43,6 +43,7 @@ def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
     with platform.reader(PROBE_S) as connection:
         tried = last_attempts(connection)
         states = states_of(settings, tried)
+        note_folder(platform.endpoints(), states, tried, now_s)
         news, shown = file_events(states, tried, _shown(before.get("shown")), connection, now_s)
     chosen = arrivals(states, Memory.read(before), running_files(context), now_s, settings.arrival_runs_per_tick)
     if chosen.ready:

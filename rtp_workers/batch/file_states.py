@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rtp_workers.batch.attempts import GONE, Stamp, mapping_stamp, stamp
 from rtp_workers.batch.folder import list_folder
-from rtp_workers.postgres.connection import Connection
-from rtp_workers.postgres.csv_files import LastAttempt, last_attempts
+from rtp_workers.endpoints import Endpoints
+from rtp_workers.postgres.connection import Connection, connect
+from rtp_workers.postgres.csv_files import Attempt, LastAttempt, forget_failures, last_attempts, note
 from rtp_workers.settings import PlatformSettings
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 900.0
+FORGET_AFTER_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,45 @@ def file_state(name: str, at: Stamp, mapping: str, last: LastAttempt | None) -> 
         return FileState(name, "loaded", "", at, mapping, last=last)
     reason = last.attempt.detail or "the reason was not kept"
     return FileState(name, "failed", reason, at, mapping, _retry_at_s(last, mapping), last)
+
+
+def note_folder(
+    endpoints: Endpoints, states: Sequence[FileState], tried: Mapping[str, LastAttempt], now_s: float
+) -> None:
+    """Notes what the folder shows and no attempt tells, so that the list of failures is the folder's own.
+
+    That is: entries that are no files, as failures with their reason; and failures of files that are gone, which are
+    forgotten after a while. The while is for files that somebody loads from another folder.
+
+    Args:
+        endpoints: PostgreSQL as rtp_ingest.
+        states: of every entry.
+        tried: the last attempt of every file that was ever tried.
+        now_s: Unix time.
+
+    Raises:
+        TransientError: PostgreSQL is away.
+    """
+    here = {state.name for state in states}
+    refused = [state for state in states if state.state == "refused" and not _is_noted(state, tried.get(state.name))]
+    gone = [
+        name
+        for name, last in tried.items()
+        if name not in here and last.attempt.state == "failed" and last.tried_at.timestamp() < now_s - FORGET_AFTER_S
+    ]
+    if not refused and not gone:
+        return
+    connection = connect(endpoints.need("postgres_ingest_dsn"), "rtp-files", autocommit=True)
+    try:
+        for state in refused:
+            note(connection, Attempt(state.name, *GONE, "", "failed", detail=state.reason))
+        forget_failures(connection, gone)
+    finally:
+        connection.close()
+
+
+def _is_noted(state: FileState, last: LastAttempt | None) -> bool:
+    return last is not None and last.attempt.state == "failed" and last.attempt.detail == state.reason
 
 
 def counts(states: list[FileState]) -> Mapping[str, int]:

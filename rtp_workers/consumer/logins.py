@@ -1,4 +1,7 @@
-"""Whether our roles can still log in. Sessions that are open live on when a role's password or right to log in goes."""
+"""What only a look into PostgreSQL tells: whether our roles can still log in, and how many files are not loaded.
+
+Sessions that are open live on when a role loses its password or its right to log in.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import threading
 from rtp_workers.consumer.state import ConsumerState
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
+from rtp_workers.postgres import csv_files
 from rtp_workers.postgres.connection import LoginRefusedError, connect
 
 LOOK_EVERY_S = 10.0
@@ -14,7 +18,7 @@ APPLICATION_NAME = "rtp-consumer-login"
 
 
 class LoginWatch:
-    """Tries the logins again and again, in a thread of its own, and notes in the state which ones are refused.
+    """Tries the logins again and again, in a thread of its own, and notes in the state what it finds.
 
     Args:
         endpoints: the DSN of rtp_ingest, without whose login the stream stops at its next connection; that of rtp_read
@@ -39,9 +43,24 @@ class LoginWatch:
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):
-            self._state.login_problem = refusal(self._ingest_dsn, "writes and reads for this service")
-            if self._read_dsn is not None:
-                self._state.login_warning = refusal(self._read_dsn, "reads for `rtp verify`, `rtp status` and pgAdmin")
+            self.look()
+
+    def look(self) -> None:
+        """Looks once."""
+        self._count_files()
+        self._state.login_problem = refusal(self._ingest_dsn, "writes and reads for this service")
+        if self._read_dsn is not None:
+            self._state.login_warning = refusal(self._read_dsn, "reads for `rtp verify`, `rtp status` and pgAdmin")
+
+    def _count_files(self) -> None:
+        try:
+            connection = connect(self._ingest_dsn, APPLICATION_NAME, autocommit=True)
+            try:
+                self._state.files_not_loaded = csv_files.not_loaded(connection)
+            finally:
+                connection.close()
+        except RtpError:
+            return  # the figure stays as it was; why PostgreSQL does not answer is told elsewhere
 
 
 def refusal(dsn: str, duty: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The consumer's counters as Prometheus metrics, read when scraped; PostgreSQL is not asked."""
+"""The consumer's counters as Prometheus metrics, read from memory when scraped."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class ConsumerMetrics(Collector):
         yield from _mapped(state)
         yield _gauge("paused", "1 while ingestion is paused platform-wide.", state.paused)
         yield _gauge("ready", "1 while nothing keeps records from flowing.", state.ready)
+        yield _gauge("files_not_loaded", "CSV files whose last load failed, platform-wide.", state.files_not_loaded)
         yield _gauge("partitions_assigned", "Partitions that this process owns.", len(state.assigned))
         yield _histogram("batch_rows", "Records per committed batch.", state.batch_rows)
         yield _histogram("write_seconds", "COPY to COMMIT, per batch.", state.write_s)

@@ -61,6 +61,7 @@ class ConsumerState:
             a problem once that lasts.
         warnings: what a person should confirm while records flow, by where.
         login_problem, login_warning: why PostgreSQL refuses the login of rtp_ingest or rtp_read; else None.
+        files_not_loaded: CSV files whose last attempt failed, of the whole platform.
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
         settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
         batch_room: how large a batch may be; None before the first session.
@@ -83,6 +84,7 @@ class ConsumerState:
     warnings: dict[str, str] = field(default_factory=dict)
     login_problem: str | None = None
     login_warning: str | None = None
+    files_not_loaded: int = 0
     totals: Counts = field(default_factory=Counts)
     batches: int = 0
     retries: int = 0

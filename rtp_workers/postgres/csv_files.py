@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Literal
@@ -40,6 +41,8 @@ _PURGED = """
 select csv_files.file_name, sum(records)::bigint from csv_files join csv_loads using (identity)
 join csv_load_outcomes using (load_id) where outcome = 'purged' group by 1 order by 1
 """
+_FORGET = "delete from csv_files where state = 'failed' and file_name = any(%s)"
+_NOT_LOADED = "select count(*) from csv_files where state = 'failed'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,19 @@ def note(connection: Connection, attempt: Attempt) -> None:
     """Stores how an attempt ended. `connection` is in autocommit mode, as role rtp_ingest."""
     with translated("note how a file's load ended"), connection.cursor() as cursor:
         cursor.execute(_NOTE, astuple(attempt))
+
+
+def forget_failures(connection: Connection, names: Sequence[str]) -> None:
+    """Removes the failures of these files. `connection` is in autocommit mode, as role rtp_ingest."""
+    with translated("forget failures of files that are gone"), connection.cursor() as cursor:
+        cursor.execute(_FORGET, (list(names),))
+
+
+def not_loaded(connection: Connection) -> int:
+    """Returns how many files' last attempt failed. `connection` is in autocommit mode; any role."""
+    with translated("count the files that are not loaded"), connection.cursor() as cursor:
+        cursor.execute(_NOT_LOADED)
+        return int(cursor.fetchall()[0][0])
 
 
 def ended(connection: Connection, identity: str) -> Ended | None:
