@@ -1,4 +1,4 @@
-"""Waiting between tries: exponential, with jitter, bounded."""
+"""Waits between attempts: exponential, with jitter, bounded."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Backoff:
-    """Grows from `first_s` to `longest_s`; each wait is drawn from its upper half, lest many march in step."""
+    """Grows from `first_s` to `longest_s`; each wait is drawn from the upper half, so many do not retry at once."""
 
     first_s: float = 0.05
     longest_s: float = 5.0
     tries: int = 0
 
     def next_s(self, at_least_s: float | None = None) -> float:
-        """Returns the seconds to wait before the next try.
+        """Returns the seconds to wait before the next attempt.
 
         Args:
             at_least_s: what the other side asked for (``retry_after_s``), if anything.

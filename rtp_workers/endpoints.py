@@ -1,4 +1,4 @@
-"""Where Kafka, PostgreSQL and our own services are: from the settings, else from the running embedded platform."""
+"""Where Kafka, PostgreSQL and our own services are: from the settings, or from the running embedded platform."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENDPOINTS_FILE = Path("run") / "endpoints.json"
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """How to reach every part. A None is a part that nobody has told us of; `need` makes that a clear error.
+    """How to reach every part. None means that the part is not known; `need` turns that into a clear error.
 
     DSNs are secrets and are left out of the repr.
     """
@@ -37,24 +37,24 @@ class Endpoints:
         """Returns the endpoint called `name`.
 
         Raises:
-            ConfigError: it is not known; the message says how to make it known.
+            ConfigError: it is not known; the message says what to do.
         """
         value = getattr(self, name)
         if value is None:
             raise ConfigError(
-                f"{name} is not known: no embedded platform runs in this RTP_HOME (start one with `rtp up`), "
+                f"{name} is not known: no embedded platform is running in this RTP_HOME (start one with `rtp up`), "
                 f"and RTP_{name.upper()} is not set"
             )
         return str(value)
 
 
 def resolve(settings: PlatformSettings) -> Endpoints:
-    """Returns the endpoints: each from its setting, else from ``<home>/run/endpoints.json``, else None."""
+    """Returns the endpoints, each from its setting or from ``<home>/run/endpoints.json``; otherwise None."""
     return overlay(read_file(settings.home), settings)
 
 
 def overlay(found: Endpoints, settings: PlatformSettings) -> Endpoints:
-    """Returns `found` with every endpoint that the settings name in its place."""
+    """Returns `found`, with the endpoints that the settings name put in its place."""
     given: dict[str, Any] = {
         name: getattr(settings, name) for name in ("kafka_bootstrap", "producer_url", "consumer_url", "dagster_url")
     }
@@ -75,7 +75,7 @@ def overlay(found: Endpoints, settings: PlatformSettings) -> Endpoints:
 
 
 def read_file(home: Path) -> Endpoints:
-    """Returns what the embedded platform of `home` has written; all None where there is none."""
+    """Returns what the embedded platform of `home` has written; all None if there is none."""
     try:
         return Endpoints(**json.loads((home / ENDPOINTS_FILE).read_text()))
     except FileNotFoundError:
@@ -92,5 +92,5 @@ def write_file(home: Path, endpoints: Endpoints) -> None:
 
 
 def remove_file(home: Path) -> None:
-    """Takes the endpoints back: the platform of `home` has stopped."""
+    """Removes the endpoints, because the platform of `home` has stopped."""
     (home / ENDPOINTS_FILE).unlink(missing_ok=True)

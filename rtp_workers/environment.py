@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 # libpq's variables that fill in what a DSN leaves out, or change the session. Those that only say where passwords,
-# certificates or service files are stay in force: PGPASSWORD, PGPASSFILE, PGSSLCERT, PGSERVICEFILE, ...
+# certificates or service files are still apply: PGPASSWORD, PGPASSFILE, PGSSLCERT, PGSERVICEFILE, ...
 IGNORED = (
     *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGOPTIONS", "PGAPPNAME"),
     *("PGCLIENTENCODING", "PGDATESTYLE", "PGTZ", "PGGEQO", "PGSSLMODE", "PGREQUIRESSL", "PGSSLNEGOTIATION"),
@@ -30,9 +30,9 @@ def forgotten() -> list[str]:
 
 
 def forget_ignored() -> None:
-    """Takes ignored variables out of this process's environment, and so out of its children's.
+    """Removes ignored variables from this process's environment, and so from its children's.
 
-    The libraries read them by themselves; libpq does so while connecting, even where a parameter is given as empty.
+    The libraries read them by themselves; libpq does so while connecting, even if a parameter is given as empty.
     """
     for name in ignored():
         os.environ.pop(name, None)

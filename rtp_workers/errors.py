@@ -1,4 +1,4 @@
-"""The error tree. A branch fixes what the caller does, so nobody has to read messages to decide.
+"""The error tree. The class of an error tells the caller what to do, so no code has to read messages.
 
 Every message says what happened, to what, and what to do next.
 """
@@ -11,11 +11,11 @@ class RtpError(Exception):
 
 
 class ConfigError(RtpError):
-    """The settings or the set-up are wrong: exit before doing any work; a retry cannot help."""
+    """The settings or the set-up are wrong. Exit before doing any work, since a retry cannot help."""
 
 
 class TransientError(RtpError):
-    """A dependency is away or busy: retry with jitter; offsets are untouched.
+    """A dependency is away or busy. Retry with jitter; offsets are untouched.
 
     Attributes:
         retry_after_s: seconds to wait at least, or None to let the caller's backoff decide.
@@ -27,19 +27,19 @@ class TransientError(RtpError):
 
 
 class AttentionError(RtpError):
-    """Only a person can decide (a hole in the log, a missing column): stay up, pause, say why, look again."""
+    """Only a person can decide (a hole in the log, a missing column). Stay up, pause, say why, check again."""
 
 
 class FatalError(RtpError):
-    """The process cannot go on: stop with a non-zero exit code."""
+    """The process cannot continue. Stop with a non-zero exit code."""
 
 
 class RecordError(RtpError):
-    """This one record is refused and becomes a dead letter (or a refused CSV row); its neighbours land.
+    """This one record is refused and becomes a dead letter (or a refused CSV row). Its neighbours are stored.
 
     Attributes:
         reason: short stable code, e.g. ``amount_not_decimal``.
-        field: the field at fault, or None where the record as a whole is.
+        field: the field at fault, or None if it is the record as a whole.
     """
 
     def __init__(self, reason: str, detail: str, *, field: str | None = None) -> None:

@@ -1,9 +1,9 @@
 """Named places where a test stops a process for good or for a while; they do nothing unless RTP_FAILPOINT names one.
 
 ``RTP_FAILPOINT=after_copy`` kills the process (SIGKILL) the first time it gets there, ``after_copy:3`` the third
-time, ``after_copy=stop`` stops it with SIGSTOP until somebody continues it. ``turn=hang`` has the thread hang for ever,
-and ``turn=hold`` does so with the interpreter held, so that no other thread runs. ``add:3=memory`` has the first three
-attempts run out of memory.
+time, ``after_copy=stop`` stops it with SIGSTOP until somebody continues it. ``turn=hang`` makes the thread hang
+forever, and ``turn=hold`` does so while it holds the interpreter, so that no other thread runs. ``add:3=memory`` makes
+the first three attempts run out of memory.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Failpoint:
         return cls(match[1], int(match[2] or 1), match[3] or "kill")
 
     def reach(self, name: str) -> None:
-        """Does what is asked for where `name` is the armed place and has been reached often enough."""
+        """Does what is asked for if `name` is the armed place and has been reached often enough."""
         if name != self.name:
             return
         self.countdown -= 1

@@ -1,7 +1,7 @@
 """Structured logs: JSON lines for machines, sentences for a person.
 
 A service that runs until stopped logs to stdout, as JSON unless that is a terminal. A command logs to stderr, because
-its stdout is the answer, often read by a script; it logs sentences, and only what is amiss, unless asked for more.
+its stdout is the answer, often read by a script. It logs sentences, and only warnings and errors unless asked for more.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Form = Literal["auto", "text", "json"]
 
 
 def configure(to: Literal["stdout", "stderr"] = "stderr", level: str | None = None, form: Form = "auto") -> None:
-    """Sets up structlog and the standard library's logging, both to the same stream. Calling it again replaces it.
+    """Sets up structlog and the standard library's logging, both to one stream. Calling it again replaces the set-up.
 
     Args:
         to: ``stdout`` for a service, ``stderr`` for a command.
-        level: one of `LEVELS`, any case; None: WARNING for sentences of a command, else INFO.
-        form: ``auto`` is JSON for a service whose output is no terminal, else text.
+        level: one of `LEVELS`, any case; None: WARNING for sentences of a command, otherwise INFO.
+        form: ``auto`` is JSON for a service whose output is not a terminal, otherwise text.
 
     Raises:
         ConfigError: there is no such level.

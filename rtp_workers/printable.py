@@ -1,4 +1,4 @@
-"""Text of others made safe to print: file names, cells, headers and what servers say may hold control sequences."""
+"""Makes text of others safe to print: file names, cells, headers and server messages may hold control sequences."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ JOINED_FROM = "\u0590"  # scripts that need joiners lie above; between Latin let
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Returns `text` with what a terminal would act on escaped, as in ``\\x1b[31m``; letters of any script stay.
+    """Returns `text` with everything escaped that a terminal would act on (``\\x1b[31m``); letters of any script stay.
 
     Args:
         text: anything.
-        keep: characters that stay although they are control characters, e.g. the newline of our own sentences.
+        keep: control characters that stay, e.g. the newline of our own sentences.
     """
     if text.isprintable():
         return text

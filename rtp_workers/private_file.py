@@ -1,4 +1,4 @@
-"""Files that hold secrets or addresses: only their owner may read them, and a reader never sees half of one."""
+"""Files with secrets or addresses: only their owner may read them, and a reader never sees half of one."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ PRIVATE = 0o600
 def write(
     path: Path, text: str, *, mode: int = PRIVATE, owner: tuple[int, int] | None = None, durable: bool = False
 ) -> None:
-    """Writes a file in one step, replacing the one that is there. Its folder must exist.
+    """Writes a file in one step, replacing an existing one. Its folder must exist.
 
     Args:
         path: where.
-        text: what it holds, written as UTF-8.
+        text: its content, written as UTF-8.
         mode: who may read it; the umask does not matter.
-        owner: uid and gid that it is given to; None leaves it ours.
+        owner: uid and gid of its owner; None keeps it ours.
         durable: True waits until it is on disk.
 
     Raises:
-        OSError: it cannot be written; the file that was there is untouched.
+        OSError: it cannot be written; an existing file is untouched.
     """
     with _draft(path, text, mode, owner, durable) as draft:
         draft.replace(path)
 
 
 def write_once(path: Path, text: str) -> bool:
-    """Writes a file unless there is one; returns whether it did. Of two writers at once, one wins.
+    """Writes a file unless it exists; returns whether it did. Of two writers at once, one wins.
 
     Raises:
         OSError: it cannot be written.

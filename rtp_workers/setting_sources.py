@@ -32,7 +32,7 @@ class Given:
 
 
 def read() -> Given:
-    """Returns every setting that is given somewhere, each from the source that wins.
+    """Returns every setting that is given, each from the source that wins.
 
     Raises:
         ConfigError: ``.env`` or the folder of secrets cannot be read.
@@ -53,10 +53,10 @@ def read() -> Given:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Returns the lines ``NAME=value`` of a file; none where there is no such file.
+    """Returns the lines ``NAME=value`` of a file; none if there is no such file.
 
     Raises:
-        ConfigError: it is not UTF-8, or a line is not of that form. The message names the line, never its content.
+        ConfigError: it is not UTF-8, or a line does not have that form. The message names the line, never its content.
     """
     if not path.is_file():
         return {}
@@ -81,13 +81,13 @@ def read_secrets(folder: Path) -> dict[str, str]:
         files = [path for path in folder.iterdir() if path.name.upper().startswith(PREFIX) and path.is_file()]
     except OSError as error:
         raise ConfigError(
-            f"RTP_SECRETS_DIR: {folder} cannot be read ({error.strerror}); name a folder with a file for each secret"
+            f"RTP_SECRETS_DIR: {folder} cannot be read ({error.strerror}); name a folder that has one file per secret"
         ) from error
     return {path.name: _text(path).rstrip("\r\n") for path in files}
 
 
 def _named(found: dict[str, str]) -> dict[str, str]:
-    """Returns what has our prefix and a value, by its name without prefix in lower case."""
+    """Returns the values whose name has our prefix, by that name in lower case without the prefix."""
     return {
         name[len(PREFIX) :].lower(): value for name, value in found.items() if name.upper().startswith(PREFIX) and value
     }

@@ -1,12 +1,11 @@
-"""Ends a process that no longer turns, so that whoever supervises it starts it again.
+"""Ends a process with a thread that hangs, so that its supervisor starts it again.
 
-Each thread that must not stand still has a `Beat`. A thread of ours looks at the beats every second and, while all
-are sound, feeds a small guard process (`watchdog_guard`). The guard needs nothing from our interpreter. Where the food
-stays away, it has all stacks written (SIGABRT, which faulthandler answers without the interpreter), and the process
-ends.
+Each thread that must not hang has a `Beat`. A thread of ours looks at the beats every second. While all are fine, it
+feeds a small guard process (`watchdog_guard`). The guard needs nothing from our interpreter. If the food stops, the
+guard makes the process write all its stacks (SIGABRT, which faulthandler answers without the interpreter) and end.
 
-Time is counted in ticks of whoever looks. A process that a signal has stopped does not tick, so nobody takes it for
-hung when it continues; and the guard does not count while its parent is stopped.
+Time is counted in ticks of the thread that looks. A process that a signal has stopped does not tick, so it does not
+count as hung when it continues. The guard does not count while its parent is stopped.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ class Beat:
         self.over = False
 
     def turn(self) -> None:
-        """Says that the thread has come round once more."""
+        """Says that the thread has completed another turn."""
         self.turns += 1
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Says that the thread waits for somebody else for as long as the block runs, however long that is."""
+        """Says that the thread waits for somebody else while the block runs, however long that takes."""
         self.waits += 1
         try:
             yield
@@ -53,12 +52,12 @@ class Beat:
             self.turns += 1
 
     def end(self) -> None:
-        """Says that the thread ends as it should."""
+        """Says that the thread ends normally."""
         self.over = True
 
 
 class Watchdog:
-    """Looks at the beats of one process. It does nothing until `start`."""
+    """Watches the beats of one process. It does nothing until `start`."""
 
     def __init__(self, hung_after_s: float = HUNG_AFTER_S) -> None:
         self._hung_after_s = hung_after_s
@@ -71,7 +70,7 @@ class Watchdog:
         self.hung: list[str] = []
 
     def beat(self, name: str) -> Beat:
-        """Returns the beat of a thread that is watched from now on; a thread that replaces another takes its beat."""
+        """Returns the beat of a thread, which is watched from now on. A thread that replaces another takes its beat."""
         beat = next((known for known in self._beats if known.name == name), None)
         if beat is None:
             beat = Beat(name)
@@ -81,7 +80,7 @@ class Watchdog:
         return beat
 
     def start(self) -> None:
-        """Starts looking, and the guard."""
+        """Starts watching, and starts the guard."""
         faulthandler.enable(file=sys.__stderr__ or sys.stderr, all_threads=True)
         self._start_guard()
         self._thread.start()
@@ -93,7 +92,7 @@ class Watchdog:
 
     @property
     def alive(self) -> bool:
-        """Whether it looks; True before `start`, where nobody has asked it to."""
+        """Whether it watches; True before `start`, when nobody has asked it to."""
         return self._thread.is_alive() or not self._thread.ident or self._stopping.is_set()
 
     def look(self, tick_s: float = TICK_S) -> list[str]:
@@ -120,7 +119,7 @@ class Watchdog:
         try:
             os.write(guard.stdin.fileno(), b".")
         except BlockingIOError:
-            pass  # the guard is stopped, and has enough
+            pass  # the guard is stopped, and has enough food
         except OSError as error:
             if not self._stopping.is_set():
                 log.warning("watchdog_restarted", reason=f"its guard process has ended ({error})")
@@ -146,7 +145,7 @@ class Watchdog:
 
 
 def hung_threads(names: list[str]) -> str:
-    """Returns the sentence for threads that do not turn."""
+    """Returns the sentence for threads that hang."""
     return (
         f"{', '.join(names)}: not turned for {HUNG_AFTER_S:g} s. The process writes its stacks to the log and ends "
         "within another minute, so that its supervisor starts it again"
@@ -155,7 +154,7 @@ def hung_threads(names: list[str]) -> str:
 
 @contextmanager
 def watched(watchdog: Watchdog) -> Iterator[None]:
-    """Has the process watched for as long as the block runs."""
+    """Watches the process while the block runs."""
     watchdog.start()
     try:
         yield

@@ -1,7 +1,7 @@
 """The guard process of `watchdog`: ``python -I -S watchdog_guard.py <pid> <seconds>``, fed through its stdin.
 
-It imports next to nothing, so that it costs little. It ends when the pipe is closed, which the kernel does when the
-process that it watches ends in any way.
+It imports almost nothing, so it costs little. It ends when the pipe is closed. The kernel closes the pipe when the
+watched process ends in any way.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def end(pid: int, hungry_s: float) -> None:
-    """Have the process write all stacks and end; make sure that it does."""
+    """Make the process write all stacks and end."""
     sys.stderr.write(f"watchdog: process {pid} has not turned for {hungry_s:g} s; its stacks follow, and it is ended\n")
     sys.stderr.flush()
     os.kill(pid, signal.SIGABRT)
@@ -34,7 +34,7 @@ def end(pid: int, hungry_s: float) -> None:
 
 
 def watch(pid: int, longest_s: float) -> None:
-    """Count the ticks without food; return when the pipe is closed."""
+    """Count the ticks without food. Return when the pipe is closed."""
     hungry_s = 0.0
     while hungry_s < longest_s:
         readable, _, _ = select.select([0], [], [], TICK_S)

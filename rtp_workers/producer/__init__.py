@@ -1,1 +1,1 @@
-"""The producer service: live transactions at an exact rate, and an HTTP API beside it."""
+"""The producer service: live transactions at an exact rate, and an HTTP API."""

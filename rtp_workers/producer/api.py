@@ -1,4 +1,4 @@
-"""The producer's HTTP API: handlers read counters, write wishes or wait for Kafka; the stream never waits for them."""
+"""The producer's HTTP API. Handlers read counters, write wishes or wait for Kafka; the stream never waits for them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from rtp_workers.web.problems import Problem, documented
 
 PAGE = Path(__file__).parent / "page"
 DESCRIPTION = (
-    "Live transactions at an exact rate, and the way in for your own. Errors are problem+json (RFC 9457). "
-    "Where RTP_API_TOKEN is set, every call but health and metrics needs `Authorization: Bearer`; RTP_READ_TOKEN is "
+    "Live transactions at an exact rate, and a way to send your own. Errors are problem+json (RFC 9457). "
+    "If RTP_API_TOKEN is set, every call except health and metrics needs `Authorization: Bearer`; RTP_READ_TOKEN is "
     "enough for reading."
 )
 
@@ -53,7 +53,7 @@ def build_api(parts: Parts, watcher: Watcher, rules: GuardRules) -> FastAPI:
 
 
 def _add_health(app: FastAPI, parts: Parts) -> None:
-    @app.get("/health/live", summary="Is the process sound?", tags=["health"], responses=documented(503))
+    @app.get("/health/live", summary="Is the process healthy?", tags=["health"], responses=documented(503))
     def live() -> Health:
         if not parts.loop.alive and not parts.loop.stopping.is_set():
             raise Problem(503, f"generation has ended: {parts.loop.error}; start the service again")
@@ -98,7 +98,7 @@ def _add_controls(app: FastAPI, parts: Parts, watcher: Watcher) -> None:
         controls.running = True
         return status()
 
-    @app.post("/stop", summary="Stop generating; what was sent stays sent", tags=["control"])
+    @app.post("/stop", summary="Stop generating; records that were sent stay in Kafka", tags=["control"])
     def stop() -> Status:
         controls.running = False
         controls.take_burst(controls.burst)
@@ -114,7 +114,9 @@ def _add_controls(app: FastAPI, parts: Parts, watcher: Watcher) -> None:
         controls.add_burst(wish.records)
         return status()
 
-    @app.put("/chaos", summary="Mix in trouble", tags=["control"], responses=documented(422))
+    @app.put(
+        "/chaos", summary="Mix in duplicates, late and corrupt records", tags=["control"], responses=documented(422)
+    )
     def chaos(wish: ChaosRatios) -> Status:
         controls.chaos = Chaos(**wish.model_dump())
         return status()
@@ -125,7 +127,7 @@ def _add_transactions(app: FastAPI, parts: Parts) -> None:
 
     @app.post(
         "/transactions",
-        summary="Send your own transactions: one, or a list that is taken or refused whole",
+        summary="Send your own transactions: one, or a list that is accepted or refused as a whole",
         tags=["transactions"],
         responses=documented(422, 503),
         openapi_extra={"requestBody": body},

@@ -1,4 +1,4 @@
-"""What people have told the generator to do: written by the API's thread, read by the loop's."""
+"""What people want the generator to do: written by the API's thread, read by the loop's."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MAX_BURST = 100_000_000
 
 @dataclass(slots=True)
 class Controls:
-    """Wishes. Reading one attribute needs no lock; `burst` is changed by both sides and does.
+    """The wishes. Reading one attribute needs no lock. Both sides change `burst`, so that one does.
 
     Attributes:
-        running: False sends nothing but bursts.
-        rate_per_s: target rate; None as fast as Kafka takes them.
-        chaos: ratios of trouble.
-        burst: records still to be sent at once, beside the rate.
+        running: False sends only bursts.
+        rate_per_s: target rate; None: as fast as Kafka takes the records.
+        chaos: shares of duplicate, late and corrupt records.
+        burst: records still to be sent at once, in addition to the rate.
     """
 
     running: bool
@@ -28,7 +28,7 @@ class Controls:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add_burst(self, records: int) -> int:
-        """Asks for `records` more at once; returns how many are to come now, at most MAX_BURST."""
+        """Asks for `records` more at once. Returns how many are now to come, at most MAX_BURST."""
         with self._lock:
             self.burst = min(MAX_BURST, self.burst + records)
             return self.burst

@@ -1,4 +1,4 @@
-"""The loop that turns time into records: as many as are due, never more than Kafka takes, none dropped."""
+"""The loop that turns time into records: as many as are due, never more than Kafka takes, and it drops none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtp_workers.producer.kafka_link import KafkaLink
 from rtp_workers.producer.pacing import TokenBucket
 from rtp_workers.watchdog import Beat
 
-# A batch takes some 30 ms at the machine's limit: long enough to be cheap, short enough to obey at once.
+# At the machine's limit a batch takes about 30 ms: long enough to be cheap, short enough to react at once.
 MAX_BATCH = 4_000
 # The longest time that a new wish or a stop goes unnoticed, and the shortest sleep between two batches.
 NOTICE_S = 0.05
@@ -29,11 +29,11 @@ class _StoppingError(TransientError):
 
 
 class GenerationLoop:
-    """Runs in a thread of its own until it is stopped, or `limit` records are out.
+    """Runs in its own thread until it is stopped, or `limit` records are sent.
 
     Attributes:
         generated: what was handed to Kafka's client, by kind.
-        error: why the loop has ended before it was told to, else None.
+        error: why the loop ended before it was stopped; otherwise None.
     """
 
     def __init__(self, generator: Generator, link: KafkaLink, controls: Controls, limit: int | None = None) -> None:
@@ -57,7 +57,7 @@ class GenerationLoop:
 
     @property
     def alive(self) -> bool:
-        """True until the thread has ended; from before its start on, since the API may be asked earlier."""
+        """True until the thread has ended, and also before its start, since the API may be asked earlier."""
         return not self._ended.is_set()
 
     def start(self) -> None:
@@ -94,7 +94,7 @@ class GenerationLoop:
     def _step(self) -> None:
         due = self._due() if self._link.trouble is None and not self._link.catching_up else 0
         if due == 0:
-            # Reading delivery reports is the sleep: acknowledgements of the API's records are passed on at once.
+            # It sleeps by reading delivery reports, so acknowledgements of the API's records are passed on at once.
             self._link.poll(min(NOTICE_S, max(TICK_S, self._wait_s())))
             return
         self._generator.chaos = self._controls.chaos
@@ -127,4 +127,4 @@ class GenerationLoop:
     def _stop_waiting(self) -> None:
         self.beat.turn()
         if self.stopping.is_set():
-            raise _StoppingError("the service stops")
+            raise _StoppingError("the service is stopping")

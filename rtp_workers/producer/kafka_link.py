@@ -1,4 +1,4 @@
-"""The link to Kafka: says whether Kafka answers, and starts anew after a failure that a client cannot mend."""
+"""The link to Kafka: says whether Kafka answers, and replaces a client after a failure that it cannot recover from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIENT_ID = "rtp-producer"
 AWAY_AFTER_S = 3.0
 PROBE_S = 1.0
 PROBE_TIMEOUT_S = 3.0
-# A client finds a topic that was made again by itself, or waits for the old one for ever.
+# A client finds a topic that was created again by itself, or it waits for the old one forever.
 MADE_AGAIN_PATIENCE_S = 10.0
 
 log = logs.get(__name__)
@@ -84,7 +84,7 @@ class KafkaLink:
     def send_many(
         self, values: list[bytes], keys: list[bytes], headers: Headers, while_waiting: Callable[[], None]
     ) -> None:
-        """Queues records and waits for room; `while_waiting` is called about ten times a second and may raise.
+        """Queues records and waits for room. `while_waiting` is called about ten times a second and may raise.
 
         What cannot be queued, or is not acknowledged before the client has to be replaced, is sent again by `poll`.
         """
@@ -113,9 +113,9 @@ class KafkaLink:
         self._watch()
 
     def start_anew(self, error: RtpError) -> None:
-        """Replaces the client after `error`; what `send_many` was given and Kafka has not acknowledged is sent again.
+        """Replaces the client after `error`. Records of `send_many` that Kafka has not acknowledged are sent again.
 
-        Some of it may be in Kafka already, with the acknowledgement lost: it has the same ids, so it is stored once.
+        Some may be in Kafka already, with the acknowledgement lost. Their ids are the same, so they are stored once.
         """
         log.error("producer_restarted", topic=self._topic, reason=str(error), unacknowledged=self.outstanding)
         old = self._producer
@@ -128,7 +128,7 @@ class KafkaLink:
         self._seen_acknowledged = self.acknowledged
 
     def close(self) -> int:
-        """Closes the client; returns how many outstanding records are lost by it."""
+        """Closes the client. Returns how many outstanding records this loses."""
         self._closing.set()
         self._probe_wanted.set()
         lost = self._producer.close() + len(self._unsent)
@@ -139,7 +139,7 @@ class KafkaLink:
         return RecordProducer(self._endpoints, self._topic, CLIENT_ID, queue_bytes=self._queue_bytes)
 
     def _take_unsent(self, producer: RecordProducer) -> None:
-        """Puts what this client has given up in front of what an earlier one had."""
+        """Puts the records that this client gave up before those of an earlier client."""
         self._unsent.extendleft(reversed(producer.unsent))
         producer.unsent.clear()
 
@@ -155,7 +155,7 @@ class KafkaLink:
             self._unsent.popleft()
 
     def _watch(self) -> None:
-        """Raises TransientError where the topic is another one now, and the client still waits for the old one."""
+        """Raises TransientError if the topic was replaced and the client still waits for the old one."""
         now = time.monotonic()
         acknowledged = self.acknowledged
         if acknowledged != self._seen_acknowledged:
@@ -176,7 +176,7 @@ class KafkaLink:
         elif self._other_topic is not None and now - self._other_topic[1] > MADE_AGAIN_PATIENCE_S:
             self._take_to_other_topic()
             raise TransientError(
-                f"the topic {self._topic} was deleted and created again; what waited for it is sent again"
+                f"the topic {self._topic} was deleted and created again; the records that waited for it are sent again"
             )
 
     def _take_to_other_topic(self) -> None:
@@ -196,7 +196,7 @@ class KafkaLink:
         log.warning("kafka_unreachable", topic=self._topic, reason=why)
 
     def _probe_when_wanted(self) -> None:
-        """Asks Kafka for the topic while there is doubt: with nothing outstanding, no acknowledgement can end it."""
+        """Asks Kafka for the topic while in doubt: with nothing outstanding, no acknowledgement can end the doubt."""
         backoff = Backoff(PROBE_S / 4, PROBE_S)
         while self._probe_wanted.wait() and not self._closing.is_set():
             problem = self._asked()

@@ -21,7 +21,7 @@ def _is_whole(value: Any) -> bool:
 
 
 class Request(BaseModel):
-    """A request's body: exact types, no unknown members."""
+    """A request's body, with exact types and no unknown members."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -30,12 +30,12 @@ class Rate(Request):
     """The target rate."""
 
     records_per_s: float = Field(
-        ge=0.01, le=MAX_RATE_PER_S, description="average number of records a second", examples=[500]
+        ge=0.01, le=MAX_RATE_PER_S, description="average number of records per second", examples=[500]
     )
 
 
 class Burst(Request):
-    """Records to be sent at once, beside the rate."""
+    """Records to be sent at once, in addition to the rate."""
 
     records: Whole = Field(
         ge=1, le=10_000_000, description="added to what is left of an earlier burst", examples=[10_000]
@@ -43,11 +43,11 @@ class Burst(Request):
 
 
 class ChaosRatios(Request):
-    """Shares of all records sent. Those left out are 0; where they add up to more than 1, all shrink alike."""
+    """Shares of all records sent. Those left out are 0. If they add up to more than 1, all shrink alike."""
 
-    duplicate: Share = Field(0.0, description="sent again unchanged: counted as duplicates", examples=[0.01])
-    late: Share = Field(0.0, description="happened an hour to three days earlier: rows", examples=[0.01])
-    corrupt: Share = Field(0.0, description="broken: dead letters", examples=[0.001])
+    duplicate: Share = Field(0.0, description="sent a second time, unchanged: counted as duplicates", examples=[0.01])
+    late: Share = Field(0.0, description="happened an hour to three days earlier: stored as rows", examples=[0.01])
+    corrupt: Share = Field(0.0, description="cannot be read: they become dead letters", examples=[0.001])
 
 
 class Generated(BaseModel):
@@ -80,7 +80,7 @@ class Status(BaseModel):
 
 
 class History(BaseModel):
-    """The last two minutes, as columns of one length, oldest first."""
+    """The last two minutes, as columns of the same length, oldest first."""
 
     at_s: list[float] = Field(description="seconds since the epoch")
     target_records_per_s: list[float]
@@ -103,7 +103,7 @@ class Acknowledged(BaseModel):
 
 
 class Health(BaseModel):
-    """Fine. Trouble is a problem with status 503."""
+    """All is well. Otherwise the answer is a problem with status 503."""
 
     status: Literal["ok"] = "ok"
 
@@ -135,7 +135,7 @@ NO_NUL = r"^[^\u0000]*$"
 ATTRIBUTE_SCHEMAS: dict[str, dict[str, Any]] = {
     "Attributes": {
         "type": "object",
-        "description": "whatever the source knows beyond the other fields; at most 8 KB as JSON, without U+0000",
+        "description": "what the source knows beyond the other fields; at most 8 KB as JSON, without U+0000",
         "propertyNames": {"pattern": NO_NUL},
         "additionalProperties": {"$ref": "#/components/schemas/AttributeValue"},
     },
@@ -154,7 +154,7 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-# Every day that each month surely has; a 29th of February, which a pattern cannot judge, is left to the service.
+# Every day that each month always has. A pattern cannot judge the 29th of February; the service does.
 _DATE = r"(19\d\d|20\d\d)-((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?"
 INSTANT_PATTERN = rf"^{_DATE}T{_CLOCK}(Z|[+-](0\d|1[0-5]):[0-5]\d)$"
@@ -181,10 +181,10 @@ def _field_schema(field: RecordField) -> dict[str, Any]:
 
 
 def _amount_schema(meaning: str) -> dict[str, Any]:
-    """Returns the safe forms. More is taken: any number whose digits, as written, are few enough.
+    """Returns the safe forms. More is accepted: any number with few enough digits as written.
 
-    A client that holds 12.1 as a binary float may send 12.100000000000001: so numbers are promised to be taken only
-    where such a float is exact (multiples of 2**-10), and text always.
+    A client that holds 12.1 as a binary float may send 12.100000000000001. So the schema promises numbers only if such
+    a float is exact (multiples of 2**-10), and text always.
     """
     return {
         "description": f"{meaning}; as text, or as a number that a binary float holds exactly",

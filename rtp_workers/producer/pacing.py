@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-# A pause up to this long (a slow acknowledgement, a busy machine) is made up for; the rest of a longer one is let go,
-# lest Kafka's return be greeted with minutes' worth of records.
+# A pause up to this long (a slow acknowledgement, a busy machine) is made up for. The rest of a longer one is dropped,
+# so that Kafka does not get minutes' worth of records when it returns.
 CATCH_UP_S = 2.0
 
 
 class TokenBucket:
-    """Tokens come at `rate_per_s` and each lets one record go. Times are seconds of any monotonic clock."""
+    """Tokens arrive at `rate_per_s`, and each releases one record. Times are seconds of any monotonic clock."""
 
     def __init__(self, rate_per_s: float, now_s: float) -> None:
         self._rate_per_s = rate_per_s
@@ -16,7 +16,7 @@ class TokenBucket:
         self._filled_at_s = now_s
 
     def set_rate(self, rate_per_s: float, now_s: float) -> None:
-        """Changes the rate from now on; what the old one has earned so far stays."""
+        """Changes the rate from now on. Tokens that the old rate has earned stay."""
         self._fill(now_s)
         self._rate_per_s = rate_per_s
 
@@ -33,7 +33,7 @@ class TokenBucket:
         return due
 
     def wait_s(self) -> float:
-        """Returns the seconds until the next token, as of the last `take`; 0 where one is there."""
+        """Returns the seconds until the next token, as of the last `take`; 0 if there is one."""
         return max(0.0, (1.0 - self._tokens) / self._rate_per_s)
 
     def _fill(self, now_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Wires the producer together: the service that runs until told to stop, and the run of a given number of records."""
+"""Wires the producer together: the service that runs until stopped, and the run of a given number of records."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Run:
     """How to run.
 
     Attributes:
-        chaos: ratios at the start.
-        count: records to generate, None for no end.
-        rate_per_s: None as fast as Kafka takes them (only with a count).
-        with_api: False takes no port.
+        chaos: shares of duplicate, late and corrupt records at the start.
+        count: records to generate; None: no end.
+        rate_per_s: None: as fast as Kafka takes them (only with a count).
+        with_api: False opens no port.
     """
 
     chaos: Chaos
@@ -48,12 +48,12 @@ class Run:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a run has done, once every record it could send is acknowledged.
+    """What a run has done, after every record that could be sent is acknowledged.
 
     Attributes:
-        finished: True when `count` records were generated and all are acknowledged.
+        finished: True if `count` records were generated and all are acknowledged.
         generated: by kind.
-        acknowledged: by Kafka, the API's included.
+        acknowledged: by Kafka, including those of the API.
         failed: refused by Kafka for good.
         seconds: from the first record to the last acknowledgement.
     """
@@ -71,7 +71,7 @@ def run(settings: ProducerSettings, how: Run, stop: threading.Event) -> Outcome:
     Raises:
         FatalError: generation has ended by itself.
         ConfigError: a setting does not fit, the port is taken, or event time has left the calendar.
-        TransientError: records handed over are lost: told to stop while Kafka was away.
+        TransientError: records handed over are lost, because it was stopped while Kafka was away.
     """
     parts = _build(settings, how)
     parts.loop.beat = parts.watchdog.beat("generation")
@@ -91,7 +91,7 @@ def _run(settings: ProducerSettings, how: Run, parts: Parts, stop: threading.Eve
     if parts.loop.error is not None:
         raise parts.loop.error
     if not told and not parts.loop.finished:
-        raise FatalError("generation has ended by a fault; the log says which. Start the producer again")
+        raise FatalError("generation ended because of an error; the log has it. Start the producer again")
     if lost:
         raise TransientError(
             f"stopped with {lost:,} records lost: Kafka did not acknowledge them "
@@ -138,7 +138,7 @@ def _nothing() -> None:
 def _wind_up(parts: Parts, close_api: Callable[[], None], stop: threading.Event, timeout_s: float) -> int:
     """Ends in this order: no new records, all acknowledged and callers answered, no API. Returns how many are lost.
 
-    A run with a count that is through waits for Kafka as long as it takes; `stop` starts the clock.
+    A run that has reached its count waits for Kafka as long as it takes; `stop` starts the clock.
     """
     parts.loop.stopping.set()
     parts.loop.join()

@@ -1,4 +1,4 @@
-"""A caller's own transactions: checked whole, sent, and answered once Kafka has acknowledged each of them."""
+"""A caller's own transactions: checked as a whole, sent, and answered once Kafka has acknowledged each of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtp_workers.web.problems import MAX_FINDINGS, Finding, Problem
 
 # The topic's own limit counts key, headers and framing too.
 MAX_ITEM_BYTES = MAX_RECORD_BYTES - 4_096
-UNKNOWN_OUTCOME = "the outcome is unknown: send the same transactions again with the same ids, nothing is stored twice"
+UNKNOWN_OUTCOME = "the outcome is unknown: send the same transactions again with the same ids; nothing is stored twice"
 
 _ONE = msgspec.json.Decoder(msgspec.Raw)
 _MANY = msgspec.json.Decoder(list[msgspec.Raw])
@@ -25,7 +25,7 @@ _MANY = msgspec.json.Decoder(list[msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One transaction, ready to be sent: the caller's own JSON, so nothing in it is rounded on the way."""
+    """One transaction, ready to be sent: the caller's own JSON, so that nothing is rounded on the way."""
 
     transaction_id: str
     key: bytes
@@ -33,13 +33,13 @@ class Submission:
 
 
 def parse(body: bytes) -> tuple[list[Submission], bool]:
-    """Checks a request's body: one transaction, or a list of them, which is taken or refused whole.
+    """Checks a request's body: one transaction, or a list of them, which is accepted or refused as a whole.
 
     Returns:
         The submissions, and whether a list was sent.
 
     Raises:
-        Problem: 422, with index (in a list) and field of each finding.
+        Problem: 422, with the index (in a list) and the field of each finding.
     """
     try:
         is_list = body.lstrip()[:1] == b"["

@@ -21,7 +21,7 @@ from rtp_workers.watchdog import Watchdog
 
 SAMPLE_S = 0.5
 HISTORY_SAMPLES = 240  # two minutes
-RATE_OVER_SAMPLES = 4  # two seconds: calm enough to read, quick enough to see a change
+RATE_OVER_SAMPLES = 4  # two seconds: steady enough to read, quick enough to show a change
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Parts:
 
 
 class Watcher:
-    """Samples the counters twice a second in a thread of its own; everything else is computed when asked for."""
+    """Samples the counters twice a second in its own thread. Everything else is computed when asked for."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -78,11 +78,11 @@ class Watcher:
         }
 
     def event(self) -> dict[str, Any]:
-        """Returns what the live page shows: the status, and when it was so (seconds since the epoch)."""
+        """Returns what the live page shows: the status, and its time (seconds since the epoch)."""
         return {"at_s": round(time.time(), 2), **self.status()}
 
     def history(self) -> dict[str, list[float]]:
-        """Returns the last two minutes as columns of one length, oldest first."""
+        """Returns the last two minutes as columns of the same length, oldest first."""
         rows = list(self._history)
         return {
             "at_s": [row[0] for row in rows],
@@ -138,7 +138,7 @@ class ProducerMetrics(Collector):
             "rtp_producer_records_failed", "Records that Kafka refused for good.", value=status["failed"]
         )
         yield _gauge("queue_records", "Records handed over and not yet acknowledged.", status["outstanding"])
-        yield _gauge("target_records_per_second", "Rate asked for; 0 while stopped.", self._target(status))
+        yield _gauge("target_records_per_second", "Target rate; 0 while stopped.", self._target(status))
         yield _gauge("running", "1 while the generator runs, 0 while it is stopped.", status["running"])
         yield _gauge("kafka_up", "1 while Kafka answers, 0 while it does not.", status["kafka_trouble"] is None)
 

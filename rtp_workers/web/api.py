@@ -21,14 +21,14 @@ STATIC = Path(__file__).parent / "static"
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """What makes one service's API its own.
+    """What distinguishes one service's API from the other's.
 
     Attributes:
         title, description: for the OpenAPI document.
         page: folder with ``index.html`` and what it needs; served at ``/`` and ``/page/``.
         rules: the guard's.
         registry: what ``/metrics`` shows.
-        schemas: further components of the OpenAPI document, by name.
+        schemas: more components of the OpenAPI document, by name.
     """
 
     title: str
@@ -42,8 +42,8 @@ class ApiParts:
 def new_api(parts: ApiParts) -> FastAPI:
     """Returns an application with ``/``, ``/docs``, ``/metrics``, ``/static``, ``/page``; the caller adds its routes.
 
-    Every operation documents what the guard may answer: 400, 408, 413 and 421; 403 where it changes something; 401
-    where it needs a token.
+    Every operation documents what the guard may answer: 400, 408, 413 and 421; 403 if it changes something; 401 if it
+    needs a token.
     """
     app = FastAPI(
         title=parts.title,

@@ -1,4 +1,4 @@
-"""Asking our own parts over HTTP: never through a proxy, whatever http_proxy and its like say."""
+"""Requests to our own parts over HTTP: never through a proxy, whatever http_proxy and similar variables say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_ANSWER_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a part said, good or bad."""
+    """The answer of a part, good or bad."""
 
     status: int
     body: bytes
@@ -25,10 +25,10 @@ class Answer:
 
 
 def ask(url: str, timeout_s: float, token: SecretStr | None = None) -> Answer:
-    """Returns the answer of a part of ours at `url`; the token goes to that address only, not where it redirects to.
+    """Returns the answer of one of our parts at `url`. The token goes only to that address, not to where it redirects.
 
     Raises:
-        OSError: there is none, within `timeout_s`; its text says why.
+        OSError: there is no answer within `timeout_s`; the text says why.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

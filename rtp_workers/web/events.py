@@ -16,9 +16,9 @@ INTERVAL_S = 0.5
 
 
 class EventFeed:
-    """Sends ``snapshot()`` to each page every `interval_s`, until `closing()`; it is taken once for all of them.
+    """Sends ``snapshot()`` to each page every `interval_s`, until `closing()`. One snapshot serves all pages.
 
-    Belongs to the event loop of the server; nothing runs while no page is open.
+    It belongs to the event loop of the server. Nothing runs while no page is open.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class EventFeed:
         """Returns the endless answer for one page.
 
         Raises:
-            Problem: 503, as many pages are open as the feed serves.
+            Problem: 503, if as many pages are open as the feed serves.
         """
         if self._pages >= self._max_pages:
             raise Problem(503, f"{self._max_pages} pages are open already; close one of them")

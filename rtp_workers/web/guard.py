@@ -1,7 +1,7 @@
-"""Who may call, and how much they may send: checked before any handler sees a request.
+"""Checks who may call, and how much they may send, before any handler sees a request.
 
-A page on another site can reach a service on loopback through the visitor's browser; it cannot forge ``Host`` (so DNS
-rebinding ends here) and cannot hide its ``Origin`` when it changes something.
+A page on another site can reach a service on loopback through the visitor's browser. But it cannot forge ``Host``
+(which stops DNS rebinding), and it cannot hide its ``Origin`` when it changes something.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOST = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # listened on, but nobody's name
-# Probes and Prometheus send no token; the pages and their files say nothing about the data. All else needs one.
+# Probes and Prometheus send no token. The pages and their files say nothing about the data. All other calls need one.
 OPEN_PATHS = frozenset({"/", "/docs", "/favicon.ico", "/metrics", "/health/live", "/health/ready"})
 OPEN_FOLDERS = ("/static/", "/page/")
 MAX_BODY_BYTES = 1_000_000
@@ -58,10 +58,10 @@ class GuardRules:
     Attributes:
         hosts: names that ``Host`` may carry, lower case, without port.
         origins: further ``scheme://host[:port]`` that may change things; the service's own page always may.
-        token: when set, every call needs it as bearer token, but for `is_open` ones.
+        token: if set, every call needs it as bearer token, except those that `is_open` names.
         read_token: is enough for calls that change nothing.
-        max_body_bytes: largest body.
-        body_timeout_s: a body not complete by then is refused.
+        max_body_bytes: the largest body allowed.
+        body_timeout_s: a body that is not complete by then is refused.
     """
 
     hosts: frozenset[str] = LOOPBACK
@@ -73,15 +73,15 @@ class GuardRules:
 
 
 def rules_of(settings: PlatformSettings) -> GuardRules:
-    """Returns the rules that the settings ask for: loopback names, the bind host, and what the user adds.
+    """Returns the rules that follow from the settings: loopback names, the bind host, and what the user adds.
 
     Raises:
-        ConfigError: a name in RTP_ALLOWED_HOSTS is not one, or RTP_READ_TOKEN would protect nothing.
+        ConfigError: RTP_ALLOWED_HOSTS has something that is not a host name, or RTP_READ_TOKEN would protect nothing.
     """
     own = set() if settings.bind_host in ANY_ADDRESS else {settings.bind_host.lower()}
     token, read_token = _text(settings.api_token), _text(settings.read_token)
     if read_token is not None and token is None:
-        raise ConfigError("RTP_READ_TOKEN is set and RTP_API_TOKEN is not, so everybody may read; set both, or neither")
+        raise ConfigError("RTP_READ_TOKEN is set without RTP_API_TOKEN, so everybody could read; set both, or neither")
     if read_token is not None and read_token == token:
         raise ConfigError("RTP_READ_TOKEN is the same as RTP_API_TOKEN, so viewers could change things; choose another")
     return GuardRules(
@@ -93,7 +93,7 @@ def rules_of(settings: PlatformSettings) -> GuardRules:
 
 
 def is_open(method: str, path: str) -> bool:
-    """Tells whether a call needs no token, even where one is set."""
+    """Tells whether a call needs no token, even if one is set."""
     return method.upper() in READING and (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS))
 
 
@@ -108,7 +108,7 @@ def _listed(text: str) -> list[str]:
 def host_name(host: str) -> str:
     """Returns the name in a ``Host`` value: lower case, without port, brackets and trailing dot.
 
-    Anything but ``name[:port]`` or ``[address][:port]`` gives "", which is nobody's name. A parser of URLs would find
+    Anything but ``name[:port]`` or ``[address][:port]`` gives "", which matches no name. A parser of URLs would find
     ``127.0.0.1`` in ``evil.com@127.0.0.1`` and ``localhost`` in ``localhost#.evil.com``.
     """
     found = HOST.fullmatch(host)
@@ -131,7 +131,7 @@ class Guard:
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers with a problem, or passes the request on with its body complete."""
+        """Answers with a problem, or passes on the request with its complete body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -156,21 +156,21 @@ class Guard:
         if not is_open(scope["method"], scope["path"]):
             caller.check_token(changing=scope["method"] not in READING)
         if self._held_bytes > ALL_BODIES_BYTES and body.reserved:
-            raise Problem(503, "too many large requests at once; nothing was done, send it again a little later")
+            raise Problem(503, "too many large requests at once; nothing was done. Send this one again a little later")
         await body.read()
         if not body.gone:
             await self._app(scope, body.replay, send)
 
 
 class Caller:
-    """Whoever sends a request (or opens a websocket), as its headers tell."""
+    """The sender of a request (or of a websocket), as the headers describe it."""
 
     def __init__(self, scope: Scope, rules: GuardRules) -> None:
         self._rules = rules
         self._headers = _headers(scope)
 
     def header(self, name: str) -> str:
-        """Returns a header's first value, "" where it is missing."""
+        """Returns a header's first value, or "" if it is missing."""
         return self._headers.get(name.encode(), [""])[0]
 
     @property
@@ -179,7 +179,7 @@ class Caller:
         return bool(self._headers.get(b"origin"))
 
     def check_host(self) -> None:
-        """Raises Problem unless exactly one Host is sent and it is one of ours."""
+        """Raises Problem unless there is exactly one Host header, with one of our names."""
         host = _single(self._headers, b"host", 400, "the Host header is missing or repeated; send exactly one")
         if host_name(host) not in self._rules.hosts:
             raise Problem(
@@ -188,7 +188,7 @@ class Caller:
             )
 
     def check_origin(self) -> None:
-        """Raises Problem where an Origin is sent that is neither the service's own nor on the list."""
+        """Raises Problem if there is an Origin that is neither the service's own nor on the list."""
         origins = self._headers.get(b"origin", [])
         if origins and not self._origin_allowed(origins):
             raise Problem(
@@ -197,7 +197,7 @@ class Caller:
             )
 
     def check_token(self, *, changing: bool) -> None:
-        """Raises Problem where a token is asked for and the caller's is missing, wrong or not enough."""
+        """Raises Problem if a token is needed and the caller's is missing, wrong or not sufficient."""
         if self.has_token():
             return
         if self._rules.read_token is None or not self._gives(self._rules.read_token):
@@ -206,11 +206,11 @@ class Caller:
         if changing:
             raise Problem(
                 403,
-                "RTP_READ_TOKEN may only read; this call needs the value of RTP_API_TOKEN (on a page: open a new tab)",
+                "RTP_READ_TOKEN can only read; this call needs the value of RTP_API_TOKEN (on a page: open a new tab)",
             )
 
     def has_token(self) -> bool:
-        """Tells whether the API token is given, as bearer or as a browser's password; True where none is asked for."""
+        """Tells whether the API token is given, as bearer or as a browser's password; True if none is needed."""
         return self._rules.token is None or self._gives(self._rules.token)
 
     def _gives(self, wanted: str) -> bool:
@@ -284,7 +284,7 @@ class _Body:
             return
 
     async def replay(self) -> Message:
-        """Is the `receive` of the application: the body in one message, then the client's leaving."""
+        """Serves as the `receive` of the application: the body in one message, then the client's disconnect."""
         if self._handed_on:
             return await self._receive()
         self._handed_on = True

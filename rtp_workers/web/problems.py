@@ -1,4 +1,4 @@
-"""RFC 9457 problem details: the one shape of every refusal, whoever refuses."""
+"""RFC 9457 problem details: every refusal has this form, whichever part refuses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Finding(BaseModel):
     """One thing that is wrong in a request."""
 
     field: str | None = Field(None, description="where: a field's name, or a path such as `body.records_per_s`")
-    index: int | None = Field(None, description="which item of a list, counted from 0; absent where none was sent")
+    index: int | None = Field(None, description="which item of a list, counted from 0; absent if no list was sent")
     message: str = Field(description="what is wrong, and what is allowed")
 
 
@@ -38,7 +38,7 @@ class ProblemDetails(BaseModel):
     title: str = Field(description="the status in words")
     status: int = Field(description="the HTTP status again")
     detail: str = Field(description="what happened, to what, and what to do next")
-    errors: list[Finding] = Field(default=[], description="each finding, where there are several")
+    errors: list[Finding] = Field(default=[], description="each finding, if there are several")
 
 
 class Problem(Exception):  # noqa: N818 - named after RFC 9457; it is an answer, not one of the project's errors
@@ -82,7 +82,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Makes every error of `app` a problem: its own, the framework's, and the unforeseen."""
+    """Turns every error of `app` into a problem: its own errors, the framework's, and unexpected ones."""
 
     @app.exception_handler(Problem)
     def own(_request: Request, error: Problem) -> Response:
@@ -107,7 +107,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:
         log.error("request_failed", path=request.url.path, exc_info=error)
-        return problem_response(Problem(500, "the service has a fault; its log says more"))
+        return problem_response(Problem(500, "an unexpected error in the service; its log has the details"))
 
 
 def _problem_of_invalid(error: RequestValidationError) -> Problem:

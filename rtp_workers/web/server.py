@@ -31,7 +31,7 @@ log = logs.get(__name__)
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 that closes a connection whose client dawdles over the head of a request, or does not read answers."""
+    """HTTP/1.1 that closes a connection if its client sends a request head too slowly, or does not read answers."""
 
     max_connections = MAX_CONNECTIONS
     head_timeout_s = HEAD_TIMEOUT_S
@@ -57,7 +57,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Handles what came; the clock runs while a head is incomplete, however often a little more of it arrives."""
+        """Handles what came. While a head is incomplete the clock runs, however often a little more of it arrives."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_head_timer()
@@ -80,7 +80,7 @@ class BoundedProtocol(H11Protocol):
         self.transport.close()
 
     def shutdown(self) -> None:
-        """Lets an answer under way end when the server stops, but for a live feed, which never would."""
+        """Lets an answer under way finish when the server stops, except a live feed, which never would."""
         if self.scope is not None and self.scope["path"] == FEED_PATH:
             self.transport.close()
         else:
@@ -114,7 +114,7 @@ class WebServer:
     """Serves one application from a daemon thread until `stop`."""
 
     def __init__(self, app: FastAPI, host: str, port: int, *, port_setting: str) -> None:
-        """Takes the port at once, so that a taken one is told before anything else starts.
+        """Takes the port at once, so that a taken one is reported before anything else starts.
 
         Args:
             app: what to serve.
@@ -166,7 +166,7 @@ class WebServer:
         return len(self._server.server_state.connections)
 
     def stop(self) -> None:
-        """Stops taking requests, lets those under way finish for 3 s, and returns; harmless before `start`."""
+        """Stops accepting requests, gives those under way 3 s to finish, and returns. Harmless before `start`."""
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(GRACE_S + 5)
@@ -179,7 +179,7 @@ class WebServer:
 
 def _listen(host: str, port: int, port_setting: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named, or asyncio does not set TCP_NODELAY, and every answer waits 40 ms for a delayed acknowledgement.
+    # Named, because asyncio otherwise does not set TCP_NODELAY, and every answer waits 40 ms for a delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

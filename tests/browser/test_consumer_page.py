@@ -195,7 +195,7 @@ def test_a_viewers_token_shows_and_changes_nothing(url: str, stack: Stack, start
     page.keyboard.press("Enter")
     expect(page.locator("#latest tr").first).to_contain_text("Shop 1", timeout=PATIENCE_MS)
     page.locator("#toggle").click()
-    expect(page.locator(".toast")).to_contain_text("RTP_READ_TOKEN may only read", timeout=PATIENCE_MS)
+    expect(page.locator(".toast")).to_contain_text("RTP_READ_TOKEN can only read", timeout=PATIENCE_MS)
     expect(page.locator("#toggle")).to_have_text("Pause")
 
 
@@ -206,7 +206,7 @@ def test_whoever_gives_no_token_is_asked_once_and_sees_nothing(
     wait_until(lambda: is_ready(url), timeout_s=60, what="readiness")
     page.goto(url)
     page.get_by_role("button", name="Cancel").click(timeout=PATIENCE_MS)
-    expect(page.locator("#trouble")).to_contain_text("without the service's token", timeout=PATIENCE_MS)
+    expect(page.locator("#trouble")).to_contain_text("needs the service's token", timeout=PATIENCE_MS)
     expect(page.get_by_label("API token")).to_have_count(0)
     page.goto(f"{url}/docs")
     page.get_by_role("button", name="Cancel").click(timeout=PATIENCE_MS)

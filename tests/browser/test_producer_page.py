@@ -136,7 +136,7 @@ def test_the_token_is_asked_for_once(stack: Stack, start_rtp: StartRtp, page: Pa
     wait_until(lambda: is_ready(url), timeout_s=120, what="readiness")
     page.goto(url)
     page.get_by_label("API token").fill("open sesame")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.get_by_label("Burst of 1,000 records").click()
     wait_until(lambda: number(page, "#generated") > 1_000, what="the burst on the page")
     page.locator("#toggle").click()

@@ -1,4 +1,4 @@
-// The consumer's live page: shows what /events says, and tells the service what the person wants.
+// The consumer's live page: shows what /events sends, and sends the service what the person wants.
 import { timeChart } from "/static/chart.js";
 import { brief, change, count, follow, put, rate, read, settling, toast } from "/static/live.js";
 
@@ -96,11 +96,11 @@ function showFigures(status) {
 function showBalance(balance, now_s) {
   const known = balance !== null;
   byId("balance").className = `card balance ${known ? (balance.balances ? "good" : "bad") : ""}`;
-  put("verdict", known ? (balance.balances ? "The ledger balances." : "The ledger does not balance.") : "Looking at the ledger");
-  put("says", known ? `${balance.says} Looked at ${span(Math.max(0, Math.round(now_s - balance.checked_at_s)))} ago.` : "");
+  put("verdict", known ? (balance.balances ? "The ledger balances." : "The ledger does not balance.") : "Checking the ledger");
+  put("says", known ? `${balance.says} Checked ${span(Math.max(0, Math.round(now_s - balance.checked_at_s)))} ago.` : "");
 }
 
-/** Makes `parent` hold one element per item, in order; elements of items that stay are kept, and so is the focus. */
+/** Gives `parent` one element per item, in order. Elements of items that stay are kept, and so is the focus. */
 function keyed(parent, items, key, make, update) {
   const known = new Map([...parent.children].map((element) => [element.dataset.key, element]));
   const fresh = items.filter((item) => !known.has(key(item))).length;
@@ -146,7 +146,7 @@ function showPartitions(partitions) {
     write(position, partition.position === null ? "–" : count(partition.position));
     write(end, count(partition.log_end));
     row.className = partition.assigned ? "" : "elsewhere";
-    row.title = partition.assigned ? "" : "of another consumer process";
+    row.title = partition.assigned ? "" : "read by another consumer process";
   });
 }
 
@@ -198,7 +198,7 @@ const charts = [
   {
     draw: timeChart(
       byId("latency-chart"),
-      [{ label: "half of all", colour: "--accent", fill: true }, { label: "95%", colour: "--target", dash: [5, 4] }],
+      [{ label: "median", colour: "--accent", fill: true }, { label: "95%", colour: "--target", dash: [5, 4] }],
       { unit: " ms" },
     ),
     columns: [[], [], []],

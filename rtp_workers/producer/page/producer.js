@@ -1,13 +1,13 @@
-// The producer's live page: shows what /events says, and tells the service what the person wants.
+// The producer's live page: shows what /events sends, and sends the service what the person wants.
 import { timeChart } from "/static/chart.js";
 import { brief, change, count, follow, put, rate, read, settling } from "/static/live.js";
 
 const STEPS_PER_DECADE = 100;
 const HISTORY = 240;
 const KINDS = [
-  { name: "duplicate", title: "Duplicates", about: "sent again unchanged: counted once", share: 1 },
-  { name: "late", title: "Late records", about: "happened hours to days ago: rows", share: 1 },
-  { name: "corrupt", title: "Corrupt records", about: "no reader can take them: dead letters", share: 0.1 },
+  { name: "duplicate", title: "Duplicates", about: "sent again unchanged: stored only once", share: 1 },
+  { name: "late", title: "Late records", about: "happened hours to days ago: stored as rows", share: 1 },
+  { name: "corrupt", title: "Corrupt records", about: "cannot be read: they become dead letters", share: 0.1 },
 ];
 const byId = (id) => document.getElementById(id);
 const slider = byId("slider");

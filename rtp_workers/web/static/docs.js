@@ -1,7 +1,7 @@
-// The API's own documentation, drawn from /openapi.json: works offline, and every call can be tried.
+// The API's documentation, drawn from /openapi.json. It works offline, and you can try every call.
 import { call, read, toast } from "/static/live.js";
 
-const NOTHING = "The service gives no description: it does not answer, or its token is missing. Load the page again.";
+const NOTHING = "There is no description: the service does not answer, or its token is missing. Reload the page to try again.";
 const api = await read("/openapi.json");
 
 function make(tag, attributes = {}, ...children) {

@@ -2,8 +2,8 @@
 
 const TOKEN = "rtp-api-token";
 const AGAIN_MS = 1000;
-const GONE = "The service does not answer; this page looks for it again by itself.";
-const NO_TOKEN = "This page shows nothing without the service's token. Load the page again to give it.";
+const GONE = "The service does not answer. This page keeps trying to reach it.";
+const NO_TOKEN = "This page needs the service's token. Reload the page to enter it.";
 
 /** Calls `show(data)` for every event of /events, and `lost(why)` when the feed breaks, or with "" when it is back. */
 export async function follow(show, lost) {
@@ -38,24 +38,24 @@ async function eachEvent(stream, take) {
   }
 }
 
-/** Returns the JSON at `path`, or null where there is none to be had. */
+/** Returns the JSON at `path`, or null if it cannot be had. */
 export async function read(path) {
   const answer = await call("GET", path).catch(() => null);
   return answer?.ok ? answer.json() : null;
 }
 
-// Events that were under way while something was changed still show what was before it.
+// Events that were already under way when something was changed still show the old state.
 const SETTLING_MS = 1500;
 let queue = Promise.resolve();
 let underWay = 0;
 let settledAt = 0;
 
-/** Tells whether what a person has just set is newer than what events may show. */
+/** Tells whether a person has just set something that events may not show yet. */
 export const settling = () => underWay > 0 || performance.now() < settledAt;
 
 /**
- * Sends a call that changes something, after those before it: two at once could arrive in either order.
- * Asks once for the token where one is needed. Returns the answer's JSON or null.
+ * Sends a call that changes something, after the earlier ones, because two at once could arrive in either order.
+ * Asks once for the token if one is needed. Returns the answer's JSON or null.
  */
 export function change(method, path, body) {
   underWay += 1;
@@ -83,8 +83,8 @@ let asking = null;
 let declined = false;
 
 /**
- * Sends a call with the tab's token, and asks for the token where the service wants one.
- * Returns the answer: 401 where the person declines, who is not asked again then just for reading.
+ * Sends a call with the tab's token, and asks for the token if the service wants one.
+ * Returns the answer: 401 if the person declines, who is then not asked again only for reading.
  */
 export async function call(method, path, text) {
   for (;;) {
@@ -109,10 +109,10 @@ function askForToken() {
   const dialog = document.createElement("dialog");
   dialog.innerHTML = `
     <form method="dialog">
-      <h3>This service asks for its token</h3>
-      <p class="quiet">The value of <code>RTP_API_TOKEN</code>, or <code>RTP_READ_TOKEN</code> to look only. It is kept until this tab is closed.</p>
+      <h3>This service needs a token</h3>
+      <p class="quiet">Enter the value of <code>RTP_API_TOKEN</code>, or of <code>RTP_READ_TOKEN</code> if you only want to look. It is kept until you close this tab.</p>
       <input type="password" name="token" autocomplete="off" aria-label="API token" required>
-      <div class="buttons"><button class="primary" value="ok">Go on</button><button value="no" formnovalidate>Cancel</button></div>
+      <div class="buttons"><button class="primary" value="ok">Continue</button><button value="no" formnovalidate>Cancel</button></div>
     </form>`;
   document.body.append(dialog);
   dialog.showModal();
@@ -128,7 +128,7 @@ function askForToken() {
 }
 
 let shown;
-/** Shows a sentence for some seconds; read out by screen readers. */
+/** Shows a sentence for a few seconds. Screen readers read it out. */
 export function toast(text) {
   shown?.remove();
   shown = document.createElement("div");
@@ -151,7 +151,7 @@ export const rate = (value) => (value < 10 ? tenths : whole).format(value);
 /** 1.2K */
 export const brief = (value) => short.format(value);
 
-/** Sets the text of the element with this id, and only touches the page where it changes. */
+/** Sets the text of the element with this id, but touches the page only if the text changes. */
 export function put(id, text) {
   const element = document.getElementById(id);
   if (element.textContent !== text) element.textContent = text;
