@@ -140,7 +140,11 @@ def head_of(planned: PlannedFile) -> str:
     plan, dialect = planned.plan, planned.plan.dialect
     reading = (dialect.encoding.removesuffix("-sig"), dialect.delimiter, dialect.quotechar, dialect.header_line)
     uses = sorted((role, use.columns) for role, use in plan.uses.items())
-    meaning = (plan.source, plan.id_columns, uses, plan.rules, plan.attributes) if not plan.canonical else ()
+    meaning: tuple[object, ...] = ()
+    if not plan.canonical:
+        meaning = (plan.source, plan.id_columns, uses, plan.rules, plan.attributes)
+    if plan.id_encoding is not None:
+        meaning += (plan.id_encoding,)
     digest = hashlib.blake2b(repr((reading, meaning)).encode("utf-8", "surrogatepass"), digest_size=12)
     digest.update(first_lines(planned.sample, dialect))
     return digest.hexdigest()

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from rtp_workers.batch import overlap
+from rtp_workers.batch import earlier_ids, overlap
 from rtp_workers.batch.overlap import shown
 from rtp_workers.batch.planning import PlannedFile
 from rtp_workers.batch.probe import Probe, pieces, probe
 from rtp_workers.batch.series import reading_of
 from rtp_workers.batch.source_file import SourceFile
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping.infer import fingerprint
 from rtp_workers.mapping.section_text import section_name
-from rtp_workers.postgres import csv_loads, csv_sources
+from rtp_workers.postgres import csv_sources
 from rtp_workers.postgres.connection import Connection, connect
 from rtp_workers.postgres.csv_sources import CsvSource, Looks, StoredRow
 
@@ -67,27 +65,11 @@ def settle(connection: Connection, source: SourceFile, planned: PlannedFile, nam
     """
     if planned.plan.canonical:
         return Settled(planned, None)
-    if planned.memory is None:
-        planned = _with_earlier_rule(connection, source, planned, names)
+    planned = earlier_ids.keep_earlier_ids(connection, source, planned, names)
     if planned.memory is not None:
+        earlier_ids.refuse_earlier_ids(connection, source, planned, planned.memory, names)
         _refuse_contradictions(source, planned, planned.memory, probe(source, planned))
     return Settled(planned, _learned(source, planned))
-
-
-def _with_earlier_rule(
-    connection: Connection, source: SourceFile, planned: PlannedFile, names: Sequence[str]
-) -> PlannedFile:
-    """Keeps the ids of earlier versions, from all cells, where rows of this file have them."""
-    if not csv_loads.has_unnumbered(connection):
-        return planned
-    plan = planned.plan
-    for start in dict.fromkeys([plan.source, fingerprint(plan.dialect), *names]):
-        rules = dataclasses.replace(plan.rules, id_rule="derived")
-        before = dataclasses.replace(plan, source=start, rules=rules, id_columns=plan.dialect.columns)
-        candidate = dataclasses.replace(planned, plan=before, id_rule="derived-1")
-        if _stored(connection, probe(source, candidate)):
-            return candidate
-    return planned
 
 
 def _stored(connection: Connection, found: Probe) -> dict[str, StoredRow]:
@@ -129,9 +111,10 @@ def refuse_overlap(connection: Connection, source: SourceFile, planned: PlannedF
     if not found.rows:
         return
     stored = _stored(connection, found) if planned.plan.derives_ids else {}
-    memory = planned.memory
-    if memory is not None and stored and planned.overlap != "same":
-        common = overlap.compare(found, stored, memory, partial(csv_sources.rows_between, connection, memory.load_ids))
+    earlier = _earlier_exports(connection, planned, stored) if stored and planned.overlap != "same" else None
+    if earlier is not None:
+        memory, count_between = earlier
+        common = overlap.compare(found, stored, memory, count_between)
         if not common.is_one_series:
             raise _two_accounts(source, memory, common)
         doubtful = overlap.cut_off(found, common, stored, memory)
@@ -144,6 +127,19 @@ def refuse_overlap(connection: Connection, source: SourceFile, planned: PlannedF
             )
     if not stored and planned.overlap != "other":
         _refuse_repeats(connection, source, planned, found)
+
+
+def _earlier_exports(
+    connection: Connection, planned: PlannedFile, stored: Mapping[str, StoredRow]
+) -> tuple[CsvSource, Callable[[str, str], int]] | None:
+    """Returns what the file is compared with, and what counts its rows between two days."""
+    if planned.memory is not None:
+        return planned.memory, partial(csv_sources.rows_between, connection, planned.memory.load_ids)
+    found = earlier_ids.as_memory(connection, list(stored.values()))
+    if found is None:
+        return None
+    names = [f"csv:{name}" for name in found.files]
+    return found, partial(csv_sources.unnumbered_between, connection, names)
 
 
 def _refuse_repeats(connection: Connection, source: SourceFile, planned: PlannedFile, found: Probe) -> None:

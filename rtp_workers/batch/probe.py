@@ -14,8 +14,9 @@ import msgspec
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.chunks import ChunkReader
 from rtp_workers.batch.planning import PlannedFile
+from rtp_workers.batch.rows import RowParser, physical_lines
 from rtp_workers.batch.source_file import SourceFile
-from rtp_workers.mapping.plan import FilePlan
+from rtp_workers.mapping.plan import Dialect, FilePlan
 from rtp_workers.postgres.csv_loads import Progress
 
 HEAD_BYTES = 1 << 18
@@ -72,18 +73,45 @@ _DECODER = msgspec.json.Decoder(ProbeRow)
 def probe(source: SourceFile, planned: PlannedFile) -> Probe:
     """Converts the file's first and last rows. The source is not moved.
 
-    Ids that are derived are exact at the beginning. At the end they are, unless a row is repeated in the file.
+    Derived ids are exact at the beginning. At the end they are exact too, unless the file repeats a row.
     """
-    head = planned.sample[:HEAD_BYTES]
-    whole = len(planned.sample) < HEAD_BYTES
-    if not whole:
-        head = head[: head.rfind(b"\n") + 1] or head
+    head, tail, whole = _ends(source, planned)
     rows, refused, refusal = _rows(head, planned.plan)
-    if not whole and (tail := _tail(source, planned)):
-        plan = planned.plan
-        inside = dataclasses.replace(plan, dialect=dataclasses.replace(plan.dialect, first_data_line=1))
-        rows += _rows(tail, inside)[0]
-    return Probe(tuple(rows[:MAX_ROWS]), whole and len(rows) <= MAX_ROWS, refused, refusal)
+    last = _rows(tail, _headless(planned.plan))[0] if tail else []
+    last = last[-MAX_ROWS // 2 :]
+    shown = rows[: MAX_ROWS - len(last)] + last
+    return Probe(tuple(shown), whole and len(shown) == len(rows), refused, refusal)
+
+
+def cells(source: SourceFile, planned: PlannedFile) -> list[list[str]]:
+    """Returns the cells of the file's first and last rows, as the file has them. The source is not moved."""
+    head, tail, _ = _ends(source, planned)
+    return _cells(head, planned.plan.dialect) + (_cells(tail, _headless(planned.plan).dialect) if tail else [])
+
+
+def _ends(source: SourceFile, planned: PlannedFile) -> tuple[bytes, bytes, bool]:
+    """Returns the file's first and last lines, and whether the first ones are all of them."""
+    head = planned.sample[:HEAD_BYTES]
+    if len(planned.sample) < HEAD_BYTES:
+        return head, b"", True
+    head = head[: head.rfind(b"\n") + 1] or head
+    return head, _tail(source, planned), False
+
+
+def _headless(plan: FilePlan) -> FilePlan:
+    """Returns the plan for lines from the middle of the file: every one of them is a row."""
+    return dataclasses.replace(plan, dialect=dataclasses.replace(plan.dialect, first_data_line=1))
+
+
+def _cells(data: bytes, dialect: Dialect) -> list[list[str]]:
+    reader = BlockReader(io.BytesIO(data), dialect.encoding)
+    text = ""
+    while (block := reader.next_block()) is not None:
+        text += block.text
+        reader.advance(block)
+    lines = physical_lines(text)[dialect.first_data_line - 1 :]
+    parser = RowParser(dialect.delimiter, dialect.quotechar, dialect.row_width, tells_quoted_empty=False)
+    return parser.parse("".join(lines), dialect.first_data_line, at_end=True).cells
 
 
 def _rows(data: bytes, plan: FilePlan) -> tuple[list[ProbeRow], int, str]:
@@ -99,9 +127,15 @@ def _rows(data: bytes, plan: FilePlan) -> tuple[list[ProbeRow], int, str]:
 
 
 def _tail(source: SourceFile, planned: PlannedFile) -> bytes:
-    """Returns the last lines of a plain file; nothing of one that is packed, or written in two bytes a letter."""
-    if source.state is None or source.is_packed or planned.plan.dialect.encoding.startswith("utf-16"):
+    """Returns the last lines of the file: of the sample, where all of the file is in it or no more can be reached.
+
+    Nothing of a file that is written in two bytes a letter.
+    """
+    if planned.plan.dialect.encoding.startswith("utf-16"):
         return b""
+    if source.state is None or source.is_packed:
+        data = planned.sample[max(HEAD_BYTES, len(planned.sample) - TAIL_BYTES) : planned.sample.rfind(b"\n") + 1]
+        return data[data.find(b"\n") + 1 :]
     start = max(len(planned.sample) if source.state.size_bytes > len(planned.sample) else HEAD_BYTES, 0)
     data = source.read_at(max(start, source.state.size_bytes - TAIL_BYTES), TAIL_BYTES)
     return data[data.find(b"\n") + 1 :]

@@ -40,7 +40,7 @@ def recall(
     if section.name:
         own = [memory for memory in memories if memory.section == section.name]
         if own:
-            return _likest(own, header) or own[0]
+            return _likest(own, header) or (None if _lost_what_ids_are_made_of(own[0], header) else own[0])
     if section.id_source:
         named = [memory for memory in memories if memory.id_source == section.id_source]
         return _likest(named, header)
@@ -49,7 +49,13 @@ def recall(
 
 def _likest(memories: Sequence[CsvSource], header: Sequence[str]) -> CsvSource | None:
     found = [(likeness(memory.header, header), memory.rows, memory) for memory in memories]
-    found = [entry for entry in found if entry[0] >= SAME_SERIES and _has_what_is_needed(entry[2], header)]
+    found = [
+        entry
+        for entry in found
+        if entry[0] >= SAME_SERIES
+        and _has_what_is_needed(entry[2], header)
+        and not _lost_what_ids_are_made_of(entry[2], header)
+    ]
     return max(found, key=lambda entry: entry[:2])[2] if found else None
 
 
@@ -68,6 +74,17 @@ def _has_what_is_needed(memory: CsvSource, header: Sequence[str]) -> bool:
         for name in columns.get(role, ())
     }
     return needed <= set(header)
+
+
+def _lost_what_ids_are_made_of(memory: CsvSource, header: Sequence[str]) -> bool:
+    """Tells whether the file has other columns in place of some that ids are made of: another bank's, or renamed.
+
+    Ids of what is left would be the same for rows that differ in the other columns.
+    """
+    own: Sequence[str] = memory.reading.get("columns", {}).get("transaction_id", ())
+    made_of = own if memory.id_rule == "columns" else memory.id_columns
+    here = set(header)
+    return not here.issuperset(made_of) and not here.issubset(memory.header)
 
 
 def remembered_section(section: Section, memory: CsvSource | None, header: Sequence[str]) -> Section:
@@ -110,7 +127,12 @@ def remembered_plan(plan: FilePlan, given: Section, memory: CsvSource | None) ->
         for name, value in memory.reading.get("rules", {}).items()
         if name in REMEMBERED_RULES and not _says(given, name)
     }
-    return dataclasses.replace(plan, source=memory.id_source, rules=dataclasses.replace(plan.rules, **rules))
+    return dataclasses.replace(
+        plan,
+        source=memory.id_source,
+        rules=dataclasses.replace(plan.rules, **rules),
+        id_encoding=memory.reading.get("id_encoding"),
+    )
 
 
 def _says(section: Section, rule: str) -> bool:
@@ -126,6 +148,7 @@ def reading_of(plan: FilePlan) -> dict[str, Any]:
     rules: Rules = plan.rules
     return {
         "encoding": plan.dialect.encoding,
+        "id_encoding": plan.id_encoding,
         "delimiter": plan.dialect.delimiter,
         "columns": {role: list(use.columns) for role, use in plan.uses.items() if role != "attributes"},
         "rules": {name: getattr(rules, name) for name in REMEMBERED_RULES if name not in rules.open_rules},

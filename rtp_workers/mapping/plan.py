@@ -162,6 +162,8 @@ class FilePlan:
         undecided: the file must not be loaded while this is not empty.
         id_columns: columns whose cells make a derived id, in that order; ``()``: all of them. One that this file does
             not have counts as empty.
+        id_encoding: encoding in which an earlier release read the cells that its ids are made of; None where the ids
+            are made of the cells as they are read now.
         canonical: the header is ours and every cell is already a canonical value: conversion is the identity.
     """
 
@@ -174,6 +176,7 @@ class FilePlan:
     undecided: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     id_columns: tuple[str, ...] = ()
+    id_encoding: str | None = None
     canonical: bool = False
 
     @property

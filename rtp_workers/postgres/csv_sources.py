@@ -53,6 +53,17 @@ select count(*) from transactions
 where load_id = any(%s) and (occurred_at at time zone 'UTC')::date > %s::date
     and (occurred_at at time zone 'UTC')::date < %s::date
 """
+# Rows of releases that did not number their loads; only the name of their file tells them apart.
+_UNNUMBERED_SPANS = """
+select to_char(min(occurred_at) at time zone 'UTC', 'YYYY-MM-DD'),
+       to_char(max(occurred_at) at time zone 'UTC', 'YYYY-MM-DD')
+from transactions where load_id is null and source = any(%s) group by source
+"""
+_UNNUMBERED_BETWEEN = """
+select count(*) from transactions
+where load_id is null and source = any(%s) and (occurred_at at time zone 'UTC')::date > %s::date
+    and (occurred_at at time zone 'UTC')::date < %s::date
+"""
 _NEAR_LOADS = """
 select load_id, file_name, acknowledged from csv_loads
 where acknowledged > 0 and first_at <= %(last_at)s::timestamptz and last_at >= %(first_at)s::timestamptz
@@ -163,6 +174,23 @@ def rows_between(connection: Connection, load_ids: Sequence[int], first_day: str
     """Returns how many rows of these loads lie strictly between two days."""
     with translated("count the rows of a CSV source"), connection.cursor() as cursor:
         cursor.execute(_COUNT_BETWEEN, (list(load_ids), first_day, last_day))
+        return int(cursor.fetchall()[0][0])
+
+
+def unnumbered_spans(connection: Connection, sources: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns the first and last day, ``YYYY-MM-DD``, of rows without a load number, by their source.
+
+    Reads the whole table: ask only when the first file of a source is loaded.
+    """
+    with translated("read the dates of earlier rows"), connection.cursor() as cursor:
+        cursor.execute(_UNNUMBERED_SPANS, (list(sources),))
+        return [(first, last) for first, last in cursor.fetchall()]
+
+
+def unnumbered_between(connection: Connection, sources: Sequence[str], first_day: str, last_day: str) -> int:
+    """Returns how many rows without a load number these sources have strictly between two days."""
+    with translated("count earlier rows"), connection.cursor() as cursor:
+        cursor.execute(_UNNUMBERED_BETWEEN, (list(sources), first_day, last_day))
         return int(cursor.fetchall()[0][0])
 
 

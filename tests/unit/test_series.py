@@ -44,8 +44,9 @@ def stored(*rows: ProbeRow, **changed: object) -> dict[str, StoredRow]:
         (("Date", "Amount"), True),
         (("Date", "Description"), False),
         (("Date", "Amount", "A", "B", "C"), False),
+        (("Date", "Text", "Amount"), False),
     ],
-    ids=["same", "added", "reordered", "dropped", "no amount", "mostly other"],
+    ids=["same", "added", "reordered", "dropped", "no amount", "mostly other", "another text"],
 )
 def test_a_file_without_a_section_belongs_to_the_source_with_its_columns(header: tuple[str, ...], found: bool) -> None:
     assert (recall([MEMORY], Section(), header, ()) is MEMORY) == found

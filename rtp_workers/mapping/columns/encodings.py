@@ -140,7 +140,7 @@ def _legacy(data: bytes) -> str:
         if found is not None:
             return found
     close = [name for name, score in latin.items() if score >= best - CLOSE]
-    if "cp1250" in close and _has_central_european_header(data):
+    if "cp1250" in close and has_central_european_header(data):
         return "cp1250"
     if close and best >= FITS:
         return close[0]
@@ -212,7 +212,8 @@ def _common_share(data: bytes, encoding: str) -> float:
     return sum(lead in common for lead in leads) / len(leads) if leads else 0.0
 
 
-def _has_central_european_header(data: bytes) -> bool:
+def has_central_european_header(data: bytes) -> bool:
+    """True where the names of columns, read as cp1250, are words of one of its languages."""
     languages = _languages(decode(data[:20_000], "cp1250"))
     return bool(languages & CENTRAL_EUROPEAN) and len(languages) <= 2
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from rtp_workers.mapping.cells import dates
-from rtp_workers.mapping.cells.texts import BLANK, PADDING
+from rtp_workers.mapping.cells.texts import BLANK, PADDING, recoded
 from rtp_workers.mapping.cells.words import is_balance_line, looks_like_balance_line, may_hold_balance_line
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.mapping.rows.how_much import HowMuch
@@ -80,7 +81,7 @@ class Converter:
         self._texts_at = [at for name, at in self._where.items() if name not in named or name in spoken]
         dated = [plan.uses[role].columns[0] for role in ("occurred_at", "date") if role in plan.roles_read]
         self._date_columns = [(name, self._where[name]) for name in dated]
-        self._ids = _derived_ids(plan, self._where, counter) if plan.derives_ids else None
+        self._ids = derived_ids(plan, counter) if plan.derives_ids else None
         self._id_columns = [] if self._ids else [self._where[name] for name in plan.uses["transaction_id"].columns]
 
     def count(self, rows: Cells) -> None:
@@ -260,10 +261,13 @@ def _is_plain(text: str) -> bool:
     return text.replace("\n", "").isprintable()
 
 
-def _derived_ids(plan: FilePlan, where: Mapping[str, int], counter: OccurrenceCounter | None) -> DerivedIds:
+def derived_ids(plan: FilePlan, counter: OccurrenceCounter | None = None) -> DerivedIds:
+    """Returns what gives each row of a file its derived id; without a counter it counts in memory."""
     # Not at the top of the file: numpy comes with it, a quarter of a second and 25 MB that files with ids don't need.
     from rtp_workers.mapping.rows.ids import DerivedIds, OccurrenceCounter
 
+    where = {name: at for at, name in enumerate(plan.dialect.columns)}
     places = [where.get(name) for name in plan.id_columns]
     in_file_order = not places or places == list(range(len(plan.dialect.columns)))
-    return DerivedIds(plan.source, counter or OccurrenceCounter.in_memory(), None if in_file_order else places)
+    recode = partial(recoded, read_as=plan.dialect.encoding, earlier=plan.id_encoding) if plan.id_encoding else None
+    return DerivedIds(plan.source, counter or OccurrenceCounter.in_memory(), None if in_file_order else places, recode)

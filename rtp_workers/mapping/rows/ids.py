@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -151,9 +151,17 @@ class DerivedIds:
         counter: numbers identical rows.
         places: position of each cell that enters the id, in that order; None for a cell that the file does not have.
             No list at all: every cell of the row, in the file's order.
+        recode: changes text beyond ASCII into what an earlier release took it for; None leaves it as it is.
     """
 
-    def __init__(self, source: str, counter: OccurrenceCounter, places: Sequence[int | None] | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        counter: OccurrenceCounter,
+        places: Sequence[int | None] | None = None,
+        recode: Callable[[str], str] | None = None,
+    ) -> None:
+        self._recode = recode
         self._prefix = hashlib.blake2b(source.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
         self._counter = counter
         self._chosen = None if places is None else _chooser(places)
@@ -162,12 +170,13 @@ class DerivedIds:
         """Returns the digest of each row's cells, without padding and without empty cells at its end."""
         if self._chosen is not None:
             rows = list(map(self._chosen, rows))
-        prefix, blake2b, join = self._prefix, hashlib.blake2b, SEPARATOR.join
+        prefix, blake2b = self._prefix, hashlib.blake2b
+        texts: Iterable[str] = map(SEPARATOR.join, rows)
+        if (recode := self._recode) is not None:
+            texts = (text if text.isascii() else recode(text) for text in texts)
         return [
-            blake2b(
-                prefix + join(row).rstrip(PADDING).encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES
-            ).digest()
-            for row in rows
+            blake2b(prefix + text.rstrip(PADDING).encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+            for text in texts
         ]
 
     def ids(self, rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,0 +1,266 @@
+"""Ids of rows that an earlier release has stored: which rule made them is found by looking ids up in the table.
+
+That release made derived ids from every cell of a row, after a start that was the section's name or a fingerprint of
+the header. It took most files in a legacy encoding for cp1252. Its rows carry no load number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rtp_workers.batch.overlap import FEWEST_REPEATS, REPEATED_SHARE_OF_A_NAMED_SOURCE, shown
+from rtp_workers.batch.planning import PlannedFile
+from rtp_workers.batch.probe import Probe, ProbeRow, cells, pieces, probe
+from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.errors import ConfigError
+from rtp_workers.mapping.cells.texts import recoded
+from rtp_workers.mapping.columns.encodings import decodes, has_central_european_header
+from rtp_workers.mapping.infer import fingerprint
+from rtp_workers.mapping.plan import Dialect, FilePlan, columns_in_fields
+from rtp_workers.mapping.toml_text import quoted
+from rtp_workers.postgres import csv_loads, csv_sources
+from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.csv_sources import CsvSource, StoredRow
+
+LOOKED_UP_IDS = 2_000
+# What the earlier release could take a file for that is not UTF-8, the likeliest first.
+LEGACY = ("cp1252", "cp1250", "latin-1", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRule:
+    """One way in which the earlier release may have made the ids of a file.
+
+    Attributes:
+        start: what the ids start from.
+        columns: whose cells they are made of.
+        encoding: in which the cells were read; None where it makes no difference.
+    """
+
+    start: str
+    columns: tuple[str, ...]
+    encoding: str | None
+
+    def applied_to(self, plan: FilePlan) -> FilePlan:
+        """Returns the plan with the ids of this rule."""
+        rules = dataclasses.replace(plan.rules, id_rule="derived")
+        kept = columns_in_fields(plan.uses, rules) | set(rules.drop)
+        return dataclasses.replace(
+            plan,
+            source=self.start,
+            rules=rules,
+            attributes=tuple(name for name in plan.dialect.columns if name not in kept),
+            id_columns=self.columns,
+            id_encoding=self.encoding,
+        )
+
+
+def keep_earlier_ids(
+    connection: Connection, source: SourceFile, planned: PlannedFile, names: Sequence[str]
+) -> PlannedFile:
+    """Returns the file with the id rule of its stored rows, where an earlier release has stored some of them.
+
+    Args:
+        connection: role rtp_ingest, in autocommit mode.
+        source: the open file, which is not moved.
+        planned: a file of a new source, or of one whose ids are those of the earlier release.
+        names: sections of the mapping file: what the earlier ids may start from.
+
+    Raises:
+        ConfigError: the stored rows have the cells of one column as ids, and this file would get derived ones.
+    """
+    memory, plan = planned.memory, planned.plan
+    if memory is not None and (memory.id_rule != "derived-1" or plan.id_encoding is not None):
+        return planned
+    if not csv_loads.has_unnumbered(connection):
+        return planned
+    encodings = _encodings(planned)
+    if memory is not None and encodings == [None]:
+        return planned
+    rows = _spread(cells(source, planned))
+    found: EarlierRule | None
+    if memory is not None:
+        known = [EarlierRule(memory.id_source, memory.id_columns, encoding) for encoding in encodings]
+        found = _best(connection, plan, rows, known) or known[0]
+    else:
+        found = _best(connection, plan, rows, _all_cells(planned, names))
+        if found is None and not planned.names_id_source:
+            found = _first(connection, plan, rows, names)
+    if found is not None:
+        return dataclasses.replace(planned, plan=found.applied_to(plan), id_rule="derived-1")
+    if planned.overlap != "other":
+        if planned.names_id_source:
+            _refuse_new_start(connection, source, planned, rows, names)
+        elif plan.derives_ids:
+            _refuse_ids_of_a_column(connection, source, planned)
+    return planned
+
+
+def refuse_earlier_ids(
+    connection: Connection, source: SourceFile, planned: PlannedFile, memory: CsvSource, names: Sequence[str]
+) -> None:
+    """Stops a file of a source with newer ids that repeats rows which an earlier release has stored.
+
+    Raises:
+        ConfigError: it does; the message has the command that removes the earlier ones.
+    """
+    if memory.id_rule == "derived-1" or not csv_loads.has_unnumbered(connection):
+        return
+    rows = _spread(cells(source, planned))
+    rules = _all_cells(dataclasses.replace(planned, memory=None), names)
+    found = _best(connection, planned.plan, rows, rules)
+    if found is None:
+        return
+    stored = _unnumbered(connection, _ids(planned.plan, rows, found))
+    files = sorted({row.source.removeprefix("csv:") for row in stored.values()})
+    raise ConfigError(
+        f"{source.name} is not loaded: an earlier release has stored {len(stored):,} of its rows, from "
+        f"{', '.join(files[:3])}, and gave them other ids than {memory.name} has now. They would be stored twice. "
+        f"Remove the earlier ones and load their file again first: rtp purge --file {files[0]} --by-name"
+    )
+
+
+def as_memory(connection: Connection, stored: Sequence[StoredRow]) -> CsvSource | None:
+    """Returns the earlier rows' files as if they were a source, to compare a file with; None where there are none."""
+    sources = sorted({row.source for row in stored if row.load_id is None})
+    if not sources:
+        return None
+    files = tuple(name.removeprefix("csv:") for name in sources)
+    spans = tuple(csv_sources.unnumbered_spans(connection, sources))
+    return CsvSource(files[0], None, "", "derived-1", (), (), {}, files[0], files=files, spans=spans)
+
+
+def _spread(rows: list[list[str]]) -> list[list[str]]:
+    """Returns rows from both ends, where exports overlap, and some of those between."""
+    if len(rows) <= LOOKED_UP_IDS:
+        return rows
+    edge = LOOKED_UP_IDS // 4
+    between = rows[edge:-edge]
+    return rows[:edge] + between[:: -(-len(between) // (2 * edge))] + rows[-edge:]
+
+
+def _encodings(planned: PlannedFile) -> list[str | None]:
+    """Returns in which encodings the earlier release may have read the file, the likeliest first."""
+    dialect, sample = planned.plan.dialect, planned.sample
+    if sample.isascii() or dialect.encoding.startswith(("utf-8", "utf-16")):
+        return [None]
+    usual = sorted(LEGACY, key=lambda name: name != "cp1250") if has_central_european_header(sample) else LEGACY
+    found = [name for name in usual if decodes(sample, name)]
+    given = [] if dialect.encoding in found else [dialect.encoding]
+    return [None if name == dialect.encoding else name for name in found + given]
+
+
+def _all_cells(planned: PlannedFile, names: Sequence[str], *, every_start: bool = False) -> Iterator[EarlierRule]:
+    """Yields the rules that take every cell.
+
+    Args:
+        planned: the file.
+        names: sections of the mapping file.
+        every_start: look beyond the `id_source` that a person has given; another start is usually another account.
+    """
+    plan = planned.plan
+    only_given = planned.names_id_source and not every_start
+    for encoding in _encodings(planned):
+        others = [] if only_given else [fingerprint(_as_earlier(plan.dialect, encoding)), *names]
+        for start in dict.fromkeys([plan.source, *others]):
+            yield EarlierRule(start, plan.dialect.columns, encoding)
+
+
+def _without_a_column(plan: FilePlan, names: Sequence[str]) -> Iterator[EarlierRule]:
+    """Yields the rules of files that did not have one of the columns yet."""
+    dialect = plan.dialect
+    for at in range(len(dialect.columns)):
+        header = dialect.header_cells[:at] + dialect.header_cells[at + 1 :]
+        columns = dialect.columns[:at] + dialect.columns[at + 1 :]
+        before = fingerprint(dataclasses.replace(dialect, columns=columns, header_cells=header))
+        for start in dict.fromkeys([before, *names]):
+            yield EarlierRule(start, columns, None)
+
+
+def _as_earlier(dialect: Dialect, encoding: str | None) -> Dialect:
+    if encoding is None:
+        return dialect
+    header = tuple(recoded(cell, dialect.encoding, encoding) for cell in dialect.header_cells)
+    return dataclasses.replace(dialect, header_cells=header)
+
+
+def _best(
+    connection: Connection, plan: FilePlan, rows: list[list[str]], rules: Iterator[EarlierRule] | list[EarlierRule]
+) -> EarlierRule | None:
+    """Returns the rule under which most rows are stored, or None; of equal ones the first."""
+    most, best = 0, None
+    for rule in rules:
+        hits = len(_unnumbered(connection, _ids(plan, rows, rule)))
+        if hits > most:
+            most, best = hits, rule
+    return best
+
+
+def _first(connection: Connection, plan: FilePlan, rows: list[list[str]], names: Sequence[str]) -> EarlierRule | None:
+    return next(
+        (rule for rule in _without_a_column(plan, names) if _unnumbered(connection, _ids(plan, rows, rule))),
+        None,
+    )
+
+
+def _ids(plan: FilePlan, rows: list[list[str]], rule: EarlierRule) -> list[str]:
+    # Not at the top of the file, as in `mapping.rows.convert`.
+    from rtp_workers.mapping.rows.convert import derived_ids
+
+    return derived_ids(rule.applied_to(plan)).ids(rows)
+
+
+def _unnumbered(connection: Connection, ids: list[str]) -> dict[str, StoredRow]:
+    """Returns the rows with one of these ids that carry no load number."""
+    found: dict[str, StoredRow] = {}
+    for some in pieces(ids):
+        found.update(csv_sources.stored_rows(connection, some))
+    return {key: row for key, row in found.items() if row.load_id is None}
+
+
+def _refuse_new_start(
+    connection: Connection, source: SourceFile, planned: PlannedFile, rows: list[list[str]], names: Sequence[str]
+) -> None:
+    """Asks where a file whose `id_source` is new repeats an earlier export, row by row."""
+    found = _best(connection, planned.plan, rows, _all_cells(planned, names, every_start=True))
+    if found is None:
+        return
+    stored = _unnumbered(connection, ids := _ids(planned.plan, rows, found))
+    places = [at for at, transaction_id in enumerate(ids) if transaction_id in stored]
+    between = places[-1] - places[0] + 1
+    if len(places) >= min(FEWEST_REPEATS, len(rows)) and len(places) >= REPEATED_SHARE_OF_A_NAMED_SOURCE * between:
+        raise ConfigError(
+            f"[{planned.plan.section}] would give {len(places):,} rows of {source.name} new ids, and store them a "
+            f'second time: an earlier release has stored them. Keep their ids with id_source = "{found.start}" in '
+            'the section. If they are transactions of another account, answer overlap = "other" there'
+        )
+
+
+def _refuse_ids_of_a_column(connection: Connection, source: SourceFile, planned: PlannedFile) -> None:
+    """Asks where the earlier release took the ids of stored rows from a column that now has no part in them."""
+    found = probe(source, planned)
+    for column in planned.plan.attributes:
+        hits = _same_rows(connection, found, column)
+        if hits:
+            raise ConfigError(
+                f"{source.name} is not loaded: an earlier release has stored {len(hits[0]):,} of its rows, from "
+                f"{hits[1].removeprefix('csv:')}, with the cells of {column} as ids: {shown(hits[0])}. With derived "
+                "ids they would be stored twice. Either keep those ids: columns.transaction_id = "
+                f"{quoted([column])} in the section. Or remove the earlier rows and load their file again first: "
+                f"rtp purge --file {hits[1].removeprefix('csv:')} --by-name"
+            )
+
+
+def _same_rows(connection: Connection, found: Probe, column: str) -> tuple[list[ProbeRow], str] | None:
+    """Returns the rows whose cell is the id of a stored row of the same time, and that row's source, or None."""
+    cells_of = {str((row.attributes or {}).get(column, "")): row for row in found.rows[:LOOKED_UP_IDS]}
+    stored = _unnumbered(connection, [cell for cell in cells_of if cell])
+    same = {
+        key: row for key, row in stored.items() if datetime.fromisoformat(cells_of[key].occurred_at) == row.occurred_at
+    }
+    if not same:
+        return None
+    return [cells_of[key] for key in same], next(iter(same.values())).source
