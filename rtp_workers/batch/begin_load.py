@@ -97,7 +97,7 @@ def begin_load(
         stack.enter_context(store.held())
         if wishes.again:
             store.retire(store.candidates(), AGAIN)
-        start = find_start(source, planned.plan.dialect.encoding, head, store.candidates(), topic_id)
+        start = find_start(source, planned.plan, head, store.candidates(), topic_id)
         if start.finished is not None:
             return BegunLoad(planned, start, store, start.finished)
         if settled.learned is not None and connection is not None and not start.progress.byte_offset:

@@ -54,7 +54,9 @@ class BlockReader:
         block_bytes: int = BLOCK_BYTES,
         max_line_bytes: int = DEFAULT_MAX_LINE_BYTES,
         name: str = "the file",
+        offset: int = 0,
     ) -> None:
+        """Reads content whose first byte is at `offset` of the file."""
         self._name = name
         self._max_line_bytes = max_line_bytes
         self._encoding = encoding.lower().replace("_", "-").removesuffix("-sig")
@@ -66,7 +68,7 @@ class BlockReader:
         self._ended = False
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._goes_on = False
-        self.offset = 0
+        self.offset = offset
 
     def skip(self, offset: int) -> None:
         """Reads up to `offset`, for the digest only; stops earlier where the content is shorter."""
@@ -77,8 +79,12 @@ class BlockReader:
             self._consume(len(self._pending))
 
     def digest(self) -> str:
-        """Returns the digest of everything before `offset`."""
+        """Returns the digest of everything read before `offset`, since `begin_digest` where that was called."""
         return self._digest.hexdigest()
+
+    def begin_digest(self) -> None:
+        """Leaves what is before `offset` out of the digest."""
+        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
 
     def next_block(self, stop_at: int | None = None) -> Block | None:
         """Returns the next block, or None at the end of the content or at offset `stop_at` (the end of a row)."""

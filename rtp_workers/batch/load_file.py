@@ -18,7 +18,7 @@ from rtp_workers.batch.chunks import Chunk
 from rtp_workers.batch.file_names import shown_name
 from rtp_workers.batch.load_errors import CancelledError, HeldBackError, NothingLoadedError, UnforeseenError
 from rtp_workers.batch.planning import Overrides
-from rtp_workers.batch.progress import REFUSED_BYTES, at, tail_value, with_tail
+from rtp_workers.batch.progress import REFUSED_BYTES, at, proof_of, tail_value, with_tail
 from rtp_workers.batch.reading import Reading
 from rtp_workers.batch.refused_file import RefusedFile
 from rtp_workers.batch.same_topic import SameTopic
@@ -177,7 +177,7 @@ def _load_one(path: str, endpoints: Endpoints, settings: LoaderSettings, options
             return _loaded_before(source.name, begun, begun.start.finished, settings.home)
         producer = stack.enter_context(_producer(endpoints, settings))
         load = _Load(source, begun, producer, SameTopic(endpoints, topic), settings, options)
-        chunks = stack.enter_context(closing(reading.chunks(begun.planned, begun.start.progress)))
+        chunks = stack.enter_context(closing(reading.chunks(begun.planned, begun.start)))
         return load.run(chunks)
 
 
@@ -207,7 +207,7 @@ class _Load:
         self._refused = RefusedFile(
             settings.home, source.name, start.identity, start.progress.resume_state.get(REFUSED_BYTES, 0)
         )
-        self._tail = tail_value(start.stored)
+        self._tail, self._proof = tail_value(start.stored), proof_of(source, start)
         self._may_grow = not options.final and source.may_grow(settings.loader_tail_rest_s)
         self._rest_s, self._held_back, self._first_refusal = settings.loader_tail_rest_s, False, ""
         self._warnings: list[str] = []
@@ -261,7 +261,7 @@ class _Load:
             chunk.encoded.values, chunk.encoded.keys, self._headers, while_waiting=self._wait
         )
         before = self._read
-        self._read = at(chunk.progress, chunk.digest, self._refused.size_bytes)
+        self._read = at(chunk.progress, chunk.digest, self._refused.size_bytes, self._proof)
         if chunk.is_tail:
             self._read = with_tail(self._read, before, chunk.encoded.values)
         self._sent.append((delivery, self._read))

@@ -15,7 +15,11 @@ NS_PER_S = 1_000_000_000
 
 
 class ObjectOrigin:
-    """One version of an object; each piece that is read is proven to be of it."""
+    """One version of an object; each piece that is read is proven to be of it.
+
+    Attributes:
+        reader: the one whose position counts as how far the object is read.
+    """
 
     def __init__(self, address: ObjectAddress, access: StoreAccess) -> None:
         """Asks the store for the object.
@@ -27,9 +31,10 @@ class ObjectOrigin:
         self.state = file_state(self._version.state)
         self.may_be_appended_to = False  # an object appears at once, with all of its content
         self.proof = _proof(address, self._version.state)
+        self.reader = ObjectReader(self._version)
         self._position = 0
 
-    def look(self, offset_bytes: int) -> io.BufferedReader[Any]:
+    def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
         """Returns another reader of the same version."""
         return io.BufferedReader(ObjectReader(self._version, offset_bytes), READ_BYTES)
 
@@ -38,8 +43,8 @@ class ObjectOrigin:
         return self.state
 
     def position_bytes(self) -> int:
-        """Returns how far the object has been read."""
-        return self._position
+        """Returns how far the object has been read, by this process or another."""
+        return max(self._position, self.reader.tell())
 
     def moved_to(self, position_bytes: int) -> None:
         """Notes how far another process has read."""

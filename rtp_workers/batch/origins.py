@@ -46,7 +46,7 @@ class Origin(Protocol):
     may_be_appended_to: bool
     proof: str | None
 
-    def look(self, offset_bytes: int) -> io.BufferedReader[Any]:
+    def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
         """Returns another reader of the same content, which moves no other one."""
 
     def now(self) -> FileState:
@@ -73,7 +73,7 @@ class FileHandle:
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         return io.BufferedReader(io.FileIO(self.descriptor), READ_BYTES)
 
-    def look(self, offset_bytes: int) -> io.BufferedReader[Any]:
+    def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
         """Returns a reader from an offset, which moves no other one."""
         return io.BufferedReader(_Look(self.descriptor, offset_bytes), READ_BYTES)
 
@@ -90,7 +90,7 @@ class ObjectHandle:
         """Returns a reader from the beginning."""
         return self.look(0)
 
-    def look(self, offset_bytes: int) -> io.BufferedReader[Any]:
+    def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
         """Returns a reader from an offset."""
         # Not at the top of the file: a file on a disk needs nothing of it.
         from rtp_workers.objects.versions import ObjectReader, ObjectVersion
@@ -111,7 +111,7 @@ class FileOrigin:
         self.proof: str | None = None  # a file can be changed and keep its size and time
         self._descriptor = descriptor
 
-    def look(self, offset_bytes: int) -> io.BufferedReader[Any]:
+    def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
         """Returns another reader of the same inode."""
         return self.handle().look(offset_bytes)
 

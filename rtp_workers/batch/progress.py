@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rtp_workers.backoff import Backoff
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.source_file import SourceFile
 from rtp_workers.errors import TransientError
+from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.postgres import csv_loads, csv_sources, load_outcomes
 from rtp_workers.postgres.connection import Connection, connect
 from rtp_workers.postgres.csv_loads import Beginning, CsvLoad, LoadRunningError, Progress
@@ -21,6 +22,7 @@ from rtp_workers.postgres.load_outcomes import Outcomes
 
 APPLICATION_NAME = "rtp load"
 DIGEST, TAIL, TAIL_VALUE, REFUSED_BYTES = "digest", "tail", "tail_value", "refused_bytes"
+VERSION, PARTS = "version", "parts"
 T = TypeVar("T")
 
 
@@ -33,17 +35,48 @@ class Start:
         progress: what is settled before it.
         finished: the load that has read all of this content already, else None.
         stored: the progress as it was noted, an unfinished last line included; None for a new load.
+        by_range: what is before `progress` need not be read again: it is the version that an earlier run has read.
     """
 
     identity: str
     progress: Progress
     finished: CsvLoad | None = None
     stored: Progress | None = None
+    by_range: bool = False
 
 
-def at(progress: Progress, digest: str, refused_bytes: int) -> Progress:
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What progress is proven with later.
+
+    Attributes:
+        version: of an object; None where nothing tells one content from another but the content itself.
+        parts: end and digest of each part of the content that earlier runs have read and this one does not.
+    """
+
+    version: str | None = None
+    parts: tuple[tuple[int, str], ...] = ()
+
+
+def proof_of(source: SourceFile, start: Start) -> Proof:
+    """Returns the proof for the progress of a run that starts there."""
+    return Proof(source.proof, tuple(_parts(start.progress)) if start.by_range else ())
+
+
+def at(progress: Progress, digest: str, refused_bytes: int, proof: Proof) -> Progress:
     """Returns progress that proves itself: with the digest of the content before it, and the refused file's size."""
-    return dataclasses.replace(progress, resume_state={DIGEST: digest, REFUSED_BYTES: refused_bytes})
+    state: dict[str, Any] = {DIGEST: digest, REFUSED_BYTES: refused_bytes}
+    if proof.version is not None:
+        state[VERSION] = proof.version
+    if proof.parts:
+        state[PARTS] = [list(part) for part in proof.parts]
+    return dataclasses.replace(progress, resume_state=state)
+
+
+def _parts(progress: Progress) -> list[tuple[int, str]]:
+    """Returns end and digest of each part of the content before some progress."""
+    earlier = [(int(end), str(digest)) for end, digest in progress.resume_state.get(PARTS, ())]
+    return [*earlier, (progress.byte_offset, progress.resume_state[DIGEST])]
 
 
 def with_tail(whole: Progress, before_tail: Progress, values: Sequence[bytes]) -> Progress:
@@ -173,17 +206,24 @@ class ProgressStore:
         self._lock.close()
 
 
-def find_start(source: SourceFile, encoding: str, head: str, candidates: Sequence[CsvLoad], topic_id: str) -> Start:
+def find_start(source: SourceFile, plan: FilePlan, head: str, candidates: Sequence[CsvLoad], topic_id: str) -> Start:
     """Returns where the load of a file begins: the furthest stored progress whose content this file begins with.
 
     Progress in another topic (deleted and made again) does not count: its records may be gone. The ids make what is
     sent again a counted duplicate.
     """
     usable = [load for load in candidates if load.progress.topic_id in (None, topic_id)]
-    digests, end = _digests(source, encoding, {load.progress.byte_offset for load in usable})
+    for load in usable:
+        if source.proof is not None and load.progress.resume_state.get(VERSION) == source.proof:
+            return _start_in_same_version(load, plan, source, topic_id)
+    digests, end = _digests(source, plan.dialect.encoding, {load.progress.byte_offset for load in usable})
     for load in usable:
         stored = dataclasses.replace(load.progress, topic_id=topic_id)
-        if digests[stored.byte_offset] == stored.resume_state.get(DIGEST, digests[0]):
+        if PARTS in stored.resume_state:
+            agrees, end = _agrees_by_parts(source, plan.dialect.encoding, stored)
+        else:
+            agrees = digests[stored.byte_offset] == stored.resume_state.get(DIGEST, digests[0])
+        if agrees:
             done = load.state == "loaded" and stored.byte_offset == end
             if load.state == "loaded" and not done and load.file_name != source.name:
                 continue  # another file that begins alike: an import of its own, which can be undone alone
@@ -192,6 +232,29 @@ def find_start(source: SourceFile, encoding: str, head: str, candidates: Sequenc
     taken = {load.identity for load in candidates}
     number = next(number for number in range(1, len(taken) + 2) if f"{head}-{number}" not in taken)
     return Start(f"{head}-{number}", Progress(topic_id=topic_id))
+
+
+def _start_in_same_version(load: CsvLoad, plan: FilePlan, source: SourceFile, topic_id: str) -> Start:
+    """Returns where to resume a load of this very version of an object: nothing need be read to prove it."""
+    stored = dataclasses.replace(load.progress, topic_id=topic_id)
+    progress = before_tail(stored)
+    finished = dataclasses.replace(load, progress=stored) if load.state == "loaded" else None
+    # A packed file has no offsets to ask for; those of UTF-16 count other bytes; derived ids count the rows before.
+    in_bytes = not source.is_packed and not plan.dialect.encoding.startswith("utf-16")
+    by_range = in_bytes and not plan.derives_ids and progress.byte_offset > 0
+    return Start(load.identity, progress, finished, stored, by_range)
+
+
+def _agrees_by_parts(source: SourceFile, encoding: str, stored: Progress) -> tuple[bool, int]:
+    """Tells whether a file begins with the content of some progress, and where it ends if not much later."""
+    reader = BlockReader(source.second_look(), encoding)
+    for end, digest in _parts(stored):
+        reader.begin_digest()
+        reader.skip(end)
+        if reader.offset != end or reader.digest() != digest:
+            return False, -1
+    reader.skip(reader.offset + 1)
+    return True, reader.offset
 
 
 def _digests(source: SourceFile, encoding: str, offsets: set[int]) -> tuple[dict[int, str], int]:

@@ -18,14 +18,14 @@ from typing import IO
 import msgspec
 
 from rtp_workers.batch import reading_process
-from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.chunks import Chunk, ChunkReader
 from rtp_workers.batch.origins import FileHandle, Handle
 from rtp_workers.batch.planning import PlannedFile
-from rtp_workers.batch.reading_process import CHUNK, END, FRAME, OFFSET, POSITION, Limits, Task
-from rtp_workers.batch.source_file import Replayed, SourceFile
+from rtp_workers.batch.progress import Start
+from rtp_workers.batch.reading_process import CHUNK, END, FRAME, OFFSET, POSITION, Limits, Task, block_reader
+from rtp_workers.batch.source_file import ByteSource, Replayed, SourceFile
 from rtp_workers.errors import TransientError
-from rtp_workers.postgres.csv_loads import Progress
+from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.settings import LoaderSettings
 
 COUNTS_FOLDER = "counts"
@@ -38,35 +38,44 @@ class Reading:
 
     def __init__(self, source: SourceFile, settings: LoaderSettings) -> None:
         self._source = source
-        self._settings = settings
         self._counts_folder = settings.home / COUNTS_FOLDER
+        self._limits = Limits(settings.loader_block_bytes, settings.loader_max_line_bytes, source.max_ratio)
         large = source.size_bytes is not None and source.size_bytes >= settings.loader_process_bytes
         self._process = _start(source.handle()) if large and (os.cpu_count() or 1) > 1 else None
 
-    def chunks(self, planned: PlannedFile, start: Progress) -> Generator[Chunk]:
+    def chunks(self, planned: PlannedFile, start: Start) -> Generator[Chunk]:
         """Yields the chunks up to the content's end.
 
         Args:
             planned: of this source, which has been read up to the end of the sample.
-            start: progress to go on from.
+            start: where to resume.
 
         Raises:
             FatalError: the compressed data is damaged or cut off.
             TransientError: the second process has ended too early.
         """
-        plan, block_bytes = planned.plan, self._settings.loader_block_bytes
-        max_line_bytes = self._settings.loader_max_line_bytes
+        plan = planned.plan
         if plan.derives_ids:
             self.close()  # numpy and the counts of identical rows, beside a plan's: two processes take over 250 MB
         if self._process is not None:
-            limits = Limits(block_bytes, max_line_bytes, self._source.max_ratio)
-            task = Task(self._source.handle(), self._source.name, plan, start, self._counts_folder, limits)
-            yield from self._from_process(self._process, task)
+            yield from self._from_process(self._process, self._task(plan, start))
             return
-        content = Replayed(planned.sample, self._source)
-        reader = BlockReader(content, plan.dialect.encoding, block_bytes, max_line_bytes, self._source.name)
-        with closing(ChunkReader(reader, plan, start, self._counts_folder)) as chunks:
+        content: ByteSource = Replayed(planned.sample, self._source)
+        if start.by_range:
+            content = self._source
+            self._source.go_to(start.progress.byte_offset)
+        reader = block_reader(content, plan, self._limits, self._source.name, self._offset(start))
+        with closing(ChunkReader(reader, plan, start.progress, self._counts_folder)) as chunks:
             yield from chunks.chunks()
+
+    def _task(self, plan: FilePlan, start: Start) -> Task:
+        source = self._source
+        offset, folder = self._offset(start), self._counts_folder
+        return Task(source.handle(), source.name, plan, start.progress, folder, self._limits, offset)
+
+    @staticmethod
+    def _offset(start: Start) -> int:
+        return start.progress.byte_offset if start.by_range else 0
 
     def close(self) -> None:
         """Ends the process, which cleans up behind itself where it is given the time."""

@@ -21,7 +21,7 @@ import msgspec
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.chunks import ChunkReader
 from rtp_workers.batch.origins import FileHandle, Handle
-from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.batch.source_file import ByteSource, SourceFile
 from rtp_workers.errors import RtpError
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.postgres.csv_loads import Progress
@@ -59,6 +59,7 @@ class Task:
         start: where to go on.
         counts_folder: where counts of identical rows may be spilled.
         limits: bounds of reading.
+        offset: what is before it is not read at all; `start` ends there then.
     """
 
     handle: Handle
@@ -67,6 +68,13 @@ class Task:
     start: Progress
     counts_folder: Path
     limits: Limits
+    offset: int = 0
+
+
+def block_reader(source: ByteSource, plan: FilePlan, limits: Limits, name: str, offset: int) -> BlockReader:
+    """Returns what reads a file by its plan, from an offset on where its content begins there."""
+    encoding = plan.dialect.encoding
+    return BlockReader(source, encoding, limits.block_bytes, limits.max_line_bytes, name, offset)
 
 
 def serve(task: Task, out: BinaryIO) -> None:
@@ -74,10 +82,10 @@ def serve(task: Task, out: BinaryIO) -> None:
     limits, encoder = task.limits, msgspec.msgpack.Encoder()
     shares_position = isinstance(task.handle, FileHandle)
     try:
-        raw = task.handle.opened()
-        source = SourceFile(task.name, raw, None, limits.max_ratio)
-        encoding = task.plan.dialect.encoding
-        reader = BlockReader(source, encoding, limits.block_bytes, limits.max_line_bytes, task.name)
+        raw = task.handle.look(task.offset) if task.offset else task.handle.opened()
+        # What begins in the middle is not packed, whatever its first bytes look like.
+        source = raw if task.offset else SourceFile(task.name, raw, None, limits.max_ratio)
+        reader = block_reader(source, task.plan, limits, task.name, task.offset)
         chunks = ChunkReader(reader, task.plan, task.start, task.counts_folder)
         try:
             for chunk in chunks.chunks():

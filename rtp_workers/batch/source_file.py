@@ -155,13 +155,22 @@ class SourceFile:
         """Returns how far the file itself (compressed, where it is) has been read, by whomever; 0 for stdin."""
         return self._origin.position_bytes() if self._origin is not None else 0
 
+    @property
+    def proof(self) -> str | None:
+        """The same for two openings only where their contents are equal; None where nothing says so."""
+        return self._origin.proof if self._origin is not None else None
+
+    def go_to(self, offset_bytes: int) -> None:
+        """Moves to an offset of a file that is not packed; not for stdin."""
+        self._raw.seek(offset_bytes)
+
     def handle(self) -> Handle:
         """Returns what another process opens the same content by; not for stdin."""
         return self.origin.handle()
 
     def second_look(self) -> SourceFile:
         """Returns the same open file from its beginning. Reading it does not move this one; not for stdin."""
-        return SourceFile(self.name, self.origin.look(0), self._origin, self.max_ratio)
+        return SourceFile(self.name, self.origin.look(), self._origin, self.max_ratio)
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Returns bytes of the file itself (compressed, where it is), without moving anything; not for stdin."""
@@ -255,7 +264,7 @@ def _opened_object(text: str, access: StoreAccess | None, max_ratio: float) -> S
 
     address = parse_address(text)
     origin = ObjectOrigin(address, access or StoreAccess())
-    return SourceFile(shown_name(address.name), origin.look(0), origin, max_ratio)
+    return SourceFile(shown_name(address.name), io.BufferedReader(origin.reader, READ_BYTES), origin, max_ratio)
 
 
 def _settled(path: Path, wait_s: float, cancelled: Callable[[], bool]) -> FileState:

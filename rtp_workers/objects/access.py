@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # A request moves 4 MB at most, so a slow line is slow and not broken: only a stalled one is given up.
 READ_TIMEOUT, REQUEST_TIMEOUT, CONNECT_TIMEOUT = timedelta(seconds=30), timedelta(minutes=30), timedelta(seconds=10)
-# Retried: answers of the class 5xx (503 SlowDown among them) and lost connections.
-MAX_RETRIES, RETRY_TIMEOUT = 8, timedelta(seconds=60)
+# Retried: answers of the class 5xx (503 SlowDown among them), lost connections, and the rest of a body that is cut off.
+MAX_RETRIES, RETRY_TIMEOUT = 12, timedelta(seconds=60)
 FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=8)
 ENDPOINT_NAMES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,18 +10,16 @@ from typing import TYPE_CHECKING
 
 import obstore
 
-from rtp_workers.backoff import Backoff
 from rtp_workers.errors import TransientError
 from rtp_workers.object_address import ObjectAddress
 from rtp_workers.objects.access import StoreAccess, store_of
-from rtp_workers.objects.errors import NoRangesError, ObjectChangedError, changed, translated
+from rtp_workers.objects.errors import NoRangesError, changed, translated
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from typing_extensions import Buffer
 
 RANGE_BYTES = 4 << 20
-TRIES = 5  # of a range whose answer is cut off; the client's own retries come on top of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +85,11 @@ class ObjectVersion:
         wanted = min(RANGE_BYTES, self.state.size_bytes - offset)
         if self._whole is not None:
             return self._whole.read(offset, wanted)
-        backoff = Backoff()
-        for left in reversed(range(TRIES)):
-            try:
-                return self._range(offset, wanted)
-            except ObjectChangedError:
-                raise
-            except NoRangesError:
-                self._whole = _WholeAnswer(self)
-                return self._whole.read(offset, wanted)
-            except TransientError:
-                if not left:
-                    raise
-            time.sleep(backoff.next_s())
-        raise AssertionError("the last try returns or raises")
+        try:
+            return self._range(offset, wanted)
+        except NoRangesError:
+            self._whole = _WholeAnswer(self)
+            return self._whole.read(offset, wanted)
 
     def _range(self, offset: int, wanted: int) -> bytes:
         options: GetOptions = {"range": (offset, offset + wanted)}

@@ -11,6 +11,7 @@ import pytest
 
 from rtp_workers.batch.chunks import Chunk
 from rtp_workers.batch.planning import Overrides, plan_file
+from rtp_workers.batch.progress import Start
 from rtp_workers.batch.reading import COUNTS_FOLDER, Reading
 from rtp_workers.batch.source_file import open_source
 from rtp_workers.errors import FatalError, TransientError
@@ -27,6 +28,8 @@ WITH_IDS = "Transaktions-ID;Datum;Betrag;Text\n" + "".join(
     f"T{number:08};{13 + number % 15}.01.2026;-{1 + number % 90},50;Laden {number % 7}\n" for number in range(ROWS)
 )
 
+NEW = Start("", Progress())
+
 
 def read(path: Path, *, by_process: bool, start: Progress | None = None, block_bytes: int = 1 << 14) -> list[Chunk]:
     settings = load(
@@ -39,7 +42,7 @@ def read(path: Path, *, by_process: bool, start: Progress | None = None, block_b
     with open_source(str(path)) as source, closing(Reading(source, settings)) as reading:
         planned = plan_file(source, settings, Overrides())
         assert not planned.plan.undecided
-        return list(reading.chunks(planned, start or Progress()))
+        return list(reading.chunks(planned, Start("", start or Progress())))
 
 
 def values(chunks: list[Chunk]) -> list[bytes]:
@@ -84,7 +87,7 @@ def test_a_process_that_dies_is_a_passing_trouble_that_says_what_to_do(tmp_path:
     path = write_settled(tmp_path / "a.csv", CANONICAL * 20)
     settings = load(LoaderSettings, home=tmp_path, loader_process_bytes=0)
     with open_source(str(path)) as source, closing(Reading(source, settings)) as reading:
-        chunks = reading.chunks(plan_file(source, settings, Overrides()), Progress())
+        chunks = reading.chunks(plan_file(source, settings, Overrides()), NEW)
         next(chunks)
         (process,) = children()
         process.kill()
@@ -98,7 +101,7 @@ def test_reading_may_be_given_up_at_any_moment(tmp_path: Path) -> None:
     for read_chunks in (0, 1):
         with open_source(str(path)) as source, closing(Reading(source, settings)) as reading:
             planned = plan_file(source, settings, Overrides())
-            chunks = reading.chunks(planned, Progress())
+            chunks = reading.chunks(planned, NEW)
             for _ in range(read_chunks):
                 next(chunks)
             assert children()
