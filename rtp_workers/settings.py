@@ -31,6 +31,11 @@ class PlatformSettings(BaseModel):
     home: Path = Field(Path(".rtp"), description="data, logs, secrets and refused rows of the embedded platform")
     data_dir: Path = Field(Path("data"), description="the folder of CSV files to backfill")
     sources_file: Path | None = Field(None, description="the mapping file; default: sources.toml in the data folder")
+    refused_dir: str | None = Field(
+        None,
+        description="folder, or address such as s3://bucket/refused, for lists of refused rows; default: `refused` in "
+        "RTP_HOME, and for an object `refused/` next to it",
+    )
     secrets_dir: Path | None = Field(None, description="folder with one file per secret, named like its setting")
     s3_endpoint_url: str | None = Field(None, description="an S3 store other than Amazon's; default: AWS_ENDPOINT_URL")
     s3_region: str | None = Field(None, description="region of the S3 store; default: AWS_REGION")
@@ -180,6 +185,9 @@ class LoaderSettings(PlatformSettings):
     )
     loader_max_line_bytes: int = Field(
         64_000_000, ge=1 << 20, description="a file with a longer line than this is refused: it is not text"
+    )
+    loader_refused_bytes: int = Field(
+        16_000_000, ge=1_000, description="size of one list of refused rows; further ones are counted only"
     )
     loader_max_ratio: float = Field(
         200.0, ge=2, description="a compressed file that unpacks to more than this many times its size is refused"

@@ -40,9 +40,10 @@ class S3:
         """Deletes an object."""
         obstore.delete(self._client(), key)
 
-    def keys(self) -> list[str]:
-        """Returns the names of all objects."""
-        return [meta["path"] for page in obstore.list(self._client()) for meta in page]
+    def names(self, prefix: str) -> list[str]:
+        """Returns the keys of all objects that begin with `prefix`."""
+        keys = [meta["path"] for page in obstore.list(self._client()) for meta in page]
+        return [key for key in keys if key.startswith(prefix)]
 
     def environment(self, url: str | None = None) -> dict[str, str]:
         """Returns what a program needs to reach the store, or a proxy before it."""

@@ -134,7 +134,7 @@ def _record(report: LoadReport) -> dg.TableRecord:
             "settled_before": report.resumed_rows,
             "seconds": round(report.seconds, 3),
             "rows_per_s": round(rate_per_s(report), 1),
-            "refused_file": str(report.refused_file or ""),
+            "refused_file": report.refused_at,
         }
     )
 

@@ -20,7 +20,7 @@ from rtp_workers.batch.load_errors import CancelledError, HeldBackError, Nothing
 from rtp_workers.batch.planning import Overrides
 from rtp_workers.batch.progress import REFUSED_BYTES, at, proof_of, tail_value, with_tail
 from rtp_workers.batch.reading import Reading
-from rtp_workers.batch.refused_file import RefusedFile
+from rtp_workers.batch.refused_list import RefusedList, RefusedPlace, refused_place
 from rtp_workers.batch.same_topic import SameTopic
 from rtp_workers.batch.source_file import SourceFile, open_source, store_access
 from rtp_workers.endpoints import Endpoints
@@ -72,7 +72,8 @@ class LoadReport:
         resumed_rows: of these, how many an earlier run had settled.
         seconds: of this run.
         last_offsets: kafka_partition -> offset of the load's last acknowledged record.
-        refused_file: where the refused rows are listed; None where there are none.
+        refused_file: where the refused rows are listed on this disk; None where there are none.
+        refused_at: where a person finds that list, also later; empty where there are none.
         mapping: the section of data/sources.toml that says how the file was read; empty where its names are ours.
         load_id: number that the file's rows carry; None for stdin.
         warnings: what a person should look at, one sentence each.
@@ -93,6 +94,7 @@ class LoadReport:
     load_id: int | None = None
     rows_gone: int = 0
     warnings: tuple[str, ...] = ()
+    refused_at: str = ""
 
 
 def _nothing(progress: LoadProgress) -> None:
@@ -168,15 +170,18 @@ def _load_one(path: str, endpoints: Endpoints, settings: LoaderSettings, options
     topic = describe(endpoints, settings.topic)
     if topic is None:
         raise ConfigError(f"topic {settings.topic} does not exist; run `rtp topics`")
+    place = refused_place(path, settings)
     with ExitStack() as stack:
         source = stack.enter_context(_opened(path, settings, options))
         reading = stack.enter_context(closing(Reading(source, settings)))
         wishes = Wishes(options.overrides, options.again, options.cancelled)
         begun = begin_load(stack, source, endpoints, settings, topic.topic_id, wishes)
         if begun.start.finished is not None:
-            return _loaded_before(source.name, begun, begun.start.finished, settings.home)
+            return _loaded_before(source.name, begun, begun.start.finished, place)
         producer = stack.enter_context(_producer(endpoints, settings))
-        load = _Load(source, begun, producer, SameTopic(endpoints, topic), settings, options)
+        listed = begun.start.progress.resume_state.get(REFUSED_BYTES, 0)
+        refused = RefusedList(place, source.name, begun.start.identity, listed, settings)
+        load = _Load(source, begun, producer, SameTopic(endpoints, topic), refused, settings, options)
         chunks = stack.enter_context(closing(reading.chunks(begun.planned, begun.start)))
         return load.run(chunks)
 
@@ -196,17 +201,15 @@ class _Load:
         begun: BegunLoad,
         producer: RecordProducer,
         topic: SameTopic,
+        refused: RefusedList,
         settings: LoaderSettings,
         options: LoadOptions,
     ) -> None:
         start = begun.start
         self._topic, self._begun, self._store, self._start = topic, begun, begun.store, start
         self._source, self._producer, self._options = source, producer, options
-        self._home = settings.home
         self._headers = record_headers(f"csv:{source.name}", load_id=begun.load.load_id if begun.load else None)
-        self._refused = RefusedFile(
-            settings.home, source.name, start.identity, start.progress.resume_state.get(REFUSED_BYTES, 0)
-        )
+        self._refused, self._place = refused, refused.place
         self._tail, self._proof = tail_value(start.stored), proof_of(source, start)
         self._may_grow = not options.final and source.may_grow(settings.loader_tail_rest_s)
         self._rest_s, self._held_back, self._first_refusal = settings.loader_tail_rest_s, False, ""
@@ -232,6 +235,7 @@ class _Load:
             self._source.refuse_changed()
             self._drain()
             self._topic.require()
+            self._refused.publish()
             self._refuse_unfinished()
         except RtpError as error:
             if isinstance(error, CancelledError):
@@ -248,9 +252,11 @@ class _Load:
         if self._store is not None:
             self._store.finish()
         self._show(0.0)
-        report = _report(self._source.name, self._begun, self._settled, self._home, time.monotonic() - self._started)
+        report = _report(self._source.name, self._begun, self._settled, self._place, time.monotonic() - self._started)
         log.info("load_finished", file=report.file, rows_read=report.rows_read, refused=report.refused)
-        return dataclasses.replace(report, warnings=tuple(self._warnings))
+        warnings = [*self._warnings, *filter(None, [self._refused.warning])]
+        refused_at = self._refused.shown if report.refused else ""
+        return dataclasses.replace(report, warnings=tuple(warnings), refused_at=refused_at)
 
     def _send(self, chunk: Chunk) -> None:
         if chunk.encoded.refused:
@@ -294,7 +300,7 @@ class _Load:
             first = f" The first: {self._first_refusal}." if self._first_refusal else ""
             raise NothingLoadedError(
                 f"{self._source.name}: nothing is loaded, all {done.refused:,} rows are refused.{first} They are "
-                f"listed in {self._refused.path}. Look at `rtp load --dry-run {self._source.name}`: is the delimiter, "
+                f"listed in {self._refused.shown}. Look at `rtp load --dry-run {self._source.name}`: is the delimiter, "
                 "the quote character or a column taken for another one?"
             )
 
@@ -324,13 +330,12 @@ class _Load:
 
     def _keep(self) -> None:
         self._settle()
-        self._save()
+        self._save(now=True)
 
-    def _save(self) -> None:
+    def _save(self, *, now: bool = False) -> None:
         offsets = {**self._start.progress.last_offsets, **self._producer.last_offsets}
         self._settled = dataclasses.replace(self._settled, last_offsets=offsets)
-        self._refused.sync()
-        if self._store is not None:
+        if self._refused.sync(now=now) and self._store is not None:
             self._store.save(self._settled)
 
     def _wait(self, waited_s: float) -> None:
@@ -368,16 +373,15 @@ def _producer(endpoints: Endpoints, settings: LoaderSettings) -> Iterator[Record
         producer.close()
 
 
-def _loaded_before(file: str, begun: BegunLoad, load: CsvLoad, home: Path) -> LoadReport:
+def _loaded_before(file: str, begun: BegunLoad, load: CsvLoad, place: RefusedPlace) -> LoadReport:
     """Returns the report of a content that was loaded to its end by an earlier run, with what is gone of it since."""
-    report = _report(file, begun, load.progress, home, 0.0)
+    report = _report(file, begun, load.progress, place, 0.0)
     gone = begun.store.outcomes(load.load_id).purged if begun.store is not None else 0
     return dataclasses.replace(report, rows_gone=gone)
 
 
-def _report(file: str, begun: BegunLoad, settled: Progress, home: Path, seconds: float) -> LoadReport:
+def _report(file: str, begun: BegunLoad, settled: Progress, place: RefusedPlace, seconds: float) -> LoadReport:
     start, plan = begun.start, begun.planned.plan
-    refused = RefusedFile.path_of(home, file, start.identity)
     return LoadReport(
         file=file,
         identity=start.identity,
@@ -388,7 +392,8 @@ def _report(file: str, begun: BegunLoad, settled: Progress, home: Path, seconds:
         seconds=seconds,
         topic_id=settled.topic_id or "",
         last_offsets=settled.last_offsets,
-        refused_file=refused if settled.refused else None,
+        refused_file=place.path_of(file, start.identity) if settled.refused else None,
+        refused_at=place.shown(file, start.identity) if settled.refused else "",
         mapping="" if plan.canonical else section_text(plan, file, plan.section),
         load_id=begun.load.load_id if begun.load is not None else None,
     )

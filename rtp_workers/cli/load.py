@@ -181,7 +181,7 @@ def _as_json(report: LoadReport, ending: LoadEnding | None) -> dict[str, object]
         "refused": report.refused,
         "seconds": round(report.seconds, 3),
         "resumed_rows": report.resumed_rows,
-        "refused_file": str(report.refused_file) if report.refused_file else None,
+        "refused_file": report.refused_at or None,
         "load_id": report.load_id,
         "ended": None if ending is None else _ended_as_json(ending),
         "rows_gone": report.rows_gone,
@@ -218,6 +218,6 @@ def _as_text(report: LoadReport, ending: LoadEnding | None) -> str:
         text += f"\n  {in_words(ending)}"
     for warning in report.warnings:
         text += f"\n  {warning}"
-    if report.refused_file:
-        text += f"\n  {report.refused:,} refused, listed in {report.refused_file}"
+    if report.refused_at:
+        text += f"\n  {report.refused:,} refused, listed in {report.refused_at}"
     return text

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from itertools import islice
-from pathlib import Path
 
 import click
 
-from rtp_workers.batch.refused_file import FOLDER, raw_row
+from rtp_workers.batch.file_names import shown_name
+from rtp_workers.batch.known_lists import KnownList, known_lists
+from rtp_workers.batch.refused_file import safe_name
 from rtp_workers.cli.terminal import say
 from rtp_workers.errors import ConfigError
+from rtp_workers.object_address import is_address, parse_address
 from rtp_workers.settings import PlatformSettings, load
 
 
@@ -21,10 +22,14 @@ def command() -> None:
 
 
 @command.command(name="list")
-def list_files() -> int:
-    """List the files with refused rows, and how many there are."""
-    for path in _listed():
-        say(f"{_file_name(path)}: {_count(path):,} rows refused, in {path}")
+@click.argument("folder", required=False)
+def list_files(folder: str | None) -> int:
+    """List the files with refused rows, and how many there are; of FOLDER, such as s3://bucket/exports, too."""
+    if folder is not None and not is_address(folder):
+        raise ConfigError(f"{folder} is no address of a folder in object storage; lists on this disk are shown anyway")
+    next_to = None if folder is None else parse_address(folder)
+    for known in known_lists(load(PlatformSettings), next_to):
+        say(f"{known.file_name}: {sum(1 for _ in known.rows()):,} rows refused, in {known.shown}")
     return 0
 
 
@@ -33,29 +38,19 @@ def list_files() -> int:
 @click.option("--limit", default=20, help="Rows at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def show(file: str, limit: int, as_json: bool) -> int:
-    """Show the refused rows of FILE with their lines and reasons."""
-    found = [path for path in _listed() if _file_name(path) == file or path.name == Path(file).name]
-    if not found:
-        known = ", ".join(sorted({_file_name(path) for path in _listed()})) or "none"
-        raise ConfigError(f"no refused rows of {file!r} are listed; there are some of: {known}")
-    for path in found:
-        with path.open(newline="", encoding="utf-8") as listed:
-            for row in islice(csv.DictReader(listed), limit):
-                shown = {**row, "detail": raw_row(row["detail"]), "row": raw_row(row["row"])}
-                text = f"line {shown['line']}: {shown['reason']}: {shown['detail']}\n  {shown['row']!a}"
-                click.echo(json.dumps(shown) if as_json else text)
+    """Show the refused rows of FILE, a name or an object's address, with their lines and reasons."""
+    lists = known_lists(load(PlatformSettings), parse_address(file).folder if is_address(file) else None)
+    for known in _of_file(file, lists):
+        for row in islice(known.rows(), limit):
+            text = f"line {row['line']}: {row['reason']}: {row['detail']}\n  {row['row']!a}"
+            click.echo(json.dumps(row) if as_json else text)
     return 0
 
 
-def _listed() -> list[Path]:
-    return sorted((load(PlatformSettings).home / FOLDER).glob("*.csv"))
-
-
-def _file_name(path: Path) -> str:
-    """Returns the file's name as it was made safe for a file name of ours: ``<name>.<identity>.csv``."""
-    return path.name.rsplit(".", 2)[0]
-
-
-def _count(path: Path) -> int:
-    with path.open(newline="", encoding="utf-8") as listed:
-        return max(0, sum(1 for _ in csv.reader(listed)) - 1)
+def _of_file(file: str, lists: list[KnownList]) -> list[KnownList]:
+    name = shown_name(file)
+    found = [known for known in lists if known.file_name == safe_name(name) or known.name == name]
+    if not found:
+        there = ", ".join(sorted({known.file_name for known in lists})) or "none"
+        raise ConfigError(f"no refused rows of {file!r} are listed; there are some of: {there}")
+    return found

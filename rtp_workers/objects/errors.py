@@ -20,6 +20,10 @@ _QUERY = re.compile(r"\?\S*")
 _PASSING_CODES = {"RequestTimeTooSkewed", "ExpiredToken"}
 
 
+class ObjectMissingError(ConfigError):
+    """There is no such object, or no such bucket."""
+
+
 class ObjectChangedError(TransientError):
     """The object was replaced or deleted while it was read: what is read would be half of each version."""
 
@@ -53,7 +57,7 @@ def _error(error: Exception, address: ObjectAddress, doing: str) -> RtpError:
         return NoRangesError(f"{address}: the server does not send parts of a file")
     if isinstance(error, FileNotFoundError) or status == "404":
         missing = f"there is no bucket {address.container}" if code == "NoSuchBucket" else f"{address} does not exist"
-        return ConfigError(f"{missing}; check the name, and which account or endpoint it belongs to")
+        return ObjectMissingError(f"{missing}; check the name, and which account or endpoint it belongs to")
     denied = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
     if denied or status in ("401", "403"):
         return ConfigError(

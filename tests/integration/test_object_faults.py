@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,3 +210,42 @@ def test_a_store_that_is_away_is_a_passing_trouble(stack: Stack, monkeypatch: py
     monkeypatch.setattr("rtp_workers.objects.access.MAX_RETRIES", 1)
     with pytest.raises(TransientError, match=r"s3://exports/may\.csv: cannot read it"):
         load(stack, "s3://exports/may.csv", "http://127.0.0.1:1")
+
+
+@pytest.mark.usefixtures("short_ranges")
+def test_the_list_of_refused_rows_goes_on_in_another_pod(stack: Stack, store: S3, proxy: FaultyProxy) -> None:
+    half = canonical_text(range(ROWS // 2)) + "first,bad,row\n"
+    address = store.put("pods/may.csv", half + canonical_text(range(ROWS // 2, ROWS), header=False) + "last,bad,row\n")
+    with pytest.raises(CancelledError):
+        load(stack, address, proxy.url, stop_at(proxy, "pods/may.csv", 5 * MEGABYTE))
+    shutil.rmtree(stack.home / "refused")
+    report = load(stack, address, proxy.url)
+    assert (report.acknowledged, report.refused) == (ROWS, 2)
+    listed = store.get(report.refused_at.removeprefix("s3://exports/")).decode()
+    assert [line.split(",", 1)[0] for line in listed.splitlines()[1:]] == [str(ROWS // 2 + 2), str(ROWS + 3)]
+
+
+def test_a_store_that_takes_no_list_of_refused_rows_is_told_and_the_rows_are_loaded(
+    stack: Stack, store: S3, proxy: FaultyProxy
+) -> None:
+    address = store.put("read-only/may.csv", canonical_text(range(20)) + "one,bad,row\n")
+    proxy.choose = lambda asked: Fault(status=403) if asked.method == "PUT" else None
+    report = load(stack, address, proxy.url)
+    assert (report.acknowledged, report.refused) == (20, 1)
+    assert "on this machine only" in report.warnings[0]
+    assert report.refused_at == str(report.refused_file)
+    assert Path(report.refused_at).read_text().count("one,bad,row") == 1
+
+
+def test_progress_waits_for_the_list_of_refused_rows(
+    stack: Stack, store: S3, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtp_workers.objects.access.MAX_RETRIES", 1)
+    address = store.put("away/may.csv", canonical_text(range(20)) + "one,bad,row\n")
+    proxy.choose = lambda asked: Fault(status=503) if asked.method == "PUT" else None
+    with pytest.raises(TransientError, match="cannot write it"):
+        load(stack, address, proxy.url)
+    proxy.choose = lambda asked: None
+    report = load(stack, address, proxy.url)
+    assert (report.resumed_rows, report.rows_read, report.refused) == (0, 21, 1)
+    assert store.get(report.refused_at.removeprefix("s3://exports/")).decode().count("one,bad,row") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,36 @@ def test_the_store_is_reached_with_credentials_from_secret_files(stack: Stack, s
     loaded = run_rtp("load", "--json", address, env={**stack.env, "RTP_SECRETS_DIR": str(folder)})
     assert loaded.returncode == 0, loaded.stderr
     assert json.loads(loaded.stdout)["files"][0]["acknowledged"] == 20
+
+
+def with_refused(numbers: range, refused: int) -> str:
+    """Returns a CSV with so many rows below the valid ones that no record can be made of."""
+    return canonical_text(numbers) + "one,bad,row\n" * refused
+
+
+def test_refused_rows_are_listed_next_to_the_object_and_shown_on_another_machine(
+    stack: Stack, store: S3, tmp_path: Path
+) -> None:
+    address = store.put("refused-rows/my may.csv", with_refused(range(20), 3))
+    env = {**stack.env, **store.environment()}
+    report = json.loads(run_rtp("load", "--json", address, env=env).stdout)["files"][0]
+    assert (report["acknowledged"], report["refused"]) == (20, 3)
+    listed = report["refused_file"]
+    assert listed.startswith("s3://exports/refused-rows/refused/my_may.csv.")
+    assert store.get(listed.removeprefix("s3://exports/")).decode().count("one,bad,row") == 3
+
+    elsewhere = {**env, "RTP_HOME": str(tmp_path)}
+    shown = run_rtp("refused", "list", "s3://exports/refused-rows", env=elsewhere)
+    assert shown.stdout == f"my_may.csv: 3 rows refused, in {listed}\n"
+    shown = run_rtp("refused", "show", "--json", address, env=elsewhere)
+    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [(row["line"], row["row"]) for row in rows] == [(str(22 + n), "one,bad,row") for n in range(3)]
+
+
+def test_refused_rows_go_where_the_setting_says(stack: Stack, store: S3) -> None:
+    address = store.put("setting/may.csv", with_refused(range(20), 2))
+    env = {**stack.env, **store.environment(), "RTP_REFUSED_DIR": "s3://exports/kept/here"}
+    assert json.loads(run_rtp("load", "--json", address, env=env).stdout)["files"][0]["refused"] == 2
+    assert len(store.names("kept/here/may.csv.")) == 1
+    assert not store.names("setting/refused/")
+    assert run_rtp("refused", "list", env=env).stdout.startswith("may.csv: 2 rows refused, in s3://exports/kept/here/")

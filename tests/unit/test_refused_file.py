@@ -61,7 +61,7 @@ def test_amounts_inside_a_row_stay_as_they_are() -> None:
 
 
 def test_the_list_holds_no_formula_and_is_private(tmp_path: Path) -> None:
-    refused = RefusedFile(tmp_path, "a.csv", "identity")
+    refused = RefusedFile(tmp_path / "refused", "a.csv", "identity")
     refused.add(RefusedRow(at + 2, "ragged_row", "the row has 1 cells", raw) for at, raw in enumerate(FORMULAS))
     refused.close()
     assert stat.S_IMODE(refused.path.stat().st_mode) == 0o600
@@ -69,3 +69,26 @@ def test_the_list_holds_no_formula_and_is_private(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [raw_row(row["row"]) for row in rows] == FORMULAS
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+
+
+def test_the_list_ends_with_a_word_about_it_when_it_is_full(tmp_path: Path) -> None:
+    rows = [RefusedRow(at + 2, "ragged_row", "the row has 1 cells", "x" * 50) for at in range(100)]
+    refused = RefusedFile(tmp_path, "a.csv", "identity", max_bytes=1_000)
+    for row in rows:
+        refused.add([row])
+    refused.close()
+    assert refused.size_bytes == refused.path.stat().st_size < 1_400
+    with refused.path.open(newline="", encoding="utf-8") as file:
+        listed = list(csv.DictReader(file))
+    assert [row["reason"] for row in listed] == ["ragged_row"] * (len(listed) - 1) + ["list_full"]
+    assert "RTP_LOADER_REFUSED_BYTES" in listed[-1]["detail"]
+
+
+def test_a_full_list_stays_full_for_a_load_that_resumes(tmp_path: Path) -> None:
+    row = RefusedRow(2, "ragged_row", "the row has 1 cells", "x" * 50)
+    first = RefusedFile(tmp_path, "a.csv", "identity", max_bytes=100)
+    first.add([row])
+    first.close()
+    second = RefusedFile(tmp_path, "a.csv", "identity", first.size_bytes, max_bytes=100)
+    second.add([row])
+    assert second.size_bytes == first.size_bytes

@@ -1,0 +1,29 @@
+"""Small objects, written and read as a whole."""
+
+from __future__ import annotations
+
+import obstore
+
+from rtp_workers.object_address import ObjectAddress
+from rtp_workers.objects.access import StoreAccess, store_of
+from rtp_workers.objects.errors import translated
+
+
+def write_object(address: ObjectAddress, access: StoreAccess, content: bytes) -> None:
+    """Writes an object, which appears at once or not at all.
+
+    Raises:
+        ConfigError: it must not be written. TransientError: the store is away.
+    """
+    with translated(address, "write it"):
+        obstore.put(store_of(address, access), address.key, content)
+
+
+def read_object(address: ObjectAddress, access: StoreAccess) -> bytes:
+    """Returns the whole content of an object.
+
+    Raises:
+        ObjectMissingError: there is none. ConfigError: it must not be read. TransientError: the store is away.
+    """
+    with translated(address, "read it"):
+        return bytes(obstore.get(store_of(address, access), address.key).bytes())
