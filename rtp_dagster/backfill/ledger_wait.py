@@ -11,11 +11,14 @@ from rtp_dagster.platform import PROBE_S, Platform
 from rtp_workers.errors import TransientError
 from rtp_workers.postgres.account import Account, read_account
 from rtp_workers.postgres.control import read_pause
+from rtp_workers.postgres.ledger import identity
 from rtp_workers.reconcile.balance import lag
+from rtp_workers.reconcile.why_waiting import Question, why_records_wait
 
 POLL_S = 0.25
 AWAY_POLL_S = 2.0
 SHOW_EVERY_S = 10.0
+UNKNOWN = "Is the consumer running, and not paused? See `rtp status`"
 
 
 def waiting_records(account: Account, topic_id: str, last_offsets: Mapping[int, int]) -> dict[int, int]:
@@ -54,9 +57,10 @@ def await_offsets(
             state = str(error)
             time.sleep(AWAY_POLL_S)
         if time.monotonic() > deadline:
+            why = _why(platform, topic_id, last_offsets)
             raise dg.Failure(
-                f"loaded into Kafka, but not in PostgreSQL after {timeout_s:g} s: {state}. See `rtp status`: is the "
-                "consumer running and not paused? Nothing is lost; run the backfill again to go on waiting",
+                f"loaded into Kafka, but not in PostgreSQL after {timeout_s:g} s: {state}. {why}. Nothing is lost; run "
+                "the backfill again to continue waiting",
                 allow_retries=False,
             )
         if time.monotonic() - shown_at > SHOW_EVERY_S:
@@ -82,3 +86,18 @@ def _state(platform: Platform, topic_id: str, last_offsets: Mapping[int, int]) -
     paused = f"; ingestion is paused ({pause.reason or 'no reason given'})" if pause.paused else ""
     each = ", ".join(f"partition {number} {left:,}" for number, left in waiting.items())
     return f"{sum(waiting.values()):,} records wait ({each}){paused}"
+
+
+def _why(platform: Platform, topic_id: str, last_offsets: Mapping[int, int]) -> str:
+    """Returns why these records wait, as far as PostgreSQL and Kafka can tell."""
+    settings = platform.settings()
+    try:
+        with platform.reader(PROBE_S) as connection:
+            account, pause, ledger_id = read_account(connection), read_pause(connection), identity(connection)
+    except TransientError:
+        return UNKNOWN  # the state says that PostgreSQL is away
+    now = account.of_topic(topic_id)
+    waiting = waiting_records(account, topic_id, last_offsets)
+    positions = {number: now[number].next_offset if number in now else 0 for number in waiting}
+    question = Question(settings.topic, settings.group_id, ledger_id, positions)
+    return "; ".join(why_records_wait(platform.endpoints(), question, pause).sentences()) or UNKNOWN

@@ -30,7 +30,7 @@ def command(as_json: bool) -> int:
     """Show services, rows, lag per partition, rates and dead letters; exit 1 when Kafka or PostgreSQL is away."""
     settings = load(PlatformSettings)
     endpoints = resolve(settings)
-    report = status(_with_default_urls(endpoints, settings), settings.topic, settings.reading_token)
+    report = status(_with_default_urls(endpoints, settings), settings.topic, settings.reading_token, settings.group_id)
     report["files"] = _files(settings, endpoints) if report["postgres"]["up"] else None
     if as_json:
         click.echo(json.dumps(report))
@@ -83,6 +83,8 @@ def _table(report: dict[str, Any], topic: str) -> Table:
     table.add_row("lag", _figure(report["lag"]), Text(paused, "yellow"))
     for number, left in (report["lag_by_partition"] or {}).items():
         table.add_row(f"  partition {number}", _figure(left), "")
+    for why in report["why_waiting"]:
+        table.add_row("  why", "", Text(why))
     _add_losses(table, report["losses"] or [])
     _add_files(table, report["files"])
     _add_topics(table, report)

@@ -23,7 +23,7 @@ from rtp_workers.settings import PlatformSettings, load
 def command(timeout_s: float, as_json: bool) -> int:
     """Reconcile Kafka, ledger and tables; exit 1 when the ledger is behind or anything disagrees."""
     settings = load(PlatformSettings)
-    found = verify(resolve(settings), settings.topic, timeout_s)
+    found = verify(resolve(settings), settings.topic, timeout_s, group_id=settings.group_id)
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:

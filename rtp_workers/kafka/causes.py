@@ -23,15 +23,21 @@ GROUP_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Who else has partitions of our topic in our group, one sentence each; None where there is nobody.
+    """Who has partitions of our topic in our group besides us, one sentence each; None where there is nobody.
 
     Attributes:
         ledgers: consumers of this product that store into another database.
         strangers: other programs.
+        nobody: says that the group has no members at all, where it has none.
     """
 
     ledgers: str | None = None
     strangers: str | None = None
+    nobody: str | None = None
+
+    def sentences(self) -> list[str]:
+        """Returns what there is to say."""
+        return [said for said in (self.ledgers, self.strangers, self.nobody) if said is not None]
 
 
 class CauseFinder:
@@ -66,14 +72,16 @@ class CauseFinder:
         """
         ledgers: dict[str, set[int]] = defaultdict(set)
         strangers: dict[str, set[int]] = defaultdict(set)
-        for member in self._described_group().members:
+        members = self._described_group().members
+        for member in members:
             theirs = ledger_of(member.client_id)
             who = f"{member.client_id} ({str(member.host).lstrip('/')})"
             if theirs is None and member.client_id not in self._our_client_ids:
                 strangers[who] |= _partitions_of(member, self._topic)
             elif theirs is not None and ledger_id and theirs != ledger_id:
                 ledgers[who] |= _partitions_of(member, self._topic)
-        return Others(self._of_ledgers(_shares(ledgers)), self._of_strangers(_shares(strangers)))
+        nobody = None if members else f"no consumer is running: the consumer group {self._group_id} has no members"
+        return Others(self._of_ledgers(_shares(ledgers)), self._of_strangers(_shares(strangers)), nobody)
 
     def _of_strangers(self, shares: str) -> str | None:
         if not shares:

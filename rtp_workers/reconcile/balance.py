@@ -76,11 +76,12 @@ def keys(broken: Iterable[str]) -> list[str]:
     ]
 
 
-def behind(account: Account, topic_id: str, log: Log) -> list[str]:
-    """Names the partitions whose records are not all in the ledger."""
+def behind(account: Account, topic_id: str, log: Log, reasons: Mapping[int, str]) -> list[str]:
+    """Names the partitions whose records are not all in the ledger; `reasons` says why, by kafka_partition."""
+    unknown = "is the consumer running and not paused? See `rtp status`"
     return [
         f"partition {number}: {left} records up to offset {log[number][1]} are not in the ledger; "
-        "is the consumer running and not paused? See `rtp status`"
+        + reasons.get(number, unknown)
         for number, left in sorted(lag(account, topic_id, log).items())
         if left
     ]

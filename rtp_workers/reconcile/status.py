@@ -19,14 +19,17 @@ from rtp_workers.postgres.account import Account, read_account
 from rtp_workers.postgres.bounded import BusyError, Reading
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.control import Pause, read_pause
+from rtp_workers.postgres.ledger import identity
 from rtp_workers.postgres.losses import Loss
 from rtp_workers.postgres.recent import rows_per_s
 from rtp_workers.reconcile.balance import Log, lag
 from rtp_workers.reconcile.verify import reader_dsn
+from rtp_workers.reconcile.why_waiting import Question, why_records_wait
 from rtp_workers.web.asking import Answer, ask
 
 PROBE_S = 2.0
 READ_S = 1.5
+REASON_CHARACTERS = 500
 ANSWERS_S = 4.0  # connecting, reading, and asking who is in the way
 # What answers as soon as the process is there; Dagster's webserver has no /health/live.
 HTTP_PARTS = {"producer": "/health/live", "consumer": "/health/live", "dagster": "/server_info"}
@@ -50,12 +53,13 @@ class Stored:
     rows_per_s: float
     pause: Pause
     losses: list[Loss]
+    ledger_id: str
 
     @classmethod
     def read(cls, reader: Connection) -> Stored:
         """Reads it. `reader` is in autocommit mode."""
         lost = losses.listed(reader, unconfirmed_only=True)
-        return cls(read_account(reader), rows_per_s(reader), read_pause(reader), lost)
+        return cls(read_account(reader), rows_per_s(reader), read_pause(reader), lost, identity(reader))
 
     def figures(self) -> dict[str, Any]:
         """Returns the figures of the report; their names are `STORED`."""
@@ -71,18 +75,24 @@ class Stored:
         }
 
 
-def status(endpoints: Endpoints, topic: str, token: SecretStr | None = None) -> dict[str, Any]:
+def status(
+    endpoints: Endpoints, topic: str, token: SecretStr | None = None, group_id: str | None = None
+) -> dict[str, Any]:
     """Asks every part, all at once; waits for `ANSWERS_S` seconds at most.
+
+    Where records wait and no consumer answers, it takes some seconds more to find out why they wait.
 
     Args:
         endpoints: what is known of the platform; a part that is not known is down.
         topic: whose lag to tell.
         token: what the consumer's /status may ask for.
+        group_id: of the consumer; None takes that of the ledger.
 
     Returns:
         ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "busy": bool, "detail": str | None},
         "lag", ...}``. A part that is busy is up, but could not tell in time; ``detail`` says who holds the lock.
         ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and `STORED`.
+        ``why_waiting`` has one sentence for each reason why records wait while no consumer answers.
         ``topics`` and ``topics_not_consumed`` are what the consumer says of topics that are not our own. A figure is
         None where the part that knows it is away.
     """
@@ -101,7 +111,18 @@ def status(endpoints: Endpoints, topic: str, token: SecretStr | None = None) -> 
     report["lag"] = None if by_partition is None else sum(by_partition.values())
     report["lag_by_partition"] = by_partition
     known = answers["postgres"]
+    asks = bool(report["lag"]) and not report["consumer"]["up"]
+    report["why_waiting"] = _why_waiting(endpoints, topic, group_id, known, answers["kafka"]) if asks else []
     return {**report, **(dict.fromkeys(STORED) if isinstance(known, RtpError) else known.figures())}
+
+
+def _why_waiting(endpoints: Endpoints, topic: str, group_id: str | None, stored: Stored, kafka: Any) -> list[str]:
+    described, log = kafka
+    now = stored.account.of_topic(described.topic_id)
+    left = [number for number, records in lag(stored.account, described.topic_id, log).items() if records]
+    positions = {number: now[number].next_offset if number in now else log[number][0] for number in left}
+    group = group_id or next((row.group_id for row in now.values()), "")
+    return why_records_wait(endpoints, Question(topic, group, stored.ledger_id, positions), stored.pause).sentences()
 
 
 def ask_all(probes: Mapping[str, Probe], timeout_s: float) -> dict[str, Any]:
@@ -145,11 +166,20 @@ def _http_probe(part: str, url: str | None) -> Probe:
         live = _get(url, HTTP_PARTS[part])
         if live >= 400:
             raise RtpError(f"answers {live} at {HTTP_PARTS[part]}")
-        if HTTP_PARTS[part] == "/health/live" and _get(url, "/health/ready") >= 400:
-            return "not ready: see /health/ready"
-        return None
+        return _readiness(url) if HTTP_PARTS[part] == "/health/live" else None
 
     return probe
+
+
+def _readiness(url: str) -> str | None:
+    """Returns why a service of ours is not ready, in its own words; None where it is ready."""
+    answer = _answer(url, "/health/ready")
+    if answer.status < 400:
+        return None
+    try:
+        return f"not ready: {str(json.loads(answer.body)['detail'])[:REASON_CHARACTERS]}"
+    except (ValueError, KeyError, TypeError):
+        return "not ready: see /health/ready"
 
 
 def _topics(consumer_url: str | None, token: SecretStr | None) -> dict[str, Any]:

@@ -12,17 +12,20 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.kafka import topics
 from rtp_workers.kafka.log_reader import LogReader
 from rtp_workers.postgres import losses
-from rtp_workers.postgres.account import Snapshot, read_account, snapshot, summed
+from rtp_workers.postgres.account import Account, Snapshot, read_account, snapshot, summed
 from rtp_workers.postgres.bounded import Reading
 from rtp_workers.postgres.connection import Connection
-from rtp_workers.postgres.ledger import Place
+from rtp_workers.postgres.control import Pause, read_pause
+from rtp_workers.postgres.ledger import Place, identity
 from rtp_workers.reconcile import balance
 from rtp_workers.reconcile.balance import Log, Now
 from rtp_workers.reconcile.log_comparison import compare_all
+from rtp_workers.reconcile.why_waiting import Question, Reasons, why_records_wait
 
 POLL_S = 0.2
 LAST_LOOK_S = 2.0
 READ_AT_LEAST_S = 5.0
+UNKNOWN = Reasons()
 T = TypeVar("T")
 
 
@@ -57,7 +60,12 @@ def reader_dsn(endpoints: Endpoints) -> str:
 
 
 def verify(
-    endpoints: Endpoints, topic: str, timeout_s: float = 60.0, on_wait: Callable[[int], None] | None = None
+    endpoints: Endpoints,
+    topic: str,
+    timeout_s: float = 60.0,
+    on_wait: Callable[[int], None] | None = None,
+    *,
+    group_id: str | None = None,
 ) -> Verification:
     """Takes the topic's ends, waits until the ledger has reached them, then compares one snapshot of everything.
 
@@ -65,8 +73,10 @@ def verify(
         endpoints: Kafka, and PostgreSQL as a role that may read.
         topic: its name.
         timeout_s: how long the ledger may take; 0 compares at once. It bounds the whole, but for `READ_AT_LEAST_S`,
-            which the comparison gets in any case.
+            which the comparison gets in any case, and the seconds that it takes to find out why the ledger is behind.
         on_wait: told, at each look, how many records the ledger is behind.
+        group_id: of the consumer. None takes that of the ledger; without either, less can be said about why the ledger
+            is behind.
 
     Raises:
         TransientError: Kafka or PostgreSQL is away, or could not be read in time (BusyError). AttentionError: a table
@@ -85,7 +95,26 @@ def verify(
     log_after = topics.log_offsets(endpoints, topic)
     known = [loss.sentence() for loss in lost if loss.topic == topic]
     rewritten = _rewritten(endpoints, topic, found.account.of_topic(described.topic_id), log_after)
-    return compare(found, described.topic_id, log, log_after, [*known, *rewritten])
+    waits = _why_behind(endpoints, topic, group_id, found.account, described.topic_id, log)
+    return compare(found, described.topic_id, log, log_after, [*known, *rewritten], waits)
+
+
+def _why_behind(
+    endpoints: Endpoints, topic: str, group_id: str | None, account: Account, topic_id: str, log: Log
+) -> Reasons:
+    """Asks why the ledger has not reached the end; nobody is asked where it has."""
+    now = account.of_topic(topic_id)
+    left = [number for number, records in balance.lag(account, topic_id, log).items() if records]
+    if not left:
+        return Reasons()
+    known = group_id or next((row.group_id for row in now.values()), "")
+    positions = {number: now[number].next_offset if number in now else log[number][0] for number in left}
+
+    def read(reader: Connection) -> tuple[str, Pause]:
+        return identity(reader), read_pause(reader)
+
+    ledger_id, pause = _reading(endpoints, "read the pause", read).within(READ_AT_LEAST_S)
+    return why_records_wait(endpoints, Question(topic, known, ledger_id, positions), pause)
 
 
 def _unconfirmed(reader: Connection) -> list[losses.Loss]:
@@ -108,7 +137,14 @@ def _rewritten(endpoints: Endpoints, topic: str, now: Now, log_after: Log) -> li
     ]
 
 
-def compare(found: Snapshot, topic_id: str, log: Log, log_after: Log, of_the_log: Sequence[str] = ()) -> Verification:
+def compare(
+    found: Snapshot,
+    topic_id: str,
+    log: Log,
+    log_after: Log,
+    of_the_log: Sequence[str] = (),
+    waits: Reasons = UNKNOWN,
+) -> Verification:
     """Compares a snapshot with the log. Pure.
 
     Args:
@@ -117,10 +153,12 @@ def compare(found: Snapshot, topic_id: str, log: Log, log_after: Log, of_the_log
         log: (log start, end) by kafka_partition, taken before the snapshot.
         log_after: the same, taken after it.
         of_the_log: what else is wrong with the log.
+        waits: why the ledger has not reached the end, where it has not.
     """
     now = found.account.of_topic(topic_id)
     problems = [
-        *balance.behind(found.account, topic_id, log),
+        *balance.behind(found.account, topic_id, log, waits.of_partition),
+        *waits.of_all,
         *balance.beyond(now, log_after),
         *balance.tables(found),
         *balance.holes(hole for hole in found.open_holes if hole.topic_id == topic_id),

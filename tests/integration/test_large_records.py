@@ -14,7 +14,7 @@ from tests.records import body, produce
 from tests.waiting import wait_until
 
 WAIT_S = 240.0
-MORE_BYTES = 150_000_000  # than an idle consumer has
+MORE_BYTES = 200_000_000  # than an idle consumer has
 PEAK_KB = 300_000
 BIG = 900_000
 REFUSE = """

@@ -114,6 +114,10 @@ def test_an_open_transaction_that_holds_a_partition_is_told(stack: Stack, start_
     words = "an open transaction since offset 1 holds it (last stable offset 1, end 3)"
     wait_until(lambda: words in str(ask(stack, "/health/ready")[1].get("detail")), WAIT_S, "the cause")
     wait_until(lambda: not_ready_because(stack, f"partition 2: {words}"), WAIT_S, "503 with the cause")
+    verified = run_rtp("verify", "--json", "--timeout", "1s", env=stack.env)
+    assert f"partition 2: 2 records up to offset 3 are not in the ledger; {words}" in verified.stdout
+    shown = json.loads(run_rtp("status", "--json", env=stack.env).stdout)
+    assert words in shown["consumer"]["detail"]
 
 
 def test_another_program_in_our_group_is_told(stack: Stack, start_rtp: StartRtp) -> None:
