@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import latency, raw
+from bench import foreign_topics, latency, raw
 from bench.processes import ProgramRun, ServerPids, find_servers, run_program
 from bench.records import Records, records, write_csv
 from bench.report import Figure, Report, show, write
@@ -38,6 +38,7 @@ from rtp_workers.settings import ConsumerSettings
 RAW_COPY, RAW_PRODUCE, RAW_CONSUME = "raw COPY", "raw produce", "raw consume"
 CONSUMER, DUPLICATES, LOADER = "Kafka → PostgreSQL", "all duplicates", "CSV → Kafka"
 ONE_PERCENT = "1% duplicates"
+MAPPED_JSON, MAPPED_AVRO = "mapped JSON → PostgreSQL", "mapped Avro → PostgreSQL"
 LATENCY_RECORDS = 15_000
 EMPTY = "truncate transactions, ingest_ledger, dead_letters, csv_loads"
 ROWS_A_COMMIT = ConsumerSettings.model_fields["consumer_batch_rows"].default
@@ -79,11 +80,29 @@ class Run:
 
     def consume(self, topic: str) -> tuple[float, ProgramRun]:
         """Runs the consumer until it has caught up; returns its seconds from the first offset to the last commit."""
-        arguments = ["consume", "--no-api", "--until-idle", "1s"]
-        run = run_program(arguments, self.env(topic), self.servers, self.home / "consume.log")
+        return self._consume(topic, self.env(topic), "1s")
+
+    def consume_mapped(self, topic: str, registry_url: str) -> tuple[float, ProgramRun]:
+        """Does the same with somebody else's topic, next to an empty one of ours."""
+        own = f"{topic}-own"
+        self.fresh_topic(own)
+        sections = self.home / "sources.toml"
+        sections.write_text(foreign_topics.SECTION)
+        mapped = {
+            "RTP_TOPICS": topic, "RTP_SOURCES_FILE": str(sections), "RTP_SCHEMA_REGISTRY_URL": registry_url,
+        }  # fmt: skip
+        try:
+            return self._consume(topic, {**self.env(own), **mapped}, "5s")
+        finally:
+            delete_topic(self.endpoints, own)
+
+    def _consume(self, topic: str, env: dict[str, str], idle: str) -> tuple[float, ProgramRun]:
+        arguments = ["consume", "--no-api", "--until-idle", idle]
+        run = run_program(arguments, env, self.servers, self.home / "consume.log")
         if run.returncode:
             raise RuntimeError(run.output[-2000:])
-        opened = next(json.loads(line) for line in run.output.splitlines() if '"event": "partitions_opened"' in line)
+        events = [json.loads(line) for line in run.output.splitlines() if '"event": "partitions_opened"' in line]
+        opened = next(event for event in events if event["topic"] == topic)
         with self.owner.cursor() as cursor:
             cursor.execute("select max(updated_at) from ingest_ledger")
             row = cursor.fetchone()
@@ -117,15 +136,21 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     console = Console()
-    with bench_servers() as (endpoints, home):
+    with bench_servers() as (endpoints, home), foreign_topics.registry() as registry_url:
         report = Report(given.records, given.rounds, _figures())
         owner = connect(endpoints.need("postgres_dsn"), "rtp-bench")
         run = Run(endpoints, find_servers(), owner, home, records(given.records), report)
         csv_file = home / "bench.csv"
         write_csv(csv_file, run.records)
+        foreign = {
+            MAPPED_JSON: foreign_topics.json_records(run.records),
+            MAPPED_AVRO: foreign_topics.avro_records(run.records),
+        }
         for number in range(given.rounds):
             console.print(f"round {number + 1} of {given.rounds}")
             _round(run, f"bench-{number}", csv_file)
+            for name, made in foreign.items():
+                _mapped(run, name, f"bench-{number}-{name.split()[1].lower()}", made, registry_url)
         report.latency_ms = _latency(run)
         owner.close()
     show(report, console)
@@ -139,6 +164,8 @@ def _figures() -> list[Figure]:
         Figure(RAW_COPY),
         Figure(CONSUMER, beside=RAW_COPY, at_least=0.50),
         Figure(ONE_PERCENT, beside=CONSUMER, at_least=0.50),
+        Figure(MAPPED_JSON, beside=CONSUMER, at_least=0.50),
+        Figure(MAPPED_AVRO, beside=CONSUMER, at_least=0.40),
         Figure(DUPLICATES, beside=RAW_COPY, at_least=0.35),
         Figure(RAW_PRODUCE),
         Figure(LOADER, beside=RAW_PRODUCE, at_least=0.45),
@@ -174,6 +201,21 @@ def _round(run: Run, topic: str, csv_file: Path) -> None:
         raise RuntimeError(loaded.output[-2000:])
     answer = json.loads(loaded.output[loaded.output.index('{"files"') :])
     _note_program(run, LOADER, answer["files"][0]["seconds"], loaded, count, "loader")
+    delete_topic(run.endpoints, topic)
+
+
+def _mapped(run: Run, name: str, topic: str, made: Records, registry_url: str) -> None:
+    run.empty()
+    run.fresh_topic(topic)
+    raw.produce(run.endpoints, topic, made)
+    seconds, program = run.consume_mapped(topic, registry_url)
+    with run.owner.cursor() as cursor:
+        cursor.execute("select count(*) from transactions")
+        found = cursor.fetchone()
+    run.owner.commit()
+    if found != (len(made.values),):
+        raise RuntimeError(f"{name}: {found} rows of {len(made.values)} records")
+    _note_program(run, name, seconds, program, len(made.values), "consumer")
     delete_topic(run.endpoints, topic)
 
 

@@ -8,10 +8,12 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import fastavro
+import fastavro.read
 import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 from fastavro.schema import SchemaParseException
@@ -61,6 +63,7 @@ class SchemaRegistry:
             ) from error
         self._url = _without_password(url)
         self._readers: dict[int, ReadBody] = {}
+        self._avro_schemas: dict[int, Any] = {}
         self._refused: dict[int, tuple[float, RecordError]] = {}
         self._lock = threading.Lock()
 
@@ -83,6 +86,11 @@ class SchemaRegistry:
                 raise
             return read
 
+    def avro_schema(self, schema_id: int) -> Any:
+        """Returns the schema as fastavro parses it; None where it is not Avro. Raises what `reader` raises."""
+        self.reader(schema_id)
+        return self._avro_schemas.get(schema_id)
+
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
@@ -103,7 +111,8 @@ class SchemaRegistry:
             )
         named: dict[str, Any] = {}
         self._add_references(schema_id, schema, named, set())
-        return _avro_reader(schema_id, _parsed(schema_id, schema, named))
+        parsed = self._avro_schemas[schema_id] = _parsed(schema_id, schema, named)
+        return _avro_reader(schema_id, parsed)
 
     def _add_references(self, schema_id: int, schema: Schema, named: dict[str, Any], seen: set[Any]) -> None:
         """Parses the schemas that this one refers to, each once, the innermost first."""
@@ -196,6 +205,20 @@ def _avro_reader(schema_id: int, parsed: Any) -> ReadBody:
         return document
 
     return read_body
+
+
+def _exact_decimal(data: Any, writer_schema: Any = None, reader_schema: Any = None) -> Decimal:
+    """Reads a decimal with all of its digits.
+
+    fastavro's own rounds to the schema's precision, which it keeps in one context for all threads: two topics that are
+    read at once would round each other's amounts.
+    """
+    number = int.from_bytes(data, "big", signed=True)
+    return Decimal((number < 0, tuple(map(int, str(abs(number)))), -writer_schema.get("scale", 0)))
+
+
+# https://fastavro.readthedocs.io/en/latest/logical_types.html#custom-logical-types
+fastavro.read.LOGICAL_READERS["bytes-decimal"] = fastavro.read.LOGICAL_READERS["fixed-decimal"] = _exact_decimal
 
 
 def _without_password(url: str) -> str:

@@ -1,14 +1,14 @@
 """Records of a topic -> COPY lines, the same that our own records give.
 
 Cells are read by the code that reads a CSV's (`rtp_workers.mapping`), column by column. Plain JSON of a known layout
-takes a short way to its cells (`json_rows`); a record that is unusual in any way takes the long one, through a
-document. Both give the same row.
+and Avro take a short way to their cells (`json_rows`, `avro_rows`). A record that is unusual in any way takes the long
+one, through a document. Both give the same row.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,16 +21,18 @@ from rtp_workers.mapping.rows.instants import Instants, NoInstantError
 from rtp_workers.mapping.rows.text_fields import FieldCells, text_field_names
 from rtp_workers.record.copy_text import Refusal
 from rtp_workers.record.documents import Document, canonical_bytes, encode_json
+from rtp_workers.topics.avro_rows import AvroRows
 from rtp_workers.topics.copy_lines import Refused, attributes_of, check_record, copy_lines
 from rtp_workers.topics.envelopes import NotAnInsertError
 from rtp_workers.topics.extract import Extractor, texts_of
-from rtp_workers.topics.json_rows import JsonRows
+from rtp_workers.topics.json_rows import JsonRows, Rows
 from rtp_workers.topics.layout import layout_of
-from rtp_workers.topics.paths import put_at
+from rtp_workers.topics.paths import is_removable, put_at
 from rtp_workers.topics.plan import TopicPlan
-from rtp_workers.topics.reading import DocumentReader, Schemas
+from rtp_workers.topics.reading import MAGIC, DocumentReader, Schemas
 
 DERIVED_ID_BYTES = 16
+LOOKED_AT = 10  # values of a batch that tell which way is tried
 NO_TIMESTAMP = 0  # confluent_kafka.TIMESTAMP_NOT_AVAILABLE
 END_MS = 4_133_980_800_000  # 2101-01-01T00:00:00Z
 
@@ -93,9 +95,12 @@ class TopicConverter:
         self._shown = [name for name, cells in self._fields.items() if cells.may_be_filled]
         self._at = {role: [where[name] for name in mapping.uses[role].columns] for role in mapping.roles_read}
         self._needed = {at for role, places in self._at.items() if role not in self._fields for at in places}
-        # An id from the content needs the whole document.
-        whole = plan.id_rule == "derived"
-        self._json = JsonRows(None if whole else layout_of(plan.paths, self._extractor.takes, plan.dropped))
+        layout = layout_of(plan.paths, self._extractor.takes, plan.dropped)
+        if plan.id_rule == "derived":
+            layout = None  # such an id needs the whole document
+        self._json = JsonRows(layout)
+        removable = [path for path in plan.dropped if is_removable(path)]
+        self._avro = AvroRows(schemas, plan.paths, removable) if schemas is not None and layout is not None else None
 
     def lines(self, values: Sequence[bytes | None], records: Sequence[Placed]) -> Mapped:
         """Converts a batch.
@@ -108,7 +113,7 @@ class TopicConverter:
             TransientError: the schema registry is away; nothing is decided. AttentionError: it needs a person.
         """
         result = Mapped([None] * len(values))
-        short = self._read_json(result, values, records)
+        short = sum(self._add_rows(result, rows, records) for rows in self._rows(values))
         if short == len(values):
             return result
         left = [index for index, line in enumerate(result.lines) if line is None] if short else range(len(values))
@@ -130,16 +135,21 @@ class TopicConverter:
         fields: dict[str, Any] = check_record(columns, document, refused)
         return {**fields, "attributes": encode_json(document)} if document else fields
 
-    def _read_json(self, result: Mapped, values: Sequence[bytes | None], records: Sequence[Placed]) -> int:
-        """Fills in the lines of records that fit the layout and break no rule; returns how many they are."""
-        rows = self._json.read(values)
+    def _rows(self, values: Sequence[bytes | None]) -> Iterable[Rows]:
+        """Returns the records that can take a short way, in the format that the first of the batch have."""
+        if self._avro is not None and any(value and value[:1] == MAGIC for value in values[:LOOKED_AT]):
+            return self._avro.read(values)
+        return (self._json.read(values),)
+
+    def _add_rows(self, result: Mapped, rows: Rows, records: Sequence[Placed]) -> int:
+        """Fills in the lines of rows that break no rule; returns how many they are."""
         if not rows.places:
             return 0
         refused: Refused = {}
         leftovers: dict[int, dict[str, str]] = {}
         placed = records if len(rows.places) == len(records) else [records[index] for index in rows.places]
         columns = self._columns(rows.cells, placed, None, refused, leftovers)
-        lines: Sequence[str | None] = copy_lines(columns, rows.attributes, refused)
+        lines: Sequence[str | None] = copy_lines(columns, lambda: rows.attributes, refused)
         if refused or leftovers:
             lines = [None if at in refused or at in leftovers else line for at, line in enumerate(lines)]
         if placed is records:
@@ -174,7 +184,7 @@ class TopicConverter:
     ) -> None:
         refused: Refused = {}
         columns = self._columns_of(documents, records, self._extractor.columns, refused)
-        lines = copy_lines(columns, attributes_of(documents, refused), refused)
+        lines = copy_lines(columns, lambda: attributes_of(documents, refused), refused)
         for index, line in zip(places, lines, strict=True):
             result.lines[index] = line
         for index, (reason, detail) in refused.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 
 from rtp_workers.errors import RecordError
@@ -19,18 +19,19 @@ Refused = dict[int, tuple[str, str]]
 Columns = Mapping[str, Sequence[str]]
 
 
-def copy_lines(columns: Columns, attributes: Sequence[str], refused: Refused) -> list[str]:
+def copy_lines(columns: Columns, attributes: Callable[[], Sequence[str]], refused: Refused) -> list[str]:
     """Returns a line a record; that of a refused one means nothing.
 
     Args:
         columns: by field, a text a record; ``""`` is null. ``attributes`` are not among them.
-        attributes: JSON, escaped for COPY; ``""`` is null.
+        attributes: returns their JSON, escaped for COPY; ``""`` is null. Called last: of several faults of a record,
+            the first field's counts.
         refused: records that are refused already; those that break a rule are added.
     """
     parts: list[Iterable[str]] = []
     for declared in FIELDS:
         if declared.name == "attributes":
-            parts.append([text or NULL for text in attributes])
+            parts.append([text or NULL for text in attributes()])
         elif declared.name in columns:
             parts.append(_texts(declared, columns[declared.name], refused))
         else:

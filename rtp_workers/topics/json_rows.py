@@ -39,6 +39,17 @@ class Rows:
     cells: list[list[str]]
     attributes: list[str]
 
+    def without(self, unfit: set[int]) -> Rows:
+        """Returns the rows but for some, given by their place among these."""
+        if not unfit:
+            return self
+        fit = [at for at in range(len(self.places)) if at not in unfit]
+        cells = [[column[at] for at in fit] for column in self.cells]
+        return Rows([self.places[at] for at in fit], cells, [self.attributes[at] for at in fit])
+
+
+NO_ROWS = Rows([], [], [])
+
 
 class JsonRows:
     """Reads the JSON of one topic, and learns its layout on the way. Not thread-safe."""
@@ -52,10 +63,10 @@ class JsonRows:
         """Returns the records that fit the layout, as far as it is known."""
         if self._decoding is None or self._resting:
             self._resting = max(0, self._resting - 1)
-            return Rows([], [], [])
+            return NO_ROWS
         places, rows = _decoded(self._decoding, values)
         if not rows:
-            return Rows([], [], [])
+            return NO_ROWS
         columns = list(zip(*rows, strict=True))
         unfit: set[int] = set()
         raw, paths = self._decoding.raw, len(self._decoding.raw)
@@ -64,11 +75,7 @@ class JsonRows:
         ]
         kept = [_json_texts(column, unfit) for column in columns[paths : paths + self._decoding.members]]
         attributes = attributes_of(self._decoding.left_over, kept, len(rows))
-        if unfit:
-            fit = [at for at in range(len(rows)) if at not in unfit]
-            places, attributes = [places[at] for at in fit], [attributes[at] for at in fit]
-            cells = [[column[at] for at in fit] for column in cells]
-        return Rows(places, cells, attributes)
+        return Rows(places, cells, attributes).without(unfit)
 
     def learn(self, documents: Sequence[Document], records: int) -> None:
         """Learns from documents that did not fit, before anything is taken out of them.
@@ -115,16 +122,19 @@ def _literals(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
 
 
 def _json_texts(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
-    """Returns the JSON of each value, escaped for COPY."""
-    texts = _decoded_texts(column, unfit)
-    joined = "".join(texts)
-    if "\\" in joined:
-        unfit.update(at for at, text in enumerate(texts) if "\\" in text and not _ESCAPED.fullmatch(text))
-        texts = [text.replace("\\", "\\\\") for text in texts]
-    if joined.isprintable():
+    texts = escaped(_decoded_texts(column, unfit), unfit)
+    if "".join(texts).isprintable():
         return texts
     # Line ends and tabs stand between members only: inside a text, JSON has them escaped.
     return [text.translate(_BLANKS) for text in texts]
+
+
+def escaped(texts: list[str], unfit: set[int]) -> list[str]:
+    """Returns JSON as COPY needs it; what PostgreSQL would refuse does not fit."""
+    if "\\" not in "".join(texts):
+        return texts
+    unfit.update(at for at, text in enumerate(texts) if "\\" in text and not _ESCAPED.fullmatch(text))
+    return [text.replace("\\", "\\\\") for text in texts]
 
 
 def _decoded_texts(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -31,6 +31,9 @@ class Schemas(Protocol):
         Raises:
             RecordError: the registry knows no such id. TransientError: it is away. AttentionError: not allowed.
         """
+
+    def avro_schema(self, schema_id: int) -> Any:
+        """Returns the schema as fastavro parses it; None where it is not Avro. Raises what `reader` raises."""
 
 
 @dataclass(slots=True)

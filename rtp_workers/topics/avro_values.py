@@ -1,0 +1,192 @@
+"""Values in Avro's binary form, each read from its position in a body.
+
+https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from functools import lru_cache, partial
+from typing import Any
+
+Reader = Callable[[bytes, int], tuple[Any, int]]  # (body, position) -> (value, position behind it)
+
+MAX_VARINT_BITS = 70
+END_S = 4_102_444_800  # 2100-01-01T00:00:00Z; later times go the careful way
+_FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
+
+
+class NotReadableHereError(Exception):
+    """The schema, or the body, needs the careful way."""
+
+
+UNREADABLE = (NotReadableHereError, ValueError, LookupError, TypeError, ArithmeticError, struct.error, RecursionError)
+
+
+def read_long(body: bytes, at: int) -> tuple[int, int]:
+    """Reads an integer: seven bits a byte, the sign in the lowest bit."""
+    byte = body[at]
+    at += 1
+    number = byte & 0x7F
+    shift = 7
+    while byte & 0x80:
+        byte = body[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if shift > MAX_VARINT_BITS:
+            raise NotReadableHereError("an integer that never ends")
+    return (number >> 1) ^ -(number & 1), at
+
+
+def read_size(body: bytes, at: int) -> tuple[int, int]:
+    """Reads the size of a text or of bytes."""
+    size, at = read_long(body, at)
+    if size < 0:
+        raise NotReadableHereError("a size below zero")
+    return size, at
+
+
+def _read_null(body: bytes, at: int) -> tuple[None, int]:
+    return None, at
+
+
+def _read_boolean(body: bytes, at: int) -> tuple[bool, int]:
+    if body[at] > 1:
+        raise NotReadableHereError("a boolean that is neither 0 nor 1")
+    return body[at] == 1, at + 1
+
+
+def _read_float(body: bytes, at: int) -> tuple[float, int]:
+    return _FLOAT.unpack_from(body, at)[0], at + 4
+
+
+def _read_double(body: bytes, at: int) -> tuple[float, int]:
+    return _DOUBLE.unpack_from(body, at)[0], at + 8
+
+
+def _read_bytes(body: bytes, at: int) -> tuple[bytes, int]:
+    size, at = read_size(body, at)
+    return read_fixed(size, body, at)
+
+
+def _read_string(body: bytes, at: int) -> tuple[str, int]:
+    text, at = _read_bytes(body, at)
+    return text.decode(), at
+
+
+def read_fixed(size: int, body: bytes, at: int) -> tuple[bytes, int]:
+    end = at + size
+    if end > len(body):
+        raise NotReadableHereError("bytes that are cut")
+    return body[at:end], end
+
+
+def read_enum(symbols: Sequence[str], body: bytes, at: int) -> tuple[str, int]:
+    index, at = read_long(body, at)
+    if index < 0:
+        raise NotReadableHereError("a symbol that the enum does not have")
+    return symbols[index], at
+
+
+def read_array(item: Reader, body: bytes, at: int) -> tuple[list[Any], int]:
+    found: list[Any] = []
+    count, at = read_items(body, at)
+    while count:
+        for _ in range(count):
+            value, at = item(body, at)
+            found.append(value)
+        count, at = read_items(body, at)
+    return found, at
+
+
+def read_map(member: Reader, body: bytes, at: int) -> tuple[dict[str, Any], int]:
+    found: dict[str, Any] = {}
+    count, at = read_items(body, at)
+    while count:
+        for _ in range(count):
+            name, at = _read_string(body, at)
+            found[name], at = member(body, at)
+        count, at = read_items(body, at)
+    return found, at
+
+
+def read_items(body: bytes, at: int) -> tuple[int, int]:
+    """Returns how many items come next; a negative count is followed by the size of the block."""
+    count, at = read_long(body, at)
+    if count < 0:
+        _, at = read_long(body, at)
+    if abs(count) > len(body):
+        raise NotReadableHereError("more items than bytes")
+    return abs(count), at
+
+
+def read_record(fields: Sequence[tuple[str, Reader]], body: bytes, at: int) -> tuple[dict[str, Any], int]:
+    found: dict[str, Any] = {}
+    for name, reader in fields:
+        found[name], at = reader(body, at)
+    return found, at
+
+
+PRIMITIVES: dict[str, Reader] = {
+    "null": _read_null,
+    "boolean": _read_boolean,
+    "int": read_long,
+    "long": read_long,
+    "float": _read_float,
+    "double": _read_double,
+    "bytes": _read_bytes,
+    "string": _read_string,
+}
+
+
+def read_union(branches: Sequence[Reader], body: bytes, at: int) -> tuple[Any, int]:
+    index, at = read_long(body, at)
+    if index < 0:
+        raise NotReadableHereError("a branch that the union does not have")
+    return branches[index](body, at)
+
+
+def read_logical(reader: Reader, convert: Callable[..., Any], schema: Any, body: bytes, at: int) -> tuple[Any, int]:
+    value, at = reader(body, at)
+    return convert(value, schema, None), at
+
+
+def text_reader(logical: str, schema: Mapping[str, Any]) -> Callable[[Any], str] | None:
+    """Returns what makes the text of a time or a decimal; None for other kinds of values."""
+    if logical in ("bytes-decimal", "fixed-decimal"):
+        return partial(_decimal_text, schema.get("scale", 0))
+    if logical == "long-timestamp-micros":
+        return _micros_text
+    if logical == "long-timestamp-millis":
+        return lambda value: _micros_text(value * 1000)
+    return None
+
+
+def _decimal_text(scale: int, unscaled: bytes) -> str:
+    number = int.from_bytes(unscaled, "big", signed=True)
+    if not scale:
+        return str(number)
+    digits = str(abs(number)).rjust(scale + 1, "0")
+    return f"{'-' if number < 0 else ''}{digits[:-scale]}.{digits[-scale:]}"
+
+
+def _micros_text(micros: int) -> str:
+    seconds, fraction = divmod(micros, 1_000_000)
+    if not 0 <= seconds < END_S:
+        raise NotReadableHereError("a time of another century")
+    days, seconds = divmod(seconds, 86_400)
+    text = f"{_day(days)}T{_clock(seconds)}"
+    return f"{text}.{fraction:06d}Z" if fraction else f"{text}Z"
+
+
+@lru_cache(maxsize=10_000)
+def _day(days: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days)).isoformat()
+
+
+@lru_cache(maxsize=86_400)
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

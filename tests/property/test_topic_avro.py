@@ -1,0 +1,168 @@
+"""The short way from Avro to a row gives what the careful one, by fastavro, gives; for broken bodies, too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtp_workers.errors import RecordError
+from rtp_workers.kafka.schema_registry import SchemaRegistry
+from rtp_workers.record.copy_text import NULL, escape
+from rtp_workers.record.transaction import FIELD_NAMES
+from rtp_workers.topics.convert import TopicConverter
+from tests.schema_registry import avro, framed, schema_registry
+from tests.topic_records import PlacedRecord, converter_of
+
+MONEY = {
+    "type": "record",
+    "name": "Money",
+    "fields": [
+        {"name": "value", "type": {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 4}},
+        {"name": "currency", "type": {"type": "enum", "name": "Code", "symbols": ["EUR", "USD", "nope"]}},
+    ],
+}
+PAYMENT: dict[str, Any] = {
+    "type": "record",
+    "name": "shop.Payment",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "pay", "type": MONEY},
+        {"name": "fee", "type": ["null", "Money"]},
+        {"name": "shop", "type": [{"type": "record", "name": "Shop", "fields": [
+            {"name": "name", "type": ["null", "string"]},
+            {"name": "country", "type": ["string", "null"]},
+            {"name": "open", "type": "boolean"},
+        ]}, "null"]},
+        {"name": "card", "type": ["null", {"type": "record", "name": "Card", "fields": [
+            {"name": "number", "type": "string"},
+            {"name": "kind", "type": ["null", "string", "long"]},
+        ]}]},
+        {"name": "tags", "type": {"type": "array", "items": "string"}},
+        {"name": "more", "type": {"type": "map", "values": ["null", "double", {"type": "map", "values": "string"}]}},
+        {"name": "day", "type": ["null", {"type": "int", "logicalType": "date"}]},
+        {"name": "raw", "type": ["null", {"type": "fixed", "name": "Four", "size": 4}]},
+    ],
+}  # fmt: skip
+SECTIONS = (
+    """
+    columns.transaction_id = "id"
+    columns.occurred_at = "at"
+    columns.amount = "pay.value"
+    columns.currency = "pay.currency"
+    columns.merchant = "shop.name"
+    columns.country = "shop.country"
+    columns.category = "card.kind"
+    drop = ["card.number"]
+    """,
+    """
+    columns.occurred_at = "at"
+    columns.amount = "fee.value"
+    columns.merchant = "not.there"
+    columns.customer_id = "id"
+    columns.category = "more"
+    drop = ["pay"]
+    """,
+)
+
+texts = st.one_of(st.text(max_size=6), st.sampled_from(["DE", "\u0000", "a\tb", '"\\', "x" * 200, "\u00fc" * 70]))
+money = st.fixed_dictionaries({
+    "value": st.decimals(-(10**20), 10**20, places=4), "currency": st.sampled_from(["EUR", "USD", "nope"]),
+})  # fmt: skip
+payments = st.fixed_dictionaries({
+    "id": texts,
+    "at": st.datetimes(datetime(1890, 1, 1), datetime(2110, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC)),
+    "pay": money,
+    "fee": st.none() | money,
+    "shop": st.none() | st.fixed_dictionaries(
+        {"name": st.none() | texts, "country": st.none() | st.sampled_from(["DE", "Atlantis"]), "open": st.booleans()}
+    ),
+    "card": st.none() | st.fixed_dictionaries({"number": texts, "kind": st.none() | texts | st.integers(0, 10**12)}),
+    "tags": st.lists(texts, max_size=3),
+    "more": st.dictionaries(texts, st.none() | st.floats() | st.dictionaries(texts, texts, max_size=2), max_size=3),
+    "day": st.none() | st.dates(date(1900, 1, 1), date(2100, 1, 1)),
+    "raw": st.none() | st.binary(min_size=4, max_size=4),
+})  # fmt: skip
+USUAL: dict[str, Any] = {
+    "id": "p1", "at": datetime(2026, 1, 31, 13, 45, tzinfo=UTC), "pay": {"value": Decimal("12.5"), "currency": "EUR"},
+    "fee": None, "shop": {"name": "Tea", "country": "DE", "open": True}, "card": None, "tags": ["a"],
+    "more": {"b": None}, "day": None, "raw": b"abcd",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def converters() -> Iterator[list[TopicConverter]]:
+    with schema_registry() as registry:
+        assert registry.add(PAYMENT) == 1
+        assert registry.add({**PAYMENT, "fields": PAYMENT["fields"][:4]}) == 2
+        schemas = SchemaRegistry(registry.url)
+        yield [converter_of(section, schemas=schemas) for section in SECTIONS]
+        schemas.close()
+
+
+def stored(line: str) -> tuple[Any, ...]:
+    """Returns a COPY line as PostgreSQL stores it."""
+    *cells, attributes = line.split("\t")
+    return *cells, None if attributes == NULL else json.loads(attributes.replace("\\\\", "\\"))
+
+
+def alone(converter: TopicConverter, value: bytes) -> Any:
+    """Returns what the careful way makes of a record."""
+    try:
+        fields = converter.record(value, PlacedRecord())
+    except RecordError as error:
+        return error.reason
+    cells = [fields.get(name, NULL) for name in FIELD_NAMES]
+    return stored("\t".join(
+        cell if cell is NULL else escape(cell if isinstance(cell, str) else cell.decode()) for cell in cells
+    ))  # fmt: skip
+
+
+def together(converter: TopicConverter, values: list[bytes]) -> list[Any]:
+    """Returns what a batch makes of its records."""
+    mapped = converter.lines(values, [PlacedRecord()] * len(values))
+    reasons = {refusal.index: refusal.reason for refusal in mapped.refusals}
+    return [reasons[index] if line is None else stored(line) for index, line in enumerate(mapped.lines)]
+
+
+quick = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@quick
+@given(which=st.integers(0, 1), documents=st.lists(payments, min_size=1, max_size=4))
+def test_a_batch_gives_what_each_of_its_records_gives(
+    converters: list[TopicConverter], which: int, documents: list[dict[str, Any]]
+) -> None:
+    values = [framed(1, avro(PAYMENT, document)) for document in (USUAL, *documents)]
+    assert together(converters[which], values) == [alone(converters[which], value) for value in values]
+
+
+@quick
+@given(document=payments, at=st.integers(0, 400), change=st.binary(max_size=2), kept=st.integers(0, 400))
+def test_a_broken_body_is_refused_or_read_as_the_careful_way_does(
+    converters: list[TopicConverter], document: dict[str, Any], at: int, change: bytes, kept: int
+) -> None:
+    body = avro(PAYMENT, document)
+    at %= len(body)
+    broken = body[:at] + change + body[at + len(change) :][:kept]
+    values = [framed(1, avro(PAYMENT, USUAL)), framed(1, broken)]
+    assert together(converters[0], values) == [alone(converters[0], value) for value in values]
+
+
+def test_usual_records_take_the_short_way(converters: list[TopicConverter]) -> None:
+    shorter = avro({**PAYMENT, "fields": PAYMENT["fields"][:4]}, USUAL)
+    values = [framed(1, avro(PAYMENT, USUAL)), framed(2, shorter), framed(1, avro(PAYMENT, USUAL))]
+    assert converters[0].lines(values, [PlacedRecord()] * 3).careful == 0
+    assert together(converters[0], values)[1] == alone(converters[0], values[1])
+    assert together(converters[0], values)[0] == (
+        "p1", "2026-01-31T13:45:00Z", "12.5000", NULL, "Tea", NULL, "EUR", NULL, NULL, "DE",
+        {"fee": None, "shop": {"open": True}, "card": None, "tags": ["a"], "more": {"b": None}, "day": None,
+         "raw": "YWJjZA=="},
+    )  # fmt: skip
