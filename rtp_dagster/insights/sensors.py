@@ -11,7 +11,9 @@ from rtp_dagster.insights.days import Seen, opened, touched
 from rtp_dagster.platform import Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
 
-INTERVAL_S = 120  # the days of a live stream are touched all the time, and each run costs seconds
+INTERVAL_S = 120
+# While records flow, some days are touched all the time, and each run costs seconds of a CPU.
+PAUSE_S = 600
 DAYS_A_TICK = 400
 
 insights_automation = dg.AutomationConditionSensorDefinition(
@@ -36,11 +38,17 @@ def insights_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> 
     before = read_cursor(context.cursor)
     left = [str(day) for day in before.get("left", [])]
     seen = Seen(*before["seen"]) if len(before.get("seen", [])) == 3 else Seen()
+    now_s, marked_at_s = time.time(), float(before.get("marked_at_s", 0))
+    if not left and 0 <= now_s - marked_at_s < PAUSE_S:
+        wait_s = PAUSE_S - (now_s - marked_at_s)
+        return dg.SensorResult(
+            skip_reason=f"days were marked just now; the next look is in {wait_s:.0f} s", cursor=context.cursor
+        )
     if not left:
         with opened(platform) as connection:
             left, seen = touched(connection, seen)
     now, later = left[:DAYS_A_TICK], left[DAYS_A_TICK:]
-    cursor = json.dumps({"seen": astuple(seen), "left": later, "at_s": round(time.time(), 1)})
+    cursor = json.dumps({"seen": astuple(seen), "left": later, "marked_at_s": round(now_s, 1) if now else marked_at_s})
     if not now:
         return dg.SensorResult(skip_reason="no day was touched", cursor=cursor)
     events: list[Event] = [dg.AssetMaterialization(TOUCHED, partition=day) for day in now]

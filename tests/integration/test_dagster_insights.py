@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +42,11 @@ def store(stack: Stack, *rows: Sequence[Any], ingested_at: str = "now()") -> Non
         connection.close()
 
 
+def after_the_pause(found: Any) -> str:
+    """Returns a tick's cursor as it is when the pause since then is over."""
+    return json.dumps({**json.loads(found.cursor), "marked_at_s": 0})
+
+
 def marked(found: Any) -> list[str]:
     return [event.partition for event in found.asset_events]
 
@@ -68,13 +74,13 @@ def test_days_are_marked_computed_and_marked_again_only_when_they_are_touched(st
     )
     with dg.DagsterInstance.ephemeral() as instance, settings_of(stack):
         first = tick("insights_sensor", instance=instance)
-        again = tick("insights_sensor", first.cursor, instance=instance)
+        again = tick("insights_sensor", after_the_pause(first), instance=instance)
         compute(instance, marked(first))
         store(stack, ("e", "2026-01-02", "1", "food", "EUR", None))
-        late = tick("insights_sensor", again.cursor, instance=instance)
+        late = tick("insights_sensor", after_the_pause(again), instance=instance)
         compute(instance, marked(late))
         purge(stack.endpoints.need("postgres_dsn"), Criteria(ids=("a",)))
-        purged = tick("insights_sensor", late.cursor, instance=instance)
+        purged = tick("insights_sensor", after_the_pause(late), instance=instance)
         compute(instance, marked(purged))
     assert marked(first) == ["2026-01-01", "2026-01-02"]
     assert marked(again) == []
@@ -89,6 +95,23 @@ def test_days_are_marked_computed_and_marked_again_only_when_they_are_touched(st
     assert customers[0]["n"] == 4
 
 
+def test_while_records_flow_days_are_marked_at_intervals_and_none_is_forgotten(stack: Stack) -> None:
+    with settings_of(stack):
+        store(stack, ("a", "2026-04-01", "1", "x", "EUR", None))
+        first = tick("insights_sensor")
+        store(stack, ("b", "2026-04-02", "1", "x", "EUR", None))
+        paused = tick("insights_sensor", first.cursor)
+        later = tick("insights_sensor", after_the_pause(first))
+        idle = tick("insights_sensor", after_the_pause(later))
+        store(stack, ("c", "2026-04-03", "1", "x", "EUR", None))
+        at_once = tick("insights_sensor", idle.cursor)
+    assert marked(first) == ["2026-04-01"]
+    assert "the next look is in" in str(paused.skip_message)
+    assert (paused.asset_events, paused.cursor) == ([], first.cursor)
+    assert marked(later) == ["2026-04-02"]
+    assert (marked(idle), marked(at_once)) == ([], ["2026-04-03"]), "what comes after a quiet time does not wait"
+
+
 def test_rows_of_a_transaction_that_was_open_during_a_tick_are_found_by_the_next(stack: Stack) -> None:
     open_one = connect(stack.endpoints.need("postgres_ingest_dsn"), "rtp-test")
     with settings_of(stack):
@@ -99,8 +122,8 @@ def test_rows_of_a_transaction_that_was_open_during_a_tick_are_found_by_the_next
         during = tick("insights_sensor")
         open_one.commit()
         open_one.close()
-        after = tick("insights_sensor", during.cursor)
-        quiet = tick("insights_sensor", after.cursor)
+        after = tick("insights_sensor", after_the_pause(during))
+        quiet = tick("insights_sensor", after_the_pause(after))
     assert marked(during) == ["2026-03-02"]
     assert "2026-03-01" in marked(after)
     assert marked(quiet) == []
