@@ -104,8 +104,34 @@ def configure_logs() -> None:
     logs.configure("stderr", settings.log_level, settings.log_format)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, params=[_log_format_option()])
-@click.version_option(version("real-time-data-platform"), "--version", prog_name="rtp")
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Prints our version and those of the servers that this installation starts, and ends the command."""
+    if not value or ctx.resilient_parsing:
+        return
+    from rtp_workers.local.versions import embedded_versions
+
+    say(f"rtp, version {version('real-time-data-platform')}")
+    servers = [f"{name} {number}" for name, number in embedded_versions().items()]
+    say(f"`rtp up` starts {' and '.join(servers)}" if servers else "no server is installed: it uses your own")
+    ctx.exit()
+
+
+def _version_option() -> click.Option:
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Show the version, and those of the Kafka and PostgreSQL that `rtp up` starts.",
+    )
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[_version_option(), _log_format_option()],
+)
 def rtp() -> None:
     """Trusted ingestion of transactions: CSV files and live feeds -> Kafka -> PostgreSQL, exactly once."""
     configure_logs()

@@ -14,6 +14,7 @@ from rtp_workers.batch.file_states import counts, folder_states
 from rtp_workers.cli.terminal import console
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
+from rtp_workers.local.kafka_jars import kafka_version
 from rtp_workers.postgres.connection import connect
 from rtp_workers.reconcile.status import status
 from rtp_workers.reconcile.verify import reader_dsn
@@ -31,6 +32,8 @@ def command(as_json: bool) -> int:
     settings = load(PlatformSettings)
     endpoints = resolve(settings)
     report = status(_with_default_urls(endpoints, settings), settings.topic, settings.reading_token, settings.group_id)
+    # Kafka tells no client its version; that of our own broker is pinned.
+    report["kafka"]["version"] = kafka_version() if report["kafka"]["up"] and not settings.kafka_bootstrap else None
     report["files"] = _files(settings, endpoints) if report["postgres"]["up"] else None
     if as_json:
         click.echo(json.dumps(report))
@@ -73,7 +76,7 @@ def _table(report: dict[str, Any], topic: str) -> Table:
     table = Table("", "", title=f"rtp: topic {topic}", show_header=False)
     for part in PARTS:
         found = report[part]
-        table.add_row(part, _state(found), Text(found["detail"] or ""))
+        table.add_row(part, _state(found), Text(found["detail"] or found.get("version") or ""))
     table.add_section()
     table.add_row("rows", _figure(report["rows"]), _per_s(report["rows_per_s"]))
     table.add_row(

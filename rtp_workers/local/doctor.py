@@ -18,6 +18,7 @@ from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.kafka.topics import describe
 from rtp_workers.local import kafka_jars, kafka_server, passwords, places, ports, postgres_server, unprivileged
 from rtp_workers.local.embedded import platform_lock
+from rtp_workers.local.versions import postgres_version
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.migrate import pending
 from rtp_workers.settings import PlatformSettings
@@ -111,7 +112,11 @@ def programs(settings: PlatformSettings) -> Iterator[Finding]:
                 "nothing: the first start downloads it; a machine without network needs a copy of that folder",
             )
     if settings.postgres_dsn is None:
-        yield _outcome("PostgreSQL", postgres_server.installation, "make setup")
+        yield _outcome(
+            "PostgreSQL",
+            lambda: f"{postgres_version()}, in {postgres_server.installation()}",
+            "make setup, or install the package again",
+        )
 
 
 def disk(home: Path) -> Finding:
@@ -250,7 +255,7 @@ def _schema(owner_dsn: str) -> Finding:
     return Finding("schema", "ok", "up to date")
 
 
-def _outcome(check: str, attempt: Callable[[], Path], remedy: str) -> Finding:
+def _outcome(check: str, attempt: Callable[[], object], remedy: str) -> Finding:
     try:
         return Finding(check, "ok", str(attempt()))
     except ConfigError as error:

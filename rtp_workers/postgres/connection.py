@@ -130,6 +130,11 @@ def _address(given: dict[str, Any]) -> str:
     return f"{given.get('host', 'localhost')}:{given.get('port', 5432)}"
 
 
+def server_version(connection: Connection) -> str:
+    """Returns the version of the server, e.g. ``17.6``."""
+    return str(connection.info.parameter_status("server_version")).split()[0]
+
+
 def break_off(connection: Connection) -> None:
     """Breaks a connection; safe from another thread, whose call that hangs in it ends with ConnectionLostError."""
     try:

@@ -17,7 +17,7 @@ from rtp_workers.kafka import topics
 from rtp_workers.postgres import losses
 from rtp_workers.postgres.account import Account, read_account
 from rtp_workers.postgres.bounded import BusyError, Reading
-from rtp_workers.postgres.connection import Connection
+from rtp_workers.postgres.connection import Connection, server_version
 from rtp_workers.postgres.control import Pause, read_pause
 from rtp_workers.postgres.ledger import identity
 from rtp_workers.postgres.losses import Loss
@@ -47,6 +47,7 @@ class Stored:
 
     Attributes:
         losses: records that are stored and that Kafka has lost, as long as nobody has confirmed them.
+        version: of the server, e.g. ``17.6``.
     """
 
     account: Account
@@ -54,12 +55,14 @@ class Stored:
     pause: Pause
     losses: list[Loss]
     ledger_id: str
+    version: str
 
     @classmethod
     def read(cls, reader: Connection) -> Stored:
         """Reads it. `reader` is in autocommit mode."""
         lost = losses.listed(reader, unconfirmed_only=True)
-        return cls(read_account(reader), rows_per_s(reader), read_pause(reader), lost, identity(reader))
+        ids = identity(reader), server_version(reader)
+        return cls(read_account(reader), rows_per_s(reader), read_pause(reader), lost, *ids)
 
     def figures(self) -> dict[str, Any]:
         """Returns the figures of the report; their names are `STORED`."""
@@ -91,6 +94,7 @@ def status(
     Returns:
         ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "busy": bool, "detail": str | None},
         "lag", ...}``. A part that is busy is up, but could not tell in time; ``detail`` says who holds the lock.
+        ``postgres`` has a ``version`` too.
         ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and `STORED`.
         ``why_waiting`` has one sentence for each reason why records wait while no consumer answers.
         ``topics`` and ``topics_not_consumed`` are what the consumer says of topics that are not our own. A figure is
@@ -113,6 +117,7 @@ def status(
     known = answers["postgres"]
     asks = bool(report["lag"]) and not report["consumer"]["up"]
     report["why_waiting"] = _why_waiting(endpoints, topic, group_id, known, answers["kafka"]) if asks else []
+    report["postgres"]["version"] = None if isinstance(known, RtpError) else known.version
     return {**report, **(dict.fromkeys(STORED) if isinstance(known, RtpError) else known.figures())}
 
 

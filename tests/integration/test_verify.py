@@ -17,6 +17,7 @@ from rtp_workers.kafka.topics import delete_topic, ensure_topic
 from rtp_workers.local.embedded import EmbeddedServers
 from rtp_workers.local.ports import free_port
 from rtp_workers.local.postgres_server import PostgresServer
+from rtp_workers.local.versions import postgres_version
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.roles import with_database
 from rtp_workers.reconcile.status import status
@@ -199,6 +200,8 @@ def test_status_tells_rows_lag_and_dead_letters(stored: Stack) -> None:
     found = json.loads(done.stdout)
     assert found["kafka"]["up"] is True
     assert found["postgres"]["up"] is True
+    assert found["postgres"]["version"] == postgres_version()
+    assert found["kafka"]["version"] is None, "Kafka tells no client which version it is"
     assert [found[part]["up"] for part in ("producer", "consumer")] == [False, False]
     assert (found["rows"], found["dead_letters"], found["lag"]) == (5, 1, 2)
     assert found["lag_by_partition"] == {"0": 0, "1": 0, "2": 0, "3": 2, "4": 0, "5": 0}
