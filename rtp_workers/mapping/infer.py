@@ -10,6 +10,7 @@ from itertools import islice
 
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells.affixes import Affix
+from rtp_workers.mapping.cells.words import looks_like_balance_line
 from rtp_workers.mapping.columns.dialect import find_dialect
 from rtp_workers.mapping.columns.encodings import decode
 from rtp_workers.mapping.columns.find_affix import without_affix
@@ -128,7 +129,12 @@ def _without_sparse(rows: list[list[str]]) -> list[list[str]]:
     """Leaves out balance lines and the like: rows with hardly a third of the cells that rows usually fill."""
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
     usual = statistics.median(filled) if filled else 0
-    return [row for row, count in zip(rows, filled, strict=True) if count * 3 > usual]
+    full = [row for row, count in zip(rows, filled, strict=True) if count * 3 > usual]
+    return [row for row in full if not _begins_like_a_balance(row)] or full
+
+
+def _begins_like_a_balance(row: list[str]) -> bool:
+    return looks_like_balance_line(next((cell.strip() for cell in row if cell.strip()), ""))
 
 
 def _cells_ahead(

@@ -33,6 +33,8 @@ def amounts_of(data: bytes, **mapping: Any) -> list[str]:
         ("cp1250", "Příliš;žluťoučký;kůň"),
         ("cp1250", "Fűszer;Főzelék;töltőállomás"),
         ("cp1250", "Piaţa;şi;Plată"),
+        ("cp1250", "Spożywczy;Żywność;Kawiarnia Café;Główne;Śniadanie"),
+        ("cp1251", "Visa;Кофейня;Перевод"),
         ("cp1254", "Şişli;Maaş ödemesi;İş Bankası"),
         ("cp1257", "Šiaulių;parduotuvė;Mokėjimas"),
         ("cp1252", "Bäckerei;Müller;Straße"),
@@ -296,3 +298,35 @@ def test_states_and_modes_fill_no_field() -> None:
 def test_currencies_without_cents_need_no_question_about_them(code: str) -> None:
     rows = [f"2024-01-{day:02},Shop {day},{day * 1000},{code}" for day in range(1, 20)]
     assert asked(csv_of("Date,Description,Amount,Currency", *rows)) == {}
+
+
+def test_a_coin_without_a_code_of_three_letters_keeps_no_other_coins_code() -> None:
+    data = csv_of("Date,Note,Amount", "2024-06-13,a,225.59USDT", "2024-06-14,b,0.00011BTC")
+    assert [record.get("currency") for record in load_all(data).records] == [None, "BTC"]
+
+
+@pytest.mark.parametrize(
+    ("name", "time"),
+    [
+        ("Time (CET)", "2023-07-03T18:05:10+02:00"),
+        ("Time (UTC)", "2023-07-03T18:05:10Z"),
+        ("Time CET", "2023-07-03T18:05:10+02:00"),
+    ],
+)
+def test_a_zone_in_the_columns_name_is_that_of_its_times(name: str, time: str) -> None:
+    data = csv_of(f"{name},Amount,Payee", "2023-07-03 18:05:10,-5.50,Tea", "2023-12-03 18:05:10,9.00,Pay")
+    assert load_all(data).records[0]["occurred_at"] == time
+
+
+def test_a_zone_that_may_change_in_summer_is_asked_about_unless_the_cells_have_one() -> None:
+    bare = csv_of("Time (EST),Amount", "2023-07-03 18:05:10,-5.50", "2023-12-03 18:05:10,9.00")
+    assert 'time_zone = "America/New_York"' in asked(bare)["occurred_at"][0]
+    assert asked(bare, time_zone="America/New_York") == {}
+    own = csv_of("Time (EST),Amount", "2023-07-03 18:05:10-05:00,-5.50", "2023-12-03 18:05:10-05:00,9.00")
+    days = csv_of("Date (EST),Amount", "2023-07-13,-5.50", "2023-12-13,9.00")
+    assert asked(own) == asked(days) == {}
+
+
+def test_a_long_list_of_single_texts_before_other_rows_has_a_delimiter_too() -> None:
+    data = csv_of("Date,Amount", *(f"2024-01-{day % 28 + 1:02},{day}.50" for day in range(100)), "2024-01-01,1.00|x")
+    assert plan_of(data).dialect.delimiter == ","

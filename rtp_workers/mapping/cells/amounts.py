@@ -45,7 +45,13 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A cell taken apart, the number still as written; ``negative`` by sign, parentheses or DR."""
+    """A cell taken apart, the number still as written.
+
+    Attributes:
+        negative: by a minus, by parentheses or by DR.
+        currency: the code next to the number, ``""`` where a sign or name stands there that has no code of three
+            letters of its own, None where nothing does.
+    """
 
     number: str
     negative: bool
@@ -76,7 +82,7 @@ def take_apart(cell: str) -> Parts | None:
     negative = bool(found["open"]) or (bool(written) and written[0] in MINUS)
     if side and not negative:
         negative = side < 0
-    return Parts(number, negative, next((code for code in codes if code), None))
+    return Parts(number, negative, next((code for code in codes if code), "" if codes else None))
 
 
 def _currency_of(text: str) -> str | None:

@@ -25,7 +25,7 @@ _TIME = (
 _ZONE = r"(?P<zone>Z|z|(?:UTC|GMT)?\s?[+\-−]\d{1,2}(?::?\d{2})?|[A-Z]{1,5})?(?:\s*\([^)]*\))?"
 _TIME_ONLY = re.compile(rf"{_TIME}\s*{_ZONE}")
 _AFTER_DATE = re.compile(rf"(?:[T ,;:./\-]|\s|at|um|às|alle)*{_TIME}\s*{_ZONE}", re.IGNORECASE)
-_YMD = re.compile(r"(?P<y>\d{4})(?P<sep>[-/.\s年])\s?(?P<m>\d{1,2})[-/.\s月]\s?(?P<d>\d{1,2})(?!\d)(?:日|\.)?")
+_YMD = re.compile(r"(?P<y>\d{4})(?P<sep>[-/.:\s年])\s?(?P<m>\d{1,2})[-/.:\s月]\s?(?P<d>\d{1,2})(?!\d)(?:日|\.)?")
 _NUMERIC = re.compile(r"(?P<a>\d{1,2})\s?(?P<sep>[-/. ])\s?(?P<b>\d{1,2})\s?(?P=sep)\s?'?(?P<c>\d{4}|\d{2})(?!\d)\.?")
 _MONTH_FIRST = re.compile(
     rf"(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?[-/ .]+(?P<y>\d{{4}}|\d{{2}})(?!\d)"

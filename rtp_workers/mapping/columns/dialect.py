@@ -33,7 +33,7 @@ def _delimiter_score(rows: list[Row]) -> float:
     if not widths:
         return 0.0
     width, count = max(widths.items(), key=lambda item: item[1] * math.log2(item[0] + 1))
-    hits = max(_hits(row.cells) for row in filled[:PREAMBLE_ROWS] if len(row.cells) > 1)
+    hits = max((_hits(row.cells) for row in filled[:PREAMBLE_ROWS] if len(row.cells) > 1), default=0)
     return (count / len(filled)) * math.log2(width + 1) + 0.6 * hits
 
 

@@ -18,7 +18,8 @@ LEAST_ASCII = 0.3
 FITS, CLOSE = 0.9, 0.02  # share of letters that belong to one language; a smaller difference is no difference
 MAX_WORDS = 5_000
 
-# The letters beyond ASCII that a language writes. A pattern in place of a letter says where in a word it can stand:
+# The letters beyond ASCII that a language writes, and those of the loan words and names that it writes most (café,
+# Müller). A pattern in place of a letter says where in a word it can stand:
 # Icelandic begins words with thorn, and a Portuguese o with tilde comes before an e.
 LATIN = {
     "de": "äöüß",
@@ -30,11 +31,11 @@ LATIN = {
     "sv": "åäöéæøüô",
     "is": "áéíóúýæö|\\bþ|\\Bð",
     "ca": "àçèéíïòóúü·",
-    "pl": "ąćęłńóśźż",
-    "cs": "áčďéěíňóřšťúůýžľĺŕôä",
+    "pl": "ąćęłńóśźżéöü",
+    "cs": "áčďéěíňóřšťúůýžľĺŕôäöü",
     "hu": "áéíóöőúüű",
-    "hr": "čćđšž",
-    "ro": "ăâîșțşţ",
+    "hr": "čćđšžéöü",
+    "ro": "ăâîșțşţéöü",
     "tr": "çğıöşüâîû",
     "lt": "ąčęėįšųūž",
     "lv": "āčēģīķļņšūž",
@@ -132,11 +133,12 @@ def _legacy(data: bytes) -> str:
     Single-byte text is judged by its letters: they must be those of one language, with capitals where words begin.
     """
     words = _words_beyond_ascii(data)
-    latin = _scores(words, LATIN_ENCODINGS) if _has_ascii_letters(words) else {}
+    is_latin = _has_ascii_letters(words)
+    latin = _scores(words, LATIN_ENCODINGS) if is_latin else {}
     latin["cp1252"] = max(latin.get("cp1252", 0.0), MIXED * _scores(words, {"cp1252": ("western",)}).get("cp1252", 0.0))
     best = max(latin.values(), default=0.0)
     if best < FITS:
-        found = _multibyte(data) or _best(_scores(words, OTHER_ENCODINGS))
+        found = _multibyte(data) or (None if is_latin else _best(_scores(words, OTHER_ENCODINGS)))
         if found is not None:
             return found
     close = [name for name, score in latin.items() if score >= best - CLOSE]

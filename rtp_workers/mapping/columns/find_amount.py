@@ -60,8 +60,11 @@ def _given(found: Findings) -> bool:
 def _choose(found: Findings) -> None:
     pair = named_pair(found)
     named = [
-        candidate for candidate in found.candidates("amount", is_number) if candidate.profile.filled > LEAST_FILLED
+        one
+        for one in found.candidates("amount", is_number)
+        if one.profile.filled > LEAST_FILLED and not _is_per_piece(one)
     ]
+    named = [one for one in named if one.profile.nonzero] or named
     side = None if pair else lone_side(found)
     if side is not None and (not named or named[0].score < GOOD_NAME):
         if not take_with_partner(found, side[1], side[0]):
@@ -73,6 +76,11 @@ def _choose(found: Findings) -> None:
             found.take(role, [candidate.profile], candidate.score, candidate.why)
     elif found.uses.get("amount") is None:
         _unit_price_or_values(found)
+
+
+def _is_per_piece(candidate: Candidate) -> bool:
+    """True for ``Price Each``: the whole name is a unit price, and only a part of it an amount."""
+    return vocabulary.score(candidate.profile.name, "unit_price").exact and not candidate.name.exact
 
 
 def _take_lone_side(found: Findings, role: str, candidate: Candidate) -> None:

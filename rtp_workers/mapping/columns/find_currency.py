@@ -38,7 +38,7 @@ def find_currency(found: Findings, columns: list[Profile]) -> None:
     code = _by_sign(found, columns, candidates) or _by_header(found, columns)
     if found.is_asked("currency"):
         return
-    if code is not None and not _column_knows_better(code, candidates):
+    if code is not None and not _column_knows_better(code, columns, candidates):
         found.rules["currency"] = code
         return
     if candidates and _take_column(found, columns, candidates):
@@ -50,12 +50,15 @@ def find_currency(found: Findings, columns: list[Profile]) -> None:
 
 def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> str | None:
     """Returns the currency that the amounts' own cells name."""
-    codes = {
+    written = {
         part.currency
         for profile in columns
         for cell in profile.distinct
-        if (part := amounts.take_apart(cell)) and part.currency
+        if (part := amounts.take_apart(cell)) and part.currency is not None
     }
+    codes: set[str] = written - {""}
+    if codes and "" in written:
+        return None  # other cells name a currency without a code of three letters
     codes |= {profile.affix.currency for profile in columns if profile.affix and profile.affix.currency}
     if codes == {"USD"} and found.languages & DOLLAR_LANGUAGES and _bare_dollars(found, columns, candidates):
         return None
@@ -63,7 +66,7 @@ def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate
         return None
     code = codes.pop()
     code = "JPY" if code == "CNY" and "ja" in found.languages else code
-    if not _column_knows_better(code, candidates):
+    if not _column_knows_better(code, columns, candidates):
         found.notes.append(f"currency {code} by the sign or code next to the amounts")
     return code
 
@@ -77,9 +80,9 @@ def _by_header(found: Findings, columns: list[Profile]) -> str | None:
     return code
 
 
-def _column_knows_better(code: str, candidates: list[Candidate]) -> bool:
+def _column_knows_better(code: str, columns: list[Profile], candidates: list[Candidate]) -> bool:
     """True where a filled column agrees, or the amounts carry a sign that several countries write."""
-    full = [one.profile for one in candidates if one.profile.filled >= MOST]
+    full = [one.profile for one in candidates if _is_filled_with(one.profile, columns)]
     if not full:
         return False
     agrees = {currency_code(cell) for cell in full[0].distinct} == {code}
@@ -92,7 +95,7 @@ def _is_foreign(name: str) -> bool:
 
 def _take_column(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:
     """Takes the column of currencies that belongs to the amounts; asks where several do and differ."""
-    full = [one for one in candidates if one.profile.filled >= MOST]
+    full = [one for one in candidates if _is_filled_with(one.profile, columns)]
     best = (full or candidates)[0]
     rivals = [one for one in full if _codes_of(one.profile) != _codes_of(best.profile)]
     if rivals and not _is_next_to(best.profile, columns) and best.score - rivals[0].score < ENOUGH / 2:
@@ -106,6 +109,16 @@ def _take_column(found: Findings, columns: list[Profile], candidates: list[Candi
         return False
     found.take("currency", [best.profile], best.score, best.why)
     return True
+
+
+def _is_filled_with(profile: Profile, columns: list[Profile]) -> bool:
+    """True where nearly every row that has an amount has a currency too."""
+    cells = [
+        cell
+        for cell, *amounts_of in zip(profile.column, *(one.column for one in columns), strict=True)
+        if any(amounts_of)
+    ]
+    return bool(cells) and sum(map(bool, cells)) >= MOST * len(cells)
 
 
 def _codes_of(profile: Profile) -> list[str | None]:

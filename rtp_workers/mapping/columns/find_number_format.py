@@ -44,7 +44,7 @@ def _note_float_noise(found: Findings, columns: list[Profile]) -> None:
             plain = part.number.replace(",", ".")
             short = amounts.rounded(plain, 2) if plain.count(".") == 1 else plain
             far = abs(Decimal(short) - Decimal(plain)) if short.strip("-0.") else Decimal(1)
-            if short != plain and far < Decimal(1).scaleb(-NOISY_DIGITS):
+            if far and far < Decimal(1).scaleb(-NOISY_DIGITS):
                 found.notes.append(f"{cell} looks like a float's rounding error: round_to = 2 stores {short}")
                 return
 

@@ -12,7 +12,7 @@ from rtp_workers.mapping.cells.words import (
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, GOOD_NAME, STRONG_NAME, Findings
+from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 
@@ -74,7 +74,8 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     if unknown:
         found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
         return True
-    if not (_ask_direction(found) or _ask_unknown_words(found) or _ask_marked_rows(found)):
+    asked = _ask_direction(found) or _ask_unknown_words(found) or _ask_marked_rows(found) or _ask_one_side(found)
+    if not asked:
         _ask_some_words(found)
     return False
 
@@ -246,6 +247,21 @@ def _trades(cells: set[str]) -> set[str]:
 
 def _says_nothing_of_a_kind(name: str) -> bool:
     return not _says_nothing(name) and vocabulary.best_role(name)[0] == ""
+
+
+def _ask_one_side(found: Findings) -> bool:
+    """Asks where every row says ``Debit``, say, in a column that may give the direction, and no amount has a minus."""
+    for profile in found.free():
+        kinds = profile.direction_kinds & SIDES
+        may_say = vocabulary.score(profile.name, "direction").score >= ENOUGH and not _named_otherwise(profile)
+        if may_say and profile.directions == 1.0 and len(kinds) == 1 and not _tells_little(profile):
+            _ask_for(found, profile)
+            return True
+    return False
+
+
+def _tells_little(profile: Profile) -> bool:
+    return bool(profile.direction_words & (direction_views() | direction_codes()))
 
 
 def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
