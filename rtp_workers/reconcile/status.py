@@ -30,6 +30,7 @@ from rtp_workers.web.asking import Answer, ask
 PROBE_S = 2.0
 READ_S = 1.5
 REASON_CHARACTERS = 500
+WHY_S = 6.0
 ANSWERS_S = 4.0  # connecting, reading, and asking who is in the way
 # What answers as soon as the process is there; Dagster's webserver has no /health/live.
 HTTP_PARTS = {"producer": "/health/live", "consumer": "/health/live", "dagster": "/server_info"}
@@ -127,7 +128,8 @@ def _why_waiting(endpoints: Endpoints, topic: str, group_id: str | None, stored:
     left = [number for number, records in lag(stored.account, described.topic_id, log).items() if records]
     positions = {number: now[number].next_offset if number in now else log[number][0] for number in left}
     group = group_id or next((row.group_id for row in now.values()), "")
-    return why_records_wait(endpoints, Question(topic, group, stored.ledger_id, positions), stored.pause).sentences()
+    question = Question(topic, group, stored.ledger_id, positions)
+    return why_records_wait(endpoints, question, stored.pause, WHY_S).sentences()
 
 
 def ask_all(probes: Mapping[str, Probe], timeout_s: float) -> dict[str, Any]:

@@ -10,16 +10,18 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import RtpError
+from rtp_workers.errors import RtpError, TransientError
 from rtp_workers.kafka.causes import CauseFinder
 from rtp_workers.postgres.control import Pause
 
-ANSWERS_S = 8.0
+ANSWERS_S = 15.0  # a Kafka that nobody has asked about a group before takes some seconds for its first answer
+AGAIN_S = 0.5
 ASKING = (sys.executable, "-m", "rtp_workers.reconcile.why_waiting")
 
 
@@ -57,30 +59,33 @@ class Reasons:
         return [*self.of_all, *(f"partition {number}: {why}" for number, why in sorted(self.of_partition.items()))]
 
 
-def why_records_wait(endpoints: Endpoints, question: Question, pause: Pause | None = None) -> Reasons:
-    """Returns why these records wait; it takes `ANSWERS_S` seconds at most, and nothing that fails is raised.
+def why_records_wait(
+    endpoints: Endpoints, question: Question, pause: Pause | None = None, timeout_s: float = ANSWERS_S
+) -> Reasons:
+    """Returns why these records wait. Nothing that fails is raised.
 
     Args:
         endpoints: where Kafka is.
         question: what waits.
         pause: the platform-wide pause, where it is known.
+        timeout_s: what is not known by then is left out.
     """
     of_all: list[str] = []
     of_partition: dict[int, str] = {}
     if pause is not None and pause.paused:
         of_all.append(f"ingestion is paused ({pause.reason or 'no reason given'}); `rtp resume` ends it")
-    for answer in _answers(endpoints, question):
+    for answer in _answers(endpoints, question, timeout_s):
         of_all += answer.get("of_all", [])
         of_partition |= {int(number): why for number, why in answer.get("of_partition", {}).items()}
     return Reasons(of_all, of_partition)
 
 
-def _answers(endpoints: Endpoints, question: Question) -> list[dict[str, Any]]:
+def _answers(endpoints: Endpoints, question: Question, timeout_s: float) -> list[dict[str, Any]]:
     """Returns what the other process has found out by the time it ended, or was ended."""
     kafka = {"kafka_bootstrap": endpoints.kafka_bootstrap, "kafka_options": endpoints.kafka_options}
     asked = json.dumps({"endpoints": kafka, "question": asdict(question)})
     try:
-        done = subprocess.run(ASKING, input=asked.encode(), capture_output=True, timeout=ANSWERS_S, check=False)
+        done = subprocess.run(ASKING, input=asked.encode(), capture_output=True, timeout=timeout_s, check=False)
         said: bytes | None = done.stdout
     except subprocess.TimeoutExpired as late:
         said = late.stdout
@@ -99,10 +104,20 @@ def _main() -> None:
 
 
 def _tell(find: Callable[[], dict[str, Any]]) -> None:
-    try:
-        print(json.dumps(find()), flush=True)
-    except RtpError as error:
-        print(error, file=sys.stderr)
+    """Writes what is found. Asks again after what passes by itself, e.g. a coordinator that is just loading its groups.
+
+    It ends at the latest when whoever asked ends this process.
+    """
+    while True:
+        try:
+            print(json.dumps(find()), flush=True)
+            return
+        except TransientError as error:
+            print(error, file=sys.stderr)
+            time.sleep(AGAIN_S)
+        except RtpError as error:
+            print(error, file=sys.stderr)
+            return
 
 
 if __name__ == "__main__":
