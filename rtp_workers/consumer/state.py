@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rtp_workers import logs
 from rtp_workers.consumer.batch_room import BatchRoom
+from rtp_workers.consumer.clock_steps import ClockSteps
 from rtp_workers.consumer.reasons import Reasons
 from rtp_workers.postgres.batch import Counts
 from rtp_workers.watchdog import Watchdog
@@ -67,7 +68,8 @@ class ConsumerState:
         batch_room: how large a batch may be; None before the first session.
         watchdog: of the threads that must not stand still; the program starts it.
         latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
-        appended_ms: when Kafka appended the records stored last (Unix ms); None before the first.
+        clock_steps: how old records are, without those of which a clock that was set would tell nonsense.
+        appended_at_s: when Kafka appended the records stored last (monotonic); None before the first.
         mapped: the states of topics that are not our own, by name; replaced as a whole.
         unmapped: topics that are wanted but not consumed, by name, with the reason and what mends it; likewise.
     """
@@ -95,7 +97,8 @@ class ConsumerState:
     batch_rows: Histogram = field(default_factory=lambda: Histogram((1, 10, 100, 1_000, 5_000, 10_000, 20_000)))
     write_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
     latency_s: Histogram = field(default_factory=lambda: Histogram(LATENCY_BUCKETS_S))
-    appended_ms: int | None = None
+    clock_steps: ClockSteps = field(default_factory=ClockSteps)
+    appended_at_s: float | None = None
     last_record_at: float = field(default_factory=time.monotonic)
     settled_at: float | None = None
     started_at_s: float = field(default_factory=time.monotonic)
@@ -172,10 +175,11 @@ class ConsumerState:
         self.rates.append((now, written.rows))
         self.batch_rows.observe(written.rows)
         self.write_s.observe(written.seconds)
-        now_ms = time.time() * 1000
         for appended_ms in written.appended_ms:
-            self.latency_s.observe(max(0.0, now_ms - appended_ms) / 1000)
-            self.appended_ms = appended_ms
+            age_s = self.clock_steps.age_s(appended_ms)
+            if age_s is not None:
+                self.latency_s.observe(age_s)
+                self.appended_at_s = now - age_s
         self.last_record_at = now
 
     def records_per_s(self) -> float:

@@ -87,8 +87,8 @@ class Watcher:
         waiting_s = self._ends.waiting_s(kafka_partition, position, now_s)
         if waiting_s is not None:
             return waiting_s
-        stored_ms = self.state.appended_ms
-        stored_age_s = 0.0 if stored_ms is None else time.time() - stored_ms / 1000
+        stored_at_s = self.state.appended_at_s
+        stored_age_s = 0.0 if stored_at_s is None else now_s - stored_at_s
         return max(self._ends.watched_s(now_s), stored_age_s)
 
     def sample(self) -> None:

@@ -53,7 +53,7 @@ def test_ages_beyond_the_fine_samples_are_known_to_a_minute() -> None:
 
 def test_lag_before_the_first_look_is_as_old_as_what_was_stored_last() -> None:
     state = ConsumerState(topic_id="a", positions={0: 5}, log={0: (0, 9)}, assigned={0})
-    state.appended_ms = int((time.time() - 3_600) * 1000)
+    state.appended_at_s = time.monotonic() - 3_600
     watcher = Watcher(state)
     watcher.sample()
     assert watcher.now.lag_records == 4
