@@ -20,9 +20,13 @@ class Verdict:
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     metadata: Metadata = field(default_factory=dict)
 
-    def result(self, more: Metadata | None = None) -> dg.AssetCheckResult:
-        """Returns it in the form that a check returns in a run."""
+    def result(
+        self, more: Metadata | None = None, asset: dg.AssetKey | None = None, check_name: str | None = None
+    ) -> dg.AssetCheckResult:
+        """Returns it in the form that a check returns in a run; one of several checks says which it is."""
         return dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=check_name,
             passed=self.passed,
             severity=self.severity,
             description=self.sentence,

@@ -52,7 +52,7 @@ def with_topics(stack: Stack, **settings: str) -> dict[str, str]:
 
 def sums_of(stack: Stack, topic: str) -> dict[str, int]:
     """Returns the ledger's sums of one topic; an empty dict where it has no row."""
-    found = query(stack, f"select {SUMS} from ingest_ledger where topic = %s having count(*) > 0", topic)  # noqa: S608
+    found = query(stack, f"select {SUMS} from ingest_ledger where topic = %s having count(*) > 0", topic)  # noqa: S608 - fixed names
     return found[0] if found else {}
 
 

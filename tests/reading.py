@@ -29,6 +29,17 @@ def query(stack: Stack, sql: str, *arguments: Any, dsn: str = "postgres_dsn") ->
         connection.close()
 
 
+def execute(dsn: str, statement: str) -> list[tuple[object, ...]]:
+    """Runs one statement over a connection of its own and returns its rows; none where it has no result."""
+    connection = connect(dsn, "rtp-test", autocommit=True)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
 def end_sessions(stack: Stack) -> None:
     """Ends the consumers' database sessions: a database's owner may not end another role's, that role may."""
     query(

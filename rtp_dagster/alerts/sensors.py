@@ -15,7 +15,7 @@ from rtp_dagster.alerts.causes import Cause, Message, after, messages, read_told
 from rtp_dagster.alerts.webhook import send
 from rtp_dagster.backfill.files import CHECK, CSV_FILES
 from rtp_dagster.platform import PROBE_S, Platform
-from rtp_dagster.ticks import Tick, read_cursor, skips_while_away
+from rtp_dagster.ticks import Tick, read_cursor, sensor
 from rtp_workers.batch.file_states import FileState, folder_states
 from rtp_workers.errors import RtpError
 from rtp_workers.settings import DagsterSettings
@@ -27,12 +27,10 @@ SHOWN_CHARACTERS = 500
 PASSING_ATTEMPTS = 3  # a failure that passes by itself is worth a message after so many
 
 
-@dg.sensor(
-    minimum_interval_seconds=INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Sends a message to RTP_ALERT_WEBHOOK_URL when something fails or recovers, once a cause.",
+@sensor(
+    INTERVAL_S,
+    "Sends a message to RTP_ALERT_WEBHOOK_URL when something fails or recovers, once a cause.",
 )
-@skips_while_away
 def alert_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Compares what is wrong with what was told. What cannot be sent is sent at a later tick."""
     settings, now_s = platform.settings(), time.time()

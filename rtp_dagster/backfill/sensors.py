@@ -15,7 +15,7 @@ from rtp_dagster.backfill.files import CHECK, CSV_FILES, judge_files, reasons, w
 from rtp_dagster.backfill.jobs import batch_backfill
 from rtp_dagster.backfill.partitions import Shown, dynamic_request, file_events
 from rtp_dagster.platform import PROBE_S, Platform
-from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
+from rtp_dagster.ticks import Event, Tick, read_cursor, sensor
 from rtp_dagster.verdict import REPEAT_S, Verdict
 from rtp_workers.batch.file_states import FileState, counts, note_folder, states_of
 from rtp_workers.postgres.csv_files import last_attempts
@@ -25,13 +25,11 @@ FILE_TAG = "rtp/file"
 OPEN_RUNS = 1_000
 
 
-@dg.sensor(
-    job=batch_backfill,
-    minimum_interval_seconds=INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts batch_backfill for each CSV file until it is loaded; half-written files wait.",
+@sensor(
+    INTERVAL_S,
+    "Starts batch_backfill for each CSV file until it is loaded; half-written files wait.",
+    batch_backfill,
 )
-@skips_while_away
 def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Asks for one run for each settled file that is not loaded, for few at once, and tells what is not loaded and why.
 

@@ -8,7 +8,7 @@ from dataclasses import astuple
 import dagster as dg
 
 from rtp_dagster.platform import PROBE_S, Platform
-from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
+from rtp_dagster.ticks import Event, Tick, read_cursor, sensor
 from rtp_dagster.transactions.measures.window import WINDOW_S, Sample, kept, lately, sample_of
 from rtp_dagster.transactions.verdicts import TRANSACTIONS, judge_dead_letters
 from rtp_dagster.verdict import is_news
@@ -17,12 +17,10 @@ from rtp_workers.postgres.account import read_account
 INTERVAL_S = 30
 
 
-@dg.sensor(
-    minimum_interval_seconds=INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Observes new dead letters by reason; fails the check dead_letter_ratio where there are too many.",
+@sensor(
+    INTERVAL_S,
+    "Observes new dead letters by reason; fails the check dead_letter_ratio where there are too many.",
 )
-@skips_while_away
 def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports an observation of `transactions` when dead letters came, and `dead_letter_ratio` when it changes.
 

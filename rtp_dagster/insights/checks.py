@@ -1,6 +1,6 @@
 """Whether the insights say what `transactions` says. At 50M rows: one pass over the table, about ten seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -22,7 +22,7 @@ SHOWN = 10
         dg.AssetCheckSpec("no_day_is_missing", asset=DAILY, description="Every day that has transactions is computed."),
     ]
 )
-def insights_agree(context: dg.AssetCheckExecutionContext, platform: Platform):  # type: ignore[no-untyped-def]  # Dagster reads it
+def insights_agree(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
     """Compares each day, except those to which rows came in the last minutes."""
     with retried(context.op_execution_context.retry_number), opened(platform) as connection:
         make_tables(connection)
@@ -33,14 +33,7 @@ def insights_agree(context: dg.AssetCheckExecutionContext, platform: Platform): 
         "no_day_is_missing": judge(missing, "are missing"),
     }
     for name, verdict in verdicts.items():
-        yield dg.AssetCheckResult(
-            asset_key=DAILY,
-            check_name=name,
-            passed=verdict.passed,
-            severity=verdict.severity,
-            description=verdict.sentence,
-            metadata=dict(verdict.metadata),
-        )
+        yield verdict.result(asset=DAILY, check_name=name)
 
 
 def judge(days: Sequence[Difference], what: str) -> Verdict:

@@ -9,7 +9,7 @@ import dagster as dg
 from rtp_dagster.insights.assets import DAYS, TOUCHED
 from rtp_dagster.insights.days import Seen, opened, touched
 from rtp_dagster.platform import Platform
-from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
+from rtp_dagster.ticks import Event, Tick, read_cursor, sensor
 
 INTERVAL_S = 120
 # While records flow, some days are touched all the time, and each run costs seconds of a CPU.
@@ -24,12 +24,10 @@ insights_automation = dg.AutomationConditionSensorDefinition(
 )
 
 
-@dg.sensor(
-    minimum_interval_seconds=INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Marks the days to which rows of transactions were added, or from which some were purged.",
+@sensor(
+    INTERVAL_S,
+    "Marks the days to which rows of transactions were added, or from which some were purged.",
 )
-@skips_while_away
 def insights_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports `touched_days` for each day of rows that were written or purged since the last tick.
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from rtp_dagster.platform import PROBE_S, Platform
-from rtp_dagster.ticks import Event, Tick, read_cursor, skips_while_away
+from rtp_dagster.ticks import Event, Tick, read_cursor, sensor
 from rtp_dagster.transactions.checks import at_a_tick
 from rtp_dagster.transactions.history import ROW_COUNT
 from rtp_dagster.transactions.live import arrived, live_events
@@ -22,12 +22,10 @@ from rtp_workers.postgres.account import read_account
 INTERVAL_S = 30
 
 
-@dg.sensor(
-    minimum_interval_seconds=INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Records how many rows transactions has, its checks, and what came live; skips while no rows come.",
+@sensor(
+    INTERVAL_S,
+    "Records how many rows transactions has, its checks, and what came live; skips while no rows come.",
 )
-@skips_while_away
 def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports a materialization of `transactions` where its row count has changed since the last tick.
 
@@ -53,12 +51,10 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
     return dg.SensorResult(skip_reason=text, asset_events=[*events, *live], cursor=cursor)
 
 
-@dg.sensor(
-    minimum_interval_seconds=INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Observes how far the consumer is behind; fails lag_is_low above the limits, passes it below.",
+@sensor(
+    INTERVAL_S,
+    "Observes how far the consumer is behind; fails lag_is_low above the limits, passes it below.",
 )
-@skips_while_away
 def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports an observation of `transactions` while records wait, and `lag_is_low` when it changes."""
     verdict = judge_lag(measure_lag(platform, platform.look()), platform.settings())

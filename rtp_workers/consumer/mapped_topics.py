@@ -29,41 +29,61 @@ Consume = Callable[[TopicMapping, ConsumerState, Callable[[], bool]], None]
 NewMapping = Callable[[TopicPlan], TopicMapping]
 
 
-class TopicThread:
-    """Consumes one mapped topic, again after every error of ours.
+class StoppableThread:
+    """Works in a thread until it is asked to stop.
+
+    Args:
+        name: of the thread.
+        work: gets the event that asks it to stop.
 
     Attributes:
-        failure: an error that is none of ours, which ends the process; or None.
+        failure: what has ended the work, for the main thread to raise: an error that `work` does not handle. Else None.
     """
 
+    def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
+        self._work = work
+        self._stopping = threading.Event()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Starts the work."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Asks it to end, without waiting."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Ends it, and waits up to `STOP_S` seconds until it has ended."""
+        self.ask_to_stop()
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        try:
+            self._work(self._stopping)
+        except BaseException as error:  # noqa: BLE001 - raised again by the main thread, which owns the process
+            self.failure = error
+
+
+class TopicThread(StoppableThread):
+    """Consumes one mapped topic. After an error of ours it waits and starts again."""
+
     def __init__(self, mapping: TopicMapping, state: ConsumerState, consume: Consume) -> None:
+        super().__init__(f"topic-{mapping.plan.topic}", self._keep_consuming)
         self.mapping = mapping
         self.state = state
         self._consume = consume
-        self._stopping = threading.Event()
-        self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"topic-{mapping.plan.topic}", daemon=True)
-        self._thread.start()
+        self.start()
 
-    def stop(self) -> None:
-        """Asks the thread to end."""
-        self._stopping.set()
-
-    def join(self, timeout_s: float) -> None:
-        """Waits until it has ended."""
-        self._thread.join(timeout_s)
-
-    def _run(self) -> None:
+    def _keep_consuming(self, stopping: threading.Event) -> None:
         backoff = Backoff(first_s=1.0, longest_s=30.0)
-        while not self._stopping.is_set():
+        while not stopping.is_set():
             try:
-                self._consume(self.mapping, self.state, self._stopping.is_set)
+                self._consume(self.mapping, self.state, stopping.is_set)
             except RtpError as error:
                 self.state.note_problems({"consumer": str(error)})
-                self._stopping.wait(backoff.next_s())
-            except BaseException as error:  # noqa: BLE001 - raised again by the main thread, which owns the process
-                self.failure = error
-                return
+                stopping.wait(backoff.next_s())
 
 
 class MappedTopics:
@@ -85,41 +105,34 @@ class MappedTopics:
         self._threads: dict[str, TopicThread] = {}
         self._stamp: object = None
         self._sources: Sources | ConfigError = Sources()
-        self._stopping = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="topics", daemon=True)
+        self._looking = StoppableThread("topics", self._keep_looking)
 
     def start(self) -> None:
         """Starts looking."""
-        self._thread.start()
+        self._looking.start()
 
     def ask_to_stop(self) -> None:
-        """Asks every topic's thread to end, without waiting: they end while our own topic's session does."""
-        self._stopping.set()
-        for thread in list(self._threads.values()):
-            thread.stop()
+        """Asks every thread to end, without waiting: they end while our own topic's session does."""
+        for thread in (self._looking, *list(self._threads.values())):
+            thread.ask_to_stop()
 
     def stop(self) -> None:
-        """Ends every topic's thread; what is not written is still in Kafka."""
+        """Ends every thread; what is not written is still in Kafka."""
         self.ask_to_stop()
-        self._thread.join(STOP_S)
+        self._looking.stop()
         for thread in self._threads.values():
             thread.stop()
-            thread.join(STOP_S)
 
     def raise_failure(self) -> None:
-        """Raises what has ended one of the threads and is no error of ours; for the main thread."""
-        for failure in (self._failure, *(thread.failure for thread in list(self._threads.values()))):
-            if failure is not None:
-                raise failure
+        """Raises an error that has ended one of the threads and is not one of ours; for the main thread."""
+        for thread in (self._looking, *list(self._threads.values())):
+            if thread.failure is not None:
+                raise thread.failure
 
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self.look()
-                self._stopping.wait(LOOK_EVERY_S)
-        except BaseException as error:  # noqa: BLE001 - raised again by the main thread, which owns the process
-            self._failure = error
+    def _keep_looking(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            self.look()
+            stopping.wait(LOOK_EVERY_S)
 
     def look(self) -> None:
         """Looks once: starts, changes and ends threads. The thread does it by itself."""
@@ -177,7 +190,6 @@ class MappedTopics:
     def _end(self, topic: str) -> None:
         thread = self._threads[topic]
         thread.stop()
-        thread.join(STOP_S)
         if thread.failure is None:
             del self._threads[topic]
 

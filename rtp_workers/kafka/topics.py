@@ -148,6 +148,14 @@ def describe(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) 
         return described(admin, topic, timeout_s)
 
 
+def existing(endpoints: Endpoints, topic: str, timeout_s: float) -> TopicDescription:
+    """Returns the topic as the broker knows it; errors as in `describe`, and TransientError where it does not exist."""
+    found = describe(endpoints, topic, timeout_s=timeout_s)
+    if found is None:
+        raise TransientError(f"topic {topic} does not exist; run `rtp topics`")
+    return found
+
+
 def log_offsets(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:
     """Returns ``{kafka_partition: (log start, end)}``; end is the offset that the next record gets.
 
@@ -156,9 +164,7 @@ def log_offsets(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_
     Raises:
         TransientError: Kafka is away, or the topic does not exist. AttentionError: not allowed.
     """
-    found = describe(endpoints, topic, timeout_s=timeout_s)
-    if found is None:
-        raise TransientError(f"topic {topic} does not exist; run `rtp topics`")
+    found = existing(endpoints, topic, timeout_s)
     admin = admin_client(endpoints)
     spec: Any = OffsetSpec  # its constructors carry no types
     with explained(endpoints):

@@ -9,8 +9,7 @@ from typing import Any
 from confluent_kafka.admin import OffsetSpec
 
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import TransientError
-from rtp_workers.kafka.topics import admin_client, described, list_offsets
+from rtp_workers.kafka.topics import admin_client, existing, list_offsets
 
 NO_RECORD = -1  # the broker's answer where every record is older than the time asked for
 
@@ -40,10 +39,8 @@ def waiting_s(
     Raises:
         TransientError: Kafka is away, or the topic does not exist. AttentionError: not allowed.
     """
+    found = existing(endpoints, topic, timeout_s)
     admin = admin_client(endpoints)
-    found = described(admin, topic, timeout_s)
-    if found is None:
-        raise TransientError(f"topic {topic} does not exist; run `rtp topics`")
     waiting = dict.fromkeys(next_offsets, 0.0)
     spec: Any = OffsetSpec  # its constructors carry no types
     now_ms = time.time() * 1000

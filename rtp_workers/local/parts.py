@@ -168,30 +168,17 @@ class ProgramPart:
 
 def producer(settings: PlatformSettings) -> ProgramPart:
     """Returns the live generator."""
-    port = settings.producer_port
-    return ProgramPart(
-        "producer",
-        rtp("produce"),
-        settings.home,
-        {"RTP_PRODUCER_PORT": str(port)},
-        port,
-        "RTP_PRODUCER_PORT",
-        settings.bind_host,
-    )
+    return _worker(settings, "producer", "produce", settings.producer_port)
 
 
 def consumer(settings: PlatformSettings) -> ProgramPart:
     """Returns the Kafka -> PostgreSQL worker."""
-    port = settings.consumer_port
-    return ProgramPart(
-        "consumer",
-        rtp("consume"),
-        settings.home,
-        {"RTP_CONSUMER_PORT": str(port)},
-        port,
-        "RTP_CONSUMER_PORT",
-        settings.bind_host,
-    )
+    return _worker(settings, "consumer", "consume", settings.consumer_port)
+
+
+def _worker(settings: PlatformSettings, name: str, command: str, port: int) -> ProgramPart:
+    setting = f"RTP_{name.upper()}_PORT"
+    return ProgramPart(name, rtp(command), settings.home, {setting: str(port)}, port, setting, settings.bind_host)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def _s3(bucket: str, access: StoreAccess) -> ObjectStore:
         "secret_access_key": access.secret_access_key,
         "session_token": access.session_token,
     }
-    config: S3Config = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]
+    config: S3Config = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]  # keys as S3Config has them
     return S3Store(bucket, config=config, client_options=_client(endpoint_url), retry_config=_retries())
 
 

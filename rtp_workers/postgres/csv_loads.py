@@ -25,7 +25,9 @@ COLUMNS = (
     "detail, started_at, updated_at, finished_at, csv_source_id, numbered, retired_because"
 )
 _FIND = f"select {COLUMNS} from csv_loads where identity = %s"  # noqa: S608 - our own column names
-_FIND_BY_HEAD = f"select {COLUMNS} from csv_loads where starts_with(identity, %s) and retired_at is null"  # noqa: S608
+_FIND_BY_HEAD = f"""
+select {COLUMNS} from csv_loads where starts_with(identity, %s) and retired_at is null
+"""  # noqa: S608 - our own column names
 _RECENT = f"select {COLUMNS} from csv_loads order by updated_at desc limit %s"  # noqa: S608 - our own column names
 _BEGIN = f"""
 insert into csv_loads (identity, file_name, state, size_bytes, topic_id, csv_source_id, derives_ids, numbered)

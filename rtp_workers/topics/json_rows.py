@@ -107,7 +107,7 @@ def _decoded(decoding: Decoding, values: Sequence[bytes | None]) -> tuple[list[i
 
 
 def _texts(column: Sequence[str | None]) -> list[str]:
-    return [text or "" for text in column] if None in column else list(column)  # type: ignore[arg-type]
+    return [text or "" for text in column] if None in column else list(column)  # type: ignore[arg-type]  # no None in it
 
 
 def _literals(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:

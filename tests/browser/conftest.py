@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,17 @@ PATIENCE_MS = 30_000
 @pytest.fixture
 def page() -> Iterator[Page]:
     """An empty page; what it logs as an error, or asks of another host, fails the test."""
+    with watched_page("401", "403") as opened:  # what the tests of tokens ask for
+        yield opened
+
+
+@contextmanager
+def watched_page(*expected: str) -> Iterator[Page]:
+    """Opens an empty page. What it logs as an error, or asks of another host, fails the test.
+
+    Args:
+        expected: texts of the errors that the test is about.
+    """
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
@@ -26,8 +38,7 @@ def page() -> Iterator[Page]:
         opened.on("request", lambda asked: complaints.append(asked.url) if "127.0.0.1" not in asked.url else None)
         yield opened
         browser.close()
-    refused = ("401", "403")  # what the tests of tokens ask for
-    assert not [said for said in complaints if not any(status in said for status in refused)]
+    assert not [said for said in complaints if not any(text in said for text in expected)]
 
 
 def is_ready(url: str) -> bool:

@@ -214,7 +214,7 @@ def test_with_a_token_a_browser_asks_for_it_and_a_program_sends_it(tmp_path: Pat
     try:
         assert httpx.get(served.url, timeout=60).status_code == 401
         assert served.runs() == [served.run_id]
-        context = browser_page.context.browser.new_context(http_credentials={"username": "me", "password": TOKEN})  # type: ignore[union-attr]
+        context = browser_page.context.browser.new_context(http_credentials={"username": "me", "password": TOKEN})  # type: ignore[union-attr]  # launched: has a browser
         inside = context.new_page()
         inside.goto(f"{served.url}/runs", timeout=PATIENCE_MS)
         inside.get_by_text("a_job").first.wait_for(timeout=PATIENCE_MS)

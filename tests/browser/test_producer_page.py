@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import PATIENCE_MS, is_ready, watched_page
 from tests.conftest import Stack, StartRtp
 from tests.waiting import wait_until
-
-CHROMIUM = Path("/usr/bin/chromium")
-PATIENCE_MS = 30_000
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/ready", timeout=10).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture
@@ -36,18 +26,9 @@ def url(stack: Stack, start_rtp: StartRtp) -> str:
 @pytest.fixture
 def page() -> Iterator[Page]:
     """An empty page; what it logs as an error, or asks of another host, fails the test."""
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
-        opened = browser.new_page()
-        opened.set_default_timeout(PATIENCE_MS)
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        opened.on("request", lambda asked: complaints.append(asked.url) if "127.0.0.1" not in asked.url else None)
-        yield opened
-        browser.close()
     # A missing token and a service that is gone are what two of the tests are about; the browser logs them too.
-    assert not [said for said in complaints if "401" not in said and "net::ERR" not in said]
+    with watched_page("401", "net::ERR") as opened:
+        yield opened
 
 
 def number(page: Page, selector: str) -> float:

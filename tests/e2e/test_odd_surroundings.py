@@ -10,8 +10,9 @@ import pytest
 
 from rtp_workers.endpoints import read_file
 from tests.conftest import StartRtp
-from tests.e2e.test_platform import SHOWN, env_for, execute
+from tests.e2e.test_platform import SHOWN, env_for
 from tests.programs import run_rtp
+from tests.reading import execute
 from tests.waiting import wait_until
 
 ODD = 'Téléchargements, a:b %41 it\'s "x" $HOME 東京 🦊'

@@ -19,9 +19,9 @@ from rtp_workers.local.children import remembered
 from rtp_workers.local.kafka_server import SaslUser
 from rtp_workers.local.postgres_server import PostgresServer
 from rtp_workers.postgres import roles
-from rtp_workers.postgres.connection import connect
 from tests.conftest import NewServers, StartRtp
 from tests.programs import RunningProgram, clean_env, run_rtp
+from tests.reading import execute
 from tests.records import body
 from tests.waiting import wait_until
 
@@ -65,16 +65,6 @@ def answers(endpoints: Endpoints) -> bool:
         return describe(endpoints, "transactions", timeout_s=5) is not None
     except TransientError:
         return False
-
-
-def execute(dsn: str, statement: str) -> list[tuple[object, ...]]:
-    connection = connect(dsn, "rtp-tests", autocommit=True)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
 
 
 def test_two_platforms_run_side_by_side(home: Path, start_rtp: StartRtp) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,52 +15,16 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from prometheus_client.parser import text_string_to_metric_families
-from psycopg2.extensions import parse_dsn
 
-from rtp_workers.postgres.connection import connect
 from tests.conftest import Stack, StartRtp
-from tests.programs import RunningProgram, run_rtp
+from tests.consumer_answers import readiness, status
+from tests.programs import RunningProgram
 from tests.reading import assert_balanced, dead_letters, ledger_sums, query, wait_for_ledger
 from tests.records import body, produce
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
-TOKEN = "correct horse"  # noqa: S105 - of this test
-VIEWER = "only looking"
 REFUSED = [b"nonsense", None, body("x", amount="1,5")]
-
-
-@pytest.fixture
-def api(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.endpoints.need("consumer_url"), timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
-def service(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> RunningProgram:
-    """`rtp consume`, ready."""
-    return started(start_rtp, stack, api)
-
-
-def started(start_rtp: StartRtp, stack: Stack, api: httpx.Client, **env: str) -> RunningProgram:
-    program = start_rtp("consume", env={**stack.env, **env})
-    wait_until(lambda: readiness(api) == (200, ""), timeout_s=60, what="the consumer's readiness")
-    return program
-
-
-def readiness(api: httpx.Client) -> tuple[int, str]:
-    try:
-        answer = api.get("/health/ready")
-    except httpx.TransportError:
-        return 0, ""
-    return answer.status_code, answer.json()["detail"] or ""
-
-
-def status(api: httpx.Client) -> dict[str, Any]:
-    answer = api.get("/status")
-    assert answer.status_code == 200
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 def listed(api: httpx.Client, path: str, number: int) -> list[dict[str, Any]]:
@@ -259,84 +221,6 @@ def test_metrics_agree_with_the_status(service: RunningProgram, stack: Stack, ap
         assert buckets == sorted(buckets)
         assert buckets[-1] == counted > 0
     assert families["process_cpu_seconds"].samples[0].value > 0
-
-
-def test_who_may_not_call_changes_nothing(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> None:
-    started(start_rtp, stack, api, RTP_API_TOKEN=TOKEN)
-    bearer = {"Authorization": f"Bearer {TOKEN}"}
-    assert api.get("/status", headers={"Host": "evil.example"}).status_code == 421
-    assert api.post("/pause").status_code == 401
-    assert api.post("/pause", headers={"Authorization": "Bearer wrong"}).status_code == 401
-    assert api.post("/pause", headers={**bearer, "Origin": "http://evil.example"}).status_code == 403
-    assert api.post("/dead-letters/replay", json={"all": True}).status_code == 401
-    assert api.post("/pause", headers=bearer, content=b"x" * 10_000_000).status_code == 413
-    assert not query(stack, "select paused from ingest_control")[0]["paused"]
-    own = stack.endpoints.need("consumer_url")
-    assert api.post("/pause", headers={**bearer, "Origin": own}).status_code == 200
-    assert query(stack, "select paused from ingest_control")[0]["paused"]
-
-
-@pytest.mark.parametrize("given", [None, "wrong", VIEWER, TOKEN])
-def test_with_a_token_set_reading_needs_one_too(
-    given: str | None, stack: Stack, start_rtp: StartRtp, api: httpx.Client
-) -> None:
-    tokens = {"RTP_API_TOKEN": TOKEN, "RTP_READ_TOKEN": VIEWER}
-    started(start_rtp, stack, api, **tokens)
-    headers = {} if given is None else {"Authorization": f"Bearer {given}"}
-    allowed = given in tokens.values()
-    for path in ("/status", "/history", "/transactions", "/dead-letters", "/openapi.json"):
-        assert api.get(path, headers=headers).status_code == (200 if allowed else 401), path
-    with api.stream("GET", "/events", headers=headers) as feed:
-        assert feed.status_code == (200 if allowed else 401)
-    for path in ("/", "/docs", "/metrics", "/health/live", "/health/ready", "/static/live.js", "/page/consumer.js"):
-        assert api.get(path).status_code == 200, path
-    assert api.post("/pause", headers=headers).status_code == {VIEWER: 403, TOKEN: 200}.get(given or "", 401)
-
-
-def test_rtp_status_sends_the_token_that_it_has(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> None:
-    tokens = {"RTP_API_TOKEN": TOKEN, "RTP_READ_TOKEN": VIEWER}
-    started(start_rtp, stack, api, **tokens)
-    for env in (tokens, {"RTP_READ_TOKEN": VIEWER}, {"RTP_API_TOKEN": TOKEN}):
-        report = json.loads(run_rtp("status", "--json", env={**stack.env, **env}).stdout)
-        assert report["topics"] is not None, env
-    without = json.loads(run_rtp("status", "--json", env=stack.env).stdout)
-    assert without["topics"] is None
-    assert "RTP_READ_TOKEN" in without["consumer"]["detail"]
-
-
-@contextmanager
-def locked_out(stack: Stack, dsn_name: str) -> Iterator[None]:
-    """Changes a role's password as whoever knows the old one can, and changes it back."""
-    dsn = stack.endpoints.need(dsn_name)
-    session = connect(dsn, "somebody else", autocommit=True)
-    with session.cursor() as cursor:
-        cursor.execute("set default_transaction_read_only = off")
-        cursor.execute("alter role current_user password 'changed by somebody else'")
-        try:
-            yield
-        finally:
-            cursor.execute("alter role current_user password %s", (parse_dsn(dsn)["password"],))
-            session.close()
-
-
-def test_readiness_tells_that_a_role_has_lost_its_login(
-    service: RunningProgram, stack: Stack, api: httpx.Client
-) -> None:
-    with locked_out(stack, "postgres_read_dsn"):
-        wait_until(lambda: "can no longer log in" in readiness(api)[1], timeout_s=90, what="the lost login")
-        assert readiness(api)[0] == 200, "records flow"
-        assert "rtp_read" in status(api)["warnings"]["login"]
-    wait_until(lambda: readiness(api) == (200, ""), timeout_s=90, what="readiness without a warning")
-    with locked_out(stack, "postgres_ingest_dsn"):
-        wait_until(lambda: readiness(api)[0] == 503, timeout_s=90, what="the lost login")
-        assert "rtp_ingest" in status(api)["problems"]["login"]
-    wait_until(lambda: readiness(api) == (200, ""), timeout_s=90, what="readiness")
-
-
-def test_a_taken_port_is_an_error_that_names_its_setting(service: RunningProgram, stack: Stack) -> None:
-    second = run_rtp("consume", env=stack.env)
-    assert second.returncode == 2
-    assert "RTP_CONSUMER_PORT" in second.stderr
 
 
 def test_without_postgres_it_answers_and_says_so(stack: Stack, start_rtp: StartRtp, api: httpx.Client) -> None:

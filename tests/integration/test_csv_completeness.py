@@ -25,7 +25,7 @@ def touch(path: Path, seconds_ago: float) -> None:
     os.utime(path, (at, at))
 
 
-def test_a_last_line_that_may_grow_is_held_back(loader: Loader) -> None:  # noqa: F811
+def test_a_last_line_that_may_grow_is_held_back(loader: Loader) -> None:  # noqa: F811 - the fixture's name
     path = loader.folder / "own.csv"
     path.write_text(OWN + "12")
     touch(path, 5)
@@ -40,7 +40,7 @@ def test_a_last_line_that_may_grow_is_held_back(loader: Loader) -> None:  # noqa
     assert loader.count("select count(*) as n from dead_letters") == 0
 
 
-def test_a_last_line_that_was_loaded_and_turns_out_longer_is_named(loader: Loader) -> None:  # noqa: F811
+def test_a_last_line_that_was_loaded_and_turns_out_longer_is_named(loader: Loader) -> None:  # noqa: F811 - the fixture's name
     bank = HEADER + "2026-03-19,Shop,-5.50\n2026-03-20,Rent,-12"
     path = loader.folder / "bank.csv"
     path.write_text(bank)
@@ -57,7 +57,7 @@ def test_a_last_line_that_was_loaded_and_turns_out_longer_is_named(loader: Loade
     assert amounts(loader) == ["-5.50", "-1250.75", "-3.10"]
 
 
-def test_a_corrected_encoding_goes_over_the_refused_rows_again(loader: Loader) -> None:  # noqa: F811
+def test_a_corrected_encoding_goes_over_the_refused_rows_again(loader: Loader) -> None:  # noqa: F811 - the fixture's name
     plain = "".join(f"2026-05-{day:02d};Shop {day};-{day}.50\n" for day in range(1, 29))
     text = ("Date;Description;Amount\n" + plain + "2026-06-01;Bäckerei;-3.10\n").encode("cp1252")
     path = write_settled(loader.folder / "shops.csv", text)
@@ -68,7 +68,7 @@ def test_a_corrected_encoding_goes_over_the_refused_rows_again(loader: Loader) -
     assert loader.count("select count(*) as n from transactions where merchant = 'Bäckerei'") == 1
 
 
-def test_a_load_of_which_nothing_is_loaded_fails(loader: Loader) -> None:  # noqa: F811
+def test_a_load_of_which_nothing_is_loaded_fails(loader: Loader) -> None:  # noqa: F811 - the fixture's name
     header = "transaction_id,occurred_at,amount,currency\n"
     text = header + "".join(f"T-{day},2026-03-0{day}T10:00:00Z,5.25,eur\n" for day in (1, 2))
     said = loader.load("bad.csv", text, ok=False)
@@ -76,7 +76,7 @@ def test_a_load_of_which_nothing_is_loaded_fails(loader: Loader) -> None:  # noq
     assert "line 3" in loader.rtp("refused", "show", "bad.csv")
 
 
-def test_files_and_their_states_are_listed(loader: Loader) -> None:  # noqa: F811
+def test_files_and_their_states_are_listed(loader: Loader) -> None:  # noqa: F811 - the fixture's name
     data = Path(loader.stack.env["RTP_DATA_DIR"])
     (data / "odd.csv").mkdir()
     loader.folder = data

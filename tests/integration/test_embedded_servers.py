@@ -22,17 +22,8 @@ from rtp_workers.local.kafka_server import KafkaServer, SaslUser, java_program
 from rtp_workers.local.postgres_server import PostgresServer
 from rtp_workers.postgres.connection import connect
 from tests.conftest import NewServers
+from tests.reading import execute
 from tests.waiting import wait_until
-
-
-def query(dsn: str, statement: str) -> list[tuple[object, ...]]:
-    connection = connect(dsn, "rtp-tests", autocommit=True)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
 
 
 def owner(servers: EmbeddedServers) -> str:
@@ -57,9 +48,9 @@ def test_two_pairs_run_side_by_side_and_know_nothing_of_each_other(new_servers: 
     first.start()
     second.start()
     ensure_topic(first.endpoints(), "only-in-the-first")
-    query(owner(first), "create table only_in_the_first ()")
+    execute(owner(first), "create table only_in_the_first ()")
     assert describe(second.endpoints(), "only-in-the-first") is None
-    assert query(owner(second), "select to_regclass('only_in_the_first')") == [(None,)]
+    assert execute(owner(second), "select to_regclass('only_in_the_first')") == [(None,)]
 
 
 def test_both_recover_with_their_data_after_kill_9(new_servers: NewServers) -> None:
@@ -67,7 +58,7 @@ def test_both_recover_with_their_data_after_kill_9(new_servers: NewServers) -> N
     servers.start()
     kafka, postgres = both(servers)
     ensure_topic(servers.endpoints(), "kept")
-    query(owner(servers), "create table kept as select 1 as number")
+    execute(owner(servers), "create table kept as select 1 as number")
     for server in (kafka, postgres):
         assert server.child is not None
         process = psutil.Process(server.child.pid)
@@ -76,7 +67,7 @@ def test_both_recover_with_their_data_after_kill_9(new_servers: NewServers) -> N
                 each.kill()
     servers.start()
     assert describe(servers.endpoints(), "kept") is not None
-    assert query(owner(servers), "select number from kept") == [(1,)]
+    assert execute(owner(servers), "select number from kept") == [(1,)]
 
 
 def test_backends_that_outlive_a_killed_postgres_do_not_keep_it_down(new_servers: NewServers) -> None:
@@ -91,7 +82,7 @@ def test_backends_that_outlive_a_killed_postgres_do_not_keep_it_down(new_servers
     postgres.start()
     postgres.wait_ready()
     assert not backend.is_running()
-    assert query(owner(servers), "select 1") == [(1,)]
+    assert execute(owner(servers), "select 1") == [(1,)]
 
 
 def test_a_formatting_that_was_killed_half_way_is_done_again(new_servers: NewServers) -> None:
@@ -105,7 +96,7 @@ def test_a_formatting_that_was_killed_half_way_is_done_again(new_servers: NewSer
     (half_data / "PG_VERSION").write_text("18\n")
     servers.start()
     ensure_topic(servers.endpoints(), "works")
-    assert query(owner(servers), "select 1") == [(1,)]
+    assert execute(owner(servers), "select 1") == [(1,)]
     assert not half.exists()
     assert postgres.running()
 
@@ -147,7 +138,7 @@ def test_a_home_in_a_closed_folder_works_and_no_mode_is_widened(new_servers: New
     servers, postgres = postgres_alone(new_servers, closed / "home")
     servers.start()
     try:
-        assert query(owner(servers), "select 1") == [(1,)]
+        assert execute(owner(servers), "select 1") == [(1,)]
         assert {path: stat.S_IMODE(path.stat().st_mode) for path in watched} == before
         data = postgres.location() / "data"
         assert stat.S_IMODE(data.stat().st_mode) == 0o700

@@ -108,12 +108,18 @@ def test_a_delivery_timeout_fails_the_record_and_tells_its_sender() -> None:
     producer.close()
 
 
-def test_a_load_waits_for_a_paused_kafka_and_loses_nothing(new_servers: NewServers, stack: Stack) -> None:
+def started_kafka(new_servers: NewServers) -> KafkaServer:
+    """Returns a Kafka of the test's own, started."""
     kafka = new_servers().kafka
     assert kafka is not None
     kafka.prepare()
     kafka.start()
     kafka.wait_ready()
+    return kafka
+
+
+def test_a_load_waits_for_a_paused_kafka_and_loses_nothing(new_servers: NewServers, stack: Stack) -> None:
+    kafka = started_kafka(new_servers)
     assert kafka.child is not None
     broker = psutil.Process(kafka.child.process.pid)
     endpoints = replace(stack.endpoints, kafka_bootstrap=kafka.bootstrap)
@@ -152,11 +158,7 @@ def lose_power(kafka: KafkaServer, topic: str) -> None:
 def test_a_load_whose_kafka_lost_its_last_records_resumes_with_a_new_producer(
     new_servers: NewServers, stack: Stack
 ) -> None:
-    kafka = new_servers().kafka
-    assert kafka is not None
-    kafka.prepare()
-    kafka.start()
-    kafka.wait_ready()
+    kafka = started_kafka(new_servers)
     endpoints = replace(stack.endpoints, kafka_bootstrap=kafka.bootstrap)
     ensure_topic(endpoints, "t")
     path = write_settled(stack.home / "a.csv", canonical_text(range(100_000)))
@@ -183,11 +185,7 @@ def test_a_load_whose_kafka_lost_its_last_records_resumes_with_a_new_producer(
 def test_a_running_producer_survives_a_kafka_that_lost_its_last_records(
     new_servers: NewServers, stack: Stack, start_rtp: StartRtp
 ) -> None:
-    kafka = new_servers().kafka
-    assert kafka is not None
-    kafka.prepare()
-    kafka.start()
-    kafka.wait_ready()
+    kafka = started_kafka(new_servers)
     endpoints = replace(stack.endpoints, kafka_bootstrap=kafka.bootstrap)
     ensure_topic(endpoints, "t")
     here = {"RTP_KAFKA_BOOTSTRAP": kafka.bootstrap, "RTP_TOPIC": "t", "RTP_PRODUCER_RATE_PER_S": "500"}

@@ -170,7 +170,7 @@ class Release:
     def rows(self, source: str = "%") -> int:
         """Counts transactions whose source is like this pattern; 0 while there is no table, or no PostgreSQL."""
         with contextlib.suppress(AssertionError, ValueError):
-            return int(self.psql(f"select count(*) from transactions where source like '{source}'"))  # noqa: S608
+            return int(self.psql(f"select count(*) from transactions where source like '{source}'"))  # noqa: S608 - the test's own text
         return 0
 
     def wait_for_more_rows(self, timeout_s: float = 300) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -17,9 +18,9 @@ from tests.csv_files import write_settled
 ZEROS = bytes(200_000_000)
 
 
-def read_all(path: Path, **limits: float) -> int:
+def read_all(path: Path, **limits: Any) -> int:
     total = 0
-    with open_source(str(path), **limits) as source:  # type: ignore[arg-type]
+    with open_source(str(path), **limits) as source:
         while data := source.read(1 << 18):
             total += len(data)
     return total

@@ -78,7 +78,7 @@ def test_protobuf_is_the_record_s_fault(registry: FakeRegistry) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\x02", avro(PAYMENT["fields"][0]["type"], "p1") + b"\xff" * 12], ids=["empty", "cut", "garbage"]  # type: ignore[index]
+    "body", [b"", b"\x02", avro(PAYMENT["fields"][0]["type"], "p1") + b"\xff" * 12], ids=["empty", "cut", "garbage"]  # type: ignore[index]  # JSON
 )  # fmt: skip
 def test_a_body_of_another_schema_is_the_record_s_fault(registry: FakeRegistry, body: bytes) -> None:
     with pytest.raises(RecordError) as caught:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -18,20 +20,21 @@ READING = {
     "columns": {"date": ["Date"], "amount": ["Amount"], "merchant": ["Description"]},
     "rules": {"date_order": "DMY", "decimal_mark": ",", "time_zone": "UTC", "sign": "as_is"},
 }
+OCCURRED = datetime(2026, 1, 1, tzinfo=UTC)
 SPANS = (("2026-01-01", "2026-01-31"),)
 MEMORY = CsvSource("bank", None, "columns-1", "derived-2", HEADER, HEADER, READING, "january.csv", rows=31, spans=SPANS)
 
 
-def row(day: int, text: str = "Shop", *, month: int = 1, amount: str = "-1.00", **more: object) -> ProbeRow:
+def row(day: int, text: str = "Shop", *, month: int = 1, amount: str = "-1.00", **more: Any) -> ProbeRow:
     number = f"{month}/{day} {text} {amount}"
-    return ProbeRow(number, f"2026-{month:02d}-{day:02d}T00:00:00Z", amount, text, **more)  # type: ignore[arg-type]
+    return ProbeRow(number, f"2026-{month:02d}-{day:02d}T00:00:00Z", amount, text, **more)
 
 
-def stored(*rows: ProbeRow, **changed: object) -> dict[str, StoredRow]:
+def stored(*rows: ProbeRow, **changed: Any) -> dict[str, StoredRow]:
     found = {}
     for one in rows:
-        kept = StoredRow(one.transaction_id, None, "csv:january.csv", 1, one.status, one.attributes)  # type: ignore[arg-type]
-        found[one.transaction_id] = dataclasses.replace(kept, **changed)  # type: ignore[arg-type]
+        kept = StoredRow(one.transaction_id, OCCURRED, "csv:january.csv", 1, one.status, one.attributes)
+        found[one.transaction_id] = dataclasses.replace(kept, **changed)
     return found
 
 
@@ -80,8 +83,8 @@ def test_a_section_keeps_its_own_word_and_takes_the_rest_from_the_memory() -> No
         {"columns": {"transaction_id": ("Description",)}},
     ],
 )
-def test_a_section_that_would_issue_new_ids_is_refused_with_the_line_that_keeps_them(wrong: dict[str, object]) -> None:
-    section = dataclasses.replace(Section(name="bank", files=("b*",)), **wrong)  # type: ignore[arg-type]
+def test_a_section_that_would_issue_new_ids_is_refused_with_the_line_that_keeps_them(wrong: dict[str, Any]) -> None:
+    section = dataclasses.replace(Section(name="bank", files=("b*",)), **wrong)
     with pytest.raises(ConfigError, match=r"Keep their ids with\n  (id|id_source|id_columns) = "):
         remembered_section(section, MEMORY, HEADER)
     remembered_section(section, dataclasses.replace(MEMORY, rows=0), HEADER)
