@@ -152,7 +152,7 @@ def ask_all(probes: Mapping[str, Probe], timeout_s: float) -> dict[str, Any]:
     deadline = time.monotonic() + timeout_s
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return {name: answers.get(name, RtpError(f"no answer in {timeout_s:g} s")) for name in probes}
+    return {name: answers.get(name, RtpError(f"no answer from {name} in {timeout_s:g} s")) for name in probes}
 
 
 def _kafka(endpoints: Endpoints, topic: str) -> tuple[topics.TopicDescription | None, Log]:
