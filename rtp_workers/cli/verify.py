@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from rtp_workers.cli.durations import DURATION_S
 from rtp_workers.cli.terminal import console, say
 from rtp_workers.endpoints import resolve
-from rtp_workers.reconcile.verify import Verification, verify
+from rtp_workers.reconcile.consumed_topics import consumed_topics
+from rtp_workers.reconcile.verify import TopicCounts, Verification, verify
 from rtp_workers.settings import PlatformSettings, load
 
 
@@ -23,11 +26,15 @@ from rtp_workers.settings import PlatformSettings, load
 def command(timeout_s: float, as_json: bool) -> int:
     """Reconcile Kafka, ledger and tables; exit 1 when the ledger is behind or anything disagrees."""
     settings = load(PlatformSettings)
-    found = verify(resolve(settings), settings.topic, timeout_s, group_id=settings.group_id)
+    endpoints = resolve(settings)
+    mapped = consumed_topics(endpoints, settings)
+    found = verify(endpoints, settings.topic, timeout_s, group_id=settings.group_id, mapped=mapped)
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:
         console().print(reconciliation_table(found))
+        if found.topics:
+            console().print(topics_table(found.topics))
         for problem in found.problems:
             say(f"problem: {problem}")
         say("everything agrees" if found.ok else f"{len(found.problems)} problems")
@@ -51,4 +58,17 @@ def reconciliation_table(found: Verification) -> Table:
     table.add_row("records in Kafka", f"{found.kafka_records:,}", style="bold")
     table.add_section()
     table.add_row("rows in PostgreSQL", f"{found.rows:,}", style="bold green" if found.ok else "bold red")
+    return table
+
+
+def topics_table(found: Iterable[TopicCounts]) -> Table:
+    """Returns the reconciliation of mapped topics for a terminal, a line a topic."""
+    table = Table(
+        "topic", "records in Kafka", "inserted", "duplicates", "dead letters", "skipped", title="Mapped topics"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in found:
+        counts = (one.kafka_records, one.inserted, one.duplicates, one.dead_lettered, one.skipped)
+        table.add_row(Text(one.topic), *(f"{count:,}" for count in counts))
     return table

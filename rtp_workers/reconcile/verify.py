@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeVar
 
 from rtp_workers.endpoints import Endpoints
@@ -30,13 +30,35 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class TopicLog:
+    """A topic as it is now: its name, Kafka's id of it, and (log start, end) by kafka_partition."""
+
+    topic: str
+    topic_id: str
+    log: Log
+
+
+@dataclass(frozen=True, slots=True)
+class TopicCounts:
+    """How the records of a mapped topic ended."""
+
+    topic: str
+    kafka_records: int
+    inserted: int
+    duplicates: int
+    dead_lettered: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
-    """The reconciliation. Counters and `kafka_records` are of the topic as it is now; `rows` is the whole table.
+    """The reconciliation. Counters and `kafka_records` are of our own topic as it is now; `rows` is the whole table.
 
     Attributes:
-        ok: nothing disagrees, and the ledger has reached the end that the topic had at the start.
+        ok: nothing disagrees, and the ledger has reached the ends that the topics had at the start.
         kafka_records: offsets that the topic has handed out since the ledger's `first_offset`.
         problems: one sentence each, with what to do; empty when `ok`.
+        topics: the same counters of each mapped topic.
     """
 
     ok: bool
@@ -47,6 +69,7 @@ class Verification:
     skipped: int
     rows: int
     problems: list[str] = field(default_factory=list)
+    topics: list[TopicCounts] = field(default_factory=list)
 
 
 def reader_dsn(endpoints: Endpoints) -> str:
@@ -66,8 +89,9 @@ def verify(
     on_wait: Callable[[int], None] | None = None,
     *,
     group_id: str | None = None,
+    mapped: Sequence[str] = (),
 ) -> Verification:
-    """Takes the topic's ends, waits until the ledger has reached them, then compares one snapshot of everything.
+    """Takes the topics' ends, waits until the ledger has reached them, then compares one snapshot of everything.
 
     Args:
         endpoints: Kafka, and PostgreSQL as a role that may read.
@@ -77,26 +101,51 @@ def verify(
         on_wait: told, at each look, how many records the ledger is behind.
         group_id: of the consumer. None takes that of the ledger; without either, less can be said about why the ledger
             is behind.
+        mapped: topics of others that are consumed, too; one that has been deleted since is passed over.
 
     Raises:
         TransientError: Kafka or PostgreSQL is away, or could not be read in time (BusyError). AttentionError: a table
             is missing. ConfigError: an address is not known, or the topic does not exist.
     """
     deadline = time.monotonic() + timeout_s
-    described = topics.describe(endpoints, topic)
-    if described is None:
+    own = _topic_log(endpoints, topic)
+    if own is None:
         raise ConfigError(f"topic {topic} does not exist; run `rtp topics`, or set RTP_TOPIC to the right one")
-    log = topics.log_offsets(endpoints, topic)
-    awaited = Awaited(described.topic_id, log, deadline, on_wait)
+    others = [other for name in mapped if (other := _topic_log(endpoints, name)) is not None]
+    awaited = Awaited([own, *others], deadline, on_wait)
     _reading(endpoints, "read the ledger", awaited.wait).within(timeout_s + LAST_LOOK_S)
     left_s = max(deadline - time.monotonic(), READ_AT_LEAST_S)
     found = _reading(endpoints, "count the tables", lambda reader: snapshot(reader, left_s)).within(left_s)
     lost = _reading(endpoints, "read what Kafka has lost", _unconfirmed).within(READ_AT_LEAST_S)
-    log_after = topics.log_offsets(endpoints, topic)
-    known = [loss.sentence() for loss in lost if loss.topic == topic]
-    rewritten = _rewritten(endpoints, topic, found.account.of_topic(described.topic_id), log_after)
-    waits = _why_behind(endpoints, topic, group_id, found.account, described.topic_id, log)
-    return compare(found, described.topic_id, log, log_after, [*known, *rewritten], waits)
+    result = compare(found, own.topic_id, own.log, *_seen(endpoints, own, found, lost, group_id))
+    problems = list(result.problems)
+    for other in others:
+        seen = _seen(endpoints, other, found, lost, group_id)
+        problems += [f"topic {other.topic}: {problem}" for problem in of_topic(found, other.topic_id, other.log, *seen)]
+    return replace(result, ok=not problems, problems=problems, topics=[_counts(found, other) for other in others])
+
+
+def _topic_log(endpoints: Endpoints, topic: str) -> TopicLog | None:
+    described = topics.describe(endpoints, topic)
+    if described is None:
+        return None
+    return TopicLog(topic, described.topic_id, topics.log_offsets(endpoints, topic))
+
+
+def _seen(
+    endpoints: Endpoints, one: TopicLog, found: Snapshot, lost: Sequence[losses.Loss], group_id: str | None
+) -> tuple[Log, list[str], Reasons]:
+    """Returns the log after the snapshot, what is wrong with it, and why the ledger is behind, where it is."""
+    log_after = topics.log_offsets(endpoints, one.topic)
+    known = [loss.sentence() for loss in lost if loss.topic == one.topic]
+    rewritten = _rewritten(endpoints, one.topic, found.account.of_topic(one.topic_id), log_after)
+    waits = _why_behind(endpoints, one.topic, group_id, found.account, one.topic_id, one.log)
+    return log_after, [*known, *rewritten], waits
+
+
+def _counts(found: Snapshot, one: TopicLog) -> TopicCounts:
+    now = found.account.of_topic(one.topic_id)
+    return TopicCounts(one.topic, _kafka_records(now, one.log), **asdict(summed(now.values())))
 
 
 def _why_behind(
@@ -156,14 +205,7 @@ def compare(
         waits: why the ledger has not reached the end, where it has not.
     """
     now = found.account.of_topic(topic_id)
-    problems = [
-        *balance.behind(found.account, topic_id, log, waits.of_partition),
-        *waits.of_all,
-        *balance.beyond(now, log_after),
-        *balance.tables(found),
-        *balance.holes(hole for hole in found.open_holes if hole.topic_id == topic_id),
-        *of_the_log,
-    ]
+    problems = [*of_topic(found, topic_id, log, log_after, of_the_log, waits), *balance.tables(found)]
     return Verification(
         ok=not problems,
         kafka_records=_kafka_records(now, log),
@@ -173,23 +215,39 @@ def compare(
     )
 
 
+def of_topic(
+    found: Snapshot, topic_id: str, log: Log, log_after: Log, of_the_log: Sequence[str] = (), waits: Reasons = UNKNOWN
+) -> list[str]:
+    """Does what `compare` does for one topic, without the tables. Pure."""
+    now = found.account.of_topic(topic_id)
+    return [
+        *balance.behind(found.account, topic_id, log, waits.of_partition),
+        *waits.of_all,
+        *balance.beyond(now, log_after),
+        *balance.holes(hole for hole in found.open_holes if hole.topic_id == topic_id),
+        *of_the_log,
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The log's ends that the ledger must reach, until when, and who is told how far it is."""
+    """The logs' ends that the ledger must reach, until when, and who is told how far it is."""
 
-    topic_id: str
-    log: Log
+    logs: Sequence[TopicLog]
     deadline: float
     on_wait: Callable[[int], None] | None
 
     def wait(self, connection: Connection) -> None:
         """Looks until the ledger has reached the ends, or the deadline has come."""
-        while left := sum(balance.lag(read_account(connection), self.topic_id, self.log).values()):
+        while left := self._left(read_account(connection)):
             if self.on_wait is not None:
                 self.on_wait(left)
             if time.monotonic() >= self.deadline:
                 return
             time.sleep(POLL_S)
+
+    def _left(self, account: Account) -> int:
+        return sum(sum(balance.lag(account, one.topic_id, one.log).values()) for one in self.logs)
 
 
 def _reading(endpoints: Endpoints, doing: str, read: Callable[[Connection], T]) -> Reading[T]:
