@@ -92,6 +92,18 @@ def parse_address(text: str) -> ObjectAddress:
     )
 
 
+def parse_bucket(text: str) -> ObjectAddress:
+    """Takes the address of a folder apart that can be listed and written to.
+
+    Raises:
+        ConfigError: it is of another kind, or holds a password.
+    """
+    address = parse_address(text)
+    if address.is_web:
+        raise ConfigError(f"{address}: a web server lists no files and takes none; give an address like s3://bucket/x")
+    return address
+
+
 def _named(container: str, shown: str) -> str:
     if not container:
         raise ConfigError(f"{shown} names no bucket or host; give e.g. s3://bucket/exports/may.csv")

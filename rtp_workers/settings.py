@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from rtp_workers.errors import ConfigError
+from rtp_workers.object_address import ObjectAddress, is_address, parse_bucket
 from rtp_workers.setting_sources import PREFIX, Given, read
 
 SOURCES_NAME = "sources.toml"
@@ -29,8 +30,12 @@ class PlatformSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     home: Path = Field(Path(".rtp"), description="data, logs, secrets and refused rows of the embedded platform")
-    data_dir: Path = Field(Path("data"), description="the folder of CSV files to backfill")
-    sources_file: Path | None = Field(None, description="the mapping file; default: sources.toml in the data folder")
+    data_dir: Path | ObjectAddress = Field(
+        Path("data"), description="the folder of CSV files to backfill, or an address such as s3://bucket/exports"
+    )
+    sources_file: Path | None = Field(
+        None, description="the mapping file; default: sources.toml in the data folder, of an address in RTP_HOME"
+    )
     refused_dir: str | None = Field(
         None,
         description="folder, or address such as s3://bucket/refused, for lists of refused rows; default: `refused` in "
@@ -99,10 +104,15 @@ class PlatformSettings(BaseModel):
             raise ValueError(f"give one of {', '.join(LOG_LEVELS)}")
         return None if value is None else value.upper()
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _address(cls, value: object) -> object:
+        return parse_bucket(value) if isinstance(value, str) and is_address(value) else value
+
     @field_validator("home", "data_dir")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | ObjectAddress) -> Path | ObjectAddress:
+        return value.expanduser().absolute() if isinstance(value, Path) else value
 
     @property
     def reading_token(self) -> SecretStr | None:
@@ -112,7 +122,8 @@ class PlatformSettings(BaseModel):
     @property
     def sources_path(self) -> Path:
         """The mapping file."""
-        return self.sources_file or self.data_dir / SOURCES_NAME
+        folder = self.data_dir if isinstance(self.data_dir, Path) else self.home
+        return self.sources_file or folder / SOURCES_NAME
 
     @property
     def foreign_topics(self) -> tuple[str, ...]:

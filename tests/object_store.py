@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import obstore
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 from obstore.store import S3Store
 
@@ -31,6 +33,12 @@ class S3:
         """Writes an object and returns its address."""
         obstore.put(self._client(), key, data.encode() if isinstance(data, str) else data)
         return f"s3://{BUCKET}/{key}"
+
+    def put_many(self, keys: Sequence[str], data: str) -> None:
+        """Writes the same content to many objects, without a request for each."""
+        backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        for key in keys:
+            backend.put_object(BUCKET, key, data.encode())
 
     def get(self, key: str) -> bytes:
         """Returns the content of an object."""

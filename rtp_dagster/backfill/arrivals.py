@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtp_workers.batch.attempts import Stamp
 from rtp_workers.batch.file_states import FileState
+from rtp_workers.batch.folder import Stamp
 
 SETTLED_AFTER_S = 10.0
 ASK_AGAIN_S, LONGEST_ASK_S = 60.0, 900.0  # where a run was asked for and has left no trace

@@ -12,7 +12,7 @@ from rtp_dagster.backfill.results import Backfill, figures, metadata, outcomes_t
 from rtp_dagster.platform import Platform
 from rtp_dagster.retries import FIRST_WAIT_S, RETRIES, retried
 from rtp_workers.batch.attempts import attempt_load
-from rtp_workers.batch.folder import FoundFile, list_folder
+from rtp_workers.batch.folder import FoundFile, list_data
 from rtp_workers.batch.load_errors import CancelledError
 from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport
 from rtp_workers.errors import ConfigError, RtpError, TransientError
@@ -21,6 +21,7 @@ from rtp_workers.postgres.csv_loads import LoadRunningError
 from rtp_workers.settings import DagsterSettings
 
 SHOW_EVERY_S = 10.0
+SHOWN_NAMES = 100
 LOCKED_RETRIES, LOCKED_WAIT_S = 20, 15.0  # another loader may need minutes for the file
 
 
@@ -47,8 +48,10 @@ def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform:
     settings = platform.settings()
     reports: list[LoadReport] = []
     problems: dict[str, RtpError] = {}
+    with retried(context.retry_number):
+        files = chosen_files(settings, config.files, context.log.warning)
     with interruption_noted() as interrupted:
-        for file in chosen_files(settings, config.files, context.log.warning):
+        for file in files:
             options = LoadOptions(on_progress=_progress_log(context), cancelled=interrupted)
             try:
                 reports.append(attempt_load(str(file.path), platform.endpoints(), settings, options))
@@ -118,7 +121,7 @@ def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Calla
         dg.Failure: a name is not that of a CSV in the folder; whoever launches runs must not read elsewhere.
     """
     try:
-        listing = list_folder(settings.data_dir)
+        listing = list_data(settings)
     except ConfigError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     for entry in listing.refused:
@@ -126,8 +129,9 @@ def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Calla
     found = {file.name: file for file in listing.files}
     unknown = [name for name in names or () if name not in found]
     if unknown:
+        there = ", ".join([*list(found)[:SHOWN_NAMES], *(["..."] if len(found) > SHOWN_NAMES else [])]) or "none"
         raise dg.Failure(
-            f"no CSV of the name {', '.join(unknown)} in {settings.data_dir}; there are: {', '.join(found) or 'none'}. "
+            f"no CSV of the name {', '.join(unknown)} in {settings.data_dir}; there are: {there}. "
             "Give names right inside the folder",
             allow_retries=False,
         )

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from rtp_workers import logs
 from rtp_workers.batch.file_names import shown_name
+from rtp_workers.batch.folder import GONE, Stamp, file_stamp
 from rtp_workers.batch.load_file import LoadOptions, LoadReport, load_file
 from rtp_workers.batch.source_file import STDIN
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, FatalError, RtpError
 from rtp_workers.kafka.record_producer import ProducerBrokenError
+from rtp_workers.object_address import ObjectAddress, is_address, parse_address
 from rtp_workers.postgres import csv_files
 from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.csv_files import Attempt
 from rtp_workers.settings import LoaderSettings, PlatformSettings
 
-Stamp = tuple[int, int]  # size in bytes, time of the last change in ns
-GONE: Stamp = (-1, -1)
 NEW_PRODUCERS = 5  # in one attempt; when that many have broken, a person should see it
 
 log = logs.get("rtp.load")
@@ -31,8 +31,8 @@ def attempt_load(
 
     Where PostgreSQL cannot take the note, the file counts as not tried: it is tried again.
     """
-    known = path != STDIN and Path(path).absolute().parent == settings.data_dir
-    size_bytes, modified_ns = stamp(Path(path)) if known else GONE
+    known = path != STDIN and _folder(path) == settings.data_dir
+    size_bytes, modified_ns = _stamp(path, settings) if known else GONE
     mapping = mapping_stamp(settings)
     try:
         report = _load_resuming(path, endpoints, settings, options or LoadOptions())
@@ -70,18 +70,23 @@ def _load_resuming(path: str, endpoints: Endpoints, settings: LoaderSettings, op
     return load_file(path, endpoints, settings, options)
 
 
-def stamp(path: Path) -> Stamp:
-    """Returns the file's size and time of change; `GONE` where there is none any more."""
-    try:
-        state = path.stat()
-    except OSError:
-        return GONE
-    return state.st_size, state.st_mtime_ns
+def _folder(path: str) -> Path | ObjectAddress:
+    return parse_address(path).folder if is_address(path) else Path(path).absolute().parent
+
+
+def _stamp(path: str, settings: LoaderSettings) -> Stamp:
+    if not is_address(path):
+        return file_stamp(Path(path))
+    # Not at the top of the file: a file on a disk needs nothing of it.
+    from rtp_workers.batch.object_origin import object_stamp
+    from rtp_workers.objects.access import StoreAccess
+
+    return object_stamp(parse_address(path), StoreAccess.of(settings)) or GONE
 
 
 def mapping_stamp(settings: PlatformSettings) -> str:
     """Returns what changes as soon as the mapping file does, a touch included."""
-    size_bytes, modified_ns = stamp(settings.sources_path)
+    size_bytes, modified_ns = file_stamp(settings.sources_path)
     return f"{size_bytes}:{modified_ns}"
 
 

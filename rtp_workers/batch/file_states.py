@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rtp_workers.batch.attempts import GONE, Stamp, mapping_stamp, stamp
-from rtp_workers.batch.folder import list_folder
+from rtp_workers.batch.attempts import mapping_stamp
+from rtp_workers.batch.folder import GONE, Stamp, list_data
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.postgres.connection import Connection, connect
 from rtp_workers.postgres.csv_files import Attempt, LastAttempt, forget_failures, last_attempts, note
@@ -59,10 +59,10 @@ def folder_states(settings: PlatformSettings, connection: Connection) -> list[Fi
 
 def states_of(settings: PlatformSettings, tried: Mapping[str, LastAttempt]) -> list[FileState]:
     """Returns the state of each entry, by name, where it is known how the last attempts ended."""
-    listing, mapping = list_folder(settings.data_dir), mapping_stamp(settings)
+    listing, mapping = list_data(settings), mapping_stamp(settings)
     states = [FileState(entry.name, "refused", entry.reason) for entry in listing.refused]
     for file in listing.files:
-        at = stamp(file.path)
+        at = file.stamp()
         if at != GONE:
             states.append(file_state(file.name, at, mapping, tried.get(file.name)))
     return sorted(states, key=lambda state: state.name)

@@ -9,29 +9,44 @@ from pathlib import Path
 
 from rtp_workers.batch.file_names import shown_name
 from rtp_workers.errors import ConfigError
+from rtp_workers.object_address import ObjectAddress
+from rtp_workers.settings import PlatformSettings
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst")
 
 
+Stamp = tuple[int, int]  # size in bytes, time of the last change in ns
+GONE: Stamp = (-1, -1)
+
+
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that can be opened.
+    """A file or an object that can be opened.
 
     Attributes:
         name: as shown, stored and configured; see `shown_name`.
-        path: as the operating system knows it.
+        path: as the operating system or the store knows it.
+        listed: its stamp, where the listing has told it.
     """
 
     name: str
-    path: Path
+    path: Path | ObjectAddress
+    listed: Stamp | None = None
 
-    def stamp(self) -> tuple[int, int] | None:
-        """Returns its size and the time of its last change in ns; None where it has gone meanwhile."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        return found.st_size, found.st_mtime_ns
+    def stamp(self) -> Stamp:
+        """Returns its size and the time of its last change; `GONE` where there is none any more."""
+        if self.listed is not None or not isinstance(self.path, Path):
+            return self.listed or GONE
+        return file_stamp(self.path)
+
+
+def file_stamp(path: Path) -> Stamp:
+    """Returns a file's size and the time of its last change; `GONE` where there is none any more."""
+    try:
+        state = path.stat()
+    except OSError:
+        return GONE
+    return state.st_size, state.st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,32 @@ class FolderListing:
     refused: tuple[RefusedEntry, ...]
 
 
+def list_data(settings: PlatformSettings) -> FolderListing:
+    """Lists the CSVs directly inside the data folder, on a disk or in object storage.
+
+    Raises:
+        ConfigError: the folder is missing or cannot be read. TransientError: its store is away.
+    """
+    if isinstance(settings.data_dir, Path):
+        return list_folder(settings.data_dir)
+    # Not at the top of the file: a folder on a disk needs nothing of it.
+    from rtp_workers.batch.object_origin import stamp_of
+    from rtp_workers.objects.access import StoreAccess
+    from rtp_workers.objects.listing import list_objects
+
+    objects = list_objects(settings.data_dir, StoreAccess.of(settings))
+    files = [
+        FoundFile(shown_name(item.address.name), item.address, stamp_of(item.state))
+        for item in objects
+        if _is_csv(item.address.name)
+    ]
+    return FolderListing(tuple(files), ())
+
+
+def _is_csv(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
 def list_folder(folder: Path) -> FolderListing:
     """Lists the CSVs directly inside `folder`; hidden files and unfinished downloads are left out.
 
@@ -64,7 +105,7 @@ def list_folder(folder: Path) -> FolderListing:
         ) from error
     found, refused = [], []
     for path in entries:
-        if not path.name.lower().endswith(SUFFIXES) or path.name.startswith("."):
+        if not _is_csv(path.name):
             continue
         reason = _refusal(path, folder)
         if reason is None:

@@ -47,7 +47,7 @@ def known_lists(settings: PlatformSettings, next_to: ObjectAddress | None = None
     """Returns every list in the places that the settings name, by name.
 
     Args:
-        settings: RTP_HOME and RTP_REFUSED_DIR.
+        settings: RTP_HOME, RTP_REFUSED_DIR and RTP_DATA_DIR.
         next_to: a folder of objects; lists next to them are returned too.
 
     Raises:
@@ -55,7 +55,8 @@ def known_lists(settings: PlatformSettings, next_to: ObjectAddress | None = None
     """
     place = refused_place(STDIN, settings)
     found = {list_.name: list_ for list_ in _on_disk(place.folder)}
-    folders = [place.copies, next_to.inside(FOLDER) if next_to is not None else None]
+    data = settings.data_dir
+    folders = {place.copies, *(at.inside(FOLDER) for at in (next_to, data) if isinstance(at, ObjectAddress))}
     for folder in folders:
         if folder is not None:
             found |= {list_.name: list_ for list_ in _in_store(folder, settings)}

@@ -9,6 +9,7 @@ from typing import Any
 from rtp_workers.batch.origins import READ_BYTES, FileState, ObjectHandle
 from rtp_workers.object_address import ObjectAddress
 from rtp_workers.objects.access import StoreAccess
+from rtp_workers.objects.errors import ObjectMissingError
 from rtp_workers.objects.versions import ObjectReader, ObjectState, ObjectVersion
 
 NS_PER_S = 1_000_000_000
@@ -58,6 +59,23 @@ class ObjectOrigin:
 def file_state(state: ObjectState) -> FileState:
     """Returns an object's state as that of a file."""
     return FileState(0, 0, state.size_bytes, modified_ns(state), state.etag)
+
+
+def stamp_of(state: ObjectState) -> tuple[int, int]:
+    """Returns size and time of the last change, as those of a file."""
+    return state.size_bytes, modified_ns(state)
+
+
+def object_stamp(address: ObjectAddress, access: StoreAccess) -> tuple[int, int] | None:
+    """Returns what the store says of an object now; None where there is none.
+
+    Raises:
+        ConfigError: it must not be read. TransientError: the store is away.
+    """
+    try:
+        return stamp_of(ObjectVersion(address, access).state)
+    except ObjectMissingError:
+        return None
 
 
 def modified_ns(state: ObjectState) -> int:

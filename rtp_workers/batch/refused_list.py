@@ -12,7 +12,7 @@ from rtp_workers.batch.refused_file import FOLDER, RefusedFile, list_name
 from rtp_workers.batch.rows import RefusedRow
 from rtp_workers.batch.source_file import store_access
 from rtp_workers.errors import ConfigError, RtpError
-from rtp_workers.object_address import ObjectAddress, is_address, parse_address
+from rtp_workers.object_address import ObjectAddress, is_address, parse_address, parse_bucket
 from rtp_workers.settings import LoaderSettings, PlatformSettings
 
 COPY_EVERY_S = 15.0  # a copy is written as a whole
@@ -51,16 +51,12 @@ def refused_place(path: str, settings: PlatformSettings) -> RefusedPlace:
     home = settings.home / FOLDER
     if settings.refused_dir is None:
         address = parse_address(path) if is_address(path) else None
-        next_to_it = address is not None and not address.is_web
-        return RefusedPlace(home, address.folder.inside(FOLDER) if address is not None and next_to_it else None)
+        if address is None or address.is_web:
+            return RefusedPlace(home)
+        return RefusedPlace(home, address.folder.inside(FOLDER))
     if not is_address(settings.refused_dir):
         return RefusedPlace(Path(settings.refused_dir).expanduser().absolute())
-    copies = parse_address(settings.refused_dir)
-    if copies.is_web:
-        raise ConfigError(
-            "RTP_REFUSED_DIR: a web server takes no files; give a folder, or an address like s3://bucket/x"
-        )
-    return RefusedPlace(home, copies)
+    return RefusedPlace(home, parse_bucket(settings.refused_dir))
 
 
 class RefusedList:

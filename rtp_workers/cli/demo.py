@@ -28,6 +28,7 @@ from rtp_workers.local.job_run import dagster_job, run_to_end
 from rtp_workers.local.own_exports import forget_ours
 from rtp_workers.local.parts import ProgramPart, rtp
 from rtp_workers.local.sample_data import offer_sample
+from rtp_workers.object_address import ObjectAddress
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.account import read_account
 from rtp_workers.postgres.by_source import server_time, totals_by_source
@@ -84,13 +85,15 @@ def free_ports(settings: PlatformSettings) -> dict[str, int]:
     }
 
 
-def csv_files(folder: Path) -> list[Path]:
+def csv_files(folder: Path | ObjectAddress) -> list[Path]:
     """Returns the CSV files of the folder in order of name.
 
     Raises:
         ConfigError: there is no such folder, or no file in it that can be loaded.
     """
-    found = [file.path for file in list_folder(folder).files]
+    if not isinstance(folder, Path):
+        raise ConfigError(f"the demo loads a folder of this machine, and RTP_DATA_DIR is {folder}; leave it out")
+    found = [file.path for file in list_folder(folder).files if isinstance(file.path, Path)]
     if not found:
         raise ConfigError(f"no CSV file in {folder}; put one there, or set RTP_DATA_DIR to a folder with some")
     return found

@@ -27,7 +27,8 @@ def require_usable(settings: PlatformSettings) -> None:
         ConfigError: one of them cannot be used; the message says why, and which setting moves it.
     """
     refuse_odd("RTP_HOME", settings.home)
-    refuse_odd("RTP_DATA_DIR", settings.data_dir)
+    if isinstance(settings.data_dir, Path):
+        refuse_odd("RTP_DATA_DIR", settings.data_dir)
     if len(os.fsencode(settings.home)) > HOME_BYTES:
         raise ConfigError(
             f"RTP_HOME is {len(os.fsencode(settings.home)):,} bytes long, and PostgreSQL takes {HOME_BYTES} at most; "

@@ -147,11 +147,13 @@ def offer_sample(settings: PlatformSettings) -> bool:
 
     Nothing is made where somebody chose a folder or has one, or where the rows would go to servers of their own.
     """
-    chosen = "data_dir" in settings.model_fields_set or settings.data_dir.exists()
-    if chosen or settings.kafka_bootstrap is not None or settings.postgres_dsn is not None:
+    folder = settings.data_dir
+    if "data_dir" in settings.model_fields_set or not isinstance(folder, Path) or folder.exists():
         return False
-    settings.data_dir.mkdir()
-    write_samples(settings.data_dir)
+    if settings.kafka_bootstrap is not None or settings.postgres_dsn is not None:
+        return False
+    folder.mkdir()
+    write_samples(folder)
     return True
 
 

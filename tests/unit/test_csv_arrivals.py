@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from rtp_dagster.backfill.arrivals import REMEMBERED, SETTLED_AFTER_S, Arrivals, Memory, arrivals
 from rtp_dagster.backfill.files import judge_files
-from rtp_workers.batch.attempts import Stamp
 from rtp_workers.batch.file_states import FileState, file_state
+from rtp_workers.batch.folder import Stamp
 from rtp_workers.postgres.csv_files import Attempt, LastAttempt
 
 NOW_S = 1_800_000_000.0
