@@ -6,6 +6,7 @@ import hashlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from rtp_workers.errors import ConfigError
@@ -22,7 +23,8 @@ from rtp_workers.mapping.columns.find_volatile import find_volatile
 from rtp_workers.mapping.columns.findings import Findings, languages_of
 from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.mapping.columns.sample_rows import Row, physical_lines, rows_of
-from rtp_workers.mapping.plan import Dialect, FilePlan, Rules, columns_in_fields
+from rtp_workers.mapping.plan import Dialect, FilePlan, Question, Rules, columns_in_fields
+from rtp_workers.mapping.rows.instants import TWICE, Instants, NoInstantError
 from rtp_workers.mapping.sources import Section, Sources
 from rtp_workers.record.forms import INSTANT
 from rtp_workers.record.transaction import FIELD_NAMES
@@ -35,6 +37,7 @@ GIVEN_RULES = (
     *("date_format", "time_zone", "epoch_unit", "step_origin", "step_unit", "amount_unit"),
     *("round_to", "year", "ambiguous", "id_prefix"),
 )
+TWICE_LINES = ('ambiguous = "earlier"', '# ambiguous = "later"', '# ambiguous = "refuse"')
 REQUIRED_NAMES = frozenset({"transaction_id", "occurred_at", "amount"})
 
 
@@ -68,7 +71,8 @@ def infer(
     found = _search(section, dialect, rows, read_ahead)
     if not any(len(row.cells) == dialect.row_width and not row.is_blank for row in rows):
         found.notes.append("the file has a header but no rows")
-    return _plan(found, dialect)
+    plan = _plan(found, dialect)
+    return plan if section.ambiguous is not None else _with_twice_open(plan, found)
 
 
 def infer_columns(section: Section, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> FilePlan:
@@ -212,7 +216,8 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
             f"times without an offset are read as {zone}" + ("" if section.time_zone else " (time_zone)")
         )
     if rules.time_zone != "UTC" and "epoch_unit" not in found.rules:
-        found.notes.append(f"local times that clocks show twice or not at all: {rules.ambiguous} (ambiguous)")
+        given = f"read as the {rules.ambiguous} instant" if rules.ambiguous != "refuse" else "refused"
+        found.notes.append(f"local times that clocks show twice or not at all are {given} (ambiguous)")
     stored = columns_in_fields(found.uses, rules) | set(section.drop)
     return FilePlan(
         dialect=dialect,
@@ -225,6 +230,26 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
         undecided=tuple(found.undecided),
         notes=tuple(found.notes),
     )
+
+
+def _with_twice_open(plan: FilePlan, found: Findings) -> FilePlan:
+    """Has local times that come twice asked about, where the mapping does not say which of the two instants they are.
+
+    A file's own order does not tell: its rows may be sorted by the very time that comes twice.
+    """
+    if plan.undecided or (plan.rules.time_zone == "UTC" and "time_zone" not in plan.uses):
+        return plan
+    refusing = Instants(replace(plan, rules=replace(plan.rules, ambiguous="refuse")))
+    try:
+        answers = refusing.read([found.profiles[at].cells for at in refusing.columns])
+    except ConfigError:
+        answers = []  # the beginning has no dates that can be read yet
+    twice = (one for one in answers if isinstance(one, NoInstantError) and one.reason == TWICE)
+    first = next(twice, None)
+    if first is None:
+        return replace(plan, rules=replace(plan.rules, open_rules=(*plan.rules.open_rules, "ambiguous")))
+    question = Question("occurred_at", f"{first}; which of the two instants is it?", TWICE_LINES)
+    return replace(plan, undecided=(question,))
 
 
 def _role_order(role: str) -> int:

@@ -72,16 +72,38 @@ def test_the_first_letter_beyond_ascii_keeps_utf_8_or_stops_the_load_with_the_en
     assert load(late, "cp1252", encoding="cp1252")[0]["merchant"] == "Bäckerei Müller"
 
 
-@pytest.mark.parametrize(
-    ("ambiguous", "offset"), [(None, "+02:00"), ("earlier", "+02:00"), ("later", "+01:00"), ("refuse", None)]
-)
-def test_a_local_time_that_comes_twice_follows_the_mappings_rule(ambiguous: str | None, offset: str | None) -> None:
+@pytest.mark.parametrize(("ambiguous", "offset"), [("earlier", "+02:00"), ("later", "+01:00"), ("refuse", None)])
+def test_a_local_time_that_comes_twice_follows_the_mappings_rule(ambiguous: str, offset: str | None) -> None:
     data = csv_of("Time,Text,Amount", "2024-10-27 02:30:00,A,-1.50", "2024-07-01 12:00:00,B,-2.50")
     loaded = load_all(data, mapping=Section(time_zone="Europe/Berlin", ambiguous=ambiguous))
     if offset is None:
         assert [row.reason for row in loaded.refused] == ["occurred_at_twice"]
     else:
         assert loaded.records[0]["occurred_at"] == f"2024-10-27T02:30:00{offset}"
+
+
+@pytest.mark.parametrize("head", ["Time,Text,Amount", "Date,Time,Text,Amount"])
+def test_a_local_time_that_comes_twice_is_asked_about(head: str) -> None:
+    gap = "," if head.startswith("Date") else " "
+    data = csv_of(head, f"2024-10-27{gap}02:30:00,A,-1.50", f"2024-07-01{gap}12:00:00,B,-2.50")
+    plan = infer(data, "bank.csv", section=Section(time_zone="Europe/Berlin"))
+    (question,) = plan.undecided
+    assert "2024-10-27 02:30:00 comes twice" in question.question
+    assert question.lines[0] == 'ambiguous = "earlier"'
+
+
+def test_a_local_time_that_comes_twice_beyond_the_beginning_stops_the_load_with_the_question() -> None:
+    late = ["2024-10-27 02:30;Late shop;-1"]
+    with pytest.raises(ConfigError, match=r"2024-10-27 02:30:00 comes twice.*ambiguous"):
+        load(late, time_zone="Europe/Berlin")
+    assert load(late, time_zone="Europe/Berlin", ambiguous="later")[0]["occurred_at"] == "2024-10-27T02:30:00+01:00"
+    assert load(late)[0]["occurred_at"] == "2024-10-27T02:30:00Z", "UTC has no such times"
+
+
+def test_a_local_time_that_never_comes_is_read_unless_the_mapping_refuses_it() -> None:
+    assert load(["2024-03-31 02:30;Late;-1"], time_zone="Europe/Berlin")[0]["occurred_at"].startswith(
+        "2024-03-31T02:30"
+    )
 
 
 def test_a_local_time_that_never_comes_is_refused_where_the_mapping_says_so() -> None:

@@ -15,6 +15,7 @@ from rtp_workers.mapping.plan import FilePlan, Rules, has_year
 
 EXCEL = "excel"
 EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
+TWICE = "occurred_at_twice"
 ODDITIES = {"twice": "twice, when clocks go back,", "never": "not at all, when clocks go forward,"}
 STEP_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 EPOCH_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
@@ -53,6 +54,7 @@ class Instants:
     def __init__(self, plan: FilePlan) -> None:
         self._plan, self._rules = plan, plan.rules
         self._is_open = "date_order" in plan.rules.open_rules
+        self._asks_about_twice = "ambiguous" in plan.rules.open_rules
         self._constant = plan.rules.constants.get("occurred_at")
         self._seen: dict[tuple[str, ...], Answer] = {}
         self._days: dict[str, str] = {}
@@ -73,7 +75,8 @@ class Instants:
         """Returns one answer a row; ``columns`` are the cells of `columns`, all of one length.
 
         Raises:
-            ConfigError: a date needs an order of day and month that nothing in the file decides.
+            ConfigError: a date needs an order of day and month that nothing in the file decides, or a local time comes
+                twice and nobody has said which of the two instants it is.
         """
         if self._constant is not None and not columns:
             return []
@@ -191,8 +194,16 @@ class Instants:
             return moment
         zone = moment.zone or (cells[-1].strip() if self._zoned else "") or self._rules.time_zone
         clock = moment.clock or "00:00:00"
-        if moment.zone is None and (odd := oddity(zone, moment.day, clock)) and self._rules.ambiguous == "refuse":
-            return NoInstantError(f"occurred_at_{odd}", f"{moment.day} {clock} comes {ODDITIES[odd]} in {zone}")
+        if moment.zone is None and (odd := oddity(zone, moment.day, clock)):
+            answer = NoInstantError(f"occurred_at_{odd}", f"{moment.day} {clock} comes {ODDITIES[odd]} in {zone}")
+            if self._rules.ambiguous == "refuse":
+                return answer
+            if self._asks_about_twice and answer.reason == TWICE:
+                raise ConfigError(
+                    f'{answer} and nothing says which of the two instants it is; add ambiguous = "earlier", '
+                    '"later" or "refuse" to the section of this file, and load it again: rows that are loaded keep '
+                    "their ids"
+                )
         offset = offset_of(zone, moment.day, clock, later=self._rules.ambiguous == "later")
         if offset is None and zone_name_at(self._rules.time_zone, moment.day, clock) == zone:
             offset = offset_of(self._rules.time_zone, moment.day, clock)
