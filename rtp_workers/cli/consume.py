@@ -17,9 +17,9 @@ from rtp_workers.watchdog import watched
 
 @click.command("consume")
 @click.option(
-    "--until-idle", type=DURATION_S, metavar="DURATION", help="end when nothing has come for that long, e.g. 5s"
+    "--until-idle", type=DURATION_S, metavar="DURATION", help="end when no record has come for this long, e.g. 5s"
 )
-@click.option("--no-api", is_flag=True, help="take no port")
+@click.option("--no-api", is_flag=True, help="open no port")
 @click.option("--port", type=click.IntRange(1, 65535), help="port of the HTTP API (RTP_CONSUMER_PORT)")
 def command(until_idle: float | None, no_api: bool, port: int | None) -> None:
     """Move records from Kafka into PostgreSQL, exactly once, until stopped (SIGTERM, Ctrl-C)."""
@@ -41,7 +41,7 @@ def command(until_idle: float | None, no_api: bool, port: int | None) -> None:
 
 
 def _idle_for(seconds: float | None) -> Callable[[ConsumerState], bool]:
-    """Returns the condition for ending; never, for None."""
+    """Returns the condition for ending; None means never."""
 
     def is_idle(state: ConsumerState) -> bool:
         if seconds is None or state.settled_at is None or state.problems:

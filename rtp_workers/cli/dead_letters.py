@@ -1,4 +1,4 @@
-"""``rtp dead-letters``: what was refused, listed, shown, and sent again."""
+"""``rtp dead-letters``: lists, shows and replays refused records."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ SHOWN_CHARACTERS = 2_000
 
 @click.group()
 def command() -> None:
-    """List, show or replay what was refused."""
+    """List, show or replay refused records."""
 
 
 @command.command("list")
 @click.option("--topic", help="Only of this topic.")
 @click.option("--reason", help="Only this reason code.")
-@click.option("--pending", "replayed", flag_value=False, default=None, type=bool, help="Only those never replayed.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many at most.")
+@click.option(
+    "--pending", "replayed", flag_value=False, default=None, type=bool, help="Only those that were never replayed."
+)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="The most to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_command(topic: str | None, reason: str | None, replayed: bool | None, limit: int, as_json: bool) -> int:
-    """List dead letters, newest first, and how many there are by reason."""
+    """List dead letters, newest first, and count them by reason."""
     settings = load(PlatformSettings)
     wanted = Filter(topic, reason, replayed)
     connection = connect(reader_dsn(resolve(settings)), "rtp-dead-letters", autocommit=True)
@@ -62,9 +64,9 @@ def list_command(topic: str | None, reason: str | None, replayed: bool | None, l
 @command.command("show")
 @click.argument("dead_letter_id")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; bytes as base64.")
-@click.option("--raw", is_flag=True, help="Print the value's bytes and nothing else.")
+@click.option("--raw", is_flag=True, help="Print only the bytes of the value.")
 def show_command(dead_letter_id: str, as_json: bool, raw: bool) -> int:
-    """Show one dead letter with its value as it came."""
+    """Show one dead letter with its value as received."""
     letter = _find_one(dead_letter_id)
     if raw:
         sys.stdout.buffer.write(letter.value or b"")
@@ -83,14 +85,14 @@ def show_command(dead_letter_id: str, as_json: bool, raw: bool) -> int:
 
 
 @command.command("replay")
-@click.option("--id", "ids", multiple=True, help="A dead letter's id; may be given again.")
-@click.option("--topic", help="Of this topic, instead of our own; its section converts what is sent.")
-@click.option("--reason", help="All with this reason that were never replayed.")
+@click.option("--id", "ids", multiple=True, help="A dead letter's id; can be given several times.")
+@click.option("--topic", help="Those of this topic instead of our own; its section of the mapping file converts them.")
+@click.option("--reason", help="All with this reason code that were never replayed.")
 @click.option("--all", "everything", is_flag=True, help="All that were never replayed.")
 @click.option(
-    "--value", "value_file", type=click.File("rb"), help="Send this file's bytes instead (one --id; - is stdin)."
+    "--value", "value_file", type=click.File("rb"), help="Send this file's bytes instead (with one --id; - is stdin)."
 )
-@click.option("--edit", is_flag=True, help="Repair the value in $EDITOR first (one --id).")
+@click.option("--edit", is_flag=True, help="Repair the value in $EDITOR first (with one --id).")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def replay_command(
     ids: tuple[str, ...],
@@ -101,11 +103,11 @@ def replay_command(
     edit: bool,
     as_json: bool,
 ) -> int:
-    """Send dead letters to our topic again; exit 1 when one was not taken."""
+    """Send dead letters to our topic again; exit 1 if one was not accepted."""
     if bool(ids) + bool(reason) + everything != 1:
-        raise ConfigError("say which to replay: --id, --reason or --all; exactly one of them")
+        raise ConfigError("say what to replay: give exactly one of --id, --reason and --all")
     if (value_file is not None or edit) and (len(ids) != 1 or (value_file is not None and edit)):
-        raise ConfigError("--value and --edit repair one dead letter: give one --id, and one of the two")
+        raise ConfigError("--value and --edit repair one dead letter: give one --id, and only one of the two")
     settings = load(PlatformSettings)
     wanted = (
         [DeadLetterId.parse(text) for text in ids] if ids else Filter(topic or settings.topic, reason, replayed=False)
@@ -138,7 +140,7 @@ def _edited(letter: StoredDeadLetter) -> bytes:
         raise ConfigError(f"the value of {letter.id} is not UTF-8 text; repair it with --value FILE") from error
     edited = click.edit(text, extension=".json")
     if edited is None:
-        raise ConfigError("nothing was changed in the editor; nothing is sent")
+        raise ConfigError("you changed nothing in the editor, so nothing was sent")
     return edited.rstrip("\n").encode()
 
 
@@ -173,7 +175,7 @@ def _base64(content: bytes | None) -> str | None:
 
 
 def _readable(content: bytes | None) -> str:
-    """Returns bytes for a terminal: what is not text is escaped, so that no record can send control sequences."""
+    """Returns bytes for a terminal. What is not text is escaped, so that no record can send control sequences."""
     if content is None:
         return "(null)"
     shown = printable(content[:SHOWN_CHARACTERS].decode("utf-8", "backslashreplace"))

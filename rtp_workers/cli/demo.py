@@ -41,19 +41,21 @@ from rtp_workers.settings import PlatformSettings, load
 JOB = "batch_backfill"
 LEDGER_TIMEOUT_S = 120.0
 COMPRESSED = (".gz", ".zst")
-# A little of what real feeds do, so that duplicates and dead letters are seen to be counted.
+# A little of what real feeds do, to show that duplicates and dead letters are counted.
 CHAOS = ("--duplicate", "0.01", "--late", "0.01", "--corrupt", "0.001")
 
 Look = Callable[[], None]
 
 
 @click.command("demo")
-@click.option("--live-for", type=DURATION_S, default="20s", show_default=True, help="How long to stream; 0 for not.")
+@click.option(
+    "--live-for", type=DURATION_S, default="20s", show_default=True, help="How long to stream; 0 streams nothing."
+)
 @click.option("--rate", type=click.IntRange(min=1), default=500, show_default=True, help="Live records per second.")
 def command(live_for: float, rate: int) -> int:
-    """Backfill data/ as a Dagster job, stream live, reconcile both, exit; 0 only when everything agrees.
+    """Backfill data/ as a Dagster job, stream live records, reconcile both. Exit 0 only if everything agrees.
 
-    Where there is no folder data, one with sample transactions is made.
+    If there is no folder data, the demo creates one with sample transactions.
     """
     forget_ours(os.environ)
     settings = load(PlatformSettings)
@@ -79,7 +81,7 @@ def command(live_for: float, rate: int) -> int:
 
 
 def free_ports(settings: PlatformSettings) -> dict[str, int]:
-    """Returns a free port for each server whose port is not set, so that the demo runs beside anything."""
+    """Returns a free port for each server whose port is not set, so that the demo can run next to anything."""
     return {
         name: ports.free_port() for name in ("kafka_port", "postgres_port") if name not in settings.model_fields_set
     }
@@ -89,13 +91,13 @@ def csv_files(folder: Path | ObjectAddress) -> list[Path]:
     """Returns the CSV files of the folder in order of name.
 
     Raises:
-        ConfigError: there is no such folder, or no file in it that can be loaded.
+        ConfigError: there is no such folder, or it has no file that can be loaded.
     """
     if not isinstance(folder, Path):
         raise ConfigError(f"the demo loads a folder of this machine, and RTP_DATA_DIR is {folder}; leave it out")
     found = [file.path for file in list_folder(folder).files if isinstance(file.path, Path)]
     if not found:
-        raise ConfigError(f"no CSV file in {folder}; put one there, or set RTP_DATA_DIR to a folder with some")
+        raise ConfigError(f"no CSV file in {folder}; put one there, or set RTP_DATA_DIR to a folder that has some")
     return found
 
 
@@ -108,9 +110,9 @@ class Demo:
         """Connects.
 
         Args:
-            settings: the demo's own ports among them.
+            settings: with the demo's own ports.
             endpoints: of the running servers.
-            console: what a person looks at.
+            console: the terminal of a person.
             asked: tells whether somebody wants it to stop.
         """
         self.settings = settings
@@ -122,10 +124,10 @@ class Demo:
 
     @contextmanager
     def bar(self, total: float, text: Callable[[], tuple[float, str]]) -> Iterator[Look]:
-        """Shows progress while something runs, where a person looks on; yields what moves it, and ends it when asked.
+        """Shows progress to a person while something runs. Yields what moves it, and ends it when asked.
 
         Args:
-            total: where the bar is full.
+            total: the value at which the bar is full.
             text: returns how far it is, and a few words.
         """
         if not self.console.is_terminal:
@@ -143,7 +145,7 @@ class Demo:
             yield look
 
     def stop_where_asked(self) -> None:
-        """Raises KeyboardInterrupt where somebody wants an end, and the first one was lost."""
+        """Raises KeyboardInterrupt if somebody wants it to end and the first interrupt was lost."""
         if self.asked():
             raise KeyboardInterrupt
 
@@ -187,7 +189,7 @@ def backfill(demo: Demo, files: list[Path]) -> Batch:
 
 
 def share_read(found: csv_loads.CsvLoad) -> float:
-    """Returns how much of a file is read, 0 to 1; of a compressed one that is known at its end only."""
+    """Returns how much of a file is read, 0 to 1. For a compressed one this is known only at its end."""
     if found.state == "loaded":
         return 1.0
     if not found.size_bytes or found.file_name.endswith(COMPRESSED):
@@ -196,7 +198,7 @@ def share_read(found: csv_loads.CsvLoad) -> float:
 
 
 def stream(demo: Demo, live_for_s: float, rate_per_s: int) -> Live:
-    """Streams live records for about that long."""
+    """Streams live records for about this long."""
     count = max(1, round(live_for_s * rate_per_s))
     demo.console.print(f"streaming live for {live_for_s:g} s, {rate_per_s:,} records/s")
     arguments = ("--count", str(count), "--rate", str(rate_per_s), *CHAOS, "--json")
@@ -213,7 +215,7 @@ def stream(demo: Demo, live_for_s: float, rate_per_s: int) -> Live:
 
 
 def own_account(said: bytes) -> Produced | None:
-    """Returns the producer's account, on the last line of what it said; None where there is none."""
+    """Returns the producer's counts, from the last line of its output; None if there are none."""
     try:
         return msgspec.json.decode(said.splitlines()[-1], type=Produced)
     except (IndexError, msgspec.MsgspecError):

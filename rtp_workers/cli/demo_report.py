@@ -1,4 +1,4 @@
-"""What ``rtp demo`` has to say at its end."""
+"""What ``rtp demo`` reports at its end."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Batch:
 
     Attributes:
         code: exit code of the Dagster run.
-        log: what it said.
+        log: its output.
         started_at: by PostgreSQL's clock.
-        job_s: seconds for the whole run, Dagster's start and the checks included.
-        loads: the files that it looked at, as far as they are loaded.
+        job_s: seconds for the whole run, including Dagster's start and the checks.
+        loads: the files of the run, as far as they are loaded.
     """
 
     code: int
@@ -44,9 +44,9 @@ class Live:
 
     Attributes:
         code: exit code of the producer.
-        log: what it said.
+        log: its output.
         started_at: by PostgreSQL's clock.
-        produced: its own account; None where it ended before it could give one.
+        produced: its own counts; None if it ended before it could report them.
     """
 
     code: int
@@ -57,7 +57,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo did. No `live` where none was asked for; `sources` tell of new rows since the backfill began."""
+    """What the demo did. No `live` if none was asked for; `sources` are the new rows since the backfill began."""
 
     batch: Batch
     live: Live | None
@@ -131,7 +131,7 @@ def batch_rates(outcome: Outcome) -> list[str]:
     sources = [source for source in outcome.sources if source.source.startswith(CSV)]
     written = [source.last_at for source in sources if source.last_at is not None]
     if not ends or not written:
-        return ["every file was loaded before: no row twice" if outcome.batch.code == 0 else "not loaded"]
+        return ["every file was loaded before, so no row was added" if outcome.batch.code == 0 else "not loaded"]
     begin = min(found.started_at for found in mine)
     sent, rows = sum(found.progress.acknowledged for found in mine), sum(source.new_rows for source in sources)
     return [
@@ -146,24 +146,24 @@ def pace(count: int, seconds: float) -> str:
 
 
 def trouble(outcome: Outcome) -> list[str]:
-    """Returns what went wrong, each with where to look."""
+    """Returns what went wrong, and where to look for each."""
     batch, live = outcome.batch, outcome.live
     lines = [f"problem: {problem}" for problem in outcome.found.problems]
     if batch.code != 0:
-        lines.append(f"the Dagster run has failed: not every file was loaded, see {batch.log}")
+        lines.append(f"the Dagster run failed, and not every file was loaded; see {batch.log}")
     refused = sum(found.progress.refused for found in batch.loads)
     if refused:
-        lines.append(f"{refused:,} CSV rows were refused, listed by line below RTP_HOME/refused")
+        lines.append(f"{refused:,} CSV rows were refused; RTP_HOME/refused lists them by line")
     if live is not None and live.code != 0:
-        lines.append(f"the producer has failed with code {live.code}, see {live.log}")
+        lines.append(f"the producer failed with code {live.code}; see {live.log}")
     return lines
 
 
 def further(settings: PlatformSettings) -> Table:
     """Returns what to do next."""
     table = Table("to look further", "", box=None, header_style="bold")
-    table.add_row("rtp up", "all of it, live, with pages and Dagster; Ctrl-C ends")
-    table.add_row('eval "$(rtp env)"', 'then, while it runs: psql "$RTP_POSTGRES_READ_DSN"')
-    table.add_row("rtp status; rtp verify", "lag and rates; this reconciliation")
+    table.add_row("rtp up", "the whole platform with its pages and Dagster; Ctrl-C stops it")
+    table.add_row('eval "$(rtp env)"', 'then, while it is running: psql "$RTP_POSTGRES_READ_DSN"')
+    table.add_row("rtp status; rtp verify", "lag and rates; this reconciliation again")
     table.add_row("logs", str(settings.home / "logs"))
     return table

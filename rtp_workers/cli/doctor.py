@@ -1,4 +1,4 @@
-"""``rtp doctor``: what is wrong with this machine or these settings, and what to do about it."""
+"""``rtp doctor``: finds what is wrong with this machine or these settings, and says what to do about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(as_json: bool) -> int:
-    """Check ports, versions, disk, settings and connections; exit 1 when there is a problem."""
+    """Check ports, versions, disk, settings and connections; exit 1 if there is a problem."""
     found = findings()
     if as_json:
         click.echo(json.dumps({"ok": healthy(found), "findings": [asdict(finding) for finding in found]}))
@@ -31,7 +31,7 @@ def command(as_json: bool) -> int:
 
 
 def findings() -> list[Finding]:
-    """Returns all findings; wrong settings are one themselves, and the only one then."""
+    """Returns all findings. If the settings are wrong, that is the only finding."""
     try:
         settings = load(PlatformSettings)
         endpoints = resolve(settings)
@@ -41,7 +41,7 @@ def findings() -> list[Finding]:
 
 
 def healthy(found: list[Finding]) -> bool:
-    """Returns whether there is no problem; warnings are none."""
+    """Returns whether there is no problem; warnings do not count."""
     return all(finding.state != "problem" for finding in found)
 
 

@@ -1,4 +1,4 @@
-"""What ``rtp load --dry-run`` shows: the mapping and why, five transactions, what would be refused, what is open."""
+"""What ``rtp load --dry-run`` shows: the mapping and why, five transactions, refused rows, and open questions."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SHOWN_ROWS = 5
 SHOWN_REFUSALS = 20
 TIME_S = 0.6
 BLOCK_BYTES = 128 * 1024
-# Characters at most, by the kind of a field. A longer text is cut with an ellipsis; free texts share what is left over.
+# Most characters by the kind of a field. A longer text is cut with an ellipsis. Free texts share the remaining space.
 WIDTHS: dict[Kind, int] = {"id": 14, "instant": 25, "decimal": 14, "party": 14, "text": 20, "choice": 16, "code": 3}
 WIDENED = fields_of("text")
-# In a narrow terminal the last fields of these kinds give way first; an amount keeps its currency.
+# A narrow terminal hides the last fields of these kinds first. An amount keeps its currency.
 HIDDEN_FIRST = [
     name for name in reversed(FIELD_NAMES) if name in fields_of("code", "choice", "party", "id") and name != "currency"
 ]
@@ -53,8 +53,8 @@ class DryRun:
     Attributes:
         sample: the first transactions as they would be stored.
         refused: every refused row of the rows looked at.
-        rows: rows looked at; ``whole_file`` where these are all.
-        repeated_ids: rows whose id an earlier row of them has.
+        rows: rows looked at; ``whole_file`` if these are all.
+        repeated_ids: rows with the id of an earlier row.
     """
 
     file: str
@@ -67,7 +67,7 @@ class DryRun:
 
 
 def dry_run(file_name: str, planned: PlannedFile, *, sample_is_all: bool = False) -> DryRun:
-    """Converts the beginning of a file as a load would, for as long as a person waits gladly."""
+    """Converts the beginning of a file as a load would, for as long as a person is willing to wait."""
     result = DryRun(file_name, planned.plan)
     if planned.plan.undecided:
         return result
@@ -173,7 +173,7 @@ def _heading(result: DryRun) -> Text:
 
 
 def mapping_table(plan: FilePlan, column: str = "column") -> Table:
-    """Returns which column, or whatever else holds the cells, is which field, and why."""
+    """Returns which column, or other source of the cells, is which field, and why."""
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
     table.add_column("field", no_wrap=True, style="cyan")
     table.add_column(column, overflow="fold")
@@ -192,7 +192,7 @@ def mapping_table(plan: FilePlan, column: str = "column") -> Table:
 
 
 def sample_table(sample: list[dict[str, Any]], width: int) -> Group:
-    """Returns the first transactions; in a narrow terminal the fields that matter least give way."""
+    """Returns the first transactions. A narrow terminal hides the fields that matter least."""
     shown = [name for name in FIELD_NAMES if RULES[name].kind in WIDTHS and any(row.get(name) for row in sample)]
     labels = {name: SHORT_NAMES.get(name, name) for name in shown}
     longest = {name: max(len(labels[name]), *(cell_len(_cell(row, name)) for row in sample)) for name in shown}
@@ -213,7 +213,7 @@ def sample_table(sample: list[dict[str, Any]], width: int) -> Group:
     for row in sample:
         table.add_row(*(Text(_cell(row, name), overflow="ellipsis", no_wrap=True) for name in widths))
     title = f"first {len(sample)} transactions as they would be stored"
-    note = f" (a wider terminal shows {', '.join(hidden)} too)" if hidden else ""
+    note = f" (a wider terminal also shows {', '.join(hidden)})" if hidden else ""
     return Group(Text(title, style="bold underline").append(note, style="not bold not underline dim"), table)
 
 
@@ -233,13 +233,16 @@ def _refused(result: DryRun) -> Group:
         )
     if result.repeated_ids:
         lines.append(
-            Text(f"{result.repeated_ids:,} rows repeat an id: duplicates, or dead letters where they differ", "yellow")
+            Text(
+                f"{result.repeated_ids:,} rows repeat an id: duplicates, or dead letters if their content differs",
+                "yellow",
+            )
         )
     return Group(*lines)
 
 
 def _questions(result: DryRun) -> Group:
-    parts: list[Any] = [Text("not loaded until these are answered:", style="bold red")]
+    parts: list[Any] = [Text("nothing is loaded until these questions are answered:", style="bold red")]
     parts += [Text(f"  ? {question.field}: {question.question}") for question in result.plan.undecided]
     parts.append(Text("\nadd to data/sources.toml:", style="bold"))
     text = question_text(result.plan.undecided, result.plan, result.file)

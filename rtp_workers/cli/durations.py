@@ -16,7 +16,7 @@ class Duration(click.ParamType[float]):
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Returns seconds; fails the command line where the text has another form."""
+        """Returns seconds. Fails the command line if the text has another form."""
         if isinstance(value, int | float):
             return float(value)
         match = _FORM.fullmatch(str(value).strip())

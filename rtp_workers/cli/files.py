@@ -1,4 +1,4 @@
-"""``rtp files``: every CSV of the data folder, whether it is loaded, and if not, why."""
+"""``rtp files``: shows for every CSV of the data folder whether it is loaded, and if not, why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtp_workers.settings import PlatformSettings, load
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def command(as_json: bool) -> int:
-    """List the CSV files of the data folder: loaded, waiting, failed and why; exit 1 while one is not loaded."""
+    """List the CSV files of the data folder: loaded, waiting, or failed and why. Exit 1 while one is not loaded."""
     settings = load(PlatformSettings)
     connection = connect(resolve(settings).need("postgres_read_dsn"), "rtp files", autocommit=True)
     try:
@@ -50,7 +50,7 @@ def _word(state: FileState) -> str:
 
 def _explained(state: FileState) -> str:
     if state.state == "new":
-        return "not loaded yet" if state.last is None else "it has changed since it was last tried"
+        return "not loaded yet" if state.last is None else "it has changed since the last attempt"
     if state.state == "failed":
         return f"{' '.join(state.reason.split())} ({state.next_step})"
     if state.state == "refused" or state.last is None:

@@ -1,4 +1,4 @@
-"""``rtp load``: CSV files into Kafka, with a progress bar, resumable; then how their records ended in PostgreSQL."""
+"""``rtp load``: sends CSV files to Kafka, shows progress, resumes, and reports what became of the records."""
 
 from __future__ import annotations
 
@@ -31,21 +31,23 @@ Show = Callable[[LoadProgress], None]
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--dry-run", "only_look", is_flag=True, help="Show the mapping and what would be refused; send nothing.")
+@click.option(
+    "--dry-run", "only_look", is_flag=True, help="Show the mapping and the rows that would be refused; send nothing."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--source", help="Section of the mapping file, instead of the one whose pattern fits the name.")
-@click.option("--delimiter", help="What separates cells, instead of what the file looks like; \\t is a tab.")
-@click.option("--encoding", help="The file's encoding, instead of what it looks like, e.g. cp1252.")
+@click.option("--source", help="Section of the mapping file, instead of the one whose pattern matches the name.")
+@click.option("--delimiter", help="The cells' separator, instead of what was found in the file; \\t is a tab.")
+@click.option("--encoding", help="The file's encoding, instead of what was found, e.g. cp1252.")
 @click.option(
     "--overlap",
     type=click.Choice(["same", "other"]),
-    help="What rows are that look like stored ones but may come from another account.",
+    help="Whether rows that look like stored ones come from the same account or another.",
 )
-@click.option("--again", is_flag=True, help="Send every row, whatever was loaded before; no row is stored twice.")
+@click.option("--again", is_flag=True, help="Send every row, even if it was loaded before; no row is stored twice.")
 @click.option("--final", is_flag=True, help="The file is complete, even if its last line has no newline.")
 @click.option("--wait", "wait_s", default=30.0, help="Seconds to wait for a file that is still being written.")
 def command(files: tuple[str, ...], only_look: bool, as_json: bool, **given: Any) -> int:
-    """Load CSV FILEs into Kafka; - reads stdin. A load that was stopped resumes where it was.
+    """Load CSV FILEs into Kafka; - reads stdin. A load that was stopped resumes where it stopped.
 
     A FILE may be an object: s3://bucket/exports/*.csv.gz, in quotes because of the *; also gs://, az:// and https://.
     """
@@ -69,7 +71,7 @@ def command(files: tuple[str, ...], only_look: bool, as_json: bool, **given: Any
 
 
 def _endings(endpoints: Endpoints, reports: Sequence[LoadReport]) -> dict[int | None, LoadEnding]:
-    """Returns by load number how the records ended; loads of stdin have none."""
+    """Returns what became of the records, by load number; loads of stdin have none."""
     numbered = [report for report in reports if report.load_id is not None]
     if not numbered:
         return {}
@@ -85,7 +87,7 @@ def _endings(endpoints: Endpoints, reports: Sequence[LoadReport]) -> dict[int | 
 
 
 def _needs_a_person(report: LoadReport, ending: LoadEnding | None) -> bool:
-    """Tells whether rows of a file that was read are not in the table as they should be."""
+    """Tells whether rows of a file that was read should be in the table but are not."""
     if report.warnings or report.rows_gone:
         return True
     if ending is None or ending.waiting or not ending.outcomes.counted:
@@ -205,8 +207,8 @@ def _ended_as_json(ending: LoadEnding) -> dict[str, object]:
 def _as_text(report: LoadReport, ending: LoadEnding | None) -> str:
     if report.rows_gone:
         return (
-            f"{report.file}: was loaded before, but {report.rows_gone:,} of its rows were purged since and are gone; "
-            "nothing was loaded now. `rtp load --again` stores them again"
+            f"{report.file}: was loaded before, but {report.rows_gone:,} of its rows have been purged since; "
+            "nothing was loaded now. `rtp load --again` brings them back"
         )
     new = report.rows_read - report.resumed_rows
     rate = f", {new / report.seconds:,.0f} rows/s" if report.seconds > 0.1 else ""

@@ -1,4 +1,4 @@
-"""``rtp losses``: records that are stored here and that Kafka has lost."""
+"""``rtp losses``: stored records that Kafka has lost."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rtp_workers.settings import PlatformSettings, load
 
 
 @click.command("losses")
-@click.option("--confirm", "confirming", is_flag=True, help="Confirm all of them: the warnings end, the list stays.")
+@click.option("--confirm", "confirming", is_flag=True, help="Confirm all of them. The warnings end; the list stays.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def command(confirming: bool, as_json: bool) -> int:
-    """List what Kafka has lost of the records that are stored here; exit 1 while one is not confirmed."""
+    """List the stored records that Kafka has lost. Exit 1 while one loss is not confirmed."""
     connection = connect(resolve(load(PlatformSettings)).need("postgres_ingest_dsn"), "rtp-losses", autocommit=True)
     try:
         confirmed = losses.confirm(connection, getpass.getuser()) if confirming else []
@@ -44,7 +44,7 @@ def _plain(loss: Loss) -> dict[str, Any]:
 
 def _show(found: list[Loss], confirmed: list[Loss]) -> None:
     if not found:
-        say("Kafka has lost nothing that is stored here")
+        say("Kafka has lost none of the stored records")
         return
     table = Table("topic", "partition", "generation", "offsets", "at most", "seen", "confirmed")
     for loss in found:

@@ -27,23 +27,23 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "env": ("env", "Print export lines for other programs."),
     "doctor": ("doctor", "Check ports, versions, disk, settings and connections."),
     "load": ("load", "Load CSV files into Kafka."),
-    "files": ("files", "Which CSV files of the data folder are loaded, and which are not and why."),
+    "files": ("files", "Show which CSV files of the data folder are loaded, and why others are not."),
     "sources": ("sources", "List or show how each series of exports is read."),
     "refused": ("refused", "List or show rows of CSV files that were refused."),
     "map": ("map", "Show or write the mapping of a foreign CSV."),
     "produce": ("produce", "Run the live generator and its HTTP API."),
     "consume": ("consume", "Run the Kafka -> PostgreSQL worker and its HTTP API."),
-    "pause": ("pause", "Tell every consumer to stop writing."),
-    "resume": ("resume", "Tell every consumer to go on."),
+    "pause": ("pause", "Make every consumer stop writing."),
+    "resume": ("resume", "Make every consumer resume writing."),
     "skip": ("skip", "Step over offsets that cannot be read or stored, and count them."),
-    "status": ("status", "Services, rows, lag, rates and dead letters in one table."),
-    "verify": ("verify", "Reconcile Kafka, ledger and tables; non-zero when they disagree."),
-    "dead-letters": ("dead_letters", "List, show or replay what was refused."),
-    "purge": ("purge", "Delete rows or undo an import, and count it in the ledger."),
-    "losses": ("losses", "List and confirm what Kafka has lost of the stored records."),
+    "status": ("status", "Show services, rows, lag, rates and dead letters in one table."),
+    "verify": ("verify", "Reconcile Kafka, ledger and tables; exit 1 if they disagree."),
+    "dead-letters": ("dead_letters", "List, show or replay refused records."),
+    "purge": ("purge", "Delete rows or undo an import; the ledger counts it."),
+    "losses": ("losses", "List and confirm stored records that Kafka has lost."),
     "migrate": ("migrate", "Bring the database schema and roles up to date."),
     "topics": ("topics", "Create the topic, or report its drift."),
-    "setup": ("setup", "Make secrets, roles, schema and topic for the containers."),
+    "setup": ("setup", "Create secrets, roles, schema and topic for the containers."),
 }
 
 
@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
         return list(SUBCOMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Returns the imported subcommand, or None where there is no such name."""
+        """Returns the imported subcommand, or None if there is no such name."""
         if cmd_name not in SUBCOMMANDS:
             return None
         module = importlib.import_module(f"rtp_workers.cli.{SUBCOMMANDS[cmd_name][0]}")
@@ -70,7 +70,7 @@ class LazyGroup(click.Group):
 
 
 def _set_log_format(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Makes the option the setting of the same name, which programs that we start read as well."""
+    """Turns the option into the setting of the same name, which programs that we start read as well."""
     if value is not None:
         os.environ["RTP_LOG_FORMAT"] = value
         configure_logs()
@@ -87,7 +87,7 @@ def _log_format_option() -> click.Option:
 
 
 def _add_log_format(command: click.Command) -> None:
-    """Lets the option stand after the subcommand as well as before it."""
+    """Accepts the option after the subcommand as well as before it."""
     if not any(param.name == "log_format" for param in command.params):
         command.params.append(_log_format_option())
     if isinstance(command, click.Group):
@@ -145,7 +145,7 @@ def run() -> None:
 
 
 def run_command(arguments: list[str]) -> int:
-    """Runs one command and returns its exit code; our own errors become one line on stderr."""
+    """Runs one command and returns its exit code. Our own errors become one line on stderr."""
     try:
         result = rtp.main(args=arguments, prog_name="rtp", standalone_mode=False)
         sys.stdout.flush()
@@ -163,7 +163,7 @@ def run_command(arguments: list[str]) -> int:
         say(f"error: {error}", err=True)
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     except BrokenPipeError:
-        # The reader (head, less) has left: say nothing, and keep the interpreter from flushing into the pipe again.
+        # The reader (head, less) has gone: say nothing, and keep the interpreter from flushing into the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:

@@ -1,4 +1,4 @@
-"""``rtp map``: writes the mapping that was found for a file or a topic into the mapping file, to be edited there."""
+"""``rtp map``: writes the mapping that was found for a file or a topic to the mapping file, for people to edit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rtp_workers.settings import PlatformSettings, load
 
 @click.command()
 @click.argument("file", metavar="FILE", required=False)
-@click.option("--topic", help="Map a topic by its newest records, instead of a file.")
+@click.option("--topic", help="Map a topic, from its newest records, instead of a file.")
 @click.option("--json", "as_json", is_flag=True, help="With --topic: print what was found as JSON; write nothing.")
 @click.option("--print", "only_print", is_flag=True, help="Print the section; write nothing.")
 @click.option("--name", help="The section's name, instead of one made from the file's name.")
-@click.option("--delimiter", help="What separates cells, instead of what the file looks like; \\t is a tab.")
-@click.option("--encoding", help="The file's encoding, instead of what it looks like.")
+@click.option("--delimiter", help="The cells' separator, instead of what was found in the file; \\t is a tab.")
+@click.option("--encoding", help="The file's encoding, instead of what was found.")
 def command(
     file: str | None,
     topic: str | None,
@@ -50,7 +50,10 @@ def _map_file(file: str, name: str | None, overrides: Overrides, only_print: boo
         text = section_text(plan, source.name, name)
         chosen = name or section_name(source.name)
     if only_print or plan.canonical:
-        say("# the header is canonical: no mapping is needed" if plan.canonical else text, nl=plan.canonical)
+        say(
+            "# the columns have our own field names: no mapping is needed" if plan.canonical else text,
+            nl=plan.canonical,
+        )
         return 0
     _refuse_known(settings, plan.section, chosen, target)
     _append(target, text)
@@ -73,14 +76,14 @@ def _map_topic(topic: str, name: str | None, *, only_print: bool, as_json: bool)
         _append(target, look.text)
     say(f"\n{look.text}")
     if not only_print:
-        answer = 'answer what stands at "?"' if look.plan.undecided else "edit it there"
-        say(f"added to {target}; {answer}. `rtp consume` takes the topic once RTP_TOPICS names it")
+        answer = 'replace each "?" with an answer' if look.plan.undecided else "edit it there"
+        say(f"added to {target}; {answer}. `rtp consume` reads the topic once RTP_TOPICS names it")
     return 0
 
 
 def _refuse_known(settings: PlatformSettings, section: str | None, name: str, target: Path) -> None:
     if section is not None:
-        raise ConfigError(f"{target} maps this file already, in [{section}]; edit that, or print with --print")
+        raise ConfigError(f"{target} maps this file already, in [{section}]; edit it, or use --print")
     if any(known.name == name for known in read_mapping(settings).sections):
         raise ConfigError(f"{target} has a section [{name}] for other files; give another with --name")
 

@@ -1,4 +1,4 @@
-"""``rtp migrate``: roles, schema and privileges brought up to date; drift reported."""
+"""``rtp migrate``: brings roles, schema and privileges up to date, and reports drift."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtp_workers.settings import PlatformSettings, load
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Change nothing: exit 1 when something is to do.")
+@click.option("--check", is_flag=True, help="Change nothing. Exit 1 if there is something to do.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(check: bool, as_json: bool) -> int:
     """Bring roles, schema and privileges up to date, and report drift (exit 1)."""
@@ -39,7 +39,7 @@ def command(check: bool, as_json: bool) -> int:
 
 
 def role_passwords(endpoints: Endpoints) -> dict[str, SecretStr]:
-    """Returns the passwords that the roles' DSNs carry: a missing role is made with the one its users give."""
+    """Returns the passwords in the roles' DSNs: a missing role is created with the password that its users give."""
     found = {}
     for role, dsn in ((INGEST, endpoints.postgres_ingest_dsn), (READ, endpoints.postgres_read_dsn)):
         user, password = credentials(dsn) if dsn else (None, None)

@@ -1,4 +1,4 @@
-"""`rtp pause`: every consumer stops writing until `rtp resume`; kept in PostgreSQL, so restarts do not end it."""
+"""`rtp pause`: every consumer stops writing until `rtp resume`. It is kept in PostgreSQL, so restarts do not end it."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def command(reason: str) -> None:
         set_pause(connection, paused=True, reason=reason)
     finally:
         connection.close()
-    say("paused; `rtp resume` goes on")
+    say("paused; continue with `rtp resume`")

@@ -33,20 +33,20 @@ def _instant(_context: click.Context, _parameter: click.Parameter, text: str | N
 
 @click.command()
 @click.option(
-    "--count", type=click.IntRange(min=1), help="Generate this many records, say 'finished' and exit; no API."
+    "--count", type=click.IntRange(min=1), help="Generate this many records without the API, say 'finished', and exit."
 )
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
     help="Records per second [RTP_PRODUCER_RATE_PER_S, 50; with --count: as fast as Kafka takes them].",
 )
-@click.option("--seed", type=int, help="Same seed, start and speed: the same records, ids included.")
-@click.option("--start", callback=_instant, help="Event time of the first record, with offset; none: now.")
+@click.option("--seed", type=int, help="The same seed, start and speed give the same records and ids.")
+@click.option("--start", callback=_instant, help="Event time of the first record, with offset; default: now.")
 @click.option("--speed", type=float, help="With --start: how much faster than 50 records a second event time runs.")
 @click.option("--duplicate", type=float, default=0.0, help="Share of records sent a second time.")
 @click.option("--late", type=float, default=0.0, help="Share of records that happened hours to days earlier.")
-@click.option("--corrupt", type=float, default=0.0, help="Share of records that no reader can take.")
-@click.option("--no-api", is_flag=True, help="Take no port.")
+@click.option("--corrupt", type=float, default=0.0, help="Share of records that cannot be read.")
+@click.option("--no-api", is_flag=True, help="Open no port.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON at the end.")
 def command(no_api: bool, as_json: bool, **options: Any) -> int:
     """Run the live generator and its HTTP API until stopped, or generate --count records."""

@@ -1,4 +1,4 @@
-"""``rtp purge``: rows or dead letters deleted, and counted so that the ledger still adds up."""
+"""``rtp purge``: deletes rows or dead letters, and counts them so that the ledger still adds up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Instant(click.ParamType[datetime]):
         try:
             found = datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no time; give e.g. 2024-01-31 or 2024-01-31T12:00:00Z", param, ctx)
+            self.fail(f"{value!r} is not a time; give e.g. 2024-01-31 or 2024-01-31T12:00:00Z", param, ctx)
         if found.tzinfo is None and found.time() == datetime.min.time() and len(str(value)) == len("2024-01-31"):
             return found.replace(tzinfo=UTC)
         if found.tzinfo is None:
@@ -49,26 +49,34 @@ class Instant(click.ParamType[datetime]):
 
 
 @click.command()
-@click.option("--id", "ids", multiple=True, help="A transaction_id; may be given again.")
-@click.option("--customer", "customer_id", help="All of a customer_id, dead letters with that key included.")
-@click.option("--file", "file_name", help="All that was loaded from a file of this name; it then loads again.")
-@click.option("--source", help="All that was loaded from a source, its memory included (see `rtp sources list`).")
-@click.option("--load", "load_id", type=int, help="All that one load has stored, by its number.")
-@click.option("--by-name", is_flag=True, help="With --file: also rows without a load number, known by its name only.")
-@click.option("--before", type=Instant(), help="What occurred before this time.")
+@click.option("--id", "ids", multiple=True, help="A transaction_id; can be given several times.")
+@click.option("--customer", "customer_id", help="Everything of a customer_id, including dead letters with that key.")
+@click.option(
+    "--file",
+    "file_name",
+    help="Everything that was loaded from a file of this name; the file can then be loaded again.",
+)
+@click.option(
+    "--source", help="Everything that was loaded from a source, and what is known about it (see `rtp sources list`)."
+)
+@click.option("--load", "load_id", type=int, help="Everything that one load stored, by its number.")
+@click.option(
+    "--by-name", is_flag=True, help="With --file: also rows without a load number, which have only the file's name."
+)
+@click.option("--before", type=Instant(), help="Transactions that occurred before this time.")
 @click.option("--dead-letters-before", type=Instant(), help="Dead letters first seen before this time.")
-@click.option("--dry-run", is_flag=True, help="Only count.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--timeout", "timeout_s", default=60.0, help="Seconds to wait until the consumer has written the load.")
+@click.option("--dry-run", is_flag=True, help="Count, but delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--timeout", "timeout_s", default=60.0, help="Seconds to wait for the consumer to write the load.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(**options: Any) -> int:
-    """Delete rows or dead letters for good, or undo an import; give exactly one of the options that say what."""
+    """Delete rows or dead letters for good, or undo an import. Give exactly one option that says what to delete."""
     as_json, dry_run, yes = (options.pop(name) for name in ("as_json", "dry_run", "yes"))
     undone = {name: options.pop(name) for name in ("file_name", "source", "load_id")}
     by_name, timeout_s = options.pop("by_name"), options.pop("timeout_s")
     if any(value is not None for value in undone.values()):
         if sum(value is not None for value in undone.values()) + sum(map(bool, options.values())) > 1:
-            raise ConfigError("give exactly one of the options that say what to delete")
+            raise ConfigError("give exactly one option that says what to delete")
         wish = UndoWish(**undone, by_name=by_name, dry_run=dry_run, yes=yes, timeout_s=timeout_s)
         _report(_undo(wish), as_json=as_json)
         return 0
@@ -98,7 +106,7 @@ class UndoWish:
         """Returns what finds the import."""
         if self.load_id is not None:
             return partial(import_of_load, load_id=self.load_id)
-        # A row's own word for its file is ``csv:<name>``; people copy it.
+        # Rows name their file as ``csv:<name>``, and people copy that.
         name = self.file_name or (self.source or "").removeprefix("csv:")
         by_file = self.file_name is not None or (self.source or "").startswith("csv:")
         return partial(import_of_file, file_name=name) if by_file else partial(import_of_source, name=name)
@@ -111,7 +119,7 @@ def _undo(wish: UndoWish) -> PurgeReport:
     found, planned = undo(owner_dsn, wish.find(), by_name=wish.by_name, dry_run=True)
     if found.unnumbered and not wish.by_name:
         kept = (
-            f"{found.unnumbered:,} rows carry no load number, only the name {found.source}, which another file may have"
+            f"{found.unnumbered:,} rows have no load number, only the name {found.source}, which another file may share"
         )
         if not wish.yes and not wish.dry_run and click.confirm(f"{kept}. Delete them too?", err=True):
             return _undo(replace(wish, by_name=True))

@@ -1,4 +1,4 @@
-"""``rtp refused``: rows of CSV files that no record could be made of, as they stand in the file."""
+"""``rtp refused``: rows of CSV files that could not become records, as they are in the file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def list_files(folder: str | None) -> int:
 
 @command.command()
 @click.argument("file")
-@click.option("--limit", default=20, help="Rows at most.")
+@click.option("--limit", default=20, help="The most rows to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def show(file: str, limit: int, as_json: bool) -> int:
     """Show the refused rows of FILE, a name or an object's address, with their lines and reasons."""
@@ -52,5 +52,5 @@ def _of_file(file: str, lists: list[KnownList]) -> list[KnownList]:
     found = [known for known in lists if known.file_name == safe_name(name) or known.name == name]
     if not found:
         there = ", ".join(sorted({known.file_name for known in lists})) or "none"
-        raise ConfigError(f"no refused rows of {file!r} are listed; there are some of: {there}")
+        raise ConfigError(f"no refused rows of {file!r} are listed; files with refused rows: {there}")
     return found

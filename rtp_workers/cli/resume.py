@@ -1,4 +1,4 @@
-"""`rtp resume`: ends a pause, and accepts holes in the log when told to."""
+"""`rtp resume`: ends a pause, and accepts holes in the log if asked to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtp_workers.postgres.connection import connect
 
 @click.command("resume")
 @click.option(
-    "--accept-holes", is_flag=True, help="go on without records that retention deleted before they were stored"
+    "--accept-holes", is_flag=True, help="continue without the records that retention deleted before they were stored"
 )
 def command(accept_holes: bool) -> None:
     """Resume ingestion platform-wide."""
@@ -28,5 +28,5 @@ def command(accept_holes: bool) -> None:
         say(f"partition {hole.kafka_partition}: {hole.to_offset - hole.from_offset:,} offsets counted as skipped")
     for hole in waiting:
         size = hole.to_offset - hole.from_offset
-        say(f"partition {hole.kafka_partition} still waits: {size:,} records are gone; --accept-holes goes on")
+        say(f"partition {hole.kafka_partition} waits: {size:,} records are gone; --accept-holes continues without them")
     say("resumed")

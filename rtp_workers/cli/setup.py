@@ -1,8 +1,8 @@
-"""``rtp setup``: what has to be there before the containers can work. Every step is idempotent.
+"""``rtp setup``: creates what the containers need before they can work. Every step is idempotent.
 
-In compose it is the one-shot service: secrets first (PostgreSQL waits for its superuser's password), then, once both
-servers answer, roles and databases, migrations and the topic. On Kubernetes (``--own-servers``) secrets and databases
-are there already, so it waits for the servers and does the rest.
+In compose it is the one-shot service. It creates the secrets first, because PostgreSQL waits for its superuser's
+password. Once both servers answer, it creates roles and databases, migrates, and creates the topic. On Kubernetes
+(``--own-servers``) secrets and databases exist already, so it waits for the servers and does the rest.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ T = TypeVar("T")
 @click.option("--secrets-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("/secrets"))
 @click.option("--postgres", "superuser_dsn", default="postgresql://postgres@postgres:5432/postgres", show_default=True)
 @click.option("--timeout", "timeout_s", type=float, default=300.0, show_default=True, help="seconds for each server")
-@click.option("--rotate", is_flag=True, help="generate every password anew")
-@click.option("--kafka-sasl", is_flag=True, help="make Kafka's users and ACLs as well")
+@click.option("--rotate", is_flag=True, help="generate new passwords")
+@click.option("--kafka-sasl", is_flag=True, help="create Kafka's users and ACLs as well")
 @click.option(
-    "--own-servers", is_flag=True, help="make no secrets: only schema, missing roles and topic, as RTP_POSTGRES_DSN"
+    "--own-servers", is_flag=True, help="create no secrets: only schema, missing roles and topic, as RTP_POSTGRES_DSN"
 )
 def command(
     secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: bool, kafka_sasl: bool, own_servers: bool
 ) -> None:
-    """Make secrets, roles, schema and topic for the containers."""
+    """Create secrets, roles, schema and topic for the containers."""
     settings = load(PlatformSettings)
     logs.configure("stdout", settings.log_level, settings.log_format)
     if own_servers:
@@ -68,10 +68,10 @@ def command(
 
 
 def set_up_own_servers(settings: PlatformSettings, timeout_s: float) -> None:
-    """Migrates the database as its owner, makes missing roles with the passwords of their DSNs, and makes the topic.
+    """Migrates the database as its owner, creates missing roles with the passwords of their DSNs, creates the topic.
 
     Raises:
-        ConfigError: a login is wrong, or roles are missing that the owner may not make; the message is the SQL to run.
+        ConfigError: a login is wrong, or the owner may not create missing roles; the message is the SQL to run.
         TransientError: a server did not answer in `timeout_s`.
     """
     endpoints = endpoints_module.resolve(settings)
@@ -83,7 +83,7 @@ def set_up_own_servers(settings: PlatformSettings, timeout_s: float) -> None:
 
 
 def set_up_topic(endpoints: Endpoints, settings: PlatformSettings, timeout_s: float) -> None:
-    """Makes the topic, and logs how one that is there differs from what the settings ask for."""
+    """Creates the topic, or logs how an existing one differs from the settings."""
     report = until(timeout_s, "Kafka", lambda: ensure_platform_topic(endpoints, settings))
     log.info(
         "topic_ready", topic=report.topic, created=report.created, partitions=report.partitions, drift=report.drift
@@ -93,7 +93,7 @@ def set_up_topic(endpoints: Endpoints, settings: PlatformSettings, timeout_s: fl
 def set_up_compose(
     settings: PlatformSettings, secrets_dir: Path, superuser_dsn: str, timeout_s: float, rotate: bool, kafka_sasl: bool
 ) -> None:
-    """Makes everything that the services of docker-compose.yml need."""
+    """Creates everything that the services of docker-compose.yml need."""
     store = SecretStore(secrets_dir)
     store.ensure()
     publish(store, superuser_dsn, kafka_sasl)
@@ -136,13 +136,13 @@ def set_up_kafka_users(store: SecretStore, endpoints: Endpoints, settings: Platf
 
 
 def set_up_roles(store: SecretStore, superuser_dsn: str, timeout_s: float) -> str:
-    """Makes roles and databases with the wanted passwords, the superuser's own last.
+    """Creates roles and databases with the wanted passwords, and sets the superuser's own last.
 
     Returns:
         The owner's DSN.
 
     Raises:
-        ConfigError: no password that we hold is the superuser's.
+        ConfigError: none of our passwords is the superuser's.
         TransientError: PostgreSQL did not answer in `timeout_s`.
     """
     dsn = until(timeout_s, "PostgreSQL", lambda: superuser(store, superuser_dsn))
@@ -173,7 +173,7 @@ def superuser(store: SecretStore, superuser_dsn: str) -> str:
 
 
 def until(timeout_s: float, what: str, attempt: Callable[[], T]) -> T:
-    """Returns what `attempt` returns, tried again while it raises TransientError.
+    """Returns what `attempt` returns, and retries while it raises TransientError.
 
     Raises:
         TransientError: the last one, after `timeout_s` seconds.

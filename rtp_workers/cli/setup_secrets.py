@@ -1,4 +1,4 @@
-"""The secrets of the containers: generated once, and handed to each service as files that only its own user can read.
+"""The secrets of the containers: generated once, and given to each service as files that only its own user can read.
 
 Each service mounts one folder (a volume of its own), so that it holds what it needs and nothing else:
 
@@ -33,7 +33,7 @@ PGADMIN = "pgadmin"
 PRODUCER, CONSUMER, BATCH = KAFKA_USERS = ("rtp-producer", "rtp-consumer", "rtp-batch")
 KAFKA_ADMIN = "admin"
 ROTATED = (SUPERUSER, OWNER, INGEST, READ, INSIGHTS, DAGSTER, PGADMIN, *KAFKA_USERS)
-# The broker reads its administrator's password at its own start only, so that one stays.
+# The broker reads its administrator's password only at its start, so this one stays.
 PASSWORDS = (*ROTATED, KAFKA_ADMIN)
 PASSWORD_BYTES = 24
 NEXT = ".next"
@@ -46,7 +46,7 @@ class Holder:
     Attributes:
         folder: below the secrets directory.
         uid: the user that the service runs as; None for the one that runs `setup`.
-        roles: whose passwords its ``pgpass`` holds, in order; empty for no such file.
+        roles: whose passwords its ``pgpass`` holds, in order; empty: there is no such file.
         files: file name -> name of the password it holds.
     """
 
@@ -91,7 +91,7 @@ class SecretStore:
                 write_secret(self._master / name, secrets.token_urlsafe(PASSWORD_BYTES))
 
     def stage(self) -> None:
-        """Generates the next password of each name; it counts from `commit` on. A staged one is kept as it is."""
+        """Generates the next password of each name, which is used from `commit` on. A staged one is kept."""
         for name in ROTATED:
             if not (self._master / f"{name}{NEXT}").exists():
                 write_secret(self._master / f"{name}{NEXT}", secrets.token_urlsafe(PASSWORD_BYTES))
@@ -101,7 +101,7 @@ class SecretStore:
         return SecretStr((self._master / name).read_text())
 
     def wanted(self, name: str) -> SecretStr:
-        """Returns the staged password where there is one (a rotation asked for, or cut short), else the current."""
+        """Returns the staged password if there is one (a rotation was requested or cut short), else the current one."""
         staged = self._master / f"{name}{NEXT}"
         return SecretStr(staged.read_text()) if staged.exists() else self.current(name)
 
@@ -153,11 +153,11 @@ class SecretStore:
 
 
 def write_secret(path: Path, text: str, uid: int | None = None) -> None:
-    """Writes a file of mode 0400 in one step: a reader sees the old one or the new one, never a part.
+    """Writes a file of mode 0400 in one step: a reader sees the old file or the new one, never a part.
 
     Args:
         path: in a folder that exists.
-        text: what it holds.
+        text: its content.
         uid: its owner; None for the user of this process.
 
     Raises:

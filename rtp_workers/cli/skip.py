@@ -19,8 +19,10 @@ from rtp_workers.postgres.skips import Skip, place, step_over
 @click.command("skip")
 @click.option("--topic", help="The topic; default: RTP_TOPIC.")
 @click.option("--partition", "kafka_partition", type=click.IntRange(0), required=True, help="The Kafka partition.")
-@click.option("--offset", type=click.IntRange(0), required=True, help="Where the partition stands.")
-@click.option("--to", "to_offset", type=click.IntRange(1), help="First offset to keep; default: the first readable.")
+@click.option("--offset", type=click.IntRange(0), required=True, help="The offset at which the partition is stuck.")
+@click.option(
+    "--to", "to_offset", type=click.IntRange(1), help="First offset to keep; default: the first that can be read."
+)
 @click.option("--reason", default="skipped from the command line", show_default=True, help="Kept with the count.")
 def command(topic: str | None, kafka_partition: int, offset: int, to_offset: int | None, reason: str) -> None:
     """Step over offsets at which a partition is stuck, and count them as skipped.
@@ -72,6 +74,6 @@ def _first_readable(found: Endpoints, topic: str, kafka_partition: int, offset: 
     if to == offset:
         raise AttentionError(
             f"offset {offset} of partition {kafka_partition} can be read from Kafka; nothing is skipped. To step over "
-            f"it all the same give --to {offset + 1}"
+            f"it anyway, give --to {offset + 1}"
         )
     return to

@@ -1,4 +1,4 @@
-"""``rtp sources``: the memories of CSV sources: how each series of exports is read, and what its ids are made of."""
+"""``rtp sources``: shows how each series of CSV exports is read, and what its ids are made of."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtp_workers.settings import PlatformSettings, load
 
 @click.group(name="sources")
 def command() -> None:
-    """List or show the memories of CSV sources; `rtp purge --source NAME` undoes one."""
+    """List or show what is known about CSV sources. `rtp purge --source NAME` deletes one."""
 
 
 @command.command(name="list")
@@ -37,12 +37,12 @@ def list_sources(as_json: bool) -> int:
 
 @command.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print the memory as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the source as JSON.")
 def show(name: str, as_json: bool) -> int:
-    """Show how the files of source NAME are read, and which they are."""
+    """Show how the files of source NAME are read, and which files it has."""
     memories = {memory.name: memory for memory in _memories()}
     if name not in memories:
-        raise ConfigError(f"there is no source {name!r}; there are: {', '.join(memories) or 'none'}")
+        raise ConfigError(f"there is no source {name!r}; the sources are: {', '.join(memories) or 'none'}")
     memory = memories[name]
     click.echo(json.dumps(_as_json(memory)) if as_json else _as_text(memory))
     return 0

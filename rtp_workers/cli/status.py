@@ -1,4 +1,4 @@
-"""``rtp status``: services, rows, lag per partition, rates and dead letters in one table."""
+"""``rtp status``: shows services, rows, lag per partition, rates and dead letters in one table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTS = ("kafka", "postgres", "producer", "consumer", "dagster")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 def command(as_json: bool) -> int:
-    """Show services, rows, lag per partition, rates and dead letters; exit 1 when Kafka or PostgreSQL is away."""
+    """Show services, rows, lag per partition, rates and dead letters; exit 1 if Kafka or PostgreSQL is away."""
     settings = load(PlatformSettings)
     endpoints = resolve(settings)
     report = status(_with_default_urls(endpoints, settings), settings.topic, settings.reading_token, settings.group_id)
@@ -43,7 +43,7 @@ def command(as_json: bool) -> int:
 
 
 def _with_default_urls(endpoints: Endpoints, settings: PlatformSettings) -> Endpoints:
-    """Fills in where our services are by default, for workers that were started one by one."""
+    """Fills in the default addresses of our services, for workers that were started one by one."""
     return replace(
         endpoints,
         producer_url=endpoints.producer_url or f"http://127.0.0.1:{settings.producer_port}",
@@ -53,7 +53,7 @@ def _with_default_urls(endpoints: Endpoints, settings: PlatformSettings) -> Endp
 
 
 def _files(settings: PlatformSettings, endpoints: Endpoints) -> dict[str, Any] | None:
-    """Returns how many files of the data folder are loaded, and what keeps the others out; None: not known."""
+    """Returns how many files of the data folder are loaded, and why the others are not; None: not known."""
     try:
         connection = connect(
             reader_dsn(endpoints), "rtp-status", autocommit=True, options=f"-c statement_timeout={STATEMENT_MS}"
@@ -130,7 +130,7 @@ def _per_s(value: float | None) -> str:
 
 
 def _add_topics(table: Table, report: dict[str, Any]) -> None:
-    """Adds a line for each topic that is not our own: what came from it, or what keeps it waiting."""
+    """Adds a line for each topic that is not our own: what came from it, or why it waits."""
     for found in report["topics"] or []:
         trouble = "; ".join(found["problems"].values())
         rows = f"{found['inserted']:,} rows, {found['dead_lettered']:,} dead letters"

@@ -1,4 +1,4 @@
-"""The border to the terminal: all that a command prints passes here, so no file or record can send it sequences."""
+"""The way to the terminal: everything that a command prints passes here, so no file or record can control it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 
 def console(*, stderr: bool = False, highlight: bool = True) -> Console:
-    """Returns a console for tables and progress bars that escapes control characters in all that it shows."""
+    """Returns a console for tables and progress bars that escapes control characters in everything it shows."""
     return _SafeConsole(stderr=stderr, highlight=highlight)
 
 
 def survive_any_encoding() -> None:
-    """Lets a terminal whose encoding lacks a letter show it escaped, instead of ending the command."""
+    """Shows a letter escaped if the terminal's encoding lacks it, instead of ending the command."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 class _SafeConsole(Console):
-    """Escapes whatever is rendered. What rich itself sends to move the cursor comes as control segments, and stays."""
+    """Escapes whatever is rendered. rich moves the cursor with control segments, which are not escaped."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

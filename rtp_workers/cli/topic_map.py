@@ -1,4 +1,4 @@
-"""``rtp map --topic``: the newest records of a topic -> what was found in them, and a section of the mapping file."""
+"""``rtp map --topic``: finds the mapping in the newest records of a topic, and writes a section of the mapping file."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class TopicLook:
     Attributes:
         records: how many were looked at.
         plan: the mapping found for them.
-        text: the section that says it.
-        sample: the first transactions as they would be stored; none while a question is open.
+        text: the section for it.
+        sample: the first transactions as they would be stored; empty while a question is open.
         refused: how many would become dead letters, by (reason, detail of the first).
     """
 
@@ -58,15 +58,15 @@ def look_at(settings: PlatformSettings, topic: str, known: Section | None, name:
         settings: where Kafka and the schema registry are.
         topic: its name.
         known: its section of the mapping file, or None.
-        name: of the section to write; None makes one from the topic's.
+        name: of the section to write; None derives it from the topic's name.
 
     Raises:
-        ConfigError: the topic holds no record, or none that is a document.
+        ConfigError: the topic has no record, or none that is a document.
         TransientError: Kafka or the schema registry is away. AttentionError: not allowed.
     """
     records = newest_records(resolve(settings), topic).records
     if not records:
-        raise ConfigError(f"topic {topic} holds no records yet; map it when the first ones have come")
+        raise ConfigError(f"topic {topic} has no records yet; map it once the first ones have come")
     registry = registry_of(settings)
     documents, refused, details = _documents(records, registry)
     if not documents:
@@ -119,11 +119,11 @@ def as_json(look: TopicLook) -> dict[str, Any]:
 
 
 def refuse_known(look: TopicLook, sources: Sources, name: str | None) -> None:
-    """Raises ConfigError where the topic has a section already, or the new section's name is taken."""
+    """Raises ConfigError if the topic has a section already, or the new section's name is taken."""
     section = sources.section_for_topic(look.topic)
     if section is not None:
         raise ConfigError(
-            f"the mapping file maps topic {look.topic} already, in [{section.name}]; edit that, or print with --print"
+            f"the mapping file maps topic {look.topic} already, in [{section.name}]; edit it, or use --print"
         )
     wanted = name or section_name(look.topic)
     if any(known.name == wanted for known in sources.sections):
@@ -165,7 +165,7 @@ def _convert(look: TopicLook, records: Sequence[Any], section: Section, registry
 
 
 def _questions(questions: Sequence[Question]) -> Group:
-    parts = [Text("not consumed until these are answered:", style="bold red")]
+    parts = [Text("the topic is not consumed until these questions are answered:", style="bold red")]
     for question in questions:
         parts.append(Text(f"  ? {question.field}: {question.question}"))
         parts += [Text(f"      {line}", style="dim") for line in question.lines]

@@ -1,4 +1,4 @@
-"""``rtp topics``: the topic made, or its drift reported."""
+"""``rtp topics``: creates the topic, or reports its drift."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtp_workers.settings import PlatformSettings, load
 
 
 @click.command()
-@click.option("--alter", is_flag=True, help="Mend drift; partitions are only ever added.")
+@click.option("--alter", is_flag=True, help="Correct the drift. Partitions are only ever added.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(alter: bool, as_json: bool) -> int:
     """Create the topic, or report how it differs from what it should be (exit 1)."""
@@ -33,5 +33,5 @@ def command(alter: bool, as_json: bool) -> int:
     for sentence in report.drift:
         say(f"drift: {sentence}")
     if report.drift:
-        say("run `rtp topics --alter` to change it, or leave it so on purpose")
+        say("run `rtp topics --alter` to change it, or keep it on purpose")
     return 1 if report.drift else 0

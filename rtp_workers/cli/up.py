@@ -30,7 +30,7 @@ from rtp_workers.settings import PlatformSettings, load
 
 PARTS = ("kafka", "postgres", "producer", "consumer", "dagster")
 PGADMIN = "pgadmin"
-LIVE_TIMEOUT_S = 180.0  # Dagster takes 5 s on an idle machine, over a minute where ten processes wait for two cores
+LIVE_TIMEOUT_S = 180.0  # Dagster takes 5 s on an idle machine, and over a minute if ten processes wait for two cores
 
 
 class OnlyParts(click.ParamType[frozenset[str]]):
@@ -39,16 +39,16 @@ class OnlyParts(click.ParamType[frozenset[str]]):
     name = "parts"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
-        """Returns the parts; fails the command line on a name that is none."""
+        """Returns the parts. Fails the command line if a name is not a part."""
         named = frozenset(part.strip() for part in str(value).split(","))
         unknown = named.difference(PARTS)
         if unknown:
-            self.fail(f"unknown parts {', '.join(sorted(unknown))}; known are {', '.join(PARTS)}", param, ctx)
+            self.fail(f"unknown parts {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}", param, ctx)
         return named
 
 
 @click.command("up")
-@click.option("--run-for", type=DURATION_S, metavar="DURATION", help="Stop by itself after that long, e.g. 30s.")
+@click.option("--run-for", type=DURATION_S, metavar="DURATION", help="Stop after this long, e.g. 30s.")
 @click.option(
     "--only",
     type=OnlyParts(),
@@ -61,9 +61,9 @@ class OnlyParts(click.ParamType[frozenset[str]]):
     type=click.Choice(["1", "3"]),
     default="1",
     show_default=True,
-    help="Kafka's brokers. Three keep three copies of each record, and take the three ports from RTP_KAFKA_PORT on.",
+    help="How many Kafka brokers. Three keep three copies of each record, and use three ports from RTP_KAFKA_PORT on.",
 )
-@click.option("--pgadmin", "with_pgadmin", is_flag=True, help="pgAdmin too; installs it the first time (450 MB).")
+@click.option("--pgadmin", "with_pgadmin", is_flag=True, help="Run pgAdmin too; the first time installs it (450 MB).")
 def command(run_for: float | None, only: frozenset[str], brokers: str, with_pgadmin: bool) -> int:
     """Run the whole embedded platform until Ctrl-C: Kafka, PostgreSQL, producer, consumer, Dagster.
 
@@ -85,7 +85,7 @@ def run_platform(
     asked: Callable[[], bool],
     brokers: int = 1,
 ) -> None:
-    """Boots the parts, shows where they are, and keeps them running until `asked` to stop, or for `run_for_s`."""
+    """Starts the parts, shows where they are, and keeps them running until `asked` to stop, or for `run_for_s`."""
     screen = console()
     if "dagster" in only and not settings.home.exists() and offer_sample(settings):
         screen.print(f"made {settings.data_dir} with sample transactions, since there was no such folder")
@@ -121,7 +121,7 @@ def run_platform(
         except KeyboardInterrupt:
             pass
         finally:
-            with suppress(OSError):  # a full disk behind our output keeps nothing from stopping
+            with suppress(OSError):  # a full disk behind our output must not keep anything from stopping
                 screen.print("stopping")
             stop_all(parts)
 
@@ -130,7 +130,7 @@ def start_together(parts: list[ProgramPart]) -> None:
     """Starts parts and waits until each answers.
 
     Raises:
-        FatalError: one ended; the end of its log is in the message. TransientError: one does not answer.
+        FatalError: one ended; the message has the end of its log. TransientError: one does not answer.
     """
     for part in parts:
         part.start()
@@ -152,7 +152,7 @@ def with_urls(endpoints: Endpoints, parts: list[ProgramPart]) -> Endpoints:
 
 
 def server_parts(servers: EmbeddedServers) -> list[Part]:
-    """Returns our servers as parts to watch."""
+    """Returns our servers as parts to supervise."""
     parts: list[Part] = [ServerPart(broker.name, broker) for broker in servers.brokers()]
     return parts if servers.postgres is None else [*parts, ServerPart("postgres", servers.postgres)]
 
@@ -182,10 +182,10 @@ def overview(settings: PlatformSettings, endpoints: Endpoints) -> Table:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Makes SIGTERM and SIGHUP what Ctrl-C is. A second one ends us at once; the servers then stop by themselves.
+    """Makes SIGTERM and SIGHUP act like Ctrl-C. A second one ends us at once; the servers then stop by themselves.
 
-    Yields a function that tells whether one has come. Loops ask it too: Python drops what is raised while it calls back
-    from its own housekeeping, and the signal may come just then.
+    Yields a function that tells whether a signal has come. Loops call it too, because Python drops an exception that is
+    raised in a callback of its own housekeeping, and the signal may come at that moment.
     """
     asked = False
 
@@ -211,6 +211,6 @@ def _need_servers(settings: PlatformSettings, only: frozenset[str]) -> None:
         users = needing - {PGADMIN} if server == "kafka" else needing
         if users and server not in only and given is None:
             raise ConfigError(
-                f"--only leaves {server} out, which {', '.join(sorted(users))} needs; "
+                f"--only leaves out {server}, which {', '.join(sorted(users))} needs; "
                 f"name it too, or set {'RTP_KAFKA_BOOTSTRAP' if server == 'kafka' else 'RTP_POSTGRES_DSN'}"
             )

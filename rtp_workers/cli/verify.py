@@ -1,4 +1,4 @@
-"""``rtp verify``: Kafka, ledger and tables reconciled."""
+"""``rtp verify``: reconciles Kafka, ledger and tables."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from rtp_workers.settings import PlatformSettings, load
 
 @click.command()
 @click.option(
-    "--timeout", "timeout_s", type=DURATION_S, default="60s", show_default=True, help="How long the ledger may take."
+    "--timeout", "timeout_s", type=DURATION_S, default="60s", show_default=True, help="How long to wait for the ledger."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the reconciliation as JSON.")
 def command(timeout_s: float, as_json: bool) -> int:
-    """Reconcile Kafka, ledger and tables; exit 1 when the ledger is behind or anything disagrees."""
+    """Reconcile Kafka, ledger and tables; exit 1 if the ledger is behind or anything disagrees."""
     settings = load(PlatformSettings)
     endpoints = resolve(settings)
     mapped = consumed_topics(endpoints, settings)

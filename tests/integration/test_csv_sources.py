@@ -136,7 +136,7 @@ def test_an_import_is_undone_and_repeated(loader: Loader) -> None:
     assert loader.count() == 11
     loader.rtp("purge", "--before", "2026-05-01", "--yes")
     said = loader.load("more.csv", april + "2026-04-20,Market 20,-20.75\n", ok=False)
-    assert "10 of its rows were purged since" in said
+    assert "10 of its rows have been purged since" in said
     loader.load("more.csv", april + "2026-04-20,Market 20,-20.75\n", "--again")
     assert loader.count() == 11
     source = json.loads(loader.rtp("sources", "list", "--json"))["sources"][0]["name"]

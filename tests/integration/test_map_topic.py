@@ -52,7 +52,7 @@ def test_what_is_open_stands_in_the_section_as_a_question(stack: Stack) -> None:
     produce(stack, [json.dumps(shape.document(n)).encode() for n in range(30)])
     found = run_rtp("map", "--topic", stack.topic, env=stack.env)
     assert found.returncode == 0, found.stderr
-    assert "not consumed until these are answered" in found.stdout
+    assert "not consumed until these questions are answered" in found.stdout
     assert 'amount_unit = "?"' in (Path(stack.env["RTP_DATA_DIR"]) / "sources.toml").read_text()
 
 
@@ -84,7 +84,7 @@ def test_avro_is_read_through_the_registry_with_its_user_and_password(stack: Sta
 def test_an_empty_topic_and_one_that_is_not_there_are_said(stack: Stack) -> None:
     empty = run_rtp("map", "--topic", stack.topic, env=stack.env)
     assert empty.returncode != 0
-    assert "holds no records yet" in empty.stderr
+    assert "has no records yet" in empty.stderr
     missing = run_rtp("map", "--topic", "nowhere", env=stack.env)
     assert missing.returncode != 0
     assert "topic nowhere does not exist" in missing.stderr

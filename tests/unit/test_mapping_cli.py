@@ -60,7 +60,7 @@ def test_a_dry_run_fits_the_terminal_and_shows_required_fields_whole(width: int)
 
 def test_a_dry_run_that_leaves_something_open_shows_the_lines_to_add() -> None:
     text = "\n".join(shown(csv_of("Date,Amount", "03/04/2024,1.00"), 100, "bank-2024.csv"))
-    assert "not loaded until these are answered" in text
+    assert "nothing is loaded until these questions are answered" in text
     assert 'files = ["bank-*.csv"]' in text
     assert "day_first = true" in text
 
