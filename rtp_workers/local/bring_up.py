@@ -1,4 +1,4 @@
-"""From settings to servers that are ready to work with: started or somebody's own, migrated, with the topic."""
+"""From settings to servers that are ready: ours or the user's own, migrated, with the topic."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ log = logs.get("rtp.bring_up")
 
 
 def servers_for(settings: PlatformSettings, only: Collection[str], brokers: int = 1) -> EmbeddedServers:
-    """Returns the servers that we must run, not started: none of those that the settings name as the user's own.
+    """Returns the servers that we must run, not started: not those that the settings name as the user's own.
 
     Args:
-        settings: home and ports; further brokers take the ports after Kafka's.
+        settings: home and ports; more brokers use the ports after Kafka's.
         only: the parts that are to run.
-        brokers: how many of Kafka's.
+        brokers: the number of Kafka brokers.
 
     Raises:
-        ConfigError: a folder cannot be used, or the home holds the data of another number of brokers.
+        ConfigError: a folder cannot be used, or the home has the data of another number of brokers.
     """
     require_usable(settings)
     kafka: list[KafkaServer] = []
@@ -50,10 +50,10 @@ def servers_for(settings: PlatformSettings, only: Collection[str], brokers: int 
 
 @contextmanager
 def servers_running(settings: PlatformSettings, servers: EmbeddedServers) -> Iterator[Endpoints]:
-    """Holds the home, runs the servers and sets them up; inside, other programs find the endpoints in the home.
+    """Locks the home, runs the servers and sets them up. Inside, other programs find the endpoints in the home.
 
     Raises:
-        ConfigError: another platform runs in this home, a port is taken, or somebody's own server lacks something.
+        ConfigError: another platform runs in this home, a port is taken, or the user's own server lacks something.
         FatalError, TransientError: a server does not start or does not answer.
     """
     with home_locked(settings.home):
@@ -70,7 +70,7 @@ def servers_running(settings: PlatformSettings, servers: EmbeddedServers) -> Ite
 
 
 def set_up(settings: PlatformSettings, endpoints: Endpoints) -> Endpoints:
-    """Migrates the database and makes the topic, at the same time; returns the endpoints with every role's DSN."""
+    """Migrates the database and creates the topic, at the same time. Returns the endpoints with every role's DSN."""
     complete = with_worker_roles(settings, endpoints) if endpoints.postgres_dsn else endpoints
     steps = []
     if complete.postgres_dsn:
@@ -82,10 +82,10 @@ def set_up(settings: PlatformSettings, endpoints: Endpoints) -> Endpoints:
 
 
 def with_worker_roles(settings: PlatformSettings, endpoints: Endpoints) -> Endpoints:
-    """Makes the workers' roles on somebody's own server where they are missing, and derives DSNs that were not given.
+    """Creates missing roles of the workers on the user's own server, and derives DSNs that were not given.
 
     Raises:
-        ConfigError: roles are missing and the owner may not make any; the message is the SQL to run.
+        ConfigError: roles are missing and the owner may not create them; the message is the SQL to run.
     """
     owner = endpoints.need("postgres_dsn")
     given = {roles.INGEST: endpoints.postgres_ingest_dsn, roles.READ: endpoints.postgres_read_dsn}

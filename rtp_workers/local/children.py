@@ -1,4 +1,4 @@
-"""Child processes: started so that they die with us, stopped by a deadline, found again after we were killed."""
+"""Child processes: they die with us, stop within a deadline, and are found again after we were killed."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Program:
         name: names its pid file, e.g. ``kafka``.
         argv: absolute program and its arguments.
         log: file that stdout and stderr are appended to.
-        home: RTP_HOME; the pid file lies in ``<home>/run``.
+        home: RTP_HOME; the pid file is in ``<home>/run``.
         stop_signal: asks for a clean stop; also sent by the kernel when the parent dies (Linux).
-        account: run as this user; None: as ours.
+        account: the user to run as; None: ours.
         env: the whole environment; None: ours.
         cwd: where it runs.
     """
@@ -52,14 +52,15 @@ class Program:
 
     @property
     def pid_file(self) -> Path:
-        """Where pid and start time of the running process are kept."""
+        """The file with the pid and the start time of the running process."""
         return self.home / "run" / f"{self.name}.pid"
 
 
 class Child:
     """A running program. Not thread-safe.
 
-    Start it from a thread that lives as long as the child should: the kernel's parent-death signal goes by thread.
+    Start it from a thread that lives as long as the child should, because the kernel sends its parent-death signal when
+    that thread ends.
     """
 
     def __init__(self, program: Program) -> None:
@@ -102,8 +103,8 @@ class Child:
         """Waits until `ready` says so.
 
         Raises:
-            FatalError: the process ended first; the end of its log is in the message.
-            TransientError: not ready within `timeout_s`; the process still runs, the caller stops it.
+            FatalError: the process ended first; the message has the end of its log.
+            TransientError: it is not ready within `timeout_s`; it still runs, and the caller stops it.
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
@@ -137,11 +138,11 @@ class Child:
         return True
 
     def forget(self) -> None:
-        """Removes the pid file: the process has ended and needs no ending after us."""
+        """Removes the pid file: the process has ended, so the next start need not end it."""
         self.program.pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """Kills the process and everything in its group, at once; for one that has died it only takes note of that."""
+        """Kills the process and everything in its group at once. If it has died already, it only notes that."""
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -152,21 +153,21 @@ class Child:
 
 
 def rotate(log: Path) -> None:
-    """Makes room for the log; a long one is moved aside, keeping one generation."""
+    """Creates the log's folder. A long log is moved aside; one old log is kept."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
         log.replace(log.with_suffix(".log.1"))
 
 
 def remember(pid_file: Path, pid: int) -> None:
-    """Writes down which process this is: pid and start time, since the pid alone may be another's later."""
+    """Records which process this is: pid and start time, since another process may get the same pid later."""
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(psutil.NoSuchProcess):
         pid_file.write_text(f"{pid} {psutil.Process(pid).create_time()!r}\n")
 
 
 def noted_pid(pid_file: Path) -> int | None:
-    """Returns the process id that was written down."""
+    """Returns the process id that was recorded."""
     try:
         return int(pid_file.read_text().split()[0])
     except (FileNotFoundError, ValueError, IndexError):
@@ -174,7 +175,7 @@ def noted_pid(pid_file: Path) -> int | None:
 
 
 def remembered(pid_file: Path) -> psutil.Process | None:
-    """Returns the process that was noted, if that very one still runs."""
+    """Returns the recorded process, if that very process is still running."""
     try:
         pid, created = pid_file.read_text().split()
         process = psutil.Process(int(pid))
@@ -185,7 +186,7 @@ def remembered(pid_file: Path) -> psutil.Process | None:
 
 
 def left_in_group(leader: int, home: Path) -> list[psutil.Process]:
-    """Returns what a program of this home had started, by its process group; others may have got that number since."""
+    """Returns the processes in a program's group, without others that may have got that number since."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, psutil.Error):
@@ -195,9 +196,9 @@ def left_in_group(leader: int, home: Path) -> list[psutil.Process]:
 
 
 def end_orphan(program: Program, grace_s: float) -> bool:
-    """Ends what an earlier, killed platform of this home left running. Call it with the home's lock held.
+    """Ends what an earlier, killed platform of this home left running. Call it while you hold the home's lock.
 
-    What the program had started itself ends with it, such as the runs beside Dagster's code server.
+    Processes that the program had started end with it, such as the runs of Dagster's code server.
 
     Returns whether the last run ended without its own clean-up, so that its sockets may linger for a moment.
     """

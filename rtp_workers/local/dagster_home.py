@@ -19,7 +19,7 @@ def write_dagster_home(home: Path, endpoints: Endpoints) -> Path:
 
     Args:
         home: RTP_HOME.
-        endpoints: with Dagster's own database; without one, Dagster keeps its state in files of that folder.
+        endpoints: with Dagster's own database. Without one, Dagster keeps its state in files in that folder.
     """
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def write_workspace(folder: Path, code_socket: Path) -> Path:
 
 
 def instance_settings(folder: Path, dsn: str | None) -> dict[str, Any]:
-    """Returns what ``dagster.yaml`` says."""
+    """Returns the content of ``dagster.yaml``."""
     settings: dict[str, Any] = {
         "telemetry": {"enabled": False},
         "run_coordinator": {
@@ -45,7 +45,7 @@ def instance_settings(folder: Path, dsn: str | None) -> dict[str, Any]:
             "config": {"max_concurrent_runs": 2},
         },
         "run_monitoring": {"enabled": True},
-        # A run whose process died is started again; a step that failed has its own retry policy.
+        # A run whose process died is restarted. A step that failed has its own retry policy.
         "run_retries": {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False},
         "nux": {"enabled": False},
         "local_artifact_storage": _local("dagster.core.storage.root", "LocalArtifactStorage", folder / "storage"),

@@ -1,4 +1,4 @@
-"""What ``rtp doctor`` looks at: each check is a function that returns findings, and none of them changes anything."""
+"""The checks of ``rtp doctor``. Each is a function that returns findings, and none of them changes anything."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ PACKAGES = ("confluent-kafka", "psycopg2-binary", "msgspec", "dagster")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at.
+    """The result of one check.
 
     Attributes:
-        check: what, e.g. ``port 9092``.
+        check: what was checked, e.g. ``port 9092``.
         state: ``ok``, ``warning`` or ``problem``.
         detail: what was found.
-        remedy: what to do; empty where nothing is to do.
+        remedy: what to do; empty if there is nothing to do.
     """
 
     check: str
@@ -48,7 +48,7 @@ class Finding:
 
 
 def examine(settings: PlatformSettings, endpoints: Endpoints) -> list[Finding]:
-    """Returns all findings: versions, programs, disk, secrets, then ports or, where a platform runs, its parts."""
+    """Returns all findings: versions, programs, disk, secrets, then ports or the parts of a running platform."""
     usable = places_usable(settings)
     if usable.state == "problem":
         return [*versions(), usable]
@@ -86,7 +86,7 @@ def is_running(home: Path) -> bool:
 
 
 def versions() -> Iterator[Finding]:
-    """Python's, and those of the packages that decide."""
+    """Checks the versions of Python and of the packages that matter."""
     if sys.version_info[:2] >= PYTHON:
         yield Finding("Python", "ok", platform.python_version())
     else:
@@ -99,7 +99,7 @@ def versions() -> Iterator[Finding]:
 
 
 def programs(settings: PlatformSettings) -> Iterator[Finding]:
-    """What the embedded servers are started from; not asked for where they are the user's own."""
+    """Checks what the embedded servers need, unless the user has their own servers."""
     if settings.kafka_bootstrap is None:
         yield _outcome("Java", kafka_server.java_program, "make setup")
         if kafka_jars.cache_folder().exists():
@@ -109,7 +109,7 @@ def programs(settings: PlatformSettings) -> Iterator[Finding]:
                 "Kafka",
                 "warning",
                 f"{kafka_jars.kafka_version()} is not downloaded yet (43 MB)",
-                "nothing: the first start downloads it; a machine without network needs a copy of that folder",
+                "nothing to do: the first start downloads it; a machine without a network needs a copy of that folder",
             )
     if settings.postgres_dsn is None:
         yield _outcome(
@@ -120,12 +120,12 @@ def programs(settings: PlatformSettings) -> Iterator[Finding]:
 
 
 def disk(home: Path) -> Finding:
-    """Free space where the home is, or will be."""
+    """Checks the free space where the home is, or will be."""
     folder = next(parent for parent in (home, *home.parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     detail = f"{free / 1e9:.1f} GB free in {folder}"
     if free < DISK_NEEDED_BYTES:
-        return Finding("disk", "problem", detail, "free some, or set RTP_HOME to another disk")
+        return Finding("disk", "problem", detail, "free some space, or set RTP_HOME to another disk")
     if free < DISK_WANTED_BYTES:
         return Finding(
             "disk", "warning", detail, "a million transactions take about 1 GB in Kafka and PostgreSQL together"
@@ -134,25 +134,28 @@ def disk(home: Path) -> Finding:
 
 
 def places_usable(settings: PlatformSettings) -> Finding:
-    """Whether the servers can work with the folders that the settings name."""
+    """Checks whether the servers can work with the folders that the settings name."""
     try:
         places.require_usable(settings)
     except ConfigError as error:
-        return Finding("folders", "problem", str(error), "see what was found")
+        return Finding("folders", "problem", str(error), "do what the finding says")
     return Finding("folders", "ok", f"RTP_HOME is {settings.home}, RTP_DATA_DIR is {settings.data_dir}")
 
 
 def ignored_variables() -> Iterator[Finding]:
-    """What of the environment does not reach us, for whoever relies on it."""
+    """Lists environment variables that are ignored, for people who rely on them."""
     names = environment.forgotten()
     if names:
         yield Finding(
-            "environment", "warning", f"ignored: {', '.join(names)}", "say it in the DSN instead, or ignore this"
+            "environment",
+            "warning",
+            f"ignored: {', '.join(names)}",
+            "put it into the DSN if you need it, or ignore this warning",
         )
 
 
 def secrets(home: Path) -> Iterator[Finding]:
-    """Whether others can read the generated passwords."""
+    """Checks whether others can read the generated passwords."""
     folder = home / passwords.SECRETS_DIR
     if not folder.exists():
         return
@@ -161,23 +164,23 @@ def secrets(home: Path) -> Iterator[Finding]:
         names = ", ".join(str(path) for path in wide)
         yield Finding("secrets", "problem", f"others may read {names}", f"chmod -R go-rwx {folder}")
     else:
-        yield Finding("secrets", "ok", f"{folder} is readable for its owner only")
+        yield Finding("secrets", "ok", f"only its owner can read {folder}")
 
 
 def data_elsewhere(home: Path) -> Iterator[Finding]:
-    """Data outside the home (as root, where PostgreSQL's user cannot reach it), and what is left of deleted homes."""
+    """Finds data outside the home (where PostgreSQL's user cannot reach it), and leftovers of deleted homes."""
     note = home / unprivileged.LOCATION_NOTE
     if note.exists():
         yield Finding("data", "ok", f"PostgreSQL's data is in {note.read_text()}: deleting {home} does not delete it")
     for folder, gone in unprivileged.left_behind():
-        detail = f"{folder} holds the rows of {gone}, which is gone or begun anew"
+        detail = f"{folder} has the rows of {gone}, a home that was deleted or started again"
         yield Finding(
-            "data left behind", "warning", detail, f"if that home was not moved: rm -r {folder} {folder}.home"
+            "data left behind", "warning", detail, f"unless that home was moved: rm -r {folder} {folder}.home"
         )
 
 
 def port_findings(settings: PlatformSettings) -> Iterator[Finding]:
-    """Whether ``rtp up`` would find its ports free."""
+    """Checks whether the ports of ``rtp up`` are free."""
     needed = [("RTP_PRODUCER_PORT", settings.producer_port), ("RTP_CONSUMER_PORT", settings.consumer_port)]
     needed.append(("RTP_DAGSTER_PORT", settings.dagster_port))
     if settings.kafka_bootstrap is None:
@@ -188,22 +191,22 @@ def port_findings(settings: PlatformSettings) -> Iterator[Finding]:
         if ports.is_free(port):
             yield Finding(f"port {port}", "ok", f"free ({setting})")
         else:
-            yield Finding(f"port {port}", "problem", "taken", f"stop the program that has it, or set {setting}")
+            yield Finding(f"port {port}", "problem", "taken", f"stop the program that uses it, or set {setting}")
 
 
 def kafka(endpoints: Endpoints, topic: str) -> Finding:
-    """Whether Kafka answers and has the topic."""
+    """Checks whether Kafka answers and has the topic."""
     try:
         found = describe(endpoints, topic)
     except RtpError as error:
         return Finding("Kafka connection", "problem", str(error), "as it says; also look into logs/kafka.log")
     if found is None:
-        return Finding("Kafka connection", "problem", f"it answers, topic {topic} is missing", "rtp topics")
+        return Finding("Kafka connection", "problem", f"it answers, but topic {topic} is missing", "rtp topics")
     return Finding("Kafka connection", "ok", f"topic {topic}, {found.partitions} partitions")
 
 
 def postgres(endpoints: Endpoints) -> Iterator[Finding]:
-    """Whether each role gets in, and the schema is the one of this version."""
+    """Checks whether each role can log in, and whether the schema is that of this version."""
     dsns = {
         "owner": endpoints.postgres_dsn,
         "ingest": endpoints.postgres_ingest_dsn,
@@ -227,7 +230,7 @@ def postgres(endpoints: Endpoints) -> Iterator[Finding]:
 
 
 def apis(endpoints: Endpoints) -> Iterator[Finding]:
-    """Whether the parts that have a URL are ready."""
+    """Checks whether the parts that have a URL are ready."""
     paths = {"producer": "/health/ready", "consumer": "/health/ready", "dagster": "/server_info"}
     urls = {"producer": endpoints.producer_url, "consumer": endpoints.consumer_url, "dagster": endpoints.dagster_url}
     for part, url in urls.items():

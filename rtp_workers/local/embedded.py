@@ -1,4 +1,4 @@
-"""Kafka and PostgreSQL of one home together: started at the same time, and described as `Endpoints`."""
+"""Kafka and PostgreSQL of one home: started at the same time, and described as `Endpoints`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rtp_workers.postgres import roles
 
 @dataclass
 class EmbeddedServers:
-    """The embedded servers of one home; a None is somebody else's server, which we leave alone. Not thread-safe."""
+    """The embedded servers of one home. None is the user's own server, which we leave alone. Not thread-safe."""
 
     kafka: KafkaServer | None
     postgres: PostgresServer | None
     more_brokers: tuple[KafkaServer, ...] = ()  # of the same cluster as `kafka`
 
     def start(self) -> None:
-        """Starts both and waits until they serve; roles and databases are there then. Stops both when one fails.
+        """Starts both and waits until they serve. Roles and databases exist then. If one fails, both are stopped.
 
         Call it from a thread that lives as long as the servers should.
 
@@ -45,7 +45,7 @@ class EmbeddedServers:
             raise
 
     def stop(self) -> None:
-        """Stops both; safe to repeat."""
+        """Stops both. Safe to repeat."""
         together([server.stop for server in self._servers()])
 
     def endpoints(self) -> Endpoints:
@@ -84,7 +84,7 @@ def platform_lock(home: Path) -> Path:
 
 @contextmanager
 def home_locked(home: Path) -> Iterator[None]:
-    """Holds the home for this process: one platform per home. The kernel lets go of it when we die.
+    """Locks the home for this process: one platform per home. The kernel releases the lock when we die.
 
     Raises:
         ConfigError: another platform runs in it.
@@ -97,7 +97,7 @@ def home_locked(home: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(
-                f"a platform runs in {home} already; stop it, or set RTP_HOME and the ports for a second one"
+                f"a platform is running in {home} already; stop it, or set RTP_HOME and the ports for a second one"
             ) from error
         yield
     finally:

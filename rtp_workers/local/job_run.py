@@ -1,4 +1,4 @@
-"""Programs that run to their end: a Dagster job without webserver or daemon, and whatever a demo waits for."""
+"""Programs that run to their end: a Dagster job without webserver or daemon, and others that a demo waits for."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DAGSTER_GRACE_S = 15.0  # a cancelled backfill stores what Kafka has acknowledge
 
 
 def dagster_job(home: Path, dagster_home: Path, job: str) -> ProgramPart:
-    """Returns a run of a job of ours, in a process of its own, recorded in the instance of `dagster_home`.
+    """Returns a run of one of our jobs, in its own process, recorded in the instance of `dagster_home`.
 
-    The daemon's queue is passed by: nothing else needs to run.
+    It bypasses the daemon's queue, so nothing else needs to run.
     """
     return ProgramPart(
         f"dagster-{job}",
@@ -29,11 +29,11 @@ def dagster_job(home: Path, dagster_home: Path, job: str) -> ProgramPart:
 
 
 def run_to_end(part: ProgramPart, needed: ProgramPart, look: Callable[[], None]) -> tuple[int, bytes]:
-    """Runs `part` to its end and returns its exit code and what it said.
+    """Runs `part` to its end and returns its exit code and its output.
 
     Args:
-        part: not started; also stopped when something is raised.
-        needed: runs; without it `part` would wait for ever.
+        part: not started yet; it is also stopped if something is raised.
+        needed: it is running; without it `part` would wait forever.
         look: called every `LOOK_S` seconds.
 
     Raises:
@@ -46,9 +46,7 @@ def run_to_end(part: ProgramPart, needed: ProgramPart, look: Callable[[], None])
         assert child is not None  # it was just started
         while child.running():
             if not needed.running():
-                raise FatalError(
-                    f"the {needed.name} has ended with code {needed.exit_code()}; see {needed.program.log}"
-                )
+                raise FatalError(f"the {needed.name} ended with code {needed.exit_code()}; see {needed.program.log}")
             look()
             time.sleep(LOOK_S)
         return child.process.returncode, child.new_log()

@@ -1,6 +1,6 @@
 """Several embedded brokers that share their partitions: three copies of each record, two before Kafka acknowledges.
 
-For trials and tests of what one broker cannot show: a leader that dies, copies that fall behind, a lost majority.
+For trials and tests of events that one broker cannot show: a leader dies, copies fall behind, the majority is lost.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def brokers_for(
 
     Args:
         home: RTP_HOME.
-        client_ports: one for each broker.
-        heap_mb: Java's heap, for each broker of several.
-        quick_start: as of `KafkaServer`.
+        client_ports: one per broker.
+        heap_mb: Java's heap of each broker, if there are several.
+        quick_start: as in `KafkaServer`.
 
     Raises:
-        ConfigError: the home holds the data of another number of brokers.
+        ConfigError: the home has the data of another number of brokers.
     """
     _require_same_number(home, len(client_ports))
     if len(client_ports) == 1:
@@ -51,11 +51,11 @@ def _name(node_id: int) -> str:
 
 
 def _require_same_number(home: Path, brokers: int) -> None:
-    """Raises ConfigError where another number would show another, empty Kafka in the place of the one that is there."""
+    """Raises ConfigError if another number of brokers would start another, empty Kafka instead of the existing one."""
     there = len(list(home.glob("kafka-*/data"))) or int((home / "kafka" / "data").exists())
     if there and there != brokers:
         raise ConfigError(
-            f"{home} holds the data of a Kafka with {there} brokers, not {brokers}; "
+            f"{home} has the data of a Kafka with {there} brokers, not {brokers}; "
             f"run `rtp up --brokers {there}`, or set RTP_HOME to another folder"
         )
 

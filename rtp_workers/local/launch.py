@@ -1,8 +1,8 @@
-"""Becomes a server: drops to another user, asks to be told of the parent's death, then execs. Standard library only.
+"""Becomes a server: changes the user, asks for a signal when the parent dies, then execs. Standard library only.
 
-Run as a script: ``launch.py <parent pid> <signal> <uid or -> <gid or -> program argument...``. A script of its own and
-not a ``preexec_fn``, because code between fork and exec may deadlock in a program with threads; and the order matters,
-since the kernel forgets the parent-death signal when the user changes.
+Run as a script: ``launch.py <parent pid> <signal> <uid or -> <gid or -> program argument...``. It is a script and not
+a ``preexec_fn``, because code between fork and exec may deadlock in a program with threads. The order matters, since
+the kernel forgets the parent-death signal when the user changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def main(arguments: list[str]) -> None:
-    """Never returns: ends in exec, or in an exit code 1 where the parent is gone already."""
+    """Never returns: it ends in exec, or with exit code 1 if the parent is gone already."""
     parent, death_signal, uid, gid, *command = arguments
     if uid != "-":
         os.setgroups([])

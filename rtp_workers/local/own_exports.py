@@ -1,7 +1,7 @@
-"""What ``rtp env`` exports, and telling it from the addresses of somebody's own servers.
+"""What ``rtp env`` exports, and how to distinguish it from the addresses of the user's own servers.
 
-In a shell with ``eval "$(rtp env)"``, the embedded platform's own addresses stand where a user's servers would. A
-platform writes down what it exports, so that the next start in that shell recognises it and starts its servers.
+In a shell after ``eval "$(rtp env)"``, variables for the user's own servers hold the embedded platform's addresses. So
+a platform records what it exports. The next start in that shell recognises the addresses and starts its servers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOTE = Path("run") / "exported.json"
 
 
 def exports(settings: PlatformSettings, endpoints: Endpoints) -> dict[str, str]:
-    """Returns name -> value of everything that is known, in the order of printing."""
+    """Returns name -> value of everything that is known, in the order in which it is printed."""
     named = {
         "RTP_HOME": str(settings.home),
         ENV_HOME: str(settings.home),
@@ -50,16 +50,16 @@ def addresses(endpoints: Endpoints) -> dict[str, str]:
 
 
 def note_ours(home: Path, embedded: Endpoints) -> None:
-    """Writes down, mode 0600, which addresses are of parts that the platform of `home` starts itself."""
+    """Records, with mode 0600, the addresses of parts that the platform of `home` starts itself."""
     path = home / NOTE
     path.parent.mkdir(parents=True, exist_ok=True)
     private_file.write(path, json.dumps(addresses(embedded), indent=1))
 
 
 def forget_ours(environment: MutableMapping[str, str]) -> None:
-    """Takes the addresses of an embedded platform out of `environment`; those of somebody's own servers stay.
+    """Removes the addresses of an embedded platform from `environment`. Those of the user's own servers stay.
 
-    Call it before a platform reads its settings. Programs that it starts then inherit none of them either.
+    Call it before a platform reads its settings. Programs that it starts then do not inherit them either.
     """
     homes = {Path(environment[ENV_HOME])} if environment.get(ENV_HOME) else set()
     for home in homes | {load(PlatformSettings).home}:
@@ -71,6 +71,6 @@ def forget_ours(environment: MutableMapping[str, str]) -> None:
 def _noted(home: Path) -> dict[str, str]:
     try:
         found = json.loads((home / NOTE).read_text())
-    except (OSError, ValueError):  # none, or not ours to read: then nothing is recognised
+    except (OSError, ValueError):  # missing, or not readable for us: then nothing is recognised
         return {}
     return found if isinstance(found, dict) else {}

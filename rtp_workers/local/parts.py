@@ -31,12 +31,12 @@ SOCKET_PATH_BYTES = 103  # macOS has the shortest: 104 with the zero at the end
 
 
 class Part(Protocol):
-    """What the supervisor needs of a part."""
+    """What the supervisor needs from a part."""
 
     name: str
 
     def prepare(self) -> None:
-        """Ends leftovers, checks ports and files; raises ConfigError where a person must act."""
+        """Ends leftovers, and checks ports and files. Raises ConfigError if a person must act."""
 
     def start(self) -> None:
         """Starts it without waiting."""
@@ -48,7 +48,7 @@ class Part(Protocol):
         """Returns the code that it ended with, None while it runs."""
 
     def stop(self) -> None:
-        """Stops it; safe to repeat."""
+        """Stops it. Safe to repeat."""
 
 
 @dataclass
@@ -81,19 +81,19 @@ class ServerPart:
 
 @dataclass
 class ProgramPart:
-    """A program of ours, or Dagster's.
+    """One of our programs, or one of Dagster's.
 
     Attributes:
-        name: also of its log, ``<home>/logs/<name>.log``.
+        name: also names its log, ``<home>/logs/<name>.log``.
         argv: program and arguments.
         home: RTP_HOME.
         env: added to our environment.
-        port: that it listens on; None: none.
-        port_setting: the setting that moves the port.
+        port: the port that it listens on; None: none.
+        port_setting: the setting that changes the port.
         host: the address that it listens on.
         live_path: answers 2xx on the port once it is up.
-        unix_socket: path that it listens on, in place of a port.
-        grace_s: for a clean stop.
+        unix_socket: the path that it listens on instead of a port.
+        grace_s: the time for a clean stop.
     """
 
     name: str
@@ -112,12 +112,12 @@ class ProgramPart:
 
     @property
     def url(self) -> str | None:
-        """Where it answers, from this machine."""
+        """The URL at which it answers, from this machine."""
         return None if self.port is None else f"http://{ports.LOOPBACK}:{self.port}"
 
     @property
     def program(self) -> Program:
-        """What is run. It keeps our folder, where ``.env`` is."""
+        """The program to run. It runs in our folder, where ``.env`` is."""
         return Program(
             name=self.name,
             argv=self.argv,
@@ -128,7 +128,7 @@ class ProgramPart:
         )
 
     def prepare(self) -> None:
-        """Ends what a killed platform left; the port must be free then."""
+        """Ends what a killed platform left. The port must be free then."""
         if self.child is not None:
             self.child.kill()
         unclean = end_orphan(self.program, self.grace_s)
@@ -149,7 +149,7 @@ class ProgramPart:
         return None if self.child is None else self.child.process.poll()
 
     def live(self) -> bool:
-        """Returns whether it answers; where it listens on nothing, whether it runs."""
+        """Returns whether it answers, or, if it listens on nothing, whether it runs."""
         if self.unix_socket is not None:
             return _accepts(self.unix_socket)
         if self.url is None:
@@ -160,7 +160,7 @@ class ProgramPart:
             return False
 
     def stop(self) -> None:
-        """Asks it to stop, and kills it after its grace."""
+        """Asks it to stop, and kills it after `grace_s`."""
         if self.child is not None:
             self.child.stop(self.grace_s)
             self.child = None
@@ -172,7 +172,7 @@ def producer(settings: PlatformSettings) -> ProgramPart:
 
 
 def consumer(settings: PlatformSettings) -> ProgramPart:
-    """Returns the Kafka -> PostgreSQL worker."""
+    """Returns the worker between Kafka and PostgreSQL."""
     return _worker(settings, "consumer", "consume", settings.consumer_port)
 
 
@@ -183,7 +183,7 @@ def _worker(settings: PlatformSettings, name: str, command: str, port: int) -> P
 
 @dataclass(frozen=True)
 class DagsterParts:
-    """Dagster: a code server for both of the others, which are started once it listens.
+    """Dagster: a code server, and the two programs that use it. They start once it listens.
 
     Attributes:
         folder: DAGSTER_HOME.
@@ -197,16 +197,16 @@ class DagsterParts:
     daemon: ProgramPart
 
     def __iter__(self) -> Iterator[ProgramPart]:
-        """Yields them in the order of their start."""
+        """Yields them in the order in which they start."""
         return iter((self.code, self.web, self.daemon))
 
 
 def dagster(settings: PlatformSettings) -> DagsterParts | None:
-    """Returns Dagster's programs; None where our definitions are not installed."""
+    """Returns Dagster's programs; None if our definitions are not installed."""
     if importlib.util.find_spec("rtp_dagster.definitions") is None:
         return None
     if importlib.util.find_spec("dagster_webserver") is None:
-        raise ConfigError("dagster-webserver is not installed; run `make setup`, or leave dagster out with --only")
+        raise ConfigError("dagster-webserver is not installed; run `make setup`, or leave out dagster with --only")
     home, folder = settings.home, settings.home / "dagster"
     env = {"DAGSTER_HOME": str(folder)}
     code_socket = socket_path(home)
@@ -235,9 +235,9 @@ def dagster(settings: PlatformSettings) -> DagsterParts | None:
 
 
 def socket_path(home: Path) -> Path:
-    """Returns where the code server listens: in the home, or in a folder of ours alone where that path does not fit.
+    """Returns where the code server listens: in the home, or in a private folder of ours if that path does not fit.
 
-    gRPC's address of a socket is a URI: blanks, percent signs and letters outside ASCII would make it another one.
+    gRPC's address of a socket is a URI: blanks, percent signs and letters outside ASCII would change it.
     """
     path = home.absolute() / "run" / "dagster.sock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -265,7 +265,7 @@ def _accepts(path: Path) -> bool:
 
 
 def rtp(*arguments: str) -> tuple[str, ...]:
-    """Returns the command line of a subcommand of ours, in this same installation."""
+    """Returns the command line of one of our subcommands, in this same installation."""
     return (sys.executable, "-m", "rtp_workers.cli.main", *arguments)
 
 

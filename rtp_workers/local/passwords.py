@@ -1,4 +1,4 @@
-"""Generated passwords: one file each in ``RTP_HOME/secrets``, mode 0600, made once and kept."""
+"""Generated passwords: one file each in ``RTP_HOME/secrets``, mode 0600, created once and kept."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PASSWORD_BYTES = 24
 
 
 def ensure(home: Path, name: str) -> str:
-    """Returns the password called `name`, generating it first where there is none.
+    """Returns the password called `name`, and generates it first if there is none.
 
-    Two processes that ask at once get the same one: the file appears whole or not at all.
+    Two processes that ask at once get the same one, because the file appears complete or not at all.
     """
     path = home / SECRETS_DIR / name
     if not path.exists():

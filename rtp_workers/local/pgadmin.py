@@ -1,6 +1,6 @@
-"""pgAdmin without Docker: in an environment of its own (its pins clash with ours), the platform's database registered.
+"""pgAdmin without Docker: in its own environment (its pins clash with ours), with the platform's database registered.
 
-Installed once, under ``<home>/pgadmin``, by hash. It logs in as ``rtp@example.com`` with the password in
+It is installed once, under ``<home>/pgadmin``, by hash. Its user logs in as ``rtp@example.com`` with the password in
 ``<home>/secrets/pgadmin``, and reaches the database as the reading role, whose password is in its own pgpass file.
 """
 
@@ -54,7 +54,7 @@ log = logs.get("rtp.pgadmin")
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where pgAdmin's things are, below RTP_HOME."""
+    """The folders of pgAdmin below RTP_HOME."""
 
     root: Path
 
@@ -65,7 +65,7 @@ class Folders:
 
     @property
     def package(self) -> Path:
-        """Its code, which wants to be the current folder."""
+        """Its code, which has to be the current folder."""
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         return self.venv / "lib" / version / "site-packages" / "pgadmin4"
 
@@ -81,7 +81,7 @@ class Folders:
 
 
 def pgadmin(settings: PlatformSettings) -> ProgramPart:
-    """Returns pgAdmin as a part to run; `install` and `configure` come before its start."""
+    """Returns pgAdmin as a part to run. Call `install` and `configure` before its start."""
     folders = Folders(settings.home / "pgadmin")
     bind = ("--bind", f"{settings.bind_host}:{settings.pgadmin_port}")
     serving = ("--workers", "1", "--threads", "8", "--chdir", str(folders.package), "pgAdmin4:app")
@@ -97,11 +97,11 @@ def pgadmin(settings: PlatformSettings) -> ProgramPart:
 
 
 def install(home: Path) -> None:
-    """Installs pgAdmin where this version of it is not there yet: some 450 MB, once; 15 s with uv, 60 s with pip.
+    """Installs this version of pgAdmin if it is missing: about 450 MB, once; 15 s with uv, 60 s with pip.
 
     Raises:
-        ConfigError: the package index is out of reach, or the disk full; the end of the installer's output is in the
-            message.
+        ConfigError: the package index is out of reach, or the disk is full; the message has the end of the installer's
+            output.
     """
     folders = Folders(home / "pgadmin")
     wanted = f"{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()} {sys.version}"
@@ -115,15 +115,15 @@ def install(home: Path) -> None:
         done = subprocess.run(step, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
         if done.returncode != 0:
             raise ConfigError(
-                f"pgAdmin could not be installed into {folders.venv}; is the package index within reach? Without it, "
-                f"leave --pgadmin out. The end of the installer's output:\n{(done.stdout + done.stderr)[-TAIL_CHARS:]}"
+                f"pgAdmin could not be installed into {folders.venv}; is the package index reachable? If not, "
+                f"leave out --pgadmin. The end of the installer's output:\n{(done.stdout + done.stderr)[-TAIL_CHARS:]}"
             )
     (folders.package / "config_local.py").write_text(CONFIG.format(data=str(folders.data)))
     marker.write_text(wanted)
 
 
 def _steps(venv: Path) -> tuple[tuple[str, ...], ...]:
-    """Returns the commands that make the environment, by uv where `make setup` has put it beside us."""
+    """Returns the commands that create the environment, with uv if `make setup` has installed it next to us."""
     wanted = ("--quiet", "--require-hashes", "-r", str(REQUIREMENTS))
     uv, empty = script("uv"), (sys.executable, "-m", "venv", "--clear", str(venv))
     if Path(uv).exists():
@@ -132,7 +132,7 @@ def _steps(venv: Path) -> tuple[tuple[str, ...], ...]:
 
 
 def configure(home: Path, endpoints: Endpoints) -> None:
-    """Makes pgAdmin's user and registers the database; safe to repeat. The password file and the queries are renewed.
+    """Creates pgAdmin's user and registers the database. Safe to repeat. Renews the password file and the queries.
 
     Raises:
         ConfigError: the reading role's DSN is not known. FatalError: pgAdmin's own set-up fails.
@@ -181,7 +181,7 @@ def _pgadmin_setup(folders: Folders, arguments: tuple[str, ...], env: Mapping[st
         check=False,
     )
     if done.returncode != 0:
-        # Its output is left out: a traceback of its command line shows local variables, passwords among them.
+        # Its output is left out, because a traceback of its command line shows local variables, including passwords.
         raise FatalError(
             f"pgAdmin's {arguments[0]} ended with code {done.returncode}; remove {folders.root} and start again"
         )

