@@ -5,6 +5,7 @@ import dagster as dg
 from rtp_dagster.platform import Platform
 from rtp_dagster.retries import retried
 from rtp_workers.postgres.dead_letters import DeadLetterId, Filter
+from rtp_workers.reconcile.mapped_replay import MappedReplay
 from rtp_workers.reconcile.replay import ReplayReport, replay
 
 SHOWN = 20
@@ -15,11 +16,14 @@ class ReplayConfig(dg.Config):
 
     Attributes:
         ids: ``<topic_id>:<partition>:<offset>``, replayed before or not; None: all that pass the filter below.
+        topic: only those of this topic; None: of our own. The section of a mapped topic converts its letters, and the
+            records go to our own topic.
         reason: only those of this reason; None: of any.
         again: True sends those too that were replayed before.
     """
 
     ids: list[str] | None = None
+    topic: str | None = None
     reason: str | None = None
     again: bool = False
 
@@ -31,16 +35,17 @@ def send_dead_letters(context: dg.OpExecutionContext, config: ReplayConfig, plat
     Repeating it is harmless: a record sent twice is counted as a duplicate.
     """
     with retried(context.retry_number):
-        topic = platform.settings().topic
+        settings = platform.settings()
         wanted: list[DeadLetterId] | Filter = [DeadLetterId.parse(text) for text in config.ids or ()]
         if not wanted:
-            wanted = Filter(topic=topic, reason=config.reason, replayed=None if config.again else False)
-        report = replay(platform.endpoints(), topic, wanted)
+            replayed = None if config.again else False
+            wanted = Filter(topic=config.topic or settings.topic, reason=config.reason, replayed=replayed)
+        report = replay(platform.endpoints(), settings.topic, wanted, remake=MappedReplay(settings).outgoing)
     context.add_output_metadata(replay_metadata(report))
     context.log.info(f"{report.replayed:,} dead letters sent again")
     if report.failed or report.unknown:
         raise dg.Failure(
-            f"{len(report.failed)} dead letters were refused by Kafka, {len(report.unknown)} ids are unknown; "
+            f"{len(report.failed)} dead letters were refused again, {len(report.unknown)} ids are unknown; "
             "the others were sent",
             metadata=replay_metadata(report),
             allow_retries=False,

@@ -225,10 +225,12 @@ def _resume(connection: Connection, *, accept: bool) -> Resumed:
 
 def _replay(service: Service, wish: ReplaySome | ReplayAll) -> ReplayReport:
     topic = service.settings.topic
+    wanted: list[DeadLetterId] | Filter
     if isinstance(wish, ReplaySome):
-        ids = [DeadLetterId.parse(text) for text in dict.fromkeys(wish.ids)]
-        return replay(service.endpoints, topic, ids, remake=MappedReplay(service.settings).outgoing)
-    return replay(service.endpoints, topic, Filter(topic=topic, reason=wish.reason, replayed=False))
+        wanted = [DeadLetterId.parse(text) for text in dict.fromkeys(wish.ids)]
+    else:
+        wanted = Filter(topic=wish.topic or topic, reason=wish.reason, replayed=False)
+    return replay(service.endpoints, topic, wanted, remake=MappedReplay(service.settings).outgoing)
 
 
 async def _done(future: asyncio.Future[T]) -> T:

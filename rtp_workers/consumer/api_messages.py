@@ -44,9 +44,15 @@ class ReplaySome(Request):
 
 
 class ReplayAll(Request):
-    """Every dead letter that was never sent again."""
+    """Every dead letter of one topic that was never sent again."""
 
     all: Literal[True]
+    topic: str | None = Field(
+        None,
+        max_length=249,
+        pattern=r"^[a-zA-Z0-9._-]+$",
+        description="a mapped topic; its section converts what is sent to our own topic. Default: our own topic",
+    )
     reason: str | None = Field(
         None, max_length=100, pattern=r"^[^\u0000]*$", description="only those refused for this reason code"
     )

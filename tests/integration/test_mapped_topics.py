@@ -11,6 +11,7 @@ from typing import Any
 from rtp_workers.cli import topic_map
 from rtp_workers.settings import PlatformSettings, load
 from tests.conftest import Stack, StartRtp
+from tests.dagster_runs import failure_text, run_job, settings_of
 from tests.foreign_topics import (
     has_caught_up,
     new_topic,
@@ -243,3 +244,35 @@ def test_dead_letters_come_back_through_the_corrected_mapping_by_our_own_topic(s
     assert {header["replay_of"].decode().rpartition(":")[2] for header in headers} == {str(n) for n in range(5)}
     assert all(header["kafka_timestamp"] for header in headers)
     assert_balanced(stack)
+
+
+def test_the_api_and_dagster_replay_through_the_corrected_mapping(stack: Stack, start_rtp: StartRtp) -> None:
+    topic = new_topic(stack, "pay")
+    write_sections(stack, simple_section(topic).replace('"amount"', '"sum"'))
+    send(stack, topic, [body(id="a1"), body(id="a2"), b"broken"], partitions=1)
+    start_rtp("consume", env=with_topics(stack))
+    wait_until(lambda: sums_of(stack, topic).get("dead_lettered") == 3, timeout_s=120, what="three dead letters")
+    write_sections(stack, simple_section(topic))
+    wish = {"all": True, "topic": topic, "reason": "amount_missing"}
+    first = next(letter for letter in dead_letters(stack) if letter["reason"] == "amount_missing")
+    answer = post(stack, "/dead-letters/replay", {"ids": [f"{first['topic_id']}:0:{first['kafka_offset']}"]})
+    assert (answer["replayed"], answer["failed"]) == (1, {})
+    assert post(stack, "/dead-letters/replay", wish)["replayed"] == 1
+    wait_until(lambda: rows_by_id(stack).keys() == {"a1", "a2"}, timeout_s=120, what="the rows")
+    with settings_of(stack):
+        job = run_job("replay_dead_letters", {"ops": {"send_dead_letters": {"config": {"topic": topic}}}})
+    assert not job.success
+    assert "1 dead letters were refused again" in failure_text(job)
+    assert {row["source"] for row in rows_by_id(stack).values()} == {f"topic:{topic}"}
+
+
+def post(stack: Stack, path: str, wish: dict[str, Any]) -> dict[str, Any]:
+    """Sends a request that changes something to the consumer's API, and returns its answer."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{stack.consumer_port}{path}",
+        json.dumps(wish).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found: dict[str, Any] = json.loads(answer.read())
+    return found

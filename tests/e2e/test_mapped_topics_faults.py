@@ -1,0 +1,138 @@
+"""Our own topic and two of others in two consumers, one of which is killed: each topic accounts for every offset."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from functools import partial
+
+from rtp_workers.reconcile.verify import TopicCounts, verify
+from tests.balanced import always_balanced
+from tests.conftest import Stack, StartRtp
+from tests.foreign_topics import new_topic, send, simple_section, sums_of, with_topics, write_sections
+from tests.programs import RunningProgram
+from tests.reading import query
+from tests.records import body as own_body
+from tests.records import produce
+from tests.schema_registry import avro, framed, schema_registry
+from tests.topic_records import body
+from tests.waiting import wait_until
+
+SALE = {
+    "type": "record",
+    "name": "Sale",
+    "fields": [{"name": name, "type": "string"} for name in ("id", "at", "amount")],
+}
+AT = "2026-01-31T13:45:00Z"
+ROUNDS, NEW, REPEATED = 6, 200, 10
+BAD = 2  # a round; and one record that repeats an id with other content
+UNKNOWN_SCHEMA = 99
+
+Make = Callable[[str, str], bytes]  # (id, amount) -> a record's value
+
+
+def own_record(name: str, amount: str) -> bytes:
+    return own_body(name, amount=amount)
+
+
+def json_record(name: str, amount: str) -> bytes:
+    return body(id=name, amount=amount, at=AT)
+
+
+def avro_record(name: str, amount: str) -> bytes:
+    return framed(1, avro(SALE, {"id": name, "at": AT, "amount": amount}))
+
+
+KINDS: dict[str, tuple[Make, list[bytes | None]]] = {
+    "own": (own_record, [b"not json", None]),
+    "json": (json_record, [b"{", body(id="bad", amount="much")]),
+    "avro": (avro_record, [framed(1, b"\x02"), framed(UNKNOWN_SCHEMA, b"")]),
+}
+
+
+def values_of(kind: str, number: int) -> list[bytes | None]:
+    """Returns a round's records: new ones, repeated ones, one that contradicts another, and bad ones."""
+    make, bad = KINDS[kind]
+    new = [make(f"{kind}-{number}-{index}", f"{index}.01") for index in range(NEW)]
+    return [*new, *new[:REPEATED], make(f"{kind}-{number}-{NEW // 2}", "0.99"), *bad]
+
+
+def send_round(stack: Stack, topics: dict[str, str], number: int) -> None:
+    for kind, topic in topics.items():
+        values = values_of(kind, number)
+        if kind == "own":
+            for kafka_partition in (0, 1):
+                produce(stack, values[kafka_partition::2], kafka_partition=kafka_partition)
+        else:
+            send(stack, topic, values)
+
+
+def has_share_of(program: RunningProgram, topics: list[str]) -> bool:
+    """Tells whether a consumer has been given partitions of each topic."""
+    said = [line for line in program.output().splitlines() if '"event": "partitions_opened"' in line]
+    return all(any(f'"topic": "{topic}"' in line for line in said) for topic in topics)
+
+
+def stored_everything(stack: Stack, topics: list[str], rows: int) -> bool:
+    return all(sums_of(stack, topic).get("inserted", 0) >= rows for topic in topics)
+
+
+def assert_each_offset_once(stack: Stack, topic: str) -> None:
+    """Checks that each offset of a topic is one row, one dead letter, or one of those that are counted."""
+    for ledger in query(stack, "select * from ingest_ledger where topic = %s", topic):
+        place = (ledger["topic_id"], ledger["kafka_partition"])
+        where = "where topic_id = %s and kafka_partition = %s"
+        rows = [row["at"] for row in query(stack, f"select kafka_offset as at from transactions {where}", *place)]  # noqa: S608
+        letters = [row["at"] for row in query(stack, f"select kafka_offset as at from dead_letters {where}", *place)]  # noqa: S608
+        assert (len(rows), len(letters)) == (ledger["inserted"], ledger["dead_lettered"])
+        assert len({*rows, *letters}) == len(rows) + len(letters)
+        offsets = set(range(ledger["first_offset"], ledger["next_offset"]))
+        assert {*rows, *letters} <= offsets
+        assert len(offsets) - len(rows) - len(letters) == ledger["duplicates"] + ledger["skipped"]
+
+
+def test_three_topics_in_two_consumers_keep_every_record_once(stack: Stack, start_rtp: StartRtp) -> None:
+    topics = {"own": stack.topic, "json": new_topic(stack, "json"), "avro": new_topic(stack, "avro")}
+    mapped = [topics["json"], topics["avro"]]
+    write_sections(stack, simple_section(topics["json"]), simple_section(topics["avro"], "sales"))
+    with schema_registry() as registry, always_balanced(stack):
+        assert registry.add(SALE) == 1
+        env = with_topics(
+            stack,
+            RTP_CONSUMER_BATCH_ROWS="100",
+            RTP_CONSUMER_SESSION_TIMEOUT_S="6",
+            RTP_SCHEMA_REGISTRY_URL=registry.url,
+        )
+        staying = start_rtp("consume", "--no-api", env=env)
+        send_round(stack, topics, 0)
+        wait_until(lambda: stored_everything(stack, [*topics.values()], NEW), timeout_s=180, what="rows of every topic")
+        killed = start_rtp("consume", "--no-api", env=env)
+        wait_until(partial(has_share_of, killed, mapped), timeout_s=180, what="the second consumer's share")
+        send_round(stack, topics, 1)
+        send_round(stack, topics, 2)
+        killed.signal(signal.SIGKILL)
+        send_round(stack, topics, 3)
+        guest = start_rtp("consume", "--no-api", env=env)
+        wait_until(partial(has_share_of, guest, mapped), timeout_s=180, what="the guest's share")
+        send_round(stack, topics, 4)
+        guest.signal(signal.SIGTERM)
+        send_round(stack, topics, 5)
+        found = verify(stack.endpoints, stack.topic, 240, mapped=mapped)
+        assert staying.running()
+    assert found.problems == []
+    one_round = NEW + REPEATED + 1 + BAD
+    counts = (ROUNDS * one_round, ROUNDS * NEW, ROUNDS * REPEATED, ROUNDS * (BAD + 1), 0)
+    assert (found.kafka_records, found.inserted, found.duplicates, found.dead_lettered, found.skipped) == counts
+    assert found.topics == [TopicCounts(topic, *counts) for topic in mapped]
+    for topic in topics.values():
+        assert_each_offset_once(stack, topic)
+    reasons = query(stack, "select topic, reason, count(*) as letters from dead_letters group by 1, 2")
+    assert {(row["topic"], row["reason"]): row["letters"] for row in reasons} == {
+        (topic, reason): ROUNDS
+        for topic, kinds in (
+            (topics["own"], ("not_json", "null_value")),
+            (topics["json"], ("not_json", "amount_not_a_number")),
+            (topics["avro"], ("avro_unreadable", "unknown_schema_id")),
+        )
+        for reason in (*kinds, "conflicting_duplicate")
+    }
