@@ -32,7 +32,7 @@ def run_job(
     tags: dict[str, str] | None = None,
 ) -> Any:
     """Runs a job to its end and returns Dagster's result, of a failed run too."""
-    job = defs.resolve_job_def(name)
+    job = defs().resolve_job_def(name)
     return job.execute_in_process(run_config=config, raise_on_error=False, instance=instance, tags=tags)
 
 
@@ -63,8 +63,9 @@ def failure_text(result: Any) -> str:
 
 def tick(name: str, cursor: str | None = None, *, instance: dg.DagsterInstance | None = None) -> SensorExecutionData:
     """Evaluates one tick of a sensor, as the daemon does it, and returns what it would do."""
+    loaded = defs()
     with nullcontext(instance) if instance is not None else dg.DagsterInstance.ephemeral() as used:
         context = dg.build_sensor_context(
-            instance=used, cursor=cursor, sensor_name=name, resources={"platform": Platform()}, definitions=defs
+            instance=used, cursor=cursor, sensor_name=name, resources={"platform": Platform()}, definitions=loaded
         )
-        return defs.get_repository_def().get_sensor_def(name).evaluate_tick(context)
+        return loaded.get_repository_def().get_sensor_def(name).evaluate_tick(context)

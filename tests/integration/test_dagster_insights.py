@@ -56,7 +56,7 @@ def compute(instance: dg.DagsterInstance, days: list[str]) -> None:
     instance.add_dynamic_partitions("days", days)
     span = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
     for name in ("daily_activity", "customer_activity"):
-        result = dg.materialize([defs.resolve_assets_def(name)], instance=instance, tags=span)
+        result = dg.materialize([defs().resolve_assets_def(name)], instance=instance, tags=span)
         assert result.success
 
 
@@ -187,5 +187,5 @@ def test_a_day_is_requested_by_its_automation_condition_when_it_is_new_and_when_
 
 def evaluate(instance: dg.DagsterInstance, cursor: Any = None) -> dg.EvaluateAutomationConditionsResult:
     return dg.evaluate_automation_conditions(
-        defs=defs, instance=instance, asset_selection=INSIGHTS_GROUP, cursor=cursor
+        defs=defs(), instance=instance, asset_selection=INSIGHTS_GROUP, cursor=cursor
     )

@@ -17,6 +17,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from pydantic import SecretStr
 
 from rtp_dagster.backfill.arrivals import SETTLED_AFTER_S
+from rtp_dagster.definitions import defs
 from rtp_workers.batch.attempts import mapping_stamp
 from rtp_workers.postgres.connection import Connection, connect
 from rtp_workers.postgres.csv_files import Attempt, note
@@ -26,8 +27,10 @@ from rtp_workers.settings import DagsterSettings, load
 from tests.conftest import Stack, StartRtp
 from tests.csv_files import canonical_text
 from tests.dagster_runs import backfill_config, run_job, settings_of, tick
+from tests.foreign_topics import new_topic, send, simple_section, with_topics, write_sections
 from tests.programs import run_rtp
 from tests.records import body, produce
+from tests.topic_records import body as document_body
 
 SENSORS = ("csv_arrival_sensor", "row_count_sensor", "consumer_lag_sensor", "dead_letter_sensor")
 CHECKS = ("ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dead_letter_ratio", "lag_is_low")
@@ -111,6 +114,27 @@ def test_lag_is_observed_by_partition_alerts_above_the_limit_and_recovers(stack:
     assert observation.metadata["lag_records"].value == 0
     assert isinstance(recovery, dg.AssetCheckEvaluation)
     assert recovery.passed
+    assert not quiet.asset_events
+
+
+def test_each_mapped_topic_is_observed_when_its_figures_change(stack: Stack) -> None:
+    topic = new_topic(stack, "payments")
+    write_sections(stack, simple_section(topic))
+    with settings_of(stack):
+        assert "no topic is mapped" in str(tick("mapped_topics_sensor").skip_message)
+    send(stack, topic, [document_body(id="p1"), document_body(id="p2"), b"not json"])
+    with settings_of(stack, RTP_TOPICS=f"{stack.topic}.*"):
+        waiting = tick("mapped_topics_sensor")
+        done = run_rtp("consume", "--no-api", "--until-idle", "4s", env=with_topics(stack), timeout_s=300)
+        assert done.returncode == 0, done.stderr
+        stored = tick("mapped_topics_sensor", waiting.cursor)
+        quiet = tick("mapped_topics_sensor", stored.cursor)
+        parents = defs().resolve_asset_graph().get(dg.AssetKey("transactions")).parent_keys
+    key = dg.AssetKey(["topics", topic])
+    assert key in parents
+    assert [event.asset_key for event in (*waiting.asset_events, *stored.asset_events)] == [key, key]
+    assert figure(waiting, "lag_records") == 3
+    assert [figure(stored, name) for name in ("lag_records", "rows", "dead_letters")] == [0, 2, 1]
     assert not quiet.asset_events
 
 

@@ -34,7 +34,7 @@ def test_what_goes_on_too_long_fails_with_its_own_sentence() -> None:
 
 
 def test_no_step_has_a_retry_policy_that_would_start_a_cancelled_one_again() -> None:
-    jobs = [job for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
+    jobs = [job for job in defs().get_repository_def().get_all_jobs() if not job.name.startswith("__")]
     assert jobs
     ops = [node for job in jobs for node in job.all_node_defs if isinstance(node, dg.OpDefinition)]
     assert {op.name for op in ops} >= {"load_files", "await_ledger", "send_dead_letters", "transactions_topic"}

@@ -14,6 +14,7 @@ import yaml
 from rtp_dagster.definitions import defs
 from rtp_dagster.transactions.assets import column_schema, transactions
 from rtp_workers.record.transaction import COPY_COLUMNS
+from tests.foreign_topics import simple_section
 from tests.programs import clean_env
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ CHECKS = {"ledger_balances", "matches_kafka", "ids_are_unique", "is_fresh", "dea
 
 
 def test_the_asset_keys_are_these() -> None:
-    graph = defs.resolve_asset_graph()
+    graph = defs().resolve_asset_graph()
     names = {key.to_user_string() for key in graph.get_all_asset_keys()}
     assert names == {
         "transactions_topic",
@@ -37,7 +38,7 @@ def test_the_asset_keys_are_these() -> None:
 
 
 def test_the_graph_reads_like_the_data_flow() -> None:
-    graph = defs.resolve_asset_graph()
+    graph = defs().resolve_asset_graph()
 
     def parents(name: str) -> set[str]:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
@@ -49,8 +50,27 @@ def test_the_graph_reads_like_the_data_flow() -> None:
     assert parents("transactions") == {"csv_backfill", "live_transactions"}
 
 
+def test_each_mapped_topic_is_upstream_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = simple_section("payments") + simple_section("cards.*", "cards") + '[open]\ntopics = ["open"]\n'
+    (tmp_path / "sources.toml").write_text(section)
+    monkeypatch.setenv("RTP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("RTP_TOPICS", "payments,cards.eu,open,unmapped")
+    graph = defs().resolve_asset_graph()
+    parents = {tuple(key.path) for key in graph.get(dg.AssetKey("transactions")).parent_keys}
+    topics = {("topics", "payments"), ("topics", "cards.eu")}
+    assert parents == {("csv_backfill",), ("live_transactions",), *topics}
+    assert {tuple(key.path) for key in graph.get_all_asset_keys() if len(key.path) == 2} == topics
+
+
+def test_a_setting_that_does_not_fit_leaves_the_mapped_topics_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTP_TOPICS", "payments")
+    monkeypatch.setenv("RTP_KAFKA_PORT", "no port")
+    keys = defs().resolve_asset_graph().get_all_asset_keys()
+    assert all(len(key.path) == 1 for key in keys)
+
+
 def test_jobs_sensors_and_checks_have_these_names() -> None:
-    repository = defs.get_repository_def()
+    repository = defs().get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == JOBS
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
@@ -59,19 +79,20 @@ def test_jobs_sensors_and_checks_have_these_names() -> None:
         "row_count_sensor",
         "consumer_lag_sensor",
         "dead_letter_sensor",
+        "mapped_topics_sensor",
         "alert_sensor",
         "insights_sensor",
         "insights_automation",
     }
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors.values())
-    checks = defs.resolve_asset_graph().asset_check_keys
+    checks = defs().resolve_asset_graph().asset_check_keys
     names = {(key.asset_key.to_user_string(), key.name) for key in checks}
     insight_checks = {("daily_activity", "sums_agree"), ("daily_activity", "no_day_is_missing")}
     assert names == {("csv_files", "files_are_loaded"), *(("transactions", name) for name in CHECKS), *insight_checks}
 
 
 def test_in_the_backfill_every_check_runs_after_the_load() -> None:
-    job = defs.resolve_job_def("batch_backfill")
+    job = defs().resolve_job_def("batch_backfill")
     depends = {
         node.name: {
             output.node for inputs in job.dependencies[node].values() for output in inputs.get_node_dependencies()
@@ -107,7 +128,7 @@ def test_importing_the_definitions_reads_no_setting_and_loads_no_plotting() -> N
 @pytest.mark.parametrize("job", sorted(JOBS))
 def test_a_runs_config_cannot_say_where_things_are(job: str, resources: dict[str, Any]) -> None:
     with pytest.raises(dg.DagsterInvalidConfigError, match="unexpected config entry"):
-        dg.validate_run_config(defs.resolve_job_def(job), {"resources": resources})
+        dg.validate_run_config(defs().resolve_job_def(job), {"resources": resources})
 
 
 def test_the_workspace_file_names_the_code_location() -> None:

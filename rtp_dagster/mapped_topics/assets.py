@@ -1,0 +1,56 @@
+"""An external asset for each mapped topic, upstream of `transactions`."""
+
+import dagster as dg
+
+from rtp_workers.endpoints import resolve
+from rtp_workers.errors import RtpError
+from rtp_workers.kafka.topic_names import TopicNames
+from rtp_workers.mapping.sources import read_sources
+from rtp_workers.reconcile.consumed_topics import has_section
+from rtp_workers.settings import DagsterSettings, load
+
+
+def mapped_topics() -> list[str]:
+    """Returns the topics that RTP_TOPICS names and that have a complete section, when the code location is loaded.
+
+    Kafka is asked only for names that fit a pattern. While it is away, or a setting is wrong, these are missing until
+    the code location is loaded again; the sensors say what is wrong.
+    """
+    try:
+        settings = load(DagsterSettings)
+        patterns = settings.foreign_topics
+        if not patterns:
+            return []
+        sources = read_sources(settings.sources_path)
+        names = {pattern for pattern in patterns if not set("*?[") & set(pattern)}
+        if len(names) < len(patterns):
+            names |= _existing(settings, patterns)
+        return sorted(name for name in names if has_section(sources, name))
+    except RtpError:
+        return []
+
+
+def _existing(settings: DagsterSettings, patterns: tuple[str, ...]) -> set[str]:
+    try:
+        return set(TopicNames(resolve(settings), patterns, settings.topic).look())
+    except RtpError:
+        return set()
+
+
+def topic_key(topic: str) -> dg.AssetKey:
+    """Returns the key of a mapped topic's asset."""
+    return dg.AssetKey(["topics", topic])
+
+
+def topic_asset(topic: str) -> dg.AssetSpec:
+    """Returns the asset of a mapped topic: others write it, and we only read it."""
+    return dg.AssetSpec(
+        topic_key(topic),
+        description=(
+            f"The topic {topic} of others. Its section of the mapping file says how its records become transactions. "
+            "`mapped_topics_sensor` records how many wait, and how many became rows or dead letters."
+        ),
+        group_name="ingestion",
+        kinds={"kafka"},
+        owners=["team:data-platform"],
+    )
