@@ -55,6 +55,11 @@ def _error(error: Exception, address: ObjectAddress, doing: str) -> RtpError:
         return changed(address)
     if isinstance(error, exceptions.NotSupportedError):
         return NoRangesError(f"{address}: the server does not send parts of a file")
+    if METADATA_SERVICE in text:
+        return ConfigError(
+            f"{address}: no credentials were found to {doing}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, put "
+            "them into RTP_SECRETS_DIR, or set AWS_SKIP_SIGNATURE=true for a public bucket"
+        )
     if isinstance(error, FileNotFoundError) or status == "404":
         missing = f"there is no bucket {address.container}" if code == "NoSuchBucket" else f"{address} does not exist"
         return ObjectMissingError(f"{missing}; check the name, and which account or endpoint it belongs to")
@@ -63,11 +68,6 @@ def _error(error: Exception, address: ObjectAddress, doing: str) -> RtpError:
         return ConfigError(
             f"{address}: the store refuses to {doing} ({code or 'access denied'}); check the credentials, what they "
             "allow, and the region"
-        )
-    if METADATA_SERVICE in text:
-        return ConfigError(
-            f"{address}: no credentials were found to {doing}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, put "
-            "them into RTP_SECRETS_DIR, or set AWS_SKIP_SIGNATURE=true for a public bucket"
         )
     if isinstance(error, ValueError | exceptions.InvalidPathError | exceptions.UnknownConfigurationKeyError):
         return ConfigError(f"{address}: cannot {doing}: {_short(text)}; check the address and the store's settings")

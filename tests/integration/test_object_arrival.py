@@ -8,6 +8,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from rtp_workers.batch import file_states
 from rtp_workers.batch.attempts import mapping_stamp
@@ -43,6 +44,15 @@ def asked_for(found: object) -> list[str]:
     return [name for request in requests for name in request.run_config["ops"]["csv_backfill"]["config"]["files"]]
 
 
+def looked(cursor: str | None = None) -> SensorExecutionData:
+    """Returns a tick that had its answers: a crowded Kafka may need more than the two seconds that a tick gives it."""
+    for _ in range(10):
+        found = tick("csv_arrival_sensor", cursor)
+        if found.run_requests or "files are loaded" in str(found.skip_message):
+            break
+    return found
+
+
 @pytest.fixture
 def settled_at_once() -> Iterator[None]:
     """Objects count as settled although they were written just now."""
@@ -57,11 +67,11 @@ def test_objects_below_a_prefix_are_asked_for_loaded_and_asked_for_again_when_re
     store.put("arrival/deeper/june.csv", "in a folder of its own")
     env = of_prefix(store, "arrival")
     with settings_of(stack, **env):
-        first = tick("csv_arrival_sensor")
+        first = looked()
         assert run_job("batch_backfill", backfill_config("may.csv", ledger_timeout_s=0.1)) is not None
-        done = tick("csv_arrival_sensor", first.cursor)
+        done = looked(first.cursor)
         store.put("arrival/may.csv", canonical_text(range(40)))
-        replaced = tick("csv_arrival_sensor", done.cursor)
+        replaced = looked(done.cursor)
     assert asked_for(first) == asked_for(replaced) == ["may.csv"]
     assert asked_for(done) == []
     assert "1 of 1 files are loaded" in str(done.skip_message)
@@ -86,13 +96,13 @@ def test_which_of_5000_objects_are_known_stands_in_postgresql(stack: Stack, stor
     store.put_many([f"many/{number:05d}.csv" for number in range(OBJECTS)], canonical_text(range(2)))
     with faulty_proxy(store.url) as proxy, settings_of(stack, **of_prefix(store, "many", proxy.url)):
         with patch("rtp_dagster.backfill.arrivals.SETTLED_AFTER_S", 0.0):
-            first = tick("csv_arrival_sensor")
+            first = looked()
         pages = [asked for asked in proxy.asked if "list-type=2" in asked.path]
         assert len(pages) == len(proxy.asked) == OBJECTS / 1_000
         assert len(asked_for(first)) == 5
         note_loaded(stack, range(OBJECTS - 3))
         with patch("rtp_dagster.backfill.arrivals.SETTLED_AFTER_S", 0.0):
-            forgetful = tick("csv_arrival_sensor")  # without a cursor
+            forgetful = looked()  # without a cursor
         states = file_states.counts(states_now(stack))
     assert asked_for(forgetful) == [f"{number:05d}.csv" for number in range(OBJECTS - 3, OBJECTS)]
     assert (states["loaded"], states["new"]) == (OBJECTS - 3, 3)

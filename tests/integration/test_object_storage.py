@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Stack
 from tests.csv_files import canonical_text
-from tests.object_store import S3, running_s3
+from tests.object_store import S3, plain_web_server, running_s3
 from tests.programs import run_rtp
 
 
@@ -104,3 +104,36 @@ def test_refused_rows_go_where_the_setting_says(stack: Stack, store: S3) -> None
     assert len(store.names("kept/here/may.csv.")) == 1
     assert not store.names("setting/refused/")
     assert run_rtp("refused", "list", env=env).stdout.startswith("may.csv: 2 rows refused, in s3://exports/kept/here/")
+
+
+SIGNATURE = "X-Amz-Signature=7c5a0f1e"
+
+
+def test_a_signed_web_address_is_read_and_its_signature_told_to_nobody(stack: Stack, store: S3) -> None:
+    store.put("signed/may.csv", canonical_text(range(30)) + "one,bad,row\n")
+    env = {**stack.env, "RTP_LOG_LEVEL": "DEBUG"}
+    loaded = run_rtp("load", "--json", f"{store.url}/exports/signed/may.csv?{SIGNATURE}", env=env)
+    report = json.loads(loaded.stdout)["files"][0]
+    assert (report["file"], report["acknowledged"], report["refused"]) == ("may.csv", 30, 1)
+    assert report["refused_file"].startswith(str(stack.home))  # a web server takes no list
+    missing = run_rtp("load", f"{store.url}/exports/signed/june.csv?{SIGNATURE}", env=env)
+    assert "june.csv does not exist" in missing.stderr
+    listed = run_rtp("load", f"{store.url}/exports/signed/*.csv?{SIGNATURE}", env=env)
+    assert "does not exist" in listed.stderr
+    away = run_rtp("load", f"http://127.0.0.1:1/may.csv?{SIGNATURE}", env=env)
+    assert "cannot read it" in away.stderr
+    for told in (loaded, missing, listed, away):
+        assert told.returncode == (0 if told is loaded else told.returncode)
+        assert "7c5a0f1e" not in told.stdout + told.stderr
+
+
+def test_a_web_server_without_ranges_is_read_in_one_go(stack: Stack, tmp_path: Path) -> None:
+    rows = 90_000  # more than one range would hold
+    (tmp_path / "may 1.csv").write_text(canonical_text(range(rows)))
+    (tmp_path / "may.csv.gz").write_bytes(gzip.compress(canonical_text(range(rows, 2 * rows)).encode()))
+    with plain_web_server(tmp_path) as url:
+        for name, process_bytes in (("may%201.csv", "0"), ("may.csv.gz", "1000000000000")):
+            env = {**stack.env, "RTP_LOADER_PROCESS_BYTES": process_bytes}
+            loaded = run_rtp("load", "--json", f"{url}/{name}", env=env)
+            assert loaded.returncode == 0, loaded.stderr
+            assert json.loads(loaded.stdout)["files"][0]["acknowledged"] == rows

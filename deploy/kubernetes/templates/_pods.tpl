@@ -79,6 +79,9 @@
 {{- range $name, $value := .Values.batch.settings }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
+{{- range $name, $from := .Values.batch.secretSettings }}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $from.name }}, key: {{ $from.key }}}}}
+{{- end }}
 {{- end -}}
 
 {{/* Argument: dict root, kafka, postgres, dagster, data (each a flag). */}}
