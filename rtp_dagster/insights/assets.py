@@ -83,7 +83,10 @@ def shown(frame: pd.DataFrame) -> dict[str, dg.MetadataValue]:
     }
     if frame.empty:
         return found
-    head = frame.drop(columns="computed_at").head(PREVIEW_ROWS).astype(str)
+    head = frame.drop(columns="computed_at").head(PREVIEW_ROWS)
+    if "average" in head:
+        head["average"] = head["average"].map(lambda average: round(average, 2))  # 16 digits after the point otherwise
+    head = head.astype(str)
     records = [dg.TableRecord({str(name): value for name, value in row.items()}) for row in head.to_dict("records")]
     found["preview"] = dg.MetadataValue.table(records)
     by = "category" if "category" in frame else "customer_id"

@@ -8,6 +8,9 @@
 {{- with .root.Values.apiTokenSecret.name }}
 - {name: RTP_API_TOKEN, valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.root.Values.apiTokenSecret.key }}}}}
 {{- end }}
+{{- with .root.Values.readTokenSecret.name }}
+- {name: RTP_READ_TOKEN, valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.root.Values.readTokenSecret.key }}}}}
+{{- end }}
 {{- range $name, $value := .root.Values.settings }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
