@@ -264,4 +264,6 @@ def _object(text: str) -> dict[str, Any]:
     try:
         return _OBJECT.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise RecordError("attributes_object", f"attributes are no JSON object: {error}", field="attributes") from error
+        raise RecordError(
+            "attributes_object", f"attributes is not a JSON object: {error}", field="attributes"
+        ) from error

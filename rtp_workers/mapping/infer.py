@@ -130,7 +130,7 @@ def _profiles(dialect: Dialect, rows: Sequence[Row], given: Affix | None) -> tup
 
 
 def _without_sparse(rows: list[list[str]]) -> list[list[str]]:
-    """Leaves out balance lines and the like: rows with hardly a third of the cells that rows usually fill."""
+    """Leaves out balance lines and similar rows, which fill a third or less of the cells that rows usually fill."""
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
     usual = statistics.median(filled) if filled else 0
     full = [row for row, count in zip(rows, filled, strict=True) if count * 3 > usual]

@@ -87,7 +87,7 @@ class Question:
     Attributes:
         field: the record's field that stays open.
         lines: alternatives are commented out; the first line is the likeliest.
-        kind: what is open; code asks for this, never for the words of the question.
+        kind: what is undecided. Code tests this, never the wording of the question.
     """
 
     field: str
@@ -115,7 +115,7 @@ class Rules:
         round_to: digits after the point that amounts are rounded to, half to even, or None.
         year: the year of dates that carry none, or None.
         year_from: (month, year) in which a file of such dates begins, or None.
-        ambiguous: ``earlier``, ``later`` or ``refuse``: what becomes of a local time that comes twice or not at all.
+        ambiguous: ``earlier``, ``later`` or ``refuse``: what happens to a local time that occurs twice or not at all.
         currency: code that the amounts' sign or the header's text gives, or None.
         open_rules: names of rules that nothing in the beginning decides. The first cell that needs one decides it, or
             stops the load with the question.

@@ -63,7 +63,7 @@ class Section:
         amount_prefix: text before every amount, such as an unknown currency's sign; ``amount_suffix`` after it.
         round_to: digits after the point that amounts are rounded to, half to even; None keeps them as they are.
         year: the year of dates that carry none; ``year_from`` (MM/YYYY) is the month in which such a file begins.
-        ambiguous: which of two instants a local time means that comes twice, when clocks go back.
+        ambiguous: which instant is meant by a local time that occurs twice, when clocks go back.
         skip_rows: rows in which a cell starts with one of these are refused as ``skipped_by_mapping``.
         id_source: what derived ids start from; the section's name where left out.
         id_columns: columns whose cells make derived ids, instead of all but the volatile ones.
@@ -120,7 +120,7 @@ class Section:
 
     @property
     def affix(self) -> Affix | None:
-        """Returns the text around the numbers of amounts, or None where the section says nothing of it."""
+        """Returns the text around the numbers of amounts, or None where the section does not give it."""
         if self.amount_prefix is None and self.amount_suffix is None:
             return None
         return Affix(self.amount_prefix or "", self.amount_suffix or "")
@@ -278,7 +278,7 @@ def _value(key: str, value: Any, where: str) -> Any:
     if key == "step_origin":
         _check_instant(value, where)
     if key == "time_zone" and value not in available_timezones():
-        raise ConfigError(f"{where}: {value!r} is no IANA time zone, such as Europe/Berlin or UTC")
+        raise ConfigError(f"{where}: {value!r} is not an IANA time zone, such as Europe/Berlin or UTC")
     if key in ("delimiter", "quotechar") and len(value) != 1:
         raise ConfigError(f"{where}: must be one character")
     return value
@@ -317,7 +317,7 @@ def _check_constant(name: str, text: str, where: str) -> None:
     if rule.kind == "instant":
         _check_instant(text, where)
     elif rule.pattern and not re.fullmatch(rule.pattern, text):
-        raise ConfigError(f"{where}: {text!r} is no {rule.meaning}")
+        raise ConfigError(f"{where}: {text!r} is not valid; give the {rule.meaning}")
     elif rule.max_length and len(text) > rule.max_length:
         raise ConfigError(f"{where}: has {len(text)} characters; {rule.max_length} are allowed")
 

@@ -100,7 +100,7 @@ def test_a_unit_price_is_multiplied_only_by_mapping() -> None:
 
 def test_unsigned_amounts_beside_words_for_debit_and_credit_are_asked_about() -> None:
     data = csv_of("date,amount,whatever", "2024-01-15,5.00,debit", "2024-01-16,9.00,credit")
-    assert lines_of(data) == ['columns.direction = "whatever"', '# sign = "as_is"  # where it does not']
+    assert lines_of(data) == ['columns.direction = "whatever"', '# sign = "as_is"  # keep the amounts as they are']
 
 
 def test_a_cards_type_is_no_direction() -> None:
@@ -297,10 +297,10 @@ def test_the_files_preamble_is_no_part_of_the_refused_rows() -> None:
         ({"files": ["*"], "colums": {}}, "unknown keys colums"),
         ({"files": ["*"], "columns": {"when": "Date"}}, "unknown fields when"),
         ({"columns": {"amount": "Amount"}}, "needs files"),
-        ({"files": ["*"], "time_zone": "Berlin"}, "no IANA time zone"),
+        ({"files": ["*"], "time_zone": "Berlin"}, "not an IANA time zone"),
         ({"files": ["*"], "day_first": "yes"}, "must be true"),
         ({"files": ["*"], "sign": "reverse"}, "not one of as_is, negate"),
-        ({"files": ["*"], "constants": {"currency": "euro"}}, "no ISO 4217 code"),
+        ({"files": ["*"], "constants": {"currency": "euro"}}, "is not valid; give the ISO 4217 code"),
         ({"files": ["*"], "constants": {"occurred_at": "yesterday"}}, "RFC 3339"),
         ({"files": ["*"], "header_line": -1}, "line number"),
         ({"files": ["*"], "delimiter": ";;"}, "one character"),

@@ -37,7 +37,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A parsed cell: ``value`` is a plain decimal, ``currency`` what stood beside it (None where nothing did)."""
+    """A parsed cell: ``value`` is a plain decimal, ``currency`` the code next to it, or None."""
 
     value: str
     currency: str | None
@@ -86,7 +86,7 @@ def take_apart(cell: str) -> Parts | None:
 
 
 def _currency_of(text: str) -> str | None:
-    """Returns a code, ``""`` for a sign that several currencies share, None where the text is no currency."""
+    """Returns a code, ``""`` for a sign that several currencies share, None where the text is not a currency."""
     if (upper := text.upper()) in word_list("currencies") or upper in word_list("crypto"):
         return upper if len(upper) == 3 else ""
     return sign_code(text)
@@ -213,7 +213,7 @@ def decide_marks(seen: Evidence, *, hint: str | None = None) -> Marks | None:
         return Marks(hint, ("," if hint == "." else ".") + spaces)
     if spaces and len(seen.either) == 1:
         return Marks(next(iter(seen.either)), spaces)
-    # "1,234" beside "567" but never "1234": grouping, unless it is a point, which many write with three decimals.
+    # "1,234" next to "567" but never "1234" means grouping. A point may also precede three decimals.
     if set(seen.either) == {","} and not seen.long_plain and seen.plain + seen.either[","] >= 5 and seen.plain:
         return Marks(".", ",")
     return None

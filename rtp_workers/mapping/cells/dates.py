@@ -148,7 +148,7 @@ def _full_year(year: str) -> int:
 
 
 def parse(cell: str, order: Order) -> Moment | None:
-    """Returns the moment a cell names in this day order, or None: ``13/02/2024`` is no M/D/Y date."""
+    """Returns the moment a cell names in this day order, or None: ``13/02/2024`` is not a M/D/Y date."""
     shape = shape_of(cell)
     day = _day(shape, order) if shape is not None else None
     if shape is None or day is None:

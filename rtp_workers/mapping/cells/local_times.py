@@ -28,7 +28,7 @@ def _offset_text(minutes: int) -> str:
 def offset_of(zone: str, day: str, clock: str, *, later: bool = False) -> str | None:
     """Returns the offset of a zone (IANA name, abbreviation or offset) at a local time, or None where unknown.
 
-    A local time that comes twice, when clocks go back, is the first of the two, or the second with ``later``.
+    A local time that occurs twice, when clocks go back, means the first of the two, or the second with ``later``.
     """
     zone = zone_names().get(zone, zone)
     minutes = dates.offset_minutes(zone)

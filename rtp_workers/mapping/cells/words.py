@@ -59,7 +59,15 @@ def direction_of(cell: str) -> str | None:
     sign = cell.strip(" ()[]")
     if sign in SIGNS:
         return SIGNS[sign]
-    return direction_words().get(normalise(cell))
+    text = normalise(cell)
+    return direction_words().get(text) or _side_said_twice(text)
+
+
+def _side_said_twice(text: str) -> str | None:
+    """Returns the side that two words agree on, as in ``借 Dr``."""
+    words = text.split()
+    sides = {direction_words().get(word) for word in words}
+    return sides.pop() if len(words) == 2 and len(sides) == 1 else None
 
 
 @lru_cache(maxsize=1)
@@ -177,7 +185,7 @@ def _balance_column() -> re.Pattern[str]:
 
 
 def looks_like_balance_line(cell: str) -> bool:
-    """True where a text says by itself that the row is a balance; a shop called Total does not count."""
+    """True where a text alone shows that the row is a balance. A shop called Total does not count."""
     if _balance_opening().match(cell) is None or len(cell) > MAX_BALANCE_TEXT:
         return False
     starts, whole = _balance_phrases()

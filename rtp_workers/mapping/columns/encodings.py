@@ -13,9 +13,9 @@ from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 MARKS = (",", ";", "\t", "|")
 HEADER_LINES = 60
 CENTRAL_EUROPEAN = frozenset({"hu", "pl", "cs", "ro"})
-MIXED = 0.95  # what a mixture of Western languages counts beside one language
+MIXED = 0.95  # weight of a mixture of Western languages, compared with one language
 LEAST_ASCII = 0.3
-FITS, CLOSE = 0.9, 0.02  # share of letters that belong to one language; a smaller difference is no difference
+FITS, CLOSE = 0.9, 0.02  # share of letters that belong to one language; a smaller difference does not count
 MAX_WORDS = 5_000
 
 # The letters beyond ASCII that a language writes, and those of the loan words and names that it writes most (café,
@@ -70,7 +70,7 @@ OTHER_ENCODINGS: dict[str, tuple[str, ...]] = {
     "cp874": ("thai",),
 }
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
-_NEUTRAL = "‘’‚“”„–—…\u00a0«»·•°€£§®©™ºª"  # punctuation that touches words; it says nothing of a language
+_NEUTRAL = "‘’‚“”„–—…\u00a0«»·•°€£§®©™ºª"  # punctuation next to words; it does not show the language
 _GLUED = re.compile("(?<=[^\\W\\d_])[‚“„…«»·•°€£§®©™ºª]+(?=[^\\W\\d_])")  # inside a word no language has it
 _SHOUTED = re.compile("(?<=[a-zß-öø-ÿа-яα-ω])[A-ZÀ-ÖØ-ÞА-ЯΑ-Ω]")  # a capital after a small letter
 

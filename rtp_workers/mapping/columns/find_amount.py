@@ -84,7 +84,7 @@ def _is_per_piece(candidate: Candidate) -> bool:
 
 
 def _take_lone_side(found: Findings, role: str, candidate: Candidate) -> None:
-    """Takes the only side of a statement; one that hardly any row fills says too little."""
+    """Takes the only side of a statement, unless very few rows fill it."""
     if candidate.profile.filled > HALF:
         found.take(role, [candidate.profile], candidate.score, candidate.why)
     else:
@@ -117,7 +117,7 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
 def _products(found: Findings, candidates: list[Candidate]) -> list[Candidate]:
     """Returns those that are two other columns multiplied: price times pieces.
 
-    A rate is no such factor: one amount times a rate is the same amount in another currency.
+    A rate does not count as a factor: one amount times a rate is the same amount in another currency.
     """
     numeric = [one for one in found.free() if one.numbers >= FULL]
     factors = [one for one in numeric if vocabulary.best_role(one.name)[0] not in vocabulary.DECOYS][:MOST_FACTORS]
@@ -157,7 +157,7 @@ def _unit_price_or_values(found: Findings) -> None:
         lines = [f"# {line.removeprefix('# ')}" for line in choices("amount", ordered[:MOST_CHOICES])]
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
-        found.ask("amount", "no column is surely the amount", *(lines or ['# columns.amount = "..."']))
+        found.ask("amount", "no column can be identified as the amount", *(lines or ['# columns.amount = "..."']))
 
 
 def _is_often_zero(profile: Profile) -> bool:
@@ -177,7 +177,7 @@ def _sides_by_sign(sparse: list[Profile]) -> tuple[Profile, Profile] | None:
 
 
 def _may_be_amount(profile: Profile) -> bool:
-    """Numbers whose name does not say that they are something else; decimals are no ids, whatever their name says."""
+    """True for numbers whose name does not mean something else. Decimals are never ids, whatever their name."""
     if profile.numbers < NEARLY_ALL or profile.dates >= MOST:
         return False
     role, best = vocabulary.best_role(profile.name)

@@ -105,7 +105,7 @@ def _take_column(found: Findings, columns: list[Profile], candidates: list[Candi
         found.ask("currency", f"several columns may be the currency of the amount: {names}", *lines)
         return True
     if not full and _has_foreign_amount(found, best.profile):
-        found.notes.append(f"{best.profile.name} belongs to a foreign amount that only some rows have")
+        found.notes.append(f"{best.profile.name} belongs to a foreign amount that only some rows contain")
         return False
     found.take("currency", [best.profile], best.score, best.why)
     return True
@@ -137,7 +137,7 @@ def _has_foreign_amount(found: Findings, currency: Profile) -> bool:
 
 
 def _take_codes_next_to(found: Findings, columns: list[Profile]) -> bool:
-    """Takes a column of codes right next to the amount whose own name says nothing of a currency."""
+    """Takes a column of codes right next to the amount, if its own name does not mention a currency."""
     for profile in found.free():
         codes = profile.filled > CODES_FILLED and bool(profile.cells) and profile.distinct <= word_list("currencies")
         speaks = vocabulary.score(profile.name, "currency").score > 0  # and was found wanting
@@ -153,10 +153,10 @@ def _ask_about_sign(found: Findings, columns: list[Profile]) -> None:
     if affix is None:
         return
     codes = affix.currencies
-    meaning = f"is shared by {', '.join(codes)}" if codes else "is the sign of no currency that is known"
+    meaning = f"is shared by {', '.join(codes)}" if codes else "is not the sign of a known currency"
     example = next((cell for profile in columns for cell in profile.some), "")
     lines = [f'# constants.currency = "{code}"' for code in codes or ("...",)]
-    found.ask("currency", f"{affix.text!r} of the amounts (e.g. {example}) {meaning}; whose is it", *lines)
+    found.ask("currency", f"{affix.text!r} of the amounts (e.g. {example}) {meaning}; which currency is it", *lines)
 
 
 def _shared_sign(profile: Profile) -> Affix | None:
@@ -177,7 +177,7 @@ def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Can
     kept = [one for one in kept if not _qualifiers(one.profile.name) & OF_THE_SECURITY] or kept
     same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
     places = [profile.index for profile in columns]
-    # Of equals, the one beside the amount; a currency rather follows it.
+    # Of equals, the nearest to the amount. A currency usually follows it.
     return sorted(
         same or kept, key=lambda one: min((abs(one.profile.index - at - FOLLOWS) for at in places), default=0)
     )
@@ -204,8 +204,8 @@ def _bare_dollars(found: Findings, columns: list[Profile], candidates: list[Cand
     if not candidates:
         found.ask(
             "currency",
-            f"the $ of {cells[0]!r} may be of several countries",
-            'constants.currency = "USD"  # put the right one',
+            f"the $ in {cells[0]!r} is used in several countries",
+            'constants.currency = "USD"  # replace this with the right code',
         )
     return True
 

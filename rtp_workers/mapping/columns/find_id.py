@@ -21,7 +21,7 @@ ID_WORDS = frozenset(
     | {"nummer", "numero", "codigo", "codice", "referenz", "referencia", "reference", "referentie", "kenmerk", "rif"}
     | {"azonosito", "szam", "numer", "cislo", "номер", "ид", "referens", "n", "txid", "kode", "invoice", "receipt"}
 )
-# An id by a telling name may repeat (the ledger sorts repeats out); by a weaker name it must hardly ever.
+# An id with a clear name may repeat (the ledger handles repeats). One with a weaker name must almost never repeat.
 # Each pair: the least score of the name, and how unique the column must be then.
 LEAST_UNIQUE = ((0.95, 0.5), (0.7, 0.95), (0.0, 0.98))
 UNIQUE = 0.999  # one repeat in a thousand cells may be a mistake in the file
@@ -54,8 +54,8 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
         found.notes.append("no column identifies a transaction: ids are derived from the row's own cells")
         if "customer_id" not in found.uses and found.section.name == "":
             found.notes.append(
-                "no column names the account: give each account's files a section of their own, "
-                "or equal rows of two accounts count as one"
+                "no column names the account: give the files of each account their own section, "
+                "or identical rows of two accounts count as one"
             )
 
 
@@ -108,28 +108,28 @@ def _is_id(profile: Profile) -> float:
 
 
 def _ask_about_repeats(found: Findings, profile: Profile) -> None:
-    """Asks where an id comes twice with different content: what identifies two different rows identifies none."""
+    """Asks where an id occurs twice with different content: such a column does not identify a row."""
     if len(profile.distinct) == len(profile.cells):
         return
     pair = _conflicting_rows(found, profile)
     if pair is None:
         repeated = len(profile.cells) - len(profile.distinct)
         found.notes.append(
-            f"{profile.name} repeats in {repeated} of {len(profile.cells)} rows, all equal: they count as duplicates"
+            f"{profile.name} repeats in {repeated} of {len(profile.cells)} rows, which are equal: these are duplicates"
         )
     elif found.section.id != "columns":
         found.ask(
             "transaction_id",
-            f"{profile.name} repeats with other content, so it does not identify a row:\n"
+            f"{profile.name} appears twice with different content, so it does not identify a row:\n"
             f"    {_row_text(found, pair[0])}\n    {_row_text(found, pair[1])}",
-            'id = "derived"  # every row is a transaction of its own',
-            f"# columns.transaction_id = {quoted([profile.name])}  # one of them is stored",
+            'id = "derived"  # every row is a separate transaction',
+            f"# columns.transaction_id = {quoted([profile.name])}  # only one of them is stored",
             kind="id",
         )
 
 
 def _conflicting_rows(found: Findings, profile: Profile) -> tuple[int, int] | None:
-    """Returns two rows that share an id and differ in a column that does not change by itself, or None."""
+    """Returns two rows that share an id and differ in a column that is not volatile, or None."""
     volatile = {*find_volatile(found), profile.name}
     others = [other.column for other in found.profiles if other.name not in volatile]
     first: dict[str, int] = {}
@@ -150,8 +150,8 @@ def _row_text(found: Findings, at: int) -> str:
 def _note_counter(found: Findings, profile: Profile) -> None:
     if profile.whole_numbers == 1.0 and profile.longest <= SHORT_COUNTER:
         found.notes.append(
-            f"{profile.name} is a short counter: another source's counter would collide with it; "
-            'id_prefix = "name-" keeps them apart'
+            f"{profile.name} is a short counter, which may collide with that of another source; "
+            'id_prefix = "name-" prevents this'
         )
 
 

@@ -12,13 +12,15 @@ from rtp_workers.mapping.cells.words import currency_code, word_list
 from rtp_workers.mapping.columns.findings import Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 
-WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies have no cents, or hardly ever
+WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies rarely have cents
 MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
 NOISY_DIGITS = 10  # more digits after the point than this, and a hair off a round number: a float was printed
 LEAST_CENTS = 5  # amounts; fewer say nothing
 # Whole numbers are cents where most of them are round or end like prices, and half of them are no small change.
 PRICE_ENDS = (99, 95, 50, 49, 0)
 CENTS_MEDIAN, ROUND_SHARE, PRICED_SHARE = 400, 0.85, 0.6
+# Or where they have many digits, and enough of them do not even end in 0.
+LEAST_ODD, ODD_MEDIAN, ODD_SHARE = 3, 1_000, 0.25
 
 
 def find_number_format(found: Findings, columns: list[Profile]) -> None:
@@ -26,7 +28,7 @@ def find_number_format(found: Findings, columns: list[Profile]) -> None:
     affix = next((profile.affix for profile in columns if profile.affix is not None), None)
     if affix is not None:
         found.rules["amount_affix"] = affix
-        found.notes.append(f"every amount carries {affix.text!r}, which is left out of the number")
+        found.notes.append(f"every amount contains {affix.text!r}, which is ignored")
     _find_marks(found, columns)
     _check_unit(found, columns)
     _note_float_noise(found, columns)
@@ -64,7 +66,7 @@ def _find_marks(found: Findings, columns: list[Profile]) -> None:
         example = next((c for p in columns for c in p.cells if "," in c or "." in c), "")
         found.ask(
             "amount",
-            f"{example!r} in {columns[0].name} may have a decimal or a thousands mark; no row decides",
+            f"{example!r} in {columns[0].name} is ambiguous: decimal mark or thousands mark? No row shows which",
             'decimal_mark = "."  # or ","',
         )
         return
@@ -107,12 +109,12 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
     nonzero = [abs(number) for number in numbers if number]
     words = {word for profile in columns for word in normalise(profile.name).split()}
     says_so = bool(words & MINOR_NAMES)
-    if not says_so and (others or len(nonzero) < LEAST_CENTS):
+    if not says_so and (others or len(nonzero) < LEAST_ODD):
         return
-    if says_so or _look_like_cents(nonzero):
+    if says_so or _look_like_cents(nonzero) or (codes and _are_large_and_odd(nonzero)):
         found.ask(
             "amount",
-            f"{columns[0].name} holds whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",
+            f"{columns[0].name} contains whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",
             'amount_unit = "minor"  # 1999 is 19.99; "major" where 1999 is 1999',
         )
 
@@ -128,7 +130,15 @@ def _currencies(found: Findings) -> frozenset[str]:
     return frozenset(code for cell in cells if (code := currency_code(cell)) is not None)
 
 
+def _are_large_and_odd(numbers: list[int]) -> bool:
+    """True for numbers such as 117524: in a currency that has cents, hardly a whole amount of so many digits."""
+    odd = sum(number % 10 != 0 for number in numbers)
+    return statistics.median(numbers) >= ODD_MEDIAN and odd >= len(numbers) * ODD_SHARE
+
+
 def _look_like_cents(numbers: list[int]) -> bool:
+    if len(numbers) < LEAST_CENTS:
+        return False
     hundreds = sum(number % 100 == 0 for number in numbers) / len(numbers)
     priced = sum(number % 100 in PRICE_ENDS for number in numbers) / len(numbers)
     return statistics.median(numbers) >= CENTS_MEDIAN and (hundreds >= ROUND_SHARE or priced >= PRICED_SHARE)

@@ -25,7 +25,7 @@ MOST_FACTORS = 8
 
 
 def find_quantity(found: Findings) -> None:
-    """A price per unit beside a quantity is no amount yet: multiplied, but only when the mapping says so."""
+    """Asks whether a price per unit is to be multiplied by a quantity. Only the mapping can say so."""
     if found.take_given("quantity") or "amount" in found.section.columns:
         return
     _take_total(found)
@@ -36,12 +36,12 @@ def find_quantity(found: Findings) -> None:
     if several and _is_total(found, several[0].profile):
         return
     if several:
-        question = f"{use.columns[0]} may be the price of one of {several[0].profile.name}"
+        question = f"{use.columns[0]} may be the price of one unit of {several[0].profile.name}"
         found.ask(
             "amount",
             question,
             f"columns.amount = {quoted(use.columns)}",
-            f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; leave out for the price alone",
+            f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; omit it for the price alone",
         )
     elif use.confidence <= GUESS:
         found.ask("amount", f"only {use.columns[0]} may be the amount", f"columns.amount = {quoted(use.columns)}")
@@ -91,9 +91,9 @@ def _ask_whether_pieces(found: Findings) -> None:
     else:
         lines = (
             f"columns.amount = {quoted([price.name])}",
-            f"columns.quantity = {quoted([amount.name])}  # multiplied; leave out for the price alone",
+            f"columns.quantity = {quoted([amount.name])}  # multiplied; omit it for the price alone",
         )
-    found.ask("amount", f"{amount.name} may count pieces, of which {price.name} is the price", *lines)
+    found.ask("amount", f"{amount.name} may be a number of units, with {price.name} as their price", *lines)
 
 
 PLAIN_AMOUNTS = frozenset({"amount", "amt", "cantidad", "valor", "vol"})

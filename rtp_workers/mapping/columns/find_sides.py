@@ -25,7 +25,7 @@ def is_number(profile: Profile) -> float:
 
 
 def named_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
-    """Returns the debit and the credit column where hardly any row fills both."""
+    """Returns the debit and the credit column, if very few rows fill both."""
     debits, credits = (found.candidates(role, _is_side) for role in ("debit", "credit"))
     for debit in debits:
         for credit in credits:
@@ -51,7 +51,7 @@ def _is_side(profile: Profile) -> float:
 
 
 def _exclusive(debit: Profile, credit: Profile) -> bool:
-    """True where hardly any row fills both sides."""
+    """True where very few rows fill both sides."""
     both = sum(map(_is_nonzero, debit.column, credit.column))
     return both <= max(1, debit.rows // MOST_STRAYS) and bool(debit.nonzero or credit.nonzero)
 
@@ -84,8 +84,7 @@ def take_with_partner(found: Findings, known: Candidate, side: str | None) -> bo
         out, into = (quoted([profile.name]) for profile in columns)
         found.ask(
             "amount",
-            f"{known.profile.name} and {partner.name} share the amounts: one is filled where the other is not; "
-            "which one is money out",
+            f"each row fills either {known.profile.name} or {partner.name}; which of the two is money out",
             f"# columns.debit = {out}",
             f"# columns.credit = {into}",
             f"# columns.debit = {into}",
@@ -109,7 +108,7 @@ def _completes(found: Findings, known: Profile, other: Profile) -> bool:
 
 
 def _rows_of_transactions(found: Findings) -> list[int]:
-    """Returns the rows that are no balance lines: a balance is filled just where the amount is not."""
+    """Returns the rows that are not balance lines, because those fill the balance but not the amount."""
     texts = [profile.column for profile in found.profiles if profile.letters > 0 and profile.numbers < NEARLY_ALL]
     rows = range(found.profiles[0].rows)
     return [at for at in rows if not any(looks_like_balance_line(column[at]) for column in texts)]

@@ -12,13 +12,14 @@ from rtp_workers.mapping.cells.words import (
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.find_sides import named_pair
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 
 SIDE_ROLES = ("debit", "credit")
 SIDES = frozenset(SIDE_ROLES)
-AS_IS = '# sign = "as_is"  # where it does not'
+AS_IS = '# sign = "as_is"  # keep the amounts as they are'
 FEW_WORDS = 12
 MOST_WORDS = 4  # of a cell that names a kind; a longer text says what happened, or to whom
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
@@ -34,8 +35,49 @@ def find_sign(found: Findings) -> None:
         for role in SIDE_ROLES:
             if role in found.uses:
                 found.rules[f"{role}_negative"] = found.profile(found.uses[role].columns[0]).all_negative
+        _ask_opposite_amount(found)
         return
+    _ask_opposite_amount(found)
     _find_direction(found, found.profile(found.uses["amount"].columns[0]))
+
+
+def _ask_opposite_amount(found: Findings) -> None:
+    """Asks where an amount and two sides have opposite signs: a ledger's debits are positive in its amounts."""
+    if found.section.sign is not None or found.section.columns.keys() & {"amount", *SIDES}:
+        return
+    if "amount" in found.uses:
+        pair = named_pair(found)
+        out, into = (pair[0].profile, pair[1].profile) if pair is not None else (None, None)
+        totals = [found.profile(found.uses["amount"].columns[0])]
+    else:
+        into, out = found.amounts_of_uses()
+        totals = [one for one in found.free() if vocabulary.score(one.name, "amount").exact and one.signed]
+    if into is None or out is None:
+        return
+    total = next((one for one in totals if _is_opposite(one, into, out)), None)
+    if total is not None:
+        found.ask(
+            "amount",
+            f"{total.name} has the opposite signs of {out.name} and {into.name}",
+            f"# columns.amount = {quoted([total.name])}",
+            f"# columns.debit = {quoted([out.name])}",
+            f"# columns.credit = {quoted([into.name])}",
+        )
+
+
+def _is_opposite(total: Profile, into: Profile, out: Profile) -> bool:
+    rows = zip(total.column, into.column, out.column, strict=True)
+    # What stands on the side of money out is money out, with a minus of its own or not.
+    signs = [(_sign(cell), bool(_sign(plus)) - bool(_sign(minus))) for cell, plus, minus in rows]
+    both = [(one, other) for one, other in signs if one and other]
+    return bool(both) and sum(one == -other for one, other in both) >= len(both) * MOST
+
+
+def _sign(cell: str) -> int:
+    part = amounts.take_apart(cell) if cell else None
+    if part is None or not part.number.strip("0.,"):
+        return 0
+    return -1 if part.negative else 1
 
 
 def _find_direction(found: Findings, amount: Profile) -> None:
@@ -165,7 +207,7 @@ def _ask_direction(found: Findings) -> bool:
 def _ask_for(found: Findings, profile: Profile, *words: str) -> None:
     found.ask(
         "amount",
-        f"{profile.name} may give the direction of amounts that carry no sign",
+        f"the amounts have no sign; {profile.name} may show which of them are debits",
         f"columns.direction = {quoted([profile.name])}",
         *words,
         AS_IS,
@@ -177,9 +219,9 @@ def _buys_and_sells(profile: Profile) -> bool:
 
 
 def _named_otherwise(profile: Profile) -> bool:
-    """True for the kind of a card, and for names that say something that such words can be."""
+    """True for the type of a card, and for other names that explain why a cell says debit or credit."""
     role, best = vocabulary.best_role(profile.name)
-    # What holds words for debit and credit in every row is no id, whatever its name says.
+    # A column that says debit or credit in every row cannot be an id, whatever its name.
     speaks = role and role not in ("direction", "payment_method", "category", "merchant", "transaction_id")
     return "card" in normalise(profile.name) or bool(speaks and best.score >= GOOD_NAME)
 
@@ -200,7 +242,7 @@ def _ask_unknown_words(found: Findings) -> bool:
             unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
             found.ask(
                 "amount",
-                f"{profile.name} seems to give the direction, in words that are not known: {', '.join(unknown)}",
+                f"{profile.name} seems to say which amounts are debits, in unknown words: {', '.join(unknown)}",
                 f"columns.direction = {quoted([profile.name])}",
                 *_word_lines(unknown),
             )
@@ -231,7 +273,7 @@ def _ask_marked_rows(found: Findings) -> bool:
             other = "debit" if kind == "credit" else "credit"
             found.ask(
                 "amount",
-                f"{profile.name} marks some rows with {', '.join(sorted(profile.distinct))}: {kind}s, it seems",
+                f"{profile.name} marks some rows with {', '.join(sorted(profile.distinct))}: probably {kind}s",
                 f"columns.direction = {quoted([profile.name])}",
                 f'{other}_words = [""]  # the rows without a mark',
                 AS_IS,
@@ -276,11 +318,11 @@ def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
             f"{profile.name} says {', '.join(words[:4])} in {count} of {profile.rows} rows: neither debit nor credit",
             f"# debit_words = [{listed}]  # they take money out",
             f"# credit_words = [{listed}]  # they bring money in",
-            f"# neutral_words = [{listed}]  # their amounts stay as they are written",
+            f"# neutral_words = [{listed}]  # keep their amounts as written",
         )
     elif rows:
         found.notes.append(
-            f"{profile.name} is empty in {len(rows)} of {profile.rows} rows: their amounts stay without a sign; "
+            f"{profile.name} is empty in {len(rows)} of {profile.rows} rows: their amounts get no sign; "
             'debit_words = [""] or credit_words = [""] gives them one'
         )
 
@@ -306,12 +348,12 @@ def _ask_some_words(found: Findings) -> None:
             continue
         words = ", ".join(sorted(plain)[:4])
         if "step" in found.uses:
-            found.notes.append(f"no amount carries a sign, as simulations write them, whatever {profile.name} says")
+            found.notes.append(f"no amount has a sign, as usual in simulations, whatever {profile.name} says")
             return
         unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
         found.ask(
             "amount",
-            f"no amount carries a sign, and {profile.name} says {words} among others",
+            f"no amount has a sign, but {profile.name} contains {words}",
             f"columns.direction = {quoted([profile.name])}",
             *_word_lines(unknown),
             AS_IS,

@@ -27,12 +27,13 @@ from rtp_workers.mapping.toml_text import quoted
 
 CALENDAR = ("year", "month", "day")
 SOME_ROWS = 5
-# What the fit is worth where some cells are no dates, and where most are empty.
+# Weight of the fit where some cells are not dates, and where most are empty.
 STRAYS_FIT, SPARSE_FIT = 0.8, 0.7
 LARGEST_HOUR = 50_000  # more steps than this are seconds: as hours they would be more than five years
 MOST_DATES, OTHER_DATES = 0.98, 0.9  # dates that fit the best order, and at most those that fit the second
 MADE_WORDS = frozenset({"created", "creation", "erstellt", "creacion", "criacao", "creazione", "aangemaakt"})
-PLAIN_DATES = frozenset({"date", "datum", "fecha", "data", "dato", "tarih", "transaction date"})
+PLAIN_DATES = frozenset({"date", "datum", "fecha", "data", "dato", "tarih", "transaction date", "effectivedate"})
+SURE = 1.0  # a strong name, word for word, and values that fit
 STEP_LINES = (
     'step_origin = "2024-01-01T00:00:00Z"  # the moment of step 0: only you know it',
     'step_unit = "{unit}"  # second, minute, hour or day',
@@ -60,10 +61,13 @@ def find_time(found: Findings, more_cells: dict[str, list[str]]) -> None:
 def _ask_for_time(found: Findings) -> None:
     """Asks for the column, naming those that may be dates in digits only; it never offers one moment for every row."""
     digits = [profile for profile in found.free() if is_short_date(profile)]
-    question, lines = "no column holds a date or a time", ['# columns.occurred_at = "..."  # the column that holds it']
+    question, lines = (
+        "no column contains a date or a time",
+        ['# columns.occurred_at = "..."  # the column that holds it'],
+    )
     if digits:
         names = ", ".join(profile.name for profile in digits)
-        question, lines = f"no column is surely a date; {names} may be one, in digits only", []
+        question, lines = f"no column is clearly a date; {names} may be dates written in digits only", []
     for profile in digits:
         lines += [f"# {choices('occurred_at', [profile])[0]}", *_short_lines(profile.cells[0])]
     found.ask("occurred_at", question, *lines, kind="no_time")
@@ -130,7 +134,7 @@ def _by_name(found: Findings) -> bool:
             f"columns.occurred_at = {quoted([names[0]])}",
             *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:]),
         ]
-        found.ask("occurred_at", f"several columns may say when it happened: {', '.join(names)}", *lines)
+        found.ask("occurred_at", f"several columns may be the time of the transaction: {', '.join(names)}", *lines)
     _take_date(found, best.profile, best.score, best.why)
     return True
 
@@ -144,7 +148,7 @@ def _without_constants(candidates: list[Candidate]) -> list[Candidate]:
 def _without_records(candidates: list[Candidate]) -> list[Candidate]:
     """Leaves out columns that say when the record was made, where another one just says the date."""
     happened = [one for one in candidates if not set(normalise(one.profile.name).split()) & MADE_WORDS]
-    plain = any(one.name.exact and one.name.phrase in PLAIN_DATES for one in happened)
+    plain = any(one.name.exact and (one.name.phrase in PLAIN_DATES or one.score >= SURE) for one in happened)
     return happened if plain else candidates
 
 
@@ -236,7 +240,7 @@ def _ask_origin(found: Findings, profile: Profile) -> None:
     largest = max((float(cell) for cell in profile.some if cell.replace(".", "", 1).isdigit()), default=0)
     unit = "second" if largest > LARGEST_HOUR or profile.name.lower() in ("time", "transactiondt") else "hour"
     if found.section.step_origin is None:
-        question = f"{profile.name} counts steps from a moment that the file does not name"
+        question = f"{profile.name} counts steps from a moment that the file does not state"
         found.ask("occurred_at", question, *(line.format(unit=unit) for line in STEP_LINES))
     if found.section.step_unit is None:
         found.rules["step_unit"] = unit
@@ -258,7 +262,9 @@ def _by_values(found: Findings) -> bool:
         f"columns.occurred_at = {quoted([names[0]])}",
         *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:]),
     ]
-    found.ask("occurred_at", f"several columns hold dates and none says which: {', '.join(names)}", *lines)
+    found.ask(
+        "occurred_at", f"several columns contain dates, and nothing shows which one to use: {', '.join(names)}", *lines
+    )
     _take_date(found, dated[0], GUESS, "values")
     return True
 
@@ -301,7 +307,7 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
         return
     found.ask(
         "occurred_at",
-        f"{example!r} in {columns[0]} may be day first or month first, and no row of the sample decides",
+        f"{example!r} in {columns[0]} may be day first or month first, and no row of the sample shows which",
         "day_first = true  # 31/12; write false for 12/31",
         kind="day_order",
     )
@@ -347,9 +353,9 @@ def _narrowed(
             same = others and others[0].separator == shapes[0].separator
             decided = possible_orders(others) if same else []
             if len(decided) == 1 and decided[0] in orders:
-                found.notes.append(f"day and month as in {profile.name}, where the sample decides")
+                found.notes.append(f"day and month as in {profile.name}, where the sample shows the order")
                 return decided
     if found.languages & DAY_FIRST_LANGUAGES:
-        found.notes.append("day first, as the header's language has it; day_first = false says otherwise")
+        found.notes.append("day first, as usual in the header's language; day_first = false changes this")
         return ["DMY"]
     return orders

@@ -1,4 +1,4 @@
-"""Which columns say something else in the next export of the same rows: no derived id may be made of them."""
+"""Which columns change in the next export of the same rows: derived ids must not contain them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_stamp(profile: Profile) -> bool:
 
 
 def is_row_number(profile: Profile) -> bool:
-    """True for a column that counts the file's rows: 1, 2, 3 or 3, 2, 1, by a name that says nothing more."""
+    """True for a column that numbers the file's rows (1, 2, 3 or 3, 2, 1) and whose name means nothing more."""
     if profile.rows < SOME_ROWS or profile.filled < 1.0 or not all(map(_is_whole, profile.column)):
         return False
     numbers = [int(cell.split(".")[0]) for cell in profile.column]

@@ -46,8 +46,8 @@ def _ask_unsure_zone(found: Findings) -> bool:
     for name in _time_columns(found):
         zone = unsure_column_zones().get(_abbreviation_in(name))
         if zone is not None and any(_has_bare_clock(cell) for cell in found.profile(name).some):
-            question = f"the zone in the name of {name} may be one offset all year round, or change in summer"
-            found.ask("occurred_at", question, f'time_zone = "{zone}"  # the IANA name of the zone that is meant')
+            question = f"the time zone in the name of {name} may be the same all year, or change in summer"
+            found.ask("occurred_at", question, f'time_zone = "{zone}"  # the IANA name of the right zone')
             return True
     return False
 
@@ -73,7 +73,7 @@ def _ask_zone(found: Findings) -> None:
             continue
         if found.section.time_zone is None or zone_name_at(found.section.time_zone, day) != zone:
             meant = next((name for name in sorted(available_timezones()) if zone_name_at(name, day) == zone), "UTC")
-            question = f"{zone!r} in {cell!r} is no zone's name alone; which zone is meant"
+            question = f"{zone!r} in {cell!r} does not name one time zone; which one is meant"
             found.ask("occurred_at", question, f'time_zone = "{meant}"  # its IANA name')
         return
 

@@ -39,7 +39,7 @@ class Candidate:
 
     @property
     def why(self) -> str:
-        """Says what spoke for the column."""
+        """The evidence for the column."""
         return f"name and values ({self.name.phrase!r})"
 
 
@@ -134,7 +134,7 @@ def choices(role: str, profiles: Sequence[Profile]) -> list[str]:
 def samples(profile: Profile) -> str:
     """Returns a comment with two different cells of a column, and with its place where it has no name."""
     cells = ", ".join(cell[:MAX_SAMPLE] for cell in list(dict.fromkeys(profile.cells))[:2])
-    place = f" (the {profile.index + 1}. column, without a name)" if profile.name.startswith("column ") else ""
+    place = f" (column {profile.index + 1}, which has no name)" if profile.name.startswith("column ") else ""
     return f"  # e.g. {cells}{place}".replace("\n", " ") if cells else place and f"  #{place}"
 
 

@@ -138,7 +138,7 @@ def _score(name: str, role_name: str) -> NameScore:
     """Returns how well a name fits a role.
 
     The whole name, the name without brackets, and the name without filler words are looked up; then known names
-    inside a longer one, which count less and nothing at all beside a spoiling word.
+    inside a longer one. These count less, and much less next to a spoiling word.
     """
     role, name = roles()[role_name], REPEATED.sub("", name)
     if not normalise(name):

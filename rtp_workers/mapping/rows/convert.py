@@ -85,7 +85,7 @@ class Converter:
         self._id_columns = [] if self._ids else [self._where[name] for name in plan.uses["transaction_id"].columns]
 
     def count(self, rows: Cells) -> None:
-        """Counts rows that were loaded before: a load that goes on in the middle gives its rows the right ids."""
+        """Counts rows that were loaded before, so that a resumed load gives its rows the right ids."""
         if self._ids is not None:
             self._ids.ids(rows)
 
@@ -118,7 +118,7 @@ class Converter:
         return converted
 
     def _form_refusals(self, rows: Cells, columns: Cells) -> dict[int, tuple[str, str]]:
-        """Returns the rows that are no transaction by their form: repeated headers, balance lines, skipped ones."""
+        """Returns the rows that do not have the form of a transaction: repeated headers, balances, skipped rows."""
         refused: dict[int, tuple[str, str]] = {}
         for at in self._texts_at:
             if not may_hold_balance_line(columns[at]):
@@ -210,7 +210,7 @@ class Converter:
         try:
             return msgspec.json.decode(cell, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeError) as error:
-            refused.setdefault(index, ("attributes_object", f"attributes are no JSON object: {error}"))
+            refused.setdefault(index, ("attributes_object", f"attributes is not a JSON object: {error}"))
             return {}
 
     @staticmethod

@@ -53,7 +53,7 @@ class HowMuch:
         self._signs: dict[str, int | None] = {}
 
     def read(self, columns: Sequence[Sequence[str]], refused: Refusals) -> tuple[list[str], list[str]]:
-        """Returns an amount a row (``""`` where refused), and the currency beside each; none at all where none is."""
+        """Returns an amount a row (``""`` where refused), and the currency next to each, or no currencies at all."""
         if len(self._seen) > CACHE_ENTRIES:
             self._seen.clear()
         if self._is_open:
@@ -128,7 +128,7 @@ class HowMuch:
         factors = self._column(quantities).values
         for index, factor in enumerate(factors):
             if factor is None:
-                refused.setdefault(index, ("quantity_not_a_number", f"{quantities[index][:40]!r} is no number"))
+                refused.setdefault(index, ("quantity_not_a_number", f"{quantities[index][:40]!r} is not a number"))
         return [
             format(EXACT.multiply(Decimal(value), Decimal(factor)), "f")
             if value is not None and factor is not None
@@ -143,7 +143,13 @@ class HowMuch:
         for index, (value, word) in enumerate(zip(values, words, strict=True)):
             sign = self._signs[word]
             if sign is None:
-                refused.setdefault(index, ("direction_unknown", f"{word[:40]!r} is no known word for debit or credit"))
+                refused.setdefault(
+                    index,
+                    (
+                        "direction_unknown",
+                        f"{word[:40]!r} is not a known word for debit or credit; add it to debit_words or credit_words",
+                    ),
+                )
             if value is None or not sign:
                 result.append(value)
                 continue
@@ -175,7 +181,7 @@ class HowMuch:
 
 
 def _one_of(index: int, debit: str | None, credit: str | None, refused: Refusals) -> str | None:
-    """Returns the side that is filled; a zero beside it counts as empty."""
+    """Returns the side that is filled; a zero on the other side counts as empty."""
     if credit is None and debit is not None:
         return debit
     if debit is None and credit is not None:

@@ -208,7 +208,7 @@ class Instants:
         if offset is None and zone_name_at(self._rules.time_zone, moment.day, clock) == zone:
             offset = offset_of(self._rules.time_zone, moment.day, clock)
         if offset is None:
-            return NoInstantError("occurred_at_zone_unknown", f"{zone!r} is no time zone that is known")
+            return NoInstantError("occurred_at_zone_unknown", f"{zone!r} is not a known time zone")
         return f"{moment.day}T{clock}{offset}"
 
 
@@ -261,14 +261,14 @@ def _no_date(cell: str, order: dates.Order) -> NoInstantError:
     other = next((name for name in dates.ORDERS if dates.parse(cell, name) is not None), None)
     if other is not None:
         words = {"DMY": "day first", "MDY": "month first", "YMD": "year first"}
-        return NoInstantError("occurred_at_contradicts_order", f"{cell[:40]!r} is no date with the {words[order]}")
-    return NoInstantError("occurred_at_not_a_date", f"{cell[:40]!r} is no date")
+        return NoInstantError("occurred_at_contradicts_order", f"{cell[:40]!r} is not a date with the {words[order]}")
+    return NoInstantError("occurred_at_not_a_date", f"{cell[:40]!r} is not a date")
 
 
 def _clock(cell: str) -> tuple[str, str | None]:
     found = dates.parse_clock(cell, _digits(cell))
     if found is None:
-        raise NoInstantError("occurred_at_not_a_time", f"{cell[:40]!r} is no time of day")
+        raise NoInstantError("occurred_at_not_a_time", f"{cell[:40]!r} is not a time of day")
     return found
 
 
@@ -283,7 +283,7 @@ def _calendar(cells: tuple[str, ...]) -> dates.Moment:
     text = f"{year}-{month.zfill(2)}-{day.zfill(2)}"
     moment = dates.parse(text, "YMD")
     if moment is None:
-        raise NoInstantError("occurred_at_not_a_date", f"{text[:40]!r} is no date")
+        raise NoInstantError("occurred_at_not_a_date", f"{text[:40]!r} is not a date")
     return dates.Moment(moment.day, *_clock(cells[3])) if len(cells) > 3 and cells[3].strip() else moment
 
 
@@ -307,9 +307,9 @@ def _number(cell: str) -> Decimal:
     try:
         number = Decimal(cell.strip())
     except InvalidOperation as error:
-        raise NoInstantError("occurred_at_not_a_number", f"{cell[:40]!r} is no number") from error
+        raise NoInstantError("occurred_at_not_a_number", f"{cell[:40]!r} is not a number") from error
     if not number.is_finite():
-        raise NoInstantError("occurred_at_not_a_number", f"{cell[:40]!r} is no number")
+        raise NoInstantError("occurred_at_not_a_number", f"{cell[:40]!r} is not a number")
     return number
 
 
