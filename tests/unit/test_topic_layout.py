@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rtp_workers.errors import RecordError
+from rtp_workers.record.transaction import FIELD_NAMES
 from rtp_workers.topics.convert import TopicConverter
 from tests.topic_records import PlacedRecord, converter_of
 
@@ -56,9 +57,7 @@ def by_batch(converter: TopicConverter, value: bytes | None) -> Any:
         assert (refusal.index, mapped.lines[1]) == (1, None)
         return refusal.reason, refusal.detail
     assert mapped.lines[1] is not None
-    ours = ("transaction_id", "occurred_at", "amount", "customer_id", "merchant", "category", "currency",
-            "payment_method", "status", "country", "attributes")  # fmt: skip
-    cells = dict(zip(ours, mapped.lines[1].split("\t"), strict=True))
+    cells = dict(zip(FIELD_NAMES, mapped.lines[1].split("\t"), strict=True))
     found: dict[str, Any] = {name: cell for name, cell in cells.items() if cell != "\\N"}
     return {**found, "attributes": json.loads(found.get("attributes", "null").replace("\\\\", "\\"))}
 
