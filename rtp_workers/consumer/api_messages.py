@@ -30,10 +30,11 @@ class PauseWish(Request):
 
 
 class ResumeWish(Request):
-    """How to go on."""
+    """How to continue."""
 
     accept_holes: bool = Field(
-        False, description="go on without records that retention deleted before they were stored; counted as skipped"
+        False,
+        description="continue without records that retention deleted before they were stored; they count as skipped",
     )
 
 
@@ -66,7 +67,7 @@ class Health(BaseModel):
 
 
 class Partition(BaseModel):
-    """Where one partition of the topic stands. What the ledger says is null while it cannot be read."""
+    """The state of one partition of the topic. Figures from the ledger are null while it cannot be read."""
 
     kafka_partition: int
     assigned: bool = Field(description="to this process")

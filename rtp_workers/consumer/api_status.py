@@ -1,4 +1,4 @@
-"""What /status, the page and /health/ready say: the process's own counters beside what PostgreSQL says."""
+"""What /status, the page and /health/ready say: the process's own counters, and what PostgreSQL says."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class StatusView:
 
 
 def not_ready(state: ConsumerState) -> str | None:
-    """Returns what keeps records from flowing, but for a pause, which somebody wanted; None when nothing does."""
+    """Returns what keeps records from flowing, or None. A pause does not count: a person asked for it."""
     if not state.all_problems() and state.settled_at is None:
         return "waiting for its share of the topic's partitions; this takes seconds"
     return said(state.all_problems()) or None

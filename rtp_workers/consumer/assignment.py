@@ -15,8 +15,8 @@ MAX_JOINTS = 48
 class Assignment:
     """The partitions of one consumer.
 
-    An *open* partition delivers records; a *pending* one is ours, but its offset is not known yet. Whatever changes
-    who owns a partition, or where it goes on, raises its epoch: a batch of an older epoch must not be written.
+    An *open* partition delivers records. A *pending* one is ours, but its offset is not known yet. A partition's epoch
+    rises whenever its owner or the offset from which it resumes changes. A batch of an older epoch must not be written.
 
     Attributes:
         positions: next expected offset of every open partition.

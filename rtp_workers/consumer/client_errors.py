@@ -1,4 +1,4 @@
-"""Errors that Kafka's client reports beside records: each is logged once, and told while it lasts."""
+"""Errors that Kafka's client reports: each is logged once, and shown for as long as it lasts."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Continuity:
         Args:
             connection: role rtp_ingest, in autocommit mode.
             topic: whose partitions.
-            places: where the ledger stands.
+            places: the ledger's positions.
             log_now: (log start, end) by kafka_partition.
 
         Raises:

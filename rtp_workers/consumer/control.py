@@ -97,7 +97,7 @@ class ControlThread:
         self._thread.start()
 
     def want_offsets(self, epochs: dict[int, int]) -> None:
-        """Asks where these partitions go on; `epochs` comes back with each answer. Replaces an earlier question."""
+        """Asks where these partitions resume. Each answer has its epoch with it. Replaces an earlier question."""
         with self._lock:
             if self._wanted == epochs:
                 return
@@ -117,7 +117,7 @@ class ControlThread:
         self._standing = places
 
     def take_setback(self) -> str | None:
-        """Returns why every open partition must be asked for again, once; None while there is no reason."""
+        """Returns once why every open partition must be looked up again; None if there is no reason."""
         setback, self._setback = self._setback, None
         return setback
 
@@ -143,7 +143,7 @@ class ControlThread:
             raise self.failure
 
     def stop(self, timeout_s: float) -> None:
-        """Ends the thread; it is a daemon, so one that hangs in a dead connection does not keep the process."""
+        """Ends the thread. It is a daemon: if it hangs in a dead connection, the process can still end."""
         self.diagnosis.stop()
         self._stopping.set()
         self._wake.set()
@@ -244,7 +244,7 @@ class ControlThread:
         return {**problems, **{f"log:{number}": problem for number, problem in unclear.items()}}
 
     def _compare_standing(self, connection: Connection, topic: TopicView) -> None:
-        """Notes a setback where an open partition no longer stands where it did, in the ledger or in Kafka's log."""
+        """Notes a setback if an open partition is no longer at its position, in the ledger or in Kafka's log."""
         standing = self._standing
         if not standing or self._setback is not None:
             self._stored = {}
@@ -264,7 +264,7 @@ class ControlThread:
             self._setback = self._continuity.doubt(before, topic.log)
 
     def _warned(self, connection: Connection) -> dict[str, str]:
-        """Returns a warning for each loss that nobody has confirmed; read every `WARNINGS_EVERY_S`."""
+        """Returns a warning for each unconfirmed loss. They are read every `WARNINGS_EVERY_S`."""
         if time.monotonic() < self._warnings_due_at:
             return self.view.warnings
         self._warnings_due_at = time.monotonic() + WARNINGS_EVERY_S
@@ -295,7 +295,7 @@ def _past_hole(connection: Connection, topic: TopicView, number: int, place: Pla
 
 
 def _went_back(standing: dict[int, Place], stored: dict[int, Place]) -> str | None:
-    """Says which partition's ledger no longer stands where it did; it never goes back by itself."""
+    """Says which partition's position in the ledger has gone back, which it never does by itself."""
     for number, place in sorted(standing.items()):
         now = stored.get(number)
         if now is not None and now.generation > place.generation:

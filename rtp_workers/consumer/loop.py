@@ -64,9 +64,9 @@ class ConsumerLoop:
         self._stop = True
 
     def run(self, until: Callable[[ConsumerState], bool] = lambda _: False) -> None:
-        """Consumes until stopped, or until `until` says so; what is not written by then is still in Kafka.
+        """Consumes until stopped, or until `until` returns True. Records that are not written then are still in Kafka.
 
-        It owns the process: Python's collector and the interpreter's switching are set for it.
+        It owns the process: it sets Python's garbage collector and switch interval for itself.
 
         Raises:
             ConfigError: the ledger belongs to another group, or settings are wrong.
@@ -148,7 +148,7 @@ class ConsumerLoop:
         except SessionOverError as end:
             log.warning("session_over", topic=settings.topic, cause=end.cause, reason=str(end))
         except MemoryError:
-            # Wherever that was, all that the session holds is given back, and read again from where the ledger stands.
+            # Closing the session frees all that it holds. The next one reads it again from the ledger's position.
             if self._state.batch_room is not None:
                 self._state.batch_room.shrink()
             log.warning("session_over", topic=settings.topic, cause="memory_short", reason=OUT_OF_MEMORY)

@@ -65,5 +65,5 @@ class MappedAssembler(Assembler):
         return self._plan_source
 
     def _load(self, value: bytes | None) -> str:
-        # The header is somebody else's here, whatever it is called.
+        # Another program wrote this header: it does not name a load of ours.
         return NULL

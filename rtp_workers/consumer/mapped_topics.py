@@ -139,7 +139,7 @@ class MappedTopics:
         try:
             topics = self._names.look()
         except RtpError as error:
-            # Our own topic's control thread says that Kafka is away; what runs goes on.
+            # The control thread of our own topic reports that Kafka is away. Topics that run already continue.
             log.debug("topics_not_listed", reason=str(error))
             return
         self._read_sources()

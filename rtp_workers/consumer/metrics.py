@@ -14,7 +14,7 @@ OUTCOMES = {"inserted": "inserted", "duplicates": "duplicate", "dead_lettered": 
 
 
 class ConsumerMetrics(Collector):
-    """What this process has done since its start, and where it stands."""
+    """Counters since the start of this process, and its current state."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
@@ -64,7 +64,7 @@ def _counters(state: ConsumerState) -> Iterator[Metric]:
     for name, text, value in (
         ("batches", "Committed batches.", state.batches),
         ("write_retries", "Writes that failed and were tried again.", state.retries),
-        ("rebalances", "Times that the group has shared the partitions anew.", state.rebalances),
+        ("rebalances", "Times that the group has divided the partitions among its members.", state.rebalances),
         ("unknown_fields", "Fields of records that the declaration does not know.", state.unknown_fields),
         ("careful_records", "Records that needed the careful decoder.", state.careful_records),
     ):

@@ -13,7 +13,7 @@ from rtp_workers.consumer.writer_watch import WriterWatch
 # A partition that has not moved for this long is looked into; after the second it is a problem.
 ASK_AFTER_S = 3.0
 PROBLEM_AFTER_S = 30.0
-# Each of these stops every partition: a partition that stands meanwhile needs no cause of its own.
+# Each of these stops every partition, so a partition needs no cause of its own meanwhile.
 STOPS_EVERYTHING = frozenset({"kafka", "postgres", "topic"})
 
 

@@ -1,4 +1,4 @@
-"""Wires the consumer's HTTP API: it runs beside the loop, in threads of its own."""
+"""Wires the consumer's HTTP API, which runs in threads of its own."""
 
 from __future__ import annotations
 

@@ -128,13 +128,13 @@ class Session:
             self._submit()
 
     def close(self) -> None:
-        """Writes what has been handed over, drops the rest, and leaves the group; ends within seconds."""
+        """Writes what was submitted, drops the rest, and leaves the group. It takes seconds at most."""
         self._closing = True
         self._writing.wait_idle(LAST_WRITE_S if self._writing.problem is None else 0.0)
         self._take_outcomes()
         self._writing.stop(STOP_S)
         self._assignment.given_up(self._assignment.owned)
-        # The client waits a minute for a Kafka that does not answer. We do not wait; the group's session times out.
+        # If Kafka does not answer, the client would wait for a minute. We do not: our membership times out by itself.
         leaving = threading.Thread(target=self._leave, name="leaving", daemon=True)
         leaving.start()
         leaving.join(LEAVE_S)
@@ -166,7 +166,7 @@ class Session:
     def _refuse_replaced(self) -> None:
         view = self._control.view
         if view.ledger_id != self._ledger_id:
-            # The client id tells which database we store into, so the group has to be joined anew.
+            # The client id names the database that we store into, so we have to join the group again.
             message = f"the database's id was {self._ledger_id or 'not known'}, it is {view.ledger_id} now"
             raise SessionOverError("database_replaced", message)
         topic = view.topic
@@ -190,7 +190,7 @@ class Session:
                 self._start_over()
 
     def _compare_with_ledger(self) -> None:
-        """Starts over where the control thread finds that the ledger, or Kafka's log, is not where we take it to be."""
+        """Starts over if the control thread finds that the ledger or Kafka's log is not at the expected position."""
         setback = self._control.take_setback()
         if setback is not None and self._assignment.positions:
             log.warning("wound_back", topic=self._settings.topic, reason=setback)
@@ -201,7 +201,7 @@ class Session:
         )
 
     def _start_over(self) -> None:
-        """Forgets everything that is not written; each partition resumes where the ledger says."""
+        """Drops everything that is not written. Each partition resumes at the ledger's position."""
         self._assembler.drop()
         self._consumer.stop(self._assignment.positions)
         self._assignment.reset()
@@ -209,7 +209,7 @@ class Session:
     def _open_partitions(self) -> None:
         assignment = self._assignment
         if not assignment.pending:
-            # A question about a partition that has left us must not be asked forever, nor be a problem of ours.
+            # Stop asking about partitions that are no longer ours, and reporting problems with them.
             self._control.want_offsets({})
             return
         found = self._control.take_offsets()
@@ -373,7 +373,7 @@ class Session:
         self._assignment.given_up(partitions)
         self._stuck.given_up(partitions)
         if self._assembler.has_work:
-            # What is still open mixes partitions; those that we keep are read again from where the ledger stands.
+            # The open batch mixes partitions. Those that we keep are read again from the ledger's position.
             self._assembler.drop()
             self._assignment.reset()
         for partition in partitions:

@@ -50,7 +50,7 @@ class Written:
 
 @dataclass(slots=True)
 class ConsumerState:
-    """Counters since the start of this process, and where it stands.
+    """Counters since the start of this process, and its current state.
 
     Attributes:
         topic: name of a mapped topic, for the logs; None for our own.

@@ -28,7 +28,7 @@ class Others:
     Attributes:
         ledgers: consumers of this product that store into another database.
         strangers: other programs.
-        nobody: says that the group has no members at all, where it has none.
+        nobody: says that the group has no members.
     """
 
     ledgers: str | None = None
@@ -65,7 +65,7 @@ class CauseFinder:
         """Returns who else is in our group and has partitions of our topic.
 
         Args:
-            ledger_id: of our own database; empty where it is not known, and then no other can be told from it.
+            ledger_id: of our own database. Empty if it is not known: then other databases cannot be recognised.
 
         Raises:
             TransientError: Kafka is away. AttentionError: not allowed.

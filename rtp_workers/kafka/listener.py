@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 SASL_HANDSHAKE, VERSION, CORRELATION_ID = 17, 1, 1
-NO_LOGIN = "none"  # a mechanism that nobody has: the answer lists those that there are
+NO_LOGIN = "none"  # no broker offers this mechanism, so the answer lists those that it offers
 UNSUPPORTED_SASL_MECHANISM, ILLEGAL_SASL_STATE = 33, 34  # error codes of Kafka's protocol
 MOST_BYTES = 4_096
 

@@ -51,7 +51,7 @@ class Polled:
         out_of_range: partitions whose offset the log no longer holds.
         unreadable: partitions whose next batch the client cannot read, with the reason: it comes back at every try.
         errors: everything else that went wrong; the client recovers by itself unless ``broken``.
-        broken: the client is of no more use: close it and make another.
+        broken: the client cannot recover: close it and make another.
         connection: ``held`` where the client has just reported that no connection to a broker broke since its last
             report, ``lost`` where one did: the broker may have come back with another log. None without a report.
     """
@@ -67,7 +67,7 @@ class Polled:
 
 @dataclass(frozen=True, slots=True)
 class Rebalances:
-    """What to do when the group shares the partitions anew. Called inside `poll`, on its thread.
+    """What to do when the group divides its partitions again. Called inside `poll`, on its thread.
 
     ``lost`` means that others may own them already: nothing of them may be written any more.
     """
@@ -118,7 +118,7 @@ class RecordConsumer:
             topic: the only one that is read.
             group_id: of the group to join.
             limits: how much the client may hold, and how patient the group is.
-            rebalances: what to do when the group shares the partitions anew.
+            rebalances: what to do when the group divides its partitions again.
             ledger_id: of the database that stores what is read; the client id carries it. Empty: not known.
         """
         self._topic, self._group_id = topic, group_id
@@ -171,7 +171,7 @@ class RecordConsumer:
             self._call("unassign partitions", self._unassign, running)
 
     def pause(self) -> None:
-        """Holds delivery of every started partition; `resume` goes on where it stopped."""
+        """Holds delivery of every started partition. `resume` continues where it stopped."""
         self._call("pause partitions", self._consumer.pause, self._running())
 
     def resume(self) -> None:
@@ -179,7 +179,7 @@ class RecordConsumer:
         self._call("resume partitions", self._consumer.resume, self._running())
 
     def commit(self, offsets: Mapping[int, int], *, wait: bool = False) -> None:
-        """Commits offsets to Kafka, only so that ordinary tools show the lag; a failure is of no consequence.
+        """Commits offsets to Kafka, so that ordinary tools show the lag. Nothing depends on its success.
 
         Args:
             offsets: next offset by kafka_partition, as the ledger has it.
@@ -228,7 +228,7 @@ class RecordConsumer:
 
     def _unassign(self, running: list[TopicPartition]) -> None:
         if running:
-            # The client remembers a pause: a partition that came back would deliver nothing, and nobody resume it.
+            # The client remembers a pause. Without this, a partition that comes back would never deliver again.
             self._consumer.resume(running)
         self._consumer.incremental_unassign(running)
 

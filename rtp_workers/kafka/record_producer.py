@@ -118,7 +118,7 @@ class RecordProducer:
             client_id: shows up in broker logs and quotas.
             queue_bytes: memory for records not yet acknowledged, values, keys and librdkafka's own structures together.
             linger_ms: how long a batch waits to fill.
-            delivery_timeout_s: a record not acknowledged by then has failed; None waits for Kafka as long as it takes.
+            delivery_timeout_s: a record that is not acknowledged by then has failed. None sets no limit.
 
         Raises:
             ConfigError: Kafka's address is not known, or a client setting is refused.
@@ -242,7 +242,7 @@ class RecordProducer:
         """Reads delivery reports, waiting at most `timeout_s` for the first; returns how many.
 
         Raises:
-            RtpError: a record has failed for good, or the producer cannot go on.
+            RtpError: a record has failed for good, or the producer cannot continue.
         """
         before = dict(self.last_offsets) if self.trouble else None
         try:

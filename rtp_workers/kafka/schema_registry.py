@@ -23,7 +23,7 @@ from rtp_workers.record.documents import read_json
 from rtp_workers.settings import PlatformSettings
 
 TIMEOUT_S = 5.0
-# Error codes of the registry's API; any other 404 comes from something that is no registry.
+# Error codes of the registry's API. Any other 404 comes from something that is not a registry.
 # https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 SCHEMA_NOT_FOUND = 40403
 NOT_ALLOWED = frozenset({401, 403})
@@ -72,7 +72,7 @@ class SchemaRegistry:
 
         Raises:
             RecordError: the registry knows no such id, or the schema is of a kind that cannot be read.
-            TransientError: the registry is away or slow. AttentionError: it does not let us in, or is no registry.
+            TransientError: the registry is away or slow. AttentionError: it does not let us in, or is not a registry.
         """
         known = self._readers.get(schema_id)
         if known is not None:
@@ -167,7 +167,7 @@ def registry_of(settings: PlatformSettings) -> SchemaRegistry | None:
     """Returns the registry that the settings name, or None.
 
     Raises:
-        ConfigError: its address is none.
+        ConfigError: its address is not valid.
     """
     if settings.schema_registry_url is None:
         return None

@@ -86,7 +86,7 @@ class TopicWatch:
             policy = topics.settings_of(self._admin, self._topic, self._timeout_s).get("cleanup.policy", "")
             self._compacted = "compact" in policy
         except AttentionError:
-            self._compacted = None  # the right to read the topic's settings is missing: then nobody can tell
+            self._compacted = None  # we may not read the topic's settings, so we cannot tell
         self._settings_due_at = time.monotonic() + (COMPACTED_EVERY_S if self._compacted else SETTINGS_EVERY_S)
         return self._compacted
 
@@ -98,8 +98,8 @@ class TopicWatch:
 class TopicCheck:
     """Proof that records fetched before it was made belong to the topic with this id.
 
-    A topic deleted and made again keeps its name, and the client may fetch on in the new one from the old offset.
-    The question is asked when the check is made, and answered beside other work.
+    A topic that is deleted and created again keeps its name, and the client may continue in it from the old offset.
+    The question is sent when the check is made. The answer arrives while other work is done.
     """
 
     def __init__(self, ask: Callable[[], Callable[[], topics.TopicDescription | None]], topic_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The topic: made as it must be, its drift reported, its identity and offsets read."""
+"""The topic: creates it, reports how it differs from what it should be, and reads its id and offsets."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def ensure_topic(
     Args:
         endpoints: where Kafka is.
         topic: its name.
-        partitions: how many at least; more than that is no drift.
+        partitions: the least number. A topic that has more has not drifted.
         replication: copies of each partition; None leaves it to the broker. Another number is drift.
         configs: settings that win over `CONFIGS`.
         alter: True mends the drift of an existing topic: partitions are only ever added. The number of copies is left
@@ -195,7 +195,7 @@ def delete_records(
 
 
 def delete_topic(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> None:
-    """Deletes the topic; nothing to do where it does not exist."""
+    """Deletes the topic, if it exists."""
     admin = admin_client(endpoints)
     futures = admin.delete_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)
     _answer(futures[topic], f"delete topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
@@ -208,12 +208,12 @@ def as_text(topic_id: Any) -> str:
 
 
 def admin_client(endpoints: Endpoints) -> AdminClient:
-    """Returns an admin client; keep it in a variable until its futures are done, collected it never answers."""
+    """Returns an admin client. Keep it in a variable until its futures are done: once collected, it never answers."""
     return AdminClient(client_options(endpoints, "rtp-admin"))
 
 
 def _create(admin: AdminClient, topic: NewTopic, timeout_s: float) -> bool:
-    """Returns True when made now, False when it was there."""
+    """Returns True if it was created now, False if it was there."""
     future = admin.create_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)[topic.topic]
     there = {KafkaError.TOPIC_ALREADY_EXISTS: False}
     return bool(
@@ -249,7 +249,7 @@ def described_later(admin: AdminClient, topic: str, timeout_s: float) -> Callabl
 
 
 def _await_led(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription:
-    """Returns the description once each partition's leader answers: after making them that takes a moment."""
+    """Returns the description once each partition's leader answers, which takes a moment after its creation."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = described(admin, topic, timeout_s)
