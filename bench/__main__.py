@@ -15,13 +15,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from bench import foreign_topics, latency, raw
+from bench import foreign_topics, latency, overlap_cost, raw
 from bench.processes import ProgramRun, ServerPids, find_servers, run_program
 from bench.records import Records, records, write_csv
 from bench.report import Figure, Report, show, write
@@ -40,6 +40,7 @@ CONSUMER, DUPLICATES, LOADER = "Kafka → PostgreSQL", "all duplicates", "CSV �
 ONE_PERCENT = "1% duplicates"
 MAPPED_JSON, MAPPED_AVRO = "mapped JSON → PostgreSQL", "mapped Avro → PostgreSQL"
 LATENCY_RECORDS = 15_000
+OVERLAP_RECORDS = 300_000
 EMPTY = "truncate transactions, ingest_ledger, dead_letters, csv_loads"
 ROWS_A_COMMIT = ConsumerSettings.model_fields["consumer_batch_rows"].default
 
@@ -153,10 +154,13 @@ def main() -> int:
                 _mapped(run, name, f"bench-{number}-{name.split()[1].lower()}", made, registry_url)
         report.latency_ms = _latency(run)
         owner.close()
+        cost = overlap_cost.measure(endpoints, home, min(given.records, OVERLAP_RECORDS), "account")
+        report.overlap = asdict(cost)
+        console.print(f"overlap checks of a file without ids, {cost}")
     show(report, console)
     write(report, given.out)
     console.print(f"written to {given.out}")
-    return 1 if _too_slow(report) else 0
+    return 1 if _too_slow(report) or cost.share > overlap_cost.AT_MOST else 0
 
 
 def _figures() -> list[Figure]:

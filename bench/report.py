@@ -45,6 +45,7 @@ class Report:
     rounds: int
     figures: list[Figure] = field(default_factory=list)
     latency_ms: dict[str, float] = field(default_factory=dict)
+    overlap: dict[str, float] = field(default_factory=dict)
 
     def figure(self, name: str) -> Figure:
         """Returns the figure called `name`."""

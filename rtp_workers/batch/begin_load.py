@@ -114,7 +114,7 @@ def _compare(connection: Connection, source: SourceFile, settled: Settled, topic
     planned = settled.planned
     if planned.memory is not None and planned.plan.derives_ids and planned.overlap is None:
         _await_consumer(connection, source, planned.memory.load_ids, planned.memory.name, topic_id)
-    memory.refuse_overlap(connection, source, planned)
+    memory.refuse_overlap(connection, source, settled)
 
 
 def _await_consumer(
@@ -138,7 +138,10 @@ def head_of(planned: PlannedFile) -> str:
     character or mapping gives another name: the file is then gone over again, with the same ids.
     """
     plan, dialect = planned.plan, planned.plan.dialect
-    reading = (dialect.encoding.removesuffix("-sig"), dialect.delimiter, dialect.quotechar, dialect.header_line)
+    reading: tuple[object, ...] = (
+        *(dialect.encoding.removesuffix("-sig"), dialect.delimiter, dialect.quotechar, dialect.header_line),
+        *(["escapes"] if dialect.escapes else []),
+    )
     uses = sorted((role, use.columns) for role, use in plan.uses.items())
     meaning: tuple[object, ...] = ()
     if not plan.canonical:

@@ -56,9 +56,7 @@ class ChunkReader:
         self._reader = reader
         self._dialect = dialect
         self._encoding_is_open = dialect.encoding_is_open
-        self._parser = RowParser(
-            dialect.delimiter, dialect.quotechar, dialect.row_width, tells_quoted_empty=plan.canonical
-        )
+        self._parser = row_parser(dialect, tells_quoted_empty=plan.canonical)
         self._mapped = None if plan.canonical else _mapped_rows(plan, counts_folder)
         self._encoder = RowEncoder(
             dialect.columns if plan.canonical else FIELD_NAMES, dialect.delimiter, dialect.quotechar
@@ -118,7 +116,8 @@ class ChunkReader:
             if not block.decodes:
                 raise _open_encoding(block.data, first_line, self._dialect.encoding)
             self._encoding_is_open = False
-        if self._mapped is None and block.decodes and self._dialect.quotechar not in text:
+        quoted = self._dialect.quotechar in text or (self._dialect.escapes and "\\" in text)
+        if self._mapped is None and block.decodes and not quoted:
             lines = unquoted_lines(text)
             encoded = self._encoder.encode_lines(lines, first_line, self._parser.refusal)
             return encoded, "", first_line + lines.count("\n")
@@ -139,6 +138,17 @@ class ChunkReader:
         while first_line < wanted and lines.readline():
             first_line += 1
         return lines.read(), first_line
+
+
+def row_parser(dialect: Dialect, *, tells_quoted_empty: bool) -> RowParser:
+    """Returns the parser of a dialect's rows."""
+    return RowParser(
+        dialect.delimiter,
+        dialect.quotechar,
+        dialect.row_width,
+        tells_quoted_empty=tells_quoted_empty,
+        has_escapes=dialect.escapes,
+    )
 
 
 def _mapped_rows(plan: FilePlan, counts_folder: Path | None) -> MappedRows:

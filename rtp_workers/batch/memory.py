@@ -32,10 +32,12 @@ class Settled:
     Attributes:
         planned: with the rule of its ids.
         learned: what the source's memory becomes; None for a file with our own columns, which needs none.
+        found: some of the file's rows, where they have been looked at.
     """
 
     planned: PlannedFile
     learned: CsvSource | None
+    found: Probe | None = None
 
 
 @contextmanager
@@ -68,7 +70,9 @@ def settle(connection: Connection, source: SourceFile, planned: PlannedFile, nam
     planned = earlier_ids.keep_earlier_ids(connection, source, planned, names)
     if planned.memory is not None:
         earlier_ids.refuse_earlier_ids(connection, source, planned, planned.memory, names)
-        _refuse_contradictions(source, planned, planned.memory, probe(source, planned))
+        found = probe(source, planned)
+        _refuse_contradictions(source, planned, planned.memory, found)
+        return Settled(planned, _learned(source, planned), found)
     return Settled(planned, _learned(source, planned))
 
 
@@ -100,14 +104,15 @@ def _refuse_contradictions(source: SourceFile, planned: PlannedFile, memory: Csv
         )
 
 
-def refuse_overlap(connection: Connection, source: SourceFile, planned: PlannedFile) -> None:
+def refuse_overlap(connection: Connection, source: SourceFile, settled: Settled) -> None:
     """Asks about rows that cannot be told from stored ones; call it before the first record of a file is sent.
 
     Raises:
         ConfigError: the file may come from another account than its source's earlier ones, or repeats stored
             transactions under new ids; the message has the lines that decide it.
     """
-    found = probe(source, planned)
+    planned = settled.planned
+    found = settled.found or probe(source, planned)
     if not found.rows:
         return
     stored = _stored(connection, found) if planned.plan.derives_ids else {}

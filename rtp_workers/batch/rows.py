@@ -6,8 +6,8 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import compress, repeat
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, compress, repeat
 from operator import contains
 
 from rtp_workers.batch.quoted_record import (
@@ -17,6 +17,7 @@ from rtp_workers.batch.quoted_record import (
     RecordReader,
     UnfinishedRecordError,
 )
+from rtp_workers.mapping.cells import escapes
 
 SHOWN_CHARACTERS = 2_000
 # Lines that are tried as plain rows at once: few, since one odd line sends all of them the slow way.
@@ -99,9 +100,19 @@ class RowParser:
         quotechar: one character.
         width: cells a row.
         tells_quoted_empty: ``""`` becomes QUOTED_EMPTY, not merely an empty text.
+        has_escapes: a backslash escapes the character after it.
     """
 
-    def __init__(self, delimiter: str, quotechar: str, width: int, *, tells_quoted_empty: bool = True) -> None:
+    def __init__(
+        self,
+        delimiter: str,
+        quotechar: str,
+        width: int,
+        *,
+        tells_quoted_empty: bool = True,
+        has_escapes: bool = False,
+    ) -> None:
+        self._has_escapes = has_escapes
         self.delimiter = delimiter
         self.quotechar = quotechar
         self.width = width
@@ -118,6 +129,30 @@ class RowParser:
             first_line: its line number.
             at_end: nothing follows, so that a quoted field still open is never closed.
         """
+        if self._has_escapes and "\\" in text:
+            return self._parse_escaped(text, first_line, at_end=at_end)
+        return self._parse(text, first_line, at_end=at_end)
+
+    def _parse_escaped(self, text: str, first_line: int, *, at_end: bool) -> Rows:
+        """Parses lines with escapes hidden, and shows in the cells what they mean."""
+        concealed = escapes.hidden(text)
+        # An escaped newline at the end: the row goes on in what follows.
+        end = len(concealed) if at_end or concealed.endswith(("\n", "\r")) else concealed.rfind("\n") + 1
+        rows = self._parse(concealed[:end], first_line, at_end=at_end)
+        rows.rest = escapes.original(rows.rest + concealed[end:])
+        rows.next_line = first_line + len(physical_lines(text[: len(text) - len(rows.rest)]))
+        if escapes.HIDDEN_NEWLINE in concealed:
+            _count_hidden_lines(rows, physical_lines(concealed), first_line)
+        for at, cells in enumerate(rows.cells):
+            shown = list(map(escapes.shown, cells))
+            if shown != cells:
+                rows.uncommon.add(at)
+                rows.cells[at] = [old if old == new else new for old, new in zip(cells, shown, strict=True)]
+        rows.raws = list(map(escapes.original, rows.raws))
+        rows.refused = [replace(row, raw=escapes.original(row.raw)) for row in rows.refused]
+        return rows
+
+    def _parse(self, text: str, first_line: int, *, at_end: bool) -> Rows:
         rows = Rows()
         lines = physical_lines(text)
         index, odd_until = 0, len(lines) if _has_surrogate(text) else 0
@@ -197,6 +232,13 @@ class RowParser:
         raw = "".join(lines[index : error.opening + 1]).rstrip("\r\n")
         rows.refused.append(refused_row(first_line + index, error.reason, error.detail, raw))
         return error.opening + 1
+
+
+def _count_hidden_lines(rows: Rows, lines: Sequence[str], first_line: int) -> None:
+    """Corrects line numbers: an escaped newline ends a line of the file, too."""
+    before = list(accumulate((line.count(escapes.HIDDEN_NEWLINE) for line in lines), initial=0))
+    rows.lines = [line + before[line - first_line] for line in rows.lines]
+    rows.refused = [replace(row, line=row.line + before[row.line - first_line]) for row in rows.refused]
 
 
 def _has_surrogate(text: str) -> bool:

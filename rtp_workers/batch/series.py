@@ -105,6 +105,8 @@ def remembered_section(section: Section, memory: CsvSource | None, header: Seque
         columns.pop("transaction_id", None)
     values: dict[str, Any] = {"columns": columns, "id_source": memory.id_source}
     values["id"] = "columns" if memory.id_rule == "columns" else "derived"
+    # What an earlier release has read without escapes keeps its ids: they are made of the cells as they were read.
+    values["escape"] = section.escape or reading.get("escape", "none")
     rules = reading.get("rules", {})
     for name in ("date_format", "time_zone", "epoch_unit", "step_origin", "step_unit", "decimal_mark", "amount_unit",
                  "thousands_mark", "id_prefix", "debit_words", "credit_words", "neutral_words",
@@ -150,6 +152,7 @@ def reading_of(plan: FilePlan) -> dict[str, Any]:
         "encoding": plan.dialect.encoding,
         "id_encoding": plan.id_encoding,
         "delimiter": plan.dialect.delimiter,
+        "escape": "backslash" if plan.dialect.escapes else "none",
         "columns": {role: list(use.columns) for role, use in plan.uses.items() if role != "attributes"},
         "rules": {name: getattr(rules, name) for name in REMEMBERED_RULES if name not in rules.open_rules},
     }

@@ -104,6 +104,7 @@ def as_json(result: DryRun) -> dict[str, Any]:
         "file": result.file,
         "encoding": plan.dialect.encoding,
         "delimiter": plan.dialect.delimiter,
+        "escape": "backslash" if plan.dialect.escapes else "none",
         "header_line": plan.dialect.header_line,
         "section": plan.section,
         "canonical": plan.canonical,
@@ -167,7 +168,8 @@ def _heading(result: DryRun) -> Text:
     dialect = result.plan.dialect
     header = f"header on line {dialect.header_line}" if dialect.header_line else "no header"
     delimiter = DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))
-    mapped = f", mapping [{result.plan.section}]" if result.plan.section else ""
+    escapes = ", backslash escapes" if dialect.escapes else ""
+    mapped = f"{escapes}, mapping [{result.plan.section}]" if result.plan.section else escapes
     text = Text(result.file, style="bold")
     return text.append(f"  {dialect.encoding}, {delimiter}, {header}{mapped}", style="not bold dim")
 

@@ -22,7 +22,7 @@ from rtp_workers.mapping.columns.find_time import find_time
 from rtp_workers.mapping.columns.find_volatile import find_volatile
 from rtp_workers.mapping.columns.findings import Findings, languages_of
 from rtp_workers.mapping.columns.profile import Profile
-from rtp_workers.mapping.columns.sample_rows import Row, physical_lines, rows_of
+from rtp_workers.mapping.columns.sample_rows import Row, escaped_rows_of, physical_lines, rows_of
 from rtp_workers.mapping.plan import Dialect, FilePlan, Question, Rules, columns_in_fields
 from rtp_workers.mapping.rows.instants import TWICE, Instants, NoInstantError
 from rtp_workers.mapping.sources import Section, Sources
@@ -159,7 +159,11 @@ def _cells_ahead(
         if not data:
             return {name: sorted(values) for name, values in cells.items()}
         whole, _, rest = (rest + data).rpartition(b"\n")
-        piece = rows_of(physical_lines(decode(whole, dialect.encoding)), dialect.delimiter, dialect.quotechar)
+        text = decode(whole, dialect.encoding)
+        if dialect.escapes:
+            piece = escaped_rows_of(text, dialect.delimiter, dialect.quotechar)
+        else:
+            piece = rows_of(physical_lines(text), dialect.delimiter, dialect.quotechar)
 
 
 def _take_attributes(found: Findings) -> None:

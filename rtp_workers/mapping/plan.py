@@ -23,6 +23,7 @@ class Given:
     """What the mapping or the command line says about the dialect; None leaves it to be found.
 
     Attributes:
+        escapes: a backslash escapes the character after it.
         header_line: 0 says that there is no header.
         header: names for the columns, in order.
     """
@@ -30,6 +31,7 @@ class Given:
     encoding: str | None = None
     delimiter: str | None = None
     quotechar: str | None = None
+    escapes: bool | None = None
     header_line: int | None = None
     header: tuple[str, ...] | None = None
 
@@ -46,6 +48,7 @@ class Dialect:
         first_data_line: physical line of the first row after the header (or of the file's first row).
         columns: a unique name per cell of a data row, in order; ``column 3`` where the file names none.
         header_cells: the header as the file writes it, ``()`` where there is none.
+        escapes: a backslash escapes the character after it, as MySQL and PostgreSQL's COPY write it.
         encoding_is_open: the beginning holds ASCII only, which fits nearly every encoding.
     """
 
@@ -57,6 +60,7 @@ class Dialect:
     columns: tuple[str, ...]
     header_cells: tuple[str, ...] = ()
     encoding_is_open: bool = False
+    escapes: bool = False
 
     @property
     def row_width(self) -> int:

@@ -53,6 +53,7 @@ def question_text(questions: tuple[Question, ...], plan: FilePlan, file_name: st
 def _dialect_lines(plan: FilePlan) -> list[str]:
     dialect = plan.dialect
     lines = [f"encoding = {quoted([dialect.encoding])}", f"delimiter = {quoted([dialect.delimiter])}"]
+    lines += ['escape = "backslash"'] if dialect.escapes else []
     if not dialect.header_line:
         lines += [
             "header_line = 0  # the file has no header",

@@ -22,6 +22,7 @@ COLUMN_ROLES = tuple(name for name in FIELD_NAMES if name != "attributes") + PAR
 CONSTANTS = tuple(name for name in FIELD_NAMES if name not in ("transaction_id", "attributes", "amount"))
 WORDS = ("debit_words", "credit_words", "neutral_words")
 CHOICES: Mapping[str, tuple[str, ...]] = {
+    "escape": ("backslash", "none"),
     "epoch_unit": ("s", "ms", "us"),
     "step_unit": ("second", "minute", "hour", "day"),
     "decimal_mark": (".", ","),
@@ -37,7 +38,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 OPEN = "?"
 FOR_TOPICS_ONLY = ("occurred_at", "changes")
 FOR_FILES_ONLY = (
-    *("encoding", "delimiter", "quotechar", "header_line", "header", "skip_rows"),
+    *("encoding", "delimiter", "quotechar", "escape", "header_line", "header", "skip_rows"),
     *("id_columns", "overlap"),
 )
 
@@ -56,6 +57,7 @@ class Section:
         topics: patterns of topic names, ``*`` and ``?`` as in a shell; case matters. A section has files or topics.
         columns: role -> column names, or paths into a topic's documents; several are joined (ids) or the first filled
             one is taken (texts).
+        escape: ``backslash`` where one escapes the character after it, ``none`` where it is a character like others.
         constants: field -> value for every row.
         header: names for the columns of a file without a header.
         header_line: physical line of the header, 0 for none.
@@ -79,6 +81,7 @@ class Section:
     encoding: str | None = None
     delimiter: str | None = None
     quotechar: str | None = None
+    escape: str | None = None
     header_line: int | None = None
     header: tuple[str, ...] | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -116,7 +119,8 @@ class Section:
     @property
     def given(self) -> Given:
         """Returns what the section says about the dialect."""
-        return Given(self.encoding, self.delimiter, self.quotechar, self.header_line, self.header)
+        escapes = None if self.escape is None else self.escape == "backslash"
+        return Given(self.encoding, self.delimiter, self.quotechar, escapes, self.header_line, self.header)
 
     @property
     def affix(self) -> Affix | None:

@@ -11,7 +11,7 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import amounts, dates
 from rtp_workers.mapping.cells.names import compact
 from rtp_workers.mapping.columns.encodings import decode, find_encoding
-from rtp_workers.mapping.columns.sample_rows import Row, physical_lines, rows_of
+from rtp_workers.mapping.columns.sample_rows import Row, escaped_rows_of, physical_lines, rows_of
 from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 from rtp_workers.mapping.plan import Dialect, Given
 
@@ -114,7 +114,8 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
     if len(lines) > 1 and not lines[-1].endswith(("\n", "\r")) and len(data) > 1_000_000:
         lines.pop()  # the sample's end cuts a line
     delimiter = given.delimiter or find_delimiter(lines[:2000], quotechar)
-    rows = rows_of(lines, delimiter, quotechar)
+    escapes = has_escapes("".join(lines[:2000]), delimiter, quotechar) if given.escapes is None else given.escapes
+    rows = escaped_rows_of("".join(lines), delimiter, quotechar) if escapes else rows_of(lines, delimiter, quotechar)
     header = _chosen_header(rows, given, file_name)
     body = [row for row in rows if header is None or row.line > header.line]
     first_line = body[0].line if body else len(lines) + 1
@@ -128,8 +129,26 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
         columns=columns,
         header_cells=tuple(header.cells) if header else (),
         encoding_is_open=given.encoding is None and data.isascii(),
+        escapes=escapes,
     )
     return dialect, body
+
+
+def has_escapes(text: str, delimiter: str, quotechar: str) -> bool:
+    r"""Tells whether a backslash escapes: some cell is ``\N``, or rows have one width only if it does."""
+    if "\\" not in text:
+        return False
+    plain = rows_of(physical_lines(text), delimiter, quotechar)
+    if any("\\N" in row.cells for row in plain):
+        return True
+    return _evenness(escaped_rows_of(text, delimiter, quotechar)) > _evenness(plain)
+
+
+def _evenness(rows: Sequence[Row]) -> float:
+    """Returns the share of rows that have the usual width, of those with more than one cell."""
+    widths = Counter(len(row.cells) for row in rows if not row.is_blank)
+    usual = max((count for width, count in widths.items() if width > 1), default=0)
+    return usual / max(1, widths.total())
 
 
 def _chosen_header(rows: list[Row], given: Given, file_name: str) -> Row | None:

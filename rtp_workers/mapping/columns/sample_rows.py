@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from rtp_workers.mapping.cells import escapes
+
 MAX_QUOTED_LINES = 100
 MAX_CELL = 64_000
 
@@ -32,6 +34,12 @@ def physical_lines(text: str) -> list[str]:
 def rows_of(lines: list[str], delimiter: str, quotechar: str = '"', limit: int | None = None) -> list[Row]:
     """Returns at most ``limit`` rows; a quote that never closes swallows one line, not the rest of the file."""
     return list(islice(_rows(lines, delimiter, quotechar), limit))
+
+
+def escaped_rows_of(text: str, delimiter: str, quotechar: str, limit: int | None = None) -> list[Row]:
+    """Returns at most ``limit`` rows of a text in which backslashes escape."""
+    rows = rows_of(physical_lines(escapes.hidden(text)), delimiter, quotechar, limit)
+    return [Row(row.line, list(map(escapes.shown, row.cells))) for row in rows]
 
 
 def _rows(lines: list[str], delimiter: str, quotechar: str) -> Iterator[Row]:
