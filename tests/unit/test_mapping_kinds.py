@@ -330,3 +330,8 @@ def test_a_zone_that_may_change_in_summer_is_asked_about_unless_the_cells_have_o
 def test_a_long_list_of_single_texts_before_other_rows_has_a_delimiter_too() -> None:
     data = csv_of("Date,Amount", *(f"2024-01-{day % 28 + 1:02},{day}.50" for day in range(100)), "2024-01-01,1.00|x")
     assert plan_of(data).dialect.delimiter == ","
+
+
+def test_a_bare_dollar_is_read_as_that_of_the_united_states_and_the_note_says_how_to_change_it() -> None:
+    notes = plan_of(csv_of("Date,Text,Amount", "2024-06-13,a,$225.59", "2024-06-14,b,-$1.10")).notes
+    assert any("USD" in note and "constants.currency" in note for note in notes)

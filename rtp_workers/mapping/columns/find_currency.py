@@ -67,8 +67,14 @@ def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate
     code = codes.pop()
     code = "JPY" if code == "CNY" and "ja" in found.languages else code
     if not _column_knows_better(code, columns, candidates):
-        found.notes.append(f"currency {code} by the sign or code next to the amounts")
+        other = "; other dollars need constants.currency" if _has_bare_dollar(columns, code) else ""
+        found.notes.append(f"currency {code} by the sign or code next to the amounts{other}")
     return code
+
+
+def _has_bare_dollar(columns: list[Profile], code: str) -> bool:
+    cells = [cell.upper() for profile in columns for cell in profile.some if "$" in cell]
+    return code == "USD" and any("US" not in cell for cell in cells)
 
 
 def _by_header(found: Findings, columns: list[Profile]) -> str | None:
