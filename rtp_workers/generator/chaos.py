@@ -1,4 +1,4 @@
-"""Trouble on demand: duplicates, late records and corrupt ones, each at its own ratio and each counted exactly."""
+"""Trouble on demand: duplicate, late and corrupt records, each with its own ratio, and each counted exactly."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FRESH, DUPLICATE, LATE, CORRUPT = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Chaos:
-    """Shares of all records that are sent, each 0 to 1; where they add up to more than 1, all shrink alike.
+    """Shares of all records sent, each from 0 to 1. If they add up to more than 1, all are reduced by the same factor.
 
     Attributes:
-        duplicate: sent again, key and body unchanged: the ledger counts it as a duplicate.
-        late: valid, but it happened an hour to three days before its turn in the stream: the ledger counts a row.
-        corrupt: broken so that no reader can take it: the ledger counts a dead letter.
+        duplicate: sent again with the same key and body. The ledger counts it as a duplicate.
+        late: valid, but its time is an hour to three days before its turn in the stream. The ledger counts it as a row.
+        corrupt: broken so that no reader can use it. The ledger counts it as a dead letter.
     """
 
     duplicate: float = 0.0
@@ -34,11 +34,11 @@ class Chaos:
 
     @property
     def any(self) -> bool:
-        """True where at least one ratio is above 0."""
+        """True if at least one ratio is above 0."""
         return self.duplicate + self.late + self.corrupt > 0
 
     def bounds(self) -> tuple[float, float, float]:
-        """Returns the upper ends of duplicate, late and corrupt in [0, 1); what lies beyond is fresh."""
+        """Returns the upper ends of duplicate, late and corrupt in [0, 1); everything above them is fresh."""
         whole = max(1.0, self.duplicate + self.late + self.corrupt)
         first, second = self.duplicate / whole, (self.duplicate + self.late) / whole
         return first, second, second + self.corrupt / whole
@@ -76,7 +76,7 @@ def _empty(value: bytes) -> bytes:
     return value[:0]
 
 
-# Each makes a dead letter of any generated body, whatever stands in it.
+# Each turns any generated body into a dead letter.
 CORRUPTIONS: tuple[Callable[[bytes], bytes], ...] = (
     _truncated,
     _not_utf8,

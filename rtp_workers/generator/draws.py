@@ -1,4 +1,4 @@
-"""One block of transactions, drawn as columns. Their size is fixed, so the stream does not depend on how it is read."""
+"""Draws transactions in blocks of columns. A block's size is fixed, so the stream does not depend on how it is read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ABROAD = 0.04
 DECLINE = 0.025
 REFUND = 0.02
 BURSTS_PER_BLOCK = 1.2
-BURST_STEP = 3  # a burst takes every third slot: fast, and still among other people's purchases
+BURST_STEP = 3  # a burst takes every third slot, so it is fast but still mixed with other people's purchases
 MONDAY_H = 96  # 1970-01-05, the first Monday, in hours since the epoch
 FIRST_ONLINE_SHOP = next(index for index, category in enumerate(CATEGORIES) if category.online)
 
@@ -44,11 +44,11 @@ class Block:
 
     Attributes:
         customer, merchant: indexes into the population.
-        country: index of the country where it was bought.
+        country: index of the country of the purchase.
         method, status: indexes into METHODS and STATUSES.
         minor: amount in the customer's currency's smallest unit (cents, yen), negative for refunds.
-        id_bits: 62 random bits an id.
-        refund_of: transaction id of the purchase that a slot gives back; slots without one are absent.
+        id_bits: 62 random bits for each id.
+        refund_of: slot -> transaction id of the purchase that it refunds; only slots that are refunds.
     """
 
     customer: Ints
@@ -63,7 +63,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """A booked purchase that may still be given back (once)."""
+    """A booked purchase that can still be refunded, once."""
 
     transaction_id: str
     customer: int
@@ -74,7 +74,7 @@ class Purchase:
 
 
 class Drawer:
-    """Draws blocks from a population; the same random state gives the same blocks."""
+    """Draws blocks from a population. The same random state gives the same blocks."""
 
     def __init__(self, population: Population, rng: np.random.Generator) -> None:
         self._population = population
@@ -101,11 +101,11 @@ class Drawer:
         """Draws the next block.
 
         Args:
-            hours: UTC hour since the epoch a slot, shape (BLOCK,).
-            purchases: what may be given back; the block refers to at most one refund slot each.
+            hours: the UTC hour since the epoch of each slot, shape (BLOCK,).
+            purchases: what can be refunded, each by one slot at most.
 
         Returns:
-            The block, and the indexes of `purchases` that it gives back.
+            The block, and the indexes of the `purchases` that it refunds.
         """
         rng = self._rng
         week_hours = (hours - MONDAY_H) % HOURS_PER_WEEK
@@ -140,7 +140,7 @@ class Drawer:
         return customer
 
     def _weights(self, week_hour: int) -> Floats:
-        """Returns how often each customer buys in that UTC hour of the week: share of its rank times local rhythm."""
+        """Returns how often each customer buys in that UTC hour of the week: its rank's share times local rhythm."""
         local = (week_hour + self._offsets[self._population.home]) % HOURS_PER_WEEK
         weights: Floats = self._customer_shares * self._activity[local]
         return weights
@@ -152,7 +152,7 @@ class Drawer:
         return self._by_hour[week_hour]
 
     def _statuses(self, euros: Floats) -> Ints:
-        """Returns BOOKED or DECLINED a slot: the larger the amount, the likelier the refusal."""
+        """Returns BOOKED or DECLINED for each slot. The larger the amount, the likelier it is declined."""
         chance = DECLINE * np.clip(euros / 50, 0.5, 6)
         statuses: Ints = np.where(self._rng.random(BLOCK) < chance, DECLINED, BOOKED)
         return statuses
@@ -163,7 +163,7 @@ class Drawer:
         return minor
 
     def _add_bursts(self, block: Block, euros: Floats) -> None:
-        """Overlays card testing: one customer's card, many small amounts fast at web shops, then a large one."""
+        """Adds card testing: many small amounts on one card at web shops in a short time, then a large one."""
         rng = self._rng
         for _ in range(int(rng.poisson(BURSTS_PER_BLOCK))):
             size = 8 + int(rng.random() * 18)
@@ -179,7 +179,7 @@ class Drawer:
             block.status[slots] = np.where(rng.random(size) < 0.2, DECLINED, BOOKED)
 
     def _add_refunds(self, block: Block, purchases: Sequence[Purchase]) -> frozenset[int]:
-        """Turns some slots into refunds, whole or in part, of `purchases`; returns which of those."""
+        """Turns some slots into full or partial refunds of `purchases`, and returns the indexes of these purchases."""
         slots = np.flatnonzero(self._rng.random(BLOCK) < REFUND)
         parts = np.where(self._rng.random(slots.size) < 0.7, 1.0, self._rng.random(slots.size))
         chosen = self._rng.permutation(len(purchases))[: slots.size]

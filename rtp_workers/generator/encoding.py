@@ -1,7 +1,7 @@
-"""A block's columns -> JSON bodies, byte for byte what `record.codec.encode` writes, only many times faster.
+"""Turns a block's columns into JSON bodies: the same bytes as `record.codec.encode` writes, but many times faster.
 
-What has a fixed width (id, time) is laid out for all records in one array of bytes; the rest is looked up as
-ready-made fragments; one ``join`` a record puts them together.
+Parts of fixed width (id, time) are written for all records into one array of bytes. The other parts are ready-made
+fragments that are looked up. One ``join`` per record puts the parts together.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def uuid7_digits(times_us: Ints, id_bits: npt.NDArray[np.uint64]) -> Matrix:
 
     Args:
         times_us: microseconds since the epoch, UTC.
-        id_bits: 62 random bits each.
+        id_bits: 62 random bits for each.
     """
     times = times_us.astype(np.uint64)
     millis, micros = times // np.uint64(1000), times % np.uint64(1000)
@@ -68,8 +68,8 @@ class Encoder:
         Args:
             block: the columns.
             slots: which of them, a plain slice of `block`.
-            times_us: occurred_at a slot, microseconds since the epoch.
-            id_times_us: the time inside the id a slot: the stream's own, also for a record that comes late.
+            times_us: occurred_at of each slot, microseconds since the epoch.
+            id_times_us: the time inside each slot's id. It is the stream's own time, even for a late record.
 
         Returns:
             Keys (customer ids) and values (JSON), in the order of the slots.
@@ -117,7 +117,7 @@ def _heads(times_us: Ints, id_digits: Matrix) -> Matrix:
 
 
 def _rows(matrix: Matrix) -> list[bytes]:
-    """Returns each row as bytes. No row ends in NUL, so numpy's trimming of those cannot bite."""
+    """Returns each row as bytes. numpy drops NULs at the end of a text, but no row ends in NUL."""
     rows: list[bytes] = np.ascontiguousarray(matrix).reshape(-1).view(f"S{matrix.shape[1]}").tolist()
     return rows
 

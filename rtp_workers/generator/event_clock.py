@@ -1,4 +1,4 @@
-"""Event time: now, spread over the batch; or a warped past that follows the rhythm of the week."""
+"""Event time: now, spread over the batch, or a faster past that follows the rhythm of the week."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.generator.draws import BLOCK, MONDAY_H, Floats, Ints
 from rtp_workers.generator.markets import HOURS_PER_WEEK
 
-# At speed 1 the generated world makes this many transactions a second of its own time, on the average of a week.
+# At speed 1 the generated world makes this many transactions per second of its own time, averaged over a week.
 WORLD_RECORDS_PER_S = 50.0
 HOUR_US = 3_600_000_000
 WEEK_US = HOURS_PER_WEEK * HOUR_US
@@ -27,12 +27,12 @@ def micros(instant: datetime) -> int:
 
 
 class WarpedClock:
-    """Times of blocks from a start on: a Poisson stream whose rate follows the week."""
+    """Times of blocks from a given start: a Poisson stream whose rate follows the week."""
 
     def __init__(self, start: datetime, speed: float, intensity: Floats, rng: np.random.Generator) -> None:
         """
         Args:
-            start: time of the stream's beginning, aware.
+            start: when the stream begins, aware.
             speed: event seconds per second of the world's own time.
             intensity: 168 relative rates by UTC hour of the week from Monday midnight, mean 1.
             rng: where the gaps come from.
@@ -43,7 +43,7 @@ class WarpedClock:
         self._work_us = np.concatenate(([0.0], np.cumsum(intensity))) * HOUR_US
         weeks, into_week = divmod(micros(start) - MONDAY_US, WEEK_US)
         self._week_us = MONDAY_US + weeks * WEEK_US
-        # "Work" is time in which every hour counts as much as it is busy; in it, gaps are alike all week.
+        # "Work" is time in which each hour counts as much as it is busy. Measured in it, gaps are alike all week.
         self._work = float(np.interp(into_week, self._hours_us, self._work_us))
 
     def block(self) -> Ints:
@@ -64,13 +64,13 @@ class WarpedClock:
 
 
 class PresentClock:
-    """Times of batches that happen now: spread evenly since the batch before, at most a second back."""
+    """Times of batches that happen now, spread evenly since the previous batch, at most a second back."""
 
     def __init__(self) -> None:
         self._last_us = 0
 
     def batch(self, records: int, now_us: int) -> Ints:
-        """Returns `records` ascending times up to `now_us`; later than all before, even when the clock is set back."""
+        """Returns `records` ascending times up to `now_us`, later than all before even if the clock was set back."""
         first = max(self._last_us, now_us - MAX_SPREAD_US)
         self._last_us = max(now_us, first + records)
         span = self._last_us - first

@@ -1,7 +1,7 @@
 """The constants of the generated world: countries, categories, and the rhythm of a day and a week.
 
-The figures are plausible, not measured: their job is to give a stream the shapes that real feeds have (skew, heavy
-tails, rhythm), so that charts, indexes and partitions are exercised as they would be.
+The figures are plausible, not measured. They give the stream the shapes of real feeds (skew, heavy tails, rhythm), so
+that it exercises charts, indexes and partitions as a real feed would.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Country:
 
     Attributes:
         code: ISO 3166 alpha-2.
-        locale: Faker's name of the locale that its people and companies are named in.
+        locale: Faker's name of the locale for names of people and companies.
         currency: ISO 4217.
-        per_euro: how many units of the currency an amount of one euro becomes.
-        decimals: digits after the point that prices have there.
-        utc_offset_h: whole hours that its clocks are ahead of UTC (no daylight saving: it would only blur the rhythm).
+        per_euro: how many units of the currency stand for one euro.
+        decimals: digits after the point in its prices.
+        utc_offset_h: hours that its clocks are ahead of UTC, without daylight saving, which would only blur the rhythm.
         weight: its share of the customers, relative to the others.
     """
 
@@ -56,12 +56,12 @@ class Category:
     """A kind of purchase.
 
     Attributes:
-        name: as it stands in the record.
+        name: as written in the record.
         median_eur: median of the log-normal amount, in euros.
         sigma: its standard deviation on the log scale.
         weight: share of purchases, relative to the others.
-        online: True where it is bought on a web shop, False at a till.
-        peak_h: local hour around which it is bought most.
+        online: True if it is bought in a web shop, False at a till.
+        peak_h: local hour around which most purchases happen.
     """
 
     name: str

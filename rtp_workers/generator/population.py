@@ -1,4 +1,4 @@
-"""Who lives in the generated world: customers and merchants, made once by Faker, kept as arrays of JSON fragments."""
+"""The customers and merchants of the generated world, made once by Faker and kept as arrays of JSON fragments."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Bytes = npt.NDArray[np.object_]
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """The people and companies, and the parts of a record that follow from them alone.
+    """The customers and merchants, and the parts of a record that depend on them alone.
 
-    Customers stand in the order of how often they buy (rank 0 most). Merchants are grouped in niches of
+    Customers are sorted by how often they buy (rank 0 buys most). Merchants are grouped in niches of
     MERCHANTS_PER_NICHE: index = (country * len(CATEGORIES) + category) * MERCHANTS_PER_NICHE + rank.
 
     Attributes:
-        home: country index a customer, shape (CUSTOMERS,).
-        keys: Kafka key a customer (its id), bytes, shape (CUSTOMERS,).
-        customer_json: ``"customer_id":"..."`` a customer.
-        merchant_json: ``"merchant":"...","category":"..."`` a merchant.
-        channel_json: ``"channel":"...","city":"..."`` a merchant.
-        card_json: ``"card_last4":"..."`` a customer.
+        home: country index of each customer, shape (CUSTOMERS,).
+        keys: Kafka key of each customer (the id) as bytes, shape (CUSTOMERS,).
+        customer_json: ``"customer_id":"..."`` for each customer.
+        merchant_json: ``"merchant":"...","category":"..."`` for each merchant.
+        channel_json: ``"channel":"...","city":"..."`` for each merchant.
+        card_json: ``"card_last4":"..."`` for each customer.
     """
 
     home: npt.NDArray[np.intp]
@@ -44,10 +44,10 @@ class Population:
 
 
 def build_population(seed: int | None) -> Population:
-    """Builds the population: the same one for the same seed and version of Faker; about half a second.
+    """Builds the population in about half a second. The same seed and version of Faker give the same one.
 
     Args:
-        seed: None gives the default population, so that restarts of an unseeded service meet the same people.
+        seed: None gives the default population, so that an unseeded service keeps its customers after a restart.
     """
     seed = DEFAULT_SEED if seed is None else seed
     fakers = [_faker(country.locale, seed) for country in COUNTRIES]
@@ -84,7 +84,7 @@ def _merchant(fake: Faker, category: int) -> tuple[bytes, bytes]:
 
 
 def _members(**members: str) -> bytes:
-    """Returns the members as they stand inside a compact JSON object, without its braces."""
+    """Returns the members of a compact JSON object, without its braces."""
     return json.dumps(members, ensure_ascii=False, separators=(",", ":"))[1:-1].encode()
 
 

@@ -17,8 +17,8 @@ from rtp_workers.generator.event_clock import HOUR_US, PresentClock, WarpedClock
 from rtp_workers.generator.markets import BOOKED
 from rtp_workers.generator.population import build_population
 
-RECENT = 1_000  # how far back a duplicate may reach
-BOOK = 8_192  # purchases that may still be given back
+RECENT = 1_000  # how many records back a duplicate can be
+BOOK = 8_192  # purchases that can still be refunded
 BOOK_PER_BLOCK = 256
 LATEST_START = datetime.fromisoformat("2100-01-01T00:00:00+00:00")
 EARLIEST_START = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -26,14 +26,14 @@ EARLIEST_START = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What fixes the stream.
+    """What determines the stream.
 
     Attributes:
-        seed: the same seed, start and speed give the same records, ids included. None: draws and ids use entropy,
-            so two generators never collide, among the default population.
-        start: event time of the first record; None: event time is the `now` of each batch.
-        speed: with `start`, how much faster than the world's own 50 records a second event time runs: a record moves
-            it by speed / 50 seconds on the average of a week, however fast the records are sent.
+        seed: the same seed, start and speed give the same records, ids included. With None, draws and ids are random,
+            so two generators never collide; the population is the default one.
+        start: event time of the first record. With None, event time is the `now` of each batch.
+        speed: with `start`, how fast event time runs. Each record moves it by speed / 50 seconds on the average of a
+            week, however fast the records are sent.
     """
 
     seed: int | None = None
@@ -53,7 +53,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records ready to be produced: `keys` and `values` of one length, and how many of each kind they are."""
+    """Records ready to be produced: `keys` and `values` of the same length, and how many of each kind they are."""
 
     keys: list[bytes]
     values: list[bytes]
@@ -75,7 +75,7 @@ class Generator:
         self._warped: WarpedClock | None = None
         if world.start is not None:
             self._warped = WarpedClock(world.start, world.speed, self._drawer.intensity(), gaps)
-        # One source of randomness a purpose, each read once a record: the stream does not depend on the batches.
+        # One source of randomness per purpose, each read once per record, so the stream does not depend on the batches.
         self._kinds, self._picks, self._lateness = kinds, picks, lateness
         self._book: list[Purchase] = []
         self._recent: deque[tuple[bytes, bytes]] = deque(maxlen=RECENT)
@@ -88,10 +88,10 @@ class Generator:
 
         Args:
             records: how many, at least 1.
-            now_us: microseconds since the epoch: the event time, where the world has no start of its own.
+            now_us: the event time if the stream has no `start`, microseconds since the epoch.
 
         Raises:
-            ConfigError: a warped event time has reached 2100.
+            ConfigError: the event time has reached 2100.
         """
         if not self.chaos.any:
             keys, values = self._fresh(np.zeros(records, dtype=bool), now_us)
@@ -106,11 +106,11 @@ class Generator:
         kinds: Ints = np.array([DUPLICATE, LATE, CORRUPT, FRESH])[chosen]
         repeats = np.flatnonzero(kinds == DUPLICATE)
         if not self._recent and repeats.size and not np.isin(kinds[: repeats[0]], (FRESH, LATE)).any():
-            kinds[repeats[0]] = FRESH  # nothing valid was sent yet that could be sent again
+            kinds[repeats[0]] = FRESH  # no valid record was sent yet that could be sent again
         return kinds
 
     def _mix(self, kinds: list[int], keys: list[bytes], values: list[bytes]) -> Batch:
-        """Puts duplicates between the new records, and breaks those that are to be corrupt."""
+        """Inserts duplicates between the new records, and breaks those that must be corrupt."""
         made = zip(keys, values, strict=True)
         records: list[tuple[bytes, bytes]] = []
         for kind in kinds:
@@ -133,7 +133,7 @@ class Generator:
         return Batch([key for key, _ in records], [value for _, value in records], counts)
 
     def _fresh(self, late: npt.NDArray[np.bool_], now_us: int) -> tuple[list[bytes], list[bytes]]:
-        """Returns keys and values of the next ``len(late)`` transactions, those marked late moved into the past."""
+        """Returns keys and values of the next ``len(late)`` transactions; those marked late are moved into the past."""
         keys: list[bytes] = []
         values: list[bytes] = []
         present = self._present.batch(len(late), now_us) if self._warped is None and len(late) else None
@@ -152,7 +152,7 @@ class Generator:
         return keys, values
 
     def _delayed(self, times_us: Ints, late: npt.NDArray[np.bool_]) -> Ints:
-        """Returns the times, those marked late one hour to three days earlier, evenly."""
+        """Returns the times; those marked late are an hour to three days earlier, evenly distributed."""
         delayed = times_us.copy()
         hours = 1 + 71 * self._lateness.random(int(late.sum()))
         delayed[late] -= (hours * HOUR_US).astype(np.int64)
@@ -169,7 +169,7 @@ class Generator:
         return self._block
 
     def _remember_purchases(self) -> None:
-        """Notes some booked purchases of the finished block: only what was sent can be given back."""
+        """Keeps some booked purchases of the finished block for refunds: only what was sent can be refunded."""
         block = self._block
         if block is None:
             return

@@ -1,6 +1,6 @@
-"""Does the ledger balance? Every judgement on the account, pure: what disagrees, one sentence each, with what to do.
+"""Does the ledger balance? All judgements on the account, as pure functions. Each returns a sentence per disagreement.
 
-Whoever shows it (`rtp verify`, the consumer's page, Dagster's checks) picks the comparisons that it has figures for.
+Whoever shows it (`rtp verify`, the consumer's page, Dagster's checks) picks the comparisons for which it has figures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Now = Mapping[int, LedgerRow]  # the ledger rows of a topic as it is now, by kaf
 
 
 def tables(found: Snapshot) -> list[str]:
-    """Compares ledger and tables in full; Kafka has no say in it."""
+    """Compares the ledger and the tables in full. Kafka is not involved."""
     return [*offsets(found.account), *counts(found.counted), *origins(found), *keys(found.broken_keys)]
 
 
@@ -70,7 +70,7 @@ def origins(found: Snapshot) -> list[str]:
 
 
 def keys(broken: Iterable[str]) -> list[str]:
-    """Names the tables in which an id could be stored twice."""
+    """Names the tables that could store an id twice."""
     return [
         f"the primary key of {table} is missing, invalid or on other columns: restore it at once" for table in broken
     ]
@@ -99,7 +99,7 @@ def beyond(now: Now, log_after: Log) -> list[str]:
 
 
 def holes(found: Iterable[Hole]) -> list[str]:
-    """Says which records nobody can store any more."""
+    """Names the records that can no longer be stored."""
     return [
         f"partition {hole.kafka_partition}: Kafka deleted offsets {hole.from_offset} to {hole.to_offset} before they "
         "were consumed; accept the loss with `rtp resume --accept-holes`"

@@ -1,4 +1,4 @@
-"""How a load ended in PostgreSQL: waits a little for the consumer, then reads what became of the load's records."""
+"""How a load ended in PostgreSQL. Waits a little for the consumer, then reads what became of the load's records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.load_outcomes import Outcomes
 
 POLL_S = 0.1
-STANDSTILL_S = 3.0  # a consumer that is running moves the ledger many times a second
+STANDSTILL_S = 3.0  # a running consumer moves the ledger many times a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class LoadEnding:
 
     Attributes:
         outcomes: those that the consumer has written or counted.
-        waiting: offsets up to the load's last record that it has not reached.
+        waiting: how many offsets up to the load's last record it has not reached.
     """
 
     outcomes: Outcomes
@@ -27,12 +27,12 @@ class LoadEnding:
 
 
 def await_ending(connection: Connection, load_id: int, topic_id: str, timeout_s: float = 60.0) -> LoadEnding:
-    """Returns how the records of a load ended, once all have, or the ledger stands still for `STANDSTILL_S`.
+    """Returns how the records of a load ended. Waits until all have, or the ledger has not moved for `STANDSTILL_S`.
 
     Args:
         connection: in autocommit mode; any role that may read.
         load_id: the load.
-        topic_id: of the topic that it was sent to.
+        topic_id: id of the topic that received it.
         timeout_s: how long to wait at most while the ledger moves.
     """
     started = moved_at = time.monotonic()

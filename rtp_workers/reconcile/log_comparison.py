@@ -1,4 +1,4 @@
-"""Is the log that Kafka holds the one whose records are stored? The ledger's marks, compared with Kafka's log."""
+"""Is Kafka's log the one whose records are stored? Compares the ledger's marks with the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ_TIMEOUT_S = 10.0
 
 
 class LogUnreadError(TransientError):
-    """Kafka's log could not be read, so that it is not known whether it is the one that is stored."""
+    """Kafka's log could not be read, so nobody knows whether it is the one that is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Comparison:
     """How a partition's log compares with its ledger.
 
     Attributes:
-        same: nothing speaks against it.
-        agreed: the marks that Kafka's log bears out, from the oldest to the last one before the first difference.
+        same: no difference was found.
+        agreed: the marks that agree with Kafka's log, from the oldest to the last one before the first difference.
         hidden: an open transaction hides the records that decide.
     """
 
@@ -35,7 +35,7 @@ class Comparison:
 
 
 def stretches(place: Place, log_start: int) -> list[range]:
-    """Returns which offsets decide, the latest first: at each mark, and from the last one to the ledger's position."""
+    """Returns the offsets to compare, latest first: each mark's, and from the last mark to the ledger's position."""
     return [range(mark.offset, _end(mark, place)) for mark in reversed(place.marks) if _decides(mark, place, log_start)]
 
 
@@ -65,22 +65,22 @@ def _decides(mark: Mark, place: Place, log_start: int) -> bool:
 
 
 def _end(mark: Mark, place: Place) -> int:
-    """Returns up to where there is no other record: the ledger's position after the last mark."""
+    """Returns the end of the offsets in which the mark's record is the only one."""
     return place.offset if mark == place.marks[-1] else mark.offset + 1
 
 
 def compare_all(
     open_reader: Callable[[], LogReader], places: Mapping[int, Place], log_now: Log
 ) -> dict[int, Comparison]:
-    """Reads what decides from Kafka and compares it, by kafka_partition.
+    """Reads the offsets to compare from Kafka and compares them, by kafka_partition.
 
     Args:
-        open_reader: makes a reader of the topic's log; it is closed here.
+        open_reader: opens a reader of the topic's log, which this function closes.
         places: where the ledger stands; read before `log_now`, since both grow.
         log_now: (log start, end) by kafka_partition, of each partition in `places`.
 
     Raises:
-        LogUnreadError: Kafka did not answer, or does not allow it.
+        LogUnreadError: Kafka did not answer, or did not allow it.
     """
     left = {number: stretches(place, log_now[number][0]) for number, place in places.items()}
     found: dict[int, dict[range, Stretch]] = {number: {} for number in places}

@@ -1,6 +1,6 @@
-"""Dead letters of mapped topics, sent again: converted by the section as it is now, and sent to our own topic.
+"""Replays dead letters of mapped topics: the current section converts them, and they go to our own topic.
 
-Nothing is written to somebody else's topic: its other readers would see the record twice.
+Nothing is written to the mapped topic: its other readers would see the record twice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A dead letter's place in Kafka, as a conversion looks at it."""
+    """A dead letter's place in Kafka, in the form that a conversion needs."""
 
     letter: StoredDeadLetter
 
@@ -46,10 +46,10 @@ class _Place:
 
 
 class MappedReplay:
-    """Turns dead letters of mapped topics into records of ours.
+    """Turns dead letters of mapped topics into records of our own topic.
 
     Args:
-        settings: the mapping file and the schema registry; read when the first letter comes.
+        settings: name the mapping file and the schema registry, which are read when the first letter comes.
     """
 
     def __init__(self, settings: PlatformSettings) -> None:
@@ -62,11 +62,11 @@ class MappedReplay:
 
         Args:
             letter: of a topic that is not our own.
-            value: its value, repaired perhaps.
+            value: its value, which may be repaired.
 
         Raises:
-            RecordError: the section refuses it as it is now. ConfigError: the topic has no section, or an open one.
-            TransientError: the schema registry is away. AttentionError: it needs a person.
+            RecordError: the current section refuses it. ConfigError: the topic has no section, or an incomplete one.
+            TransientError: the schema registry is away. AttentionError: the registry needs a person.
         """
         converter = self._converter(letter)
         fields = converter.record(value, _Place(letter))

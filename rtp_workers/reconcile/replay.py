@@ -1,4 +1,4 @@
-"""Dead letters sent again: each becomes a new record at a new offset, and is counted there."""
+"""Replays dead letters: each becomes a new record at a new offset, and is counted there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Outgoing:
     headers: Headers
 
 
-# Makes one of our records of a letter of another topic and its value; RecordError where it cannot be one.
+# Turns a letter of a mapped topic and its value into a record of our own; raises RecordError if it cannot.
 Remake = Callable[[StoredDeadLetter, bytes | None], Outgoing]
 
 
@@ -40,7 +40,7 @@ class ReplayReport:
     Attributes:
         replayed: acknowledged by Kafka and marked.
         failed: id -> why Kafka refused it; it stays as it was.
-        unknown: ids that there is no dead letter for.
+        unknown: ids that belong to no dead letter.
     """
 
     replayed: int = 0
@@ -55,18 +55,18 @@ def replay(
     repair: Repair | None = None,
     remake: Remake | None = None,
 ) -> ReplayReport:
-    """Sends dead letters again, with key and headers as they came and the header ``replay_of``, then marks them.
+    """Sends dead letters again with their original key and headers and the header ``replay_of``, then marks them.
 
-    A letter of another topic is never sent back there: `remake` makes a record of ours of it, or it fails.
+    A letter of a mapped topic is never sent back there: `remake` turns it into a record of our own topic, or it fails.
 
-    A crash between Kafka's acknowledgement and the mark sends them twice: the second counts as a duplicate.
+    After a crash between Kafka's acknowledgement and the mark they are sent twice. The second counts as a duplicate.
 
     Args:
         endpoints: Kafka, and PostgreSQL as rtp_ingest.
-        topic: where to.
-        wanted: ids, whether sent before or not; or a filter, most often with ``replayed=False``.
-        repair: gives the value to send instead of the received one; what it raises ends the replay.
-        remake: converts letters of other topics.
+        topic: our own topic, which receives them.
+        wanted: ids, whether replayed before or not; or a filter, most often with ``replayed=False``.
+        repair: returns the value to send instead of the received one. If it raises, the replay ends.
+        remake: converts letters of mapped topics.
 
     Raises:
         TransientError: Kafka did not acknowledge all in `ACK_TIMEOUT_S` seconds (what it did acknowledge is marked), a
@@ -89,7 +89,7 @@ def replay(
 
 
 def replay_headers(letter: StoredDeadLetter) -> Headers:
-    """Returns the headers as they came, with ``replay_of`` naming this dead letter instead of any earlier one."""
+    """Returns the original headers, with a ``replay_of`` that names this dead letter instead of any earlier one."""
     kept: Headers = [header for header in letter.headers if header[0] != REPLAY_HEADER]
     return [*kept, (REPLAY_HEADER, str(letter.id).encode())]
 
@@ -115,7 +115,7 @@ def _send_page(
     outgoing: Callable[[StoredDeadLetter], Outgoing],
     report: ReplayReport,
 ) -> None:
-    """Sends a page and marks what Kafka acknowledged of it, even where the rest fails."""
+    """Sends a page and marks what Kafka has acknowledged, even if the rest fails."""
     acknowledged: list[DeadLetterId] = []
     try:
         for letter in page:
@@ -160,7 +160,7 @@ def _noting(letter_id: DeadLetterId, acknowledged: list[DeadLetterId], report: R
 
 
 def _send(producer: RecordProducer, record: Outgoing, on_ack: OnAck) -> None:
-    """Queues one record, waiting at most `ACK_TIMEOUT_S` for room; one that Kafka does not take is told to `on_ack`."""
+    """Queues one record; waits up to `ACK_TIMEOUT_S` for room. If Kafka refuses it, `on_ack` is told."""
     deadline = time.monotonic() + ACK_TIMEOUT_S
     while True:
         try:

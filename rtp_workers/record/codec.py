@@ -1,4 +1,4 @@
-"""JSON <-> record, one record at a time, every rule checked: the reference that the batch path must agree with."""
+"""Converts between JSON and a record, one at a time, and checks every rule. The batch path must agree with it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Decoded:
     """A record as it goes into COPY.
 
     Attributes:
-        texts: one text or None a field, in the order of FIELDS; `attributes` as the JSON text received.
-        unknown_fields: how many fields of the message the record does not have.
+        texts: a text or None for each field, in the order of FIELDS; `attributes` as the JSON text received.
+        unknown_fields: how many fields of the message are not fields of the record.
     """
 
     texts: tuple[str | None, ...]
@@ -35,17 +35,17 @@ class Decoded:
 
 
 def encode(transaction: Transaction) -> bytes:
-    """Returns the record as it travels: a UTF-8 JSON object, absent fields left out. Does not check it."""
+    """Returns the record as it travels: a UTF-8 JSON object without the absent fields. Checks nothing."""
     return _ENCODER.encode(transaction)
 
 
 def record_key(transaction: Transaction) -> bytes:
-    """Returns the Kafka key: the customer, so that a customer's records stay in order, else the transaction."""
+    """Returns the Kafka key: the customer if there is one, so that a customer's records stay in order, else the id."""
     return (transaction.customer_id or transaction.transaction_id).encode()
 
 
 def check(transaction: Transaction) -> None:
-    """Raises RecordError, with the field at fault, where a value breaks its rule."""
+    """Raises RecordError, which names the field, if a value breaks its rule."""
     for field in FIELDS:
         value = getattr(transaction, field.name)
         if field.rule.kind == "object":
@@ -61,7 +61,7 @@ def decode(value: bytes | None) -> Decoded:
         value: the body as received; None is a null value.
 
     Returns:
-        The record, ready for COPY; what only PostgreSQL can judge (``attributes`` as jsonb) is still open.
+        The record, ready for COPY. Only PostgreSQL can check that it can store ``attributes`` as jsonb.
 
     Raises:
         RecordError: the body or one of its fields breaks a rule; it becomes a dead letter.
@@ -73,7 +73,7 @@ def decode(value: bytes | None) -> Decoded:
 
 def _members(value: bytes | None) -> dict[str, msgspec.Raw]:
     if value is None:
-        raise RecordError("null_value", "the record has no value (a tombstone); nothing can be stored")
+        raise RecordError("null_value", "the record has no value (it is a tombstone), so there is nothing to store")
     if not value:
         raise RecordError("empty_value", "the record's value is empty; a JSON object is needed")
     try:
@@ -87,7 +87,7 @@ def _members(value: bytes | None) -> dict[str, msgspec.Raw]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError("not_json", f"the value is not JSON: {error}") from error
     except RecursionError as error:
-        raise RecordError("nested_too_deep", "the value is nested too deep") from error
+        raise RecordError("nested_too_deep", "the value is nested too deeply") from error
 
 
 def _field_text(field: Field, raw: msgspec.Raw | None) -> str | None:
@@ -121,7 +121,9 @@ def _string(field: Field, literal: bytes) -> str:
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(
-            f"{field.name}_invalid_text", f"{field.name} holds half a surrogate pair or broken text", field=field.name
+            f"{field.name}_invalid_text",
+            f"{field.name} contains half a surrogate pair or broken text",
+            field=field.name,
         ) from error
 
 
@@ -130,7 +132,9 @@ def _attributes_text(literal: bytes) -> str:
     if not text.startswith("{"):
         raise RecordError("attributes_object", "attributes must be an object", field="attributes")
     if _NUL.search(text):
-        raise RecordError("nul_in_text", "attributes hold U+0000, which no text column can store", field="attributes")
+        raise RecordError(
+            "nul_in_text", "attributes contain U+0000, which no text column can store", field="attributes"
+        )
     return text
 
 
@@ -143,11 +147,11 @@ def check_text(field: Field, value: str | None) -> None:
     if rule.kind == "decimal":
         return check_amount(value)
     if "\0" in value:
-        raise RecordError("nul_in_text", f"{name} holds U+0000, which no text column can store", field=name)
+        raise RecordError("nul_in_text", f"{name} contains U+0000, which no text column can store", field=name)
     if not rule.controls and _CONTROLS.search(value):
-        raise RecordError(f"{name}_no_controls", f"{name} {value[:80]!r} holds a control character", field=name)
+        raise RecordError(f"{name}_no_controls", f"{name} {value[:80]!r} contains a control character", field=name)
     if name in _PATTERNS and not _PATTERNS[name].fullmatch(value):
-        raise RecordError(f"{name}_code", f"{name} {value[:80]!r} is not of the form {rule.pattern}", field=name)
+        raise RecordError(f"{name}_code", f"{name} {value[:80]!r} does not have the form {rule.pattern}", field=name)
     if not rule.min_length <= len(value) <= (rule.max_length or len(value)):
         raise RecordError(
             f"{name}_length",
@@ -162,7 +166,9 @@ def _check_attributes(value: dict[str, Any] | None) -> None:
         return
     text = json.dumps(value, ensure_ascii=False)
     if _NUL.search(text):
-        raise RecordError("nul_in_text", "attributes hold U+0000, which no text column can store", field="attributes")
+        raise RecordError(
+            "nul_in_text", "attributes contain U+0000, which no text column can store", field="attributes"
+        )
     size = len(text.encode())
     if size > MAX_ATTRIBUTES_BYTES:
         raise RecordError("attributes_size", f"attributes have {size:,} bytes; 8,192 are allowed", field="attributes")

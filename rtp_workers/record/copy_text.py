@@ -1,9 +1,9 @@
-"""Records -> lines of PostgreSQL's COPY text format, a batch at a time.
+"""Turns records into lines of PostgreSQL's COPY text format, a batch at a time.
 
-The dear part of ingestion is Python's work per record, so a batch is decoded with one C call a record, and
-checked once a batch: the form of all its instants and amounts in one go (`forms`), lengths, codes, calendar and
-ranges by PostgreSQL's own parsers and CHECK constraints. Whatever is not plainly fine here goes through `codec`,
-record by record. Both ways give the same line for the same record; a property test holds them to it.
+Python's work per record is the most expensive part of ingestion. So each record is decoded by one C call, and the
+checks run once per batch: `forms` checks the form of all instants and amounts together. PostgreSQL's own parsers and
+CHECK constraints check lengths, codes, calendar and ranges. Every record that is not plainly fine goes through
+`codec`, one by one. Both ways give the same line for the same record; a property test makes sure of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _AMOUNT, _OCCURRED_AT, _ATTRIBUTES = map(FIELD_NAMES.index, ("amount", "occurred
 
 
 def _struct(amount: type) -> Any:
-    """A flat view of the record whose absent fields are COPY's NULL already; derived from the one declaration."""
+    """Returns a flat view of the record, derived from its declaration. Absent fields already hold COPY's NULL."""
     fields: list[Any] = []
     for declared in FIELDS:
         kind: Any = {"amount": amount, "attributes": msgspec.Raw}.get(declared.name, str)
@@ -38,7 +38,7 @@ def _struct(amount: type) -> Any:
     return msgspec.defstruct("Line", fields, forbid_unknown_fields=True, gc=False)
 
 
-# Amounts come as text or as numbers, by feed and hardly ever mixed: the decoder that fitted last is tried first.
+# A feed sends amounts as text or as numbers, and hardly ever mixes them. So the decoder that fitted last goes first.
 _AMOUNT_AS_TEXT = msgspec.json.Decoder(_struct(str)).decode
 _AMOUNT_AS_RAW = msgspec.json.Decoder(_struct(msgspec.Raw)).decode
 _astuple = msgspec.structs.astuple
@@ -48,7 +48,7 @@ _astuple = msgspec.structs.astuple
 class Refusal:
     """A record that breaks a rule. ``index`` is its place in the batch.
 
-    Not the error itself: its traceback would hold the whole batch, in a cycle that only the collector ends.
+    The error itself is not kept: its traceback would keep the whole batch alive until a garbage collection.
     """
 
     index: int
@@ -61,10 +61,10 @@ class Lines:
     """A decoded batch.
 
     Attributes:
-        lines: one COPY line of the record's own fields a message (no line end), None where it was refused.
+        lines: for each message the COPY line of the record's own fields, without a line end; None if it was refused.
         refusals: the refused ones.
-        unknown_fields: fields seen that the record does not have.
-        careful: how many records needed the careful way.
+        unknown_fields: how many fields were seen that are not fields of the record.
+        careful: how many records went through `codec`.
     """
 
     lines: list[str | None]
@@ -74,12 +74,12 @@ class Lines:
 
 
 def escape(text: str) -> str:
-    """Returns `text` as COPY's text format needs it."""
+    """Returns `text` with the escapes of COPY's text format."""
     return text.translate(_ESCAPES)
 
 
 def source_text(headers: Sequence[tuple[str, bytes | None]] | None) -> str:
-    """Returns the escaped `source` of a record; ``unknown`` where the header is missing or cannot be stored."""
+    """Returns the escaped `source` of a record; ``unknown`` if the header is missing or cannot be stored."""
     for name, value in headers or ():
         if name == "source":
             return _source(value)
@@ -87,7 +87,7 @@ def source_text(headers: Sequence[tuple[str, bytes | None]] | None) -> str:
 
 
 def load_text(value: bytes | None) -> str:
-    """Returns the `load_id` that a header ``load`` names; COPY's NULL where it does not hold one."""
+    """Returns the `load_id` in a header ``load``; COPY's NULL if it does not contain one."""
     if value is None or not value.isdigit() or len(value) > MAX_LOAD_DIGITS:
         return NULL
     return str(int(value))
@@ -104,7 +104,7 @@ def _source(value: bytes | None) -> str:
 
 
 class BatchDecoder:
-    """Turns message bodies into COPY lines. Keeps which form of amount the feed uses; one a thread."""
+    """Turns message bodies into COPY lines. It remembers which form of amount the feed uses. Not thread-safe."""
 
     def __init__(self) -> None:
         self._amount_is_text = True
@@ -136,7 +136,7 @@ class BatchDecoder:
         append, at, of, join = lines.append, times.append, amounts.append, "\t".join
         for index, value in enumerate(values):
             try:
-                # No backslash in the body: no escape, so no decoded text can hold a control character.
+                # Without a backslash the body has no escapes, so no decoded text can contain a control character.
                 if value is None or b"\\" in value:
                     raise TypeError
                 texts: Sequence[Any] = _astuple(decode_line(value))
@@ -154,7 +154,7 @@ class BatchDecoder:
         return lines, times, amounts, odd
 
     def _other_decoder(self, value: bytes | None) -> Any:
-        """Returns the decoder for the feed's other form of amount where that one fits this body, else None."""
+        """Returns the decoder for the other form of amount if it fits this body, else None."""
         other = _AMOUNT_AS_RAW if self._amount_is_text else _AMOUNT_AS_TEXT
         try:
             other(value or b"")
@@ -176,7 +176,7 @@ class BatchDecoder:
 
 
 def _with_raws(texts: Sequence[Any]) -> list[str]:
-    """Makes text of the fields that were kept as received (amount as a number, attributes), NULL of JSON's null."""
+    """Turns fields that were kept as received (a number as amount, attributes) into text, JSON's null into NULL."""
     made: list[Any] = [NULL if text is None else text for text in texts]
     if not isinstance(made[_AMOUNT], str):
         literal = str(bytes(made[_AMOUNT]), "ascii")

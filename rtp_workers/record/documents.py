@@ -1,4 +1,4 @@
-"""JSON text -> a document whose numbers are exact, and a document's values -> the texts that a mapping reads."""
+"""Reads JSON into a document with exact numbers, and turns a document's values into the texts that a mapping reads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import msgspec
 from rtp_workers.errors import RecordError
 
 Document = dict[str, Any]
-MAX_EXPONENT = 400  # of a number that is written out; an amount has 20 digits before the point
+MAX_EXPONENT = 400  # of a number that is written out in full; an amount has 20 digits before the point
 
-# A number with a point or an exponent stays the text that it was; whole numbers of any length are exact as they are.
+# Numbers with a point or an exponent are kept as text. Whole numbers of any length are exact anyway.
 decode_json = msgspec.json.Decoder(dict[str, Any], float_hook=msgspec.Raw).decode
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 _encode_sorted = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
@@ -38,19 +38,19 @@ def read_json(value: bytes) -> Document:
     except msgspec.DecodeError as error:
         raise RecordError("not_json", f"the value is not JSON: {error}") from error
     except RecursionError as error:
-        raise RecordError("nested_too_deep", "the value is nested too deep") from error
+        raise RecordError("nested_too_deep", "the value is nested too deeply") from error
 
 
 def canonical_bytes(document: Document) -> bytes:
-    """Returns the document as bytes that depend on its content only, not on the order of its members."""
+    """Returns the document as bytes that depend only on its content, not on the order of its members."""
     return _encode_sorted(document)
 
 
 def cell_text(value: Any) -> str:
-    """Returns a value as the text that a CSV's cell would hold; ``""`` for null.
+    """Returns a value as the text that a CSV cell would hold; ``""`` for null.
 
     Raises:
-        TypeError: an object or a list: it has no text.
+        TypeError: the value is an object or a list, which has no text.
     """
     return _TEXTS[type(value)](value)
 
@@ -67,7 +67,7 @@ def _written_out(number: Decimal) -> str:
 
 
 def _float(value: float) -> str:
-    # The shortest decimal that is this double: what its writer meant, digit by digit.
+    # The shortest decimal that gives this double: the digits that its writer meant.
     return _written_out(Decimal(repr(value)))
 
 
@@ -76,7 +76,7 @@ def _instant(value: datetime) -> str:
 
 
 class _Texts(dict[type, Callable[[Any], str]]):
-    """By type of value, what makes its text."""
+    """The function that makes a text of a value, by the value's type."""
 
     def __missing__(self, kind: type) -> Callable[[Any], str]:
         if issubclass(kind, (dict, list, tuple)):

@@ -1,7 +1,7 @@
-"""The form of an instant and of an amount: what is accepted before PostgreSQL's own parsers see it.
+"""The form that an instant and an amount must have before PostgreSQL's own parsers see them.
 
-PostgreSQL also takes ``now``, ``infinity``, ``0x10`` or ``1_000``; these forms do not. Calendar and range are
-judged by `check_instant` and `check_amount` where a person wants a reason, and always by PostgreSQL.
+PostgreSQL also accepts ``now``, ``infinity``, ``0x10`` or ``1_000``; these forms do not. PostgreSQL always checks the
+calendar and the range. `check_instant` and `check_amount` do so too, where a person needs the reason.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 
 from rtp_workers.errors import RecordError
 
-# RFC 3339 section 5.6: date-time; "T" and "Z" in either case, and its note's space between date and time.
+# RFC 3339 section 5.6, date-time: "T" and "Z" in either case, and the space that its note allows in place of "T".
 INSTANT = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)"
     r"(?:\.(\d{1,64}))?([Zz]|([+-])(0\d|1[0-5]):([0-5]\d))",
     re.ASCII,
 )
-# Leading zeros before and trailing zeros after do not count as digits: they carry no value.
+# Leading zeros and trailing zeros do not count as digits, because they carry no value.
 AMOUNT = re.compile(r"-?0{0,64}\d{1,20}(?:\.\d{1,18}0{0,64})?", re.ASCII)
 NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,6}))?", re.ASCII)
 FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
@@ -30,10 +30,10 @@ _AMOUNT_SHAPE = re.compile(rb"-?9{1,20}(?:\.9{1,18})?")
 
 
 def instants_have_form(texts: Sequence[str]) -> bool:
-    """Tells whether every text has an instant's form; False may also mean "ask `check_instant` one by one".
+    """Tells whether every text has the form of an instant. If not, `check_instant` must look at each of them.
 
-    The distinct shapes of a batch (its digits all made 9) are few, so a pattern runs once a shape and not once
-    a record. Second 60 and hour 24, which PostgreSQL would take, are looked for beside that.
+    With all its digits replaced by 9, a batch has few distinct shapes. So the pattern runs once per shape instead of
+    once per record. A separate search finds second 60 and hour 24, which PostgreSQL would accept.
     """
     joined = "\n".join(texts)
     if ":60" in joined or "T24" in joined or "t24" in joined or " 24" in joined:
@@ -42,7 +42,7 @@ def instants_have_form(texts: Sequence[str]) -> bool:
 
 
 def amounts_have_form(texts: Sequence[str]) -> bool:
-    """Tells whether every text has a plain decimal's form; False may also mean "ask `check_amount`"."""
+    """Tells whether every text has the form of a plain decimal. If not, `check_amount` must look at each of them."""
     return _all_shapes_match("\n".join(texts), _AMOUNT_SHAPE)
 
 
@@ -54,12 +54,12 @@ def _all_shapes_match(joined: str, shape: re.Pattern[bytes]) -> bool:
 
 
 def check_instant(text: str) -> None:
-    """Raises RecordError where `text` is no RFC 3339 instant in [1900, 2101), rounded to microseconds."""
+    """Raises RecordError if `text`, rounded to microseconds, is not an RFC 3339 instant in [1900, 2101)."""
     match = INSTANT.fullmatch(text)
     if match is None:
         raise RecordError(
             "occurred_at_not_rfc3339",
-            f"occurred_at {text[:80]!r} is not an RFC 3339 time with offset, e.g. 2026-01-31T13:45:00.5+01:00",
+            f"occurred_at {text[:80]!r} is not an RFC 3339 time with an offset, e.g. 2026-01-31T13:45:00.5+01:00",
             field="occurred_at",
         )
     try:
@@ -78,7 +78,7 @@ def check_instant(text: str) -> None:
 
 def _instant(match: re.Match[str]) -> datetime:
     year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
-    # As PostgreSQL does it: the fraction as a double, times a million, to the nearest even.
+    # As PostgreSQL does it: the fraction as a double, times a million, rounded half to even.
     micros = round(float(f"0.{match[7]}") * 1_000_000) if match[7] else 0
     offset = timedelta()
     if match[9]:
@@ -88,22 +88,22 @@ def _instant(match: re.Match[str]) -> datetime:
 
 
 def check_amount(text: str) -> None:
-    """Raises RecordError where `text` is not a plain decimal of at most 20 digits before and 18 after the point."""
+    """Raises RecordError if `text` is not a plain decimal with at most 20 digits before and 18 after the point."""
     if AMOUNT.fullmatch(text):
         return
     reason = "amount_range" if NUMBER.fullmatch(text) and "e" not in text.lower() else "amount_not_decimal"
     raise RecordError(
         reason,
-        f"amount {text[:80]!r} is not a plain decimal of at most 20 digits before and 18 after the point",
+        f"amount {text[:80]!r} is not a plain decimal with at most 20 digits before and 18 after the point",
         field="amount",
     )
 
 
 def amount_of_number(literal: str) -> str:
-    """Returns the plain decimal of a JSON number, exactly: its digits are moved, never computed.
+    """Returns a JSON number as a plain decimal. The digits are moved, never computed with: the value is exact.
 
     Raises:
-        RecordError: more digits than allowed, once the exponent is written out.
+        RecordError: written out without an exponent, the number has more digits than allowed.
     """
     if AMOUNT.fullmatch(literal):
         return literal

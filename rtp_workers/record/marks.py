@@ -1,7 +1,7 @@
-"""Marks: fingerprints of stored records, by which a log that was rewritten is told from the one that was stored.
+"""Marks: fingerprints of stored records. They show whether Kafka's log is still the one whose records are stored.
 
-Kafka may lose records that PostgreSQL has: the power failed before they reached Kafka's disk, or an older copy of its
-data was put back. New records then take the offsets of the lost ones. So the ledger keeps a few marks of each
+Kafka can lose records that PostgreSQL has: the power failed before they reached Kafka's disk, or somebody restored an
+older copy of its data. New records then take the offsets of the lost ones. So the ledger keeps a few marks for each
 partition. Whoever reads the log compares them with what Kafka holds at these offsets.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
-# Each mark is up to this many times as far from the end as the one after it; this many of them stay at most.
+# A mark is up to RATIO times as far from the end as the mark after it. At most THINNED marks are kept.
 RATIO = 2.0
 THINNED = 32
-# Stands for offsets that were never read: they are compared with nothing, and neither is what lies before them.
+# Stands for offsets that were never read. They are not compared, nor are the marks before them.
 SKIPPED = "skipped"
 
 
@@ -37,7 +37,7 @@ class Mark(NamedTuple):
 
 
 def mark_of(record: MarkedRecord) -> Mark:
-    """Returns a record's mark: made of its timestamp, key, value and headers, each with its length."""
+    """Returns a record's mark: a hash of its timestamp, key, value and headers, each with its length."""
     parts: list[bytes | None] = [b"%d" % record.timestamp()[1], record.key(), record.value()]
     for name, value in record.headers() or ():
         parts += [name.encode("utf-8", "surrogatepass"), value]
@@ -49,15 +49,15 @@ def mark_of(record: MarkedRecord) -> Mark:
 
 
 def extended(marks: Sequence[Mark], new: Sequence[Mark], needed: Collection[int]) -> tuple[Mark, ...]:
-    """Returns the marks after a batch; thinned out, so that there are some dozens however long the log is.
+    """Returns the marks after a batch, thinned out: some dozens of them, however long the log is.
 
-    The further a mark is from the end, the further it may be from the next one: so the marks tell, within a factor of
-    `RATIO`, how much of the end of a log was lost.
+    The further a mark is from the end, the further it may be from the next one. So the marks show how much was lost
+    at the end of a log, to within a factor of `RATIO`.
 
     Args:
         marks: before the batch, by offset.
-        new: of the batch, by offset; its last record is always among them.
-        needed: offsets of marks that must stay, however close they are.
+        new: marks of the batch, by offset; that of its last record is always among them.
+        needed: offsets of marks that must be kept, however close together they are.
     """
     every = [*marks, *new]
     last = every.pop()
@@ -80,7 +80,7 @@ def to_text(marks: Sequence[Mark]) -> str:
 
 
 def from_text(text: str | None) -> tuple[Mark, ...]:
-    """Reads what `to_text` has written; None gives no marks, and what is no mark is left out."""
+    """Reads what `to_text` has written. None gives no marks. Words that are not marks are left out."""
     found = []
     for word in (text or "").split():
         offset, _, digest = word.partition(":")
