@@ -7,6 +7,7 @@ fix for counts, since nobody can act on the rest. Where the tracker cannot be re
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,8 @@ def audit_packages(packages: str, suite: str, source: str | None = None) -> tupl
         suite: Debian's release, e.g. ``trixie``.
         source: another address of the advisories than Debian's own.
     """
+    if shutil.which("debsecan") is None:
+        return 1, "audit: debsecan is missing, so nothing was looked up; install it: apt install debsecan"
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "status")
         listed.write_text(packages)

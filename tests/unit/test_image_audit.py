@@ -80,6 +80,12 @@ def test_a_tracker_that_cannot_be_reached_is_said_and_passes(tracker: str) -> No
     assert (status, "skipped" in said) == (0, True)
 
 
+def test_without_debsecan_nothing_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, said = audit_packages(package("bash", "5", "bash"), SUITE, "")
+    assert (status, "apt install debsecan" in said) == (1, True)
+
+
 def test_an_unknown_release_or_any_other_failure_fails() -> None:
     assert (
         verdict(1, "", "error: while downloading x:\nHTTP Error 404\nAre you sure 'x' is a Debian codename?", 9)[0] == 1
