@@ -14,6 +14,10 @@ class ConfigError(RtpError):
     """The settings or the set-up are wrong. Exit before doing any work, since a retry cannot help."""
 
 
+class AccessError(ConfigError):
+    """A store refuses us: credentials, permissions or region. The data is not at fault; later it may let us in."""
+
+
 class TransientError(RtpError):
     """A dependency is away or busy. Retry with jitter; offsets are untouched.
 

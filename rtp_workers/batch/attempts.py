@@ -11,7 +11,7 @@ from rtp_workers.batch.folder import GONE, Stamp, file_stamp
 from rtp_workers.batch.load_file import LoadOptions, LoadReport, load_file
 from rtp_workers.batch.source_file import STDIN
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import ConfigError, FatalError, RtpError
+from rtp_workers.errors import AccessError, ConfigError, FatalError, RtpError
 from rtp_workers.kafka.record_producer import ProducerBrokenError
 from rtp_workers.object_address import ObjectAddress, is_address, parse_address
 from rtp_workers.postgres import csv_files
@@ -39,7 +39,7 @@ def attempt_load(
     except RtpError as error:
         if known:
             # A file that is not understood or damaged stays so; anything else is the surroundings' fault.
-            passing = not isinstance(error, ConfigError | FatalError)
+            passing = isinstance(error, AccessError) or not isinstance(error, ConfigError | FatalError)
             _note(endpoints, Attempt(shown_name(path), size_bytes, modified_ns, mapping, "failed", passing, str(error)))
         raise
     if known:

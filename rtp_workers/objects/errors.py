@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from obstore import exceptions
 
-from rtp_workers.errors import ConfigError, RtpError, TransientError
+from rtp_workers.errors import AccessError, ConfigError, RtpError, TransientError
 from rtp_workers.object_address import ObjectAddress
 from rtp_workers.printable import printable
 
@@ -56,7 +56,7 @@ def _error(error: Exception, address: ObjectAddress, doing: str) -> RtpError:
     if isinstance(error, exceptions.NotSupportedError):
         return NoRangesError(f"{address}: the server does not send parts of a file")
     if METADATA_SERVICE in text:
-        return ConfigError(
+        return AccessError(
             f"{address}: no credentials were found to {doing}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, put "
             "them into RTP_SECRETS_DIR, or set AWS_SKIP_SIGNATURE=true for a public bucket"
         )
@@ -65,14 +65,14 @@ def _error(error: Exception, address: ObjectAddress, doing: str) -> RtpError:
         return ObjectMissingError(f"{missing}; check the name, and which account or endpoint it belongs to")
     denied = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
     if denied or status in ("401", "403"):
-        return ConfigError(
+        return AccessError(
             f"{address}: the store refuses to {doing} ({code or 'access denied'}); check the credentials, what they "
             "allow, and the region"
         )
     if isinstance(error, ValueError | exceptions.InvalidPathError | exceptions.UnknownConfigurationKeyError):
         return ConfigError(f"{address}: cannot {doing}: {_short(text)}; check the address and the store's settings")
     if status is not None and status.startswith("4") and status not in ("408", "429") and code not in _PASSING_CODES:
-        return ConfigError(f"{address}: the store refuses to {doing} ({code or status}); check the address and region")
+        return AccessError(f"{address}: the store refuses to {doing} ({code or status}); check the address and region")
     return TransientError(
         f"{address}: cannot {doing}: {code or _short(text)}; what is loaded so far is kept, run the load again",
         retry_after_s=RETRY_AFTER_S,

@@ -19,7 +19,7 @@ from rtp_workers.settings import DagsterSettings, load
 from tests.conftest import Stack
 from tests.csv_files import canonical_text
 from tests.dagster_runs import backfill_config, failure_text, run_job, settings_of, tick
-from tests.object_store import S3, faulty_proxy, running_s3
+from tests.object_store import S3, Fault, faulty_proxy, running_s3
 from tests.programs import run_rtp
 
 OBJECTS = 5_000
@@ -137,3 +137,17 @@ def test_a_store_that_is_away_is_a_reason_and_not_a_failed_tick(stack: Stack, st
     with patch("rtp_workers.objects.access.MAX_RETRIES", 1), settings_of(stack, **env):
         found = tick("csv_arrival_sensor")
     assert "s3://exports/away: cannot list it" in str(found.skip_message)
+
+
+@pytest.mark.usefixtures("settled_at_once")
+def test_an_object_that_the_store_refuses_is_tried_again_by_itself(stack: Stack, store: S3) -> None:
+    store.put("refused-by-store/may.csv", canonical_text(range(3)))
+    with (
+        faulty_proxy(store.url) as proxy,
+        settings_of(stack, **of_prefix(store, "refused-by-store", proxy.url)),
+    ):
+        proxy.choose = lambda asked: Fault(status=403) if asked.sent_range else None
+        assert not run_job("batch_backfill", backfill_config("may.csv", ledger_timeout_s=0.1)).success
+        (state,) = states_now(stack)
+    assert (state.state, "check the credentials" in state.reason) == ("failed", True)
+    assert state.retry_at_s is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from obstore import exceptions
 
-from rtp_workers.errors import ConfigError, RtpError, TransientError
+from rtp_workers.errors import AccessError, ConfigError, RtpError, TransientError
 from rtp_workers.object_address import parse_address
 from rtp_workers.objects.errors import ObjectChangedError, ObjectMissingError, translated
 
@@ -30,15 +30,15 @@ STATUS = f"Generic S3 error: {GET} - Server returned non-2xx status code:"
             "ExpiredToken",
         ),
         (GENERIC(f"{STATUS} 301 Moved"), TransientError, "cannot read"),
-        (GENERIC(f"{STATUS} 400 Bad Request: <Code>BadKey</Code>"), ConfigError, "BadKey"),
-        (exceptions.PermissionDeniedError(f"{STATUS} 403 Forbidden"), ConfigError, "check the credentials"),
-        (exceptions.UnauthenticatedError(f"{STATUS} 401"), ConfigError, "check the credentials"),
+        (GENERIC(f"{STATUS} 400 Bad Request: <Code>BadKey</Code>"), AccessError, "BadKey"),
+        (exceptions.PermissionDeniedError(f"{STATUS} 403 Forbidden"), AccessError, "check the credentials"),
+        (exceptions.UnauthenticatedError(f"{STATUS} 401"), AccessError, "check the credentials"),
         (exceptions.PreconditionError(f"{STATUS} 412"), ObjectChangedError, "was replaced or deleted"),
         (FileNotFoundError(f"{STATUS} 404 Not Found: "), ObjectMissingError, "does not exist"),
         (GENERIC(f"{STATUS} 404: <Code>NoSuchBucket</Code>"), ObjectMissingError, "no bucket exports"),
         (
             GENERIC("Error performing PUT http://169.254.169.254/latest/api/token - status code: 403"),
-            ConfigError,
+            AccessError,
             "set AWS_ACCESS_KEY_ID",
         ),
         (
