@@ -11,11 +11,12 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench.records import Records
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.postgres.connection import Connection
-from rtp_workers.record.copy_text import BatchDecoder
+from rtp_workers.record.copy_text import NULL, BatchDecoder
 from rtp_workers.record.transaction import COPY_COLUMNS
 
 COPY = f"copy transactions ({', '.join(COPY_COLUMNS)}) from stdin"
 CHUNK_BYTES = 1 << 18
+TOPIC_ID = "abcdefghijklmnopqrstuv"
 
 
 def copy_payloads(records: Records, rows: int) -> list[bytes]:
@@ -24,7 +25,7 @@ def copy_payloads(records: Records, rows: int) -> list[bytes]:
     payloads = []
     for start in range(0, len(records.values), rows):
         lines = decoder.lines(records.values[start : start + rows]).lines
-        tails = (f"\tbench\t0\t{start + index}\n" for index in range(len(lines)))
+        tails = (f"\tbench\t0\t{start + index}\t{TOPIC_ID}\t0\t{NULL}\n" for index in range(len(lines)))
         payloads.append("".join(f"{line}{tail}" for line, tail in zip(lines, tails, strict=True)).encode())
     return payloads
 

@@ -1,7 +1,7 @@
 """An Avro schema -> what reads a body straight into a row, without a dictionary on the way.
 
-It reads what the paths of a section lead to and keeps what stays. Anything else that Avro allows, and every body that
-is not as it should be, raises: the careful way, by fastavro, then says what is wrong.
+It reads the values at the paths of a section, and keeps the other members. It raises an error for anything else that
+Avro allows, and for every broken body. The careful way, by fastavro, then reads the record or says what is wrong.
 https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 
@@ -41,7 +41,7 @@ MAX_DEPTH = 12
 
 
 class RowReader:
-    """Reads the bodies of one schema, by Python code that is made for it once.
+    """Reads the bodies of one schema with Python code that is generated once.
 
     Args:
         schema: as fastavro parses it.
@@ -65,7 +65,7 @@ class RowReader:
         self._dropped = frozenset(dropped)
         self._above = {path[:depth] for path in (*paths, *dropped) for depth in range(1, len(path))}
         self._width = len(paths)
-        # Only numbers of places go into the code; whatever a schema names is passed to it as a value.
+        # The code contains only numbers of places. Names and symbols of the schema are passed to it as values.
         self._code: list[str] = []
         self._values: dict[str, Any] = {
             "size": read_size,
@@ -128,7 +128,7 @@ class RowReader:
         return LeftOver(tuple(left))
 
     def _inner(self, schema: Any, path: Path, left: list[tuple[str, int | LeftOver]], depth: int) -> None:
-        """Writes the code that reads a record inside the record. It may be null: then the null stays."""
+        """Writes the code that reads a record inside the record. If that one is null, the null stays."""
         null, inner = _nullable(schema)
         inner = self._resolved(inner)
         if inner["type"] != "record":
@@ -178,7 +178,7 @@ class RowReader:
         return None
 
     def _text(self, name: str, depth: int, decoded: str = "") -> None:
-        """Writes the code that reads bytes. A cut body gives too few; the position behind them shows it in the end."""
+        """Writes the code that reads bytes. If the body is cut, the final check of the position finds it."""
         self._emit(depth, "n = b[p]", "if n & 129: n, p = size(b, p)", "else:", " n >>= 1", " p += 1")
         self._emit(depth, f"{name} = b[p:p + n]{decoded}", "p += n")
 

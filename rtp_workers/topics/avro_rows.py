@@ -1,4 +1,4 @@
-"""Avro in the registry's wire format -> columns of cells. What is unusual in any way is left to the careful way."""
+"""Avro in the registry's wire format -> columns of cells. Unusual records are left to the careful way."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class AvroRows:
         return Rows(places, cells, attributes).without(unfit)
 
     def _reader(self, head: bytes) -> RowReader | None:
-        """Returns what reads the bodies of a schema; None where the careful way has to, or tells what is wrong."""
+        """Returns the reader of a schema's bodies; None if the careful way must read them, or say what is wrong."""
         if len(head) < HEADER_BYTES:
             return None
         if head not in self._readers:

@@ -1,8 +1,8 @@
 """Records of a topic -> COPY lines, the same that our own records give.
 
 Cells are read by the code that reads a CSV's (`rtp_workers.mapping`), column by column. Plain JSON of a known layout
-and Avro take a short way to their cells (`json_rows`, `avro_rows`). A record that is unusual in any way takes the long
-one, through a document. Both give the same row.
+and Avro take a short way to their cells (`json_rows`, `avro_rows`). Every unusual record takes the long way, through a
+document. Both ways give the same row.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Mapped:
     """A converted batch.
 
     Attributes:
-        lines: one COPY line of the record's own fields a message (no line end); None where there is none.
+        lines: for each message, one COPY line of the record's own fields, without a line end; or None.
         refusals: records that become dead letters.
         skipped: places of records that the section says to skip.
         careful: how many records went the long way.
@@ -136,7 +136,7 @@ class TopicConverter:
         return {**fields, "attributes": encode_json(document)} if document else fields
 
     def _rows(self, values: Sequence[bytes | None]) -> Iterable[Rows]:
-        """Returns the records that can take a short way, in the format that the first of the batch have."""
+        """Returns the records that can take a short way; the first values of the batch tell the format."""
         if self._avro is not None and any(value and value[:1] == MAGIC for value in values[:LOOKED_AT]):
             return self._avro.read(values)
         return (self._json.read(values),)
@@ -279,13 +279,13 @@ def offset_id(topic_id: str, generation: Callable[[int], int], record: Placed) -
 
 
 def _in_minor_units_of(amount: str, currency: str) -> str:
-    """Returns an amount that was read as cents, read in the minor units of its currency: a yen has none."""
+    """Returns an amount, read as cents so far, in the minor units of its currency: a yen has none."""
     digits = minor_digits(currency)
     return amount if digits == USUAL_DIGITS or not amount else shifted(amount, USUAL_DIGITS - digits)
 
 
 def _digest(source: str, document: Document) -> str:
-    """Returns an id from the record's content: the same content, in whatever order of members, has the same id."""
+    """Returns an id from the record's content. The order of its members does not matter."""
     content = source.encode() + b"\x1f" + canonical_bytes(document)
     return hashlib.blake2b(content, digest_size=DERIVED_ID_BYTES).hexdigest()
 
@@ -294,7 +294,7 @@ def _kafka_time(index: int, record: Placed, refused: Refused) -> str:
     kind, milliseconds = record.timestamp()
     if kind == NO_TIMESTAMP or not 0 <= milliseconds < END_MS:
         refused.setdefault(
-            index, ("occurred_at_missing", f"Kafka's timestamp of the record is {milliseconds}: no time")
+            index, ("occurred_at_missing", f"the record has no usable timestamp in Kafka ({milliseconds} ms)")
         )
         return ""
     seconds, fraction = divmod(milliseconds, 1000)

@@ -25,7 +25,7 @@ MARKS = frozenset({"payload", "op", "__op", "__deleted"})
 
 
 class NotAnInsertError(RecordError):
-    """The record changes or deletes a row, or is a tombstone: it is no new transaction."""
+    """The record changes or deletes a row, or is a tombstone: it adds no transaction."""
 
     def __init__(self, what: str) -> None:
         super().__init__(

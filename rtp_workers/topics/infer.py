@@ -43,7 +43,7 @@ def infer_documents(documents: Sequence[Document], section: Section | None = Non
     cells = [[cell_text(row.get(path)) for path in paths] for row in rows]
     plan = infer_columns(section, columns, cells)
     by_name: Cells = {str(name): column for name, column in zip(columns, zip(*cells, strict=True), strict=True)}
-    return _for_topics(_currency_beside_amount(plan, by_name), by_name)
+    return _for_topics(_currency_next_to_amount(plan, by_name), by_name)
 
 
 def _wrapping(paths: Sequence[Path]) -> Path:
@@ -90,7 +90,7 @@ def _may_be_minor(plan: FilePlan, cells: Cells) -> bool:
     return bool(filled) and all(cell.lstrip("-").isdecimal() for cell in filled)
 
 
-def _currency_beside_amount(plan: FilePlan, cells: Cells) -> FilePlan:
+def _currency_next_to_amount(plan: FilePlan, cells: Cells) -> FilePlan:
     """Returns the plan with the currency from the object that holds the amount, where there is one."""
     amount, currency = plan.uses.get("amount"), plan.uses.get("currency")
     if amount is None or currency is None or currency.why == "mapping":
@@ -98,14 +98,14 @@ def _currency_beside_amount(plan: FilePlan, cells: Cells) -> FilePlan:
     holder = parse_path(amount.columns[0])[:-1]
     if not holder or parse_path(currency.columns[0])[:-1] == holder:
         return plan
-    beside = [name for name, column in cells.items() if parse_path(name)[:-1] == holder and _codes(column)]
-    if len(beside) != 1:
+    nearby = [name for name, column in cells.items() if parse_path(name)[:-1] == holder and _codes(column)]
+    if len(nearby) != 1:
         return plan
-    why = f"values, beside {amount.columns[0]}"
-    return replace(plan, uses={**plan.uses, "currency": replace(currency, columns=(beside[0],), why=why)})
+    why = f"values, next to {amount.columns[0]}"
+    return replace(plan, uses={**plan.uses, "currency": replace(currency, columns=(nearby[0],), why=why)})
 
 
 def _codes(column: Sequence[str]) -> frozenset[str]:
-    """Returns the currencies that a column names; none where a filled cell is no currency."""
+    """Returns the currencies that a column names; none if a filled cell is not a currency."""
     codes = [currency_code(cell) for cell in column if cell]
     return frozenset(code for code in codes if code) if all(codes) else frozenset()

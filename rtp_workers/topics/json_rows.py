@@ -1,4 +1,4 @@
-"""Plain JSON of a known layout -> columns of cells. What is unusual in any way is left to the careful way."""
+"""Plain JSON of a known layout -> columns of cells. Unusual records are left to the careful way."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rtp_workers.record.documents import Document
 from rtp_workers.topics.envelopes import MARKS
 from rtp_workers.topics.layout import Decoding, Layout, attributes_of
 
-# A batch with more misfits than one in this many is looked at for members that are not known yet.
+# If more than one record in this many does not fit, the layout learns from those records.
 MISFITS_IN = 20
 LEARN_FROM = 500
-# Batches that are not tried after one that mostly did not fit, and had nothing new to learn.
+# So many batches go the careful way after one that mostly did not fit and had nothing new to learn.
 RESTS_FOR = 100
 _NUMBERS = re.compile(r"(?:(?!-0\n)-?[0-9]+(?:\.[0-9]+)?\n)*+")
 _PLAIN_LITERAL = re.compile(r'(?!-0$)-?[0-9]+(?:\.[0-9]+)?|true|false|null|"[^"\\]*"')
@@ -111,7 +111,7 @@ def _texts(column: Sequence[str | None]) -> list[str]:
 
 
 def _literals(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
-    """Returns the text of each value; what is no plain number, word or text does not fit."""
+    """Returns the text of each value. Only plain numbers, words and texts fit."""
     texts = _decoded_texts(column, unfit)
     if _NUMBERS.fullmatch("\n".join(texts) + "\n"):
         return texts
@@ -130,7 +130,7 @@ def _json_texts(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
 
 
 def escaped(texts: list[str], unfit: set[int]) -> list[str]:
-    """Returns JSON as COPY needs it; what PostgreSQL would refuse does not fit."""
+    """Returns JSON as COPY needs it. A text that PostgreSQL would refuse does not fit."""
     if "\\" not in "".join(texts):
         return texts
     unfit.update(at for at, text in enumerate(texts) if "\\" in text and not _ESCAPED.fullmatch(text))

@@ -1,7 +1,7 @@
-"""What the JSON of a topic looks like, learned from its records, as a type that msgspec decodes in one go.
+"""The layout of a topic's JSON, learned from its records, as a type that msgspec decodes in one call.
 
-The producers of a topic write the same members again and again. Once they are known, no dictionary has to be made of
-a record: the members that a path leads to come out as texts, and all others stay the JSON that they are.
+The producers of a topic write the same members again and again. Once we know them, we need no dictionary for a record.
+The members that a path leads to are decoded to texts; all others stay JSON.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtp_workers.record.documents import Document, encode_json
 from rtp_workers.topics.envelopes import MARKS
 from rtp_workers.topics.paths import Path, is_removable
 
-# A topic whose members are names of their own kind, such as ids, has no layout worth learning.
+# A topic with more members than this probably uses ids as names, and has no layout worth learning.
 MAX_MEMBERS = 300
 ABSENT = msgspec.Raw(b"")
 _ABSENT_VALUE = msgspec.Raw(b"null")
@@ -86,7 +86,7 @@ class Layout:
 
     @property
     def is_too_large(self) -> bool:
-        """True where there are so many members that they are no layout."""
+        """True if there are too many members to call them a layout."""
         return self._count > MAX_MEMBERS
 
     def decoding(self) -> Decoding:

@@ -7,9 +7,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, is_ready
 from tests.conftest import Stack, StartRtp
+from tests.foreign_topics import new_topic, send, simple_section, wait_for_topics, with_topics, write_sections
 from tests.programs import RunningProgram, run_rtp
 from tests.reading import dead_letters, ledger_sums, query, wait_for_ledger
 from tests.records import body, produce
+from tests.topic_records import body as document_body
 from tests.waiting import wait_until
 
 LOST = """
@@ -43,6 +45,26 @@ def test_it_shows_what_was_stored_and_that_the_ledger_balances(consumer: Running
     expect(page.locator("#partitions tr")).to_have_count(6)
     expect(page.locator("#verdict")).to_have_text("The ledger balances.", timeout=PATIENCE_MS)
     expect(page.locator("#says")).to_contain_text("5 rows counted = 5 inserted")
+    expect(page.locator("#topics")).to_be_hidden()
+
+
+def test_it_shows_each_mapped_topic_and_why_one_is_not_consumed(
+    url: str, stack: Stack, start_rtp: StartRtp, page: Page
+) -> None:
+    mapped, unmapped = new_topic(stack, "payments"), new_topic(stack, "later")
+    write_sections(stack, simple_section(mapped))
+    send(stack, mapped, [document_body(id="p1"), document_body(id="p2"), document_body(id="p1"), b"not json"])
+    start_rtp("consume", env=with_topics(stack))
+    wait_for_topics(stack, [mapped])
+    page.goto(url)
+    row = page.locator("#topic-rows tr", has_text=mapped)
+    expect(row.locator("td").nth(2)).to_have_text("0", timeout=PATIENCE_MS)
+    for place, figure in ((4, "2"), (5, "1"), (6, "1")):
+        expect(row.locator("td").nth(place)).to_have_text(figure, timeout=PATIENCE_MS)
+    waiting = page.locator("#topic-rows tr", has_text=unmapped)
+    expect(waiting).to_contain_text("not consumed")
+    expect(waiting).to_contain_text(f"rtp map --topic {unmapped}")
+    expect(page.locator("#letters li").first).to_contain_text(f"{mapped} ")
 
 
 def test_a_row_that_is_gone_turns_the_verdict(consumer: RunningProgram, url: str, stack: Stack, page: Page) -> None:

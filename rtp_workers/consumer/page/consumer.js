@@ -39,9 +39,12 @@ async function replay(button, wish) {
   button.disabled = false;
   if (!done) return;
   const failed = Object.values(done.failed);
-  toast(`${count(done.replayed)} sent again.${failed.length ? ` ${count(failed.length)} refused by Kafka: ${failed[0]}` : ""}`);
+  toast(`${count(done.replayed)} sent again.${failed.length ? ` ${count(failed.length)} refused again: ${failed[0]}` : ""}`);
 }
-byId("replay-all").addEventListener("click", (event) => replay(event.target, { all: true }));
+let refusedTopics = [];
+byId("replay-all").addEventListener("click", async (event) => {
+  for (const topic of refusedTopics) await replay(event.target, { all: true, topic });
+});
 
 // What the service says
 
@@ -150,6 +153,29 @@ function showPartitions(partitions) {
   });
 }
 
+/** One line for each topic of others: what came from it, or why it is not consumed. */
+function topicRow(topic) {
+  const row = element("tr");
+  row.append(element("td", "", topic.topic), element("td"), ...[1, 2, 3, 4, 5].map(() => element("td", "number")), element("td", "why"));
+  return row;
+}
+function showTopics(topics, notConsumed) {
+  const waiting = Object.entries(notConsumed).map(([topic, why]) => ({ topic, state: "not consumed", why }));
+  const all = [...topics, ...waiting];
+  byId("topics").hidden = !all.length;
+  keyed(byId("topic-rows"), all, (topic) => topic.topic, topicRow, (row, topic) => {
+    const [, state, lag, perSecond, rows, duplicates, letters, why] = row.children;
+    const trouble = topic.why ?? Object.values(topic.problems).join(" · ");
+    write(state, topic.state);
+    state.className = trouble ? "bad" : "";
+    write(lag, topic.lag_records == null ? "–" : count(topic.lag_records));
+    write(perSecond, topic.records_per_s == null ? "–" : rate(topic.records_per_s));
+    const figures = [[rows, topic.inserted], [duplicates, topic.duplicates], [letters, topic.dead_lettered]];
+    for (const [cell, figure] of figures) write(cell, figure == null ? "–" : count(figure));
+    write(why, trouble);
+  });
+}
+
 function letterItem(letter) {
   const item = element("li");
   const again = element("div", "again");
@@ -160,14 +186,16 @@ function letterItem(letter) {
   const value = letter.value === null ? "no value" : letter.value + (letter.value_cut ? "…" : "");
   const shown = element("code", "value", value || "empty");
   shown.title = value;
-  const place = `${clock(letter.first_seen_at)} · ${letter.kafka_partition}:${letter.kafka_offset}`;
+  const foreign = letter.topic === byId("topic").textContent ? "" : `${letter.topic} `;
+  const place = `${clock(letter.first_seen_at)} · ${foreign}${letter.kafka_partition}:${letter.kafka_offset}`;
   item.append(element("span", "reason", letter.reason.replaceAll("_", " ")), element("span", "place quiet", place));
   item.append(element("span", "what", letter.detail), shown, again);
   return item;
 }
 function showLetters(letters, total) {
   byId("no-letters").hidden = letters.length > 0;
-  byId("replay-all").hidden = !letters.some((letter) => letter.replayed_at === null);
+  refusedTopics = [...new Set(letters.filter((letter) => letter.replayed_at === null).map((letter) => letter.topic))];
+  byId("replay-all").hidden = !refusedTopics.length;
   put("letters-note", letters.length ? `the newest ${count(letters.length)} of ${count(Math.max(total ?? 0, letters.length))}` : "");
   keyed(byId("letters"), letters, (letter) => letter.id, letterItem, (item, letter) => {
     write(item.querySelector(".again span"), letter.replayed_at ? `sent again ${clock(letter.replayed_at)}` : "");
@@ -224,6 +252,7 @@ function show(status) {
   showFigures(status);
   showBalance(status.balance, status.at_s);
   showPartitions(status.partitions);
+  showTopics(status.topics, status.topics_not_consumed);
   showLetters(status.letters, status.ledger?.dead_letters);
   showLatest(status.transactions);
   add(status);
