@@ -29,14 +29,14 @@ PASSING_ATTEMPTS = 3  # a failure that passes by itself is worth a message after
 
 @sensor(
     INTERVAL_S,
-    "Sends a message to RTP_ALERT_WEBHOOK_URL when something fails or recovers, once a cause.",
+    "Sends a message to RTP_ALERT_WEBHOOK_URL when something fails or recovers, once per cause.",
 )
 def alert_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Compares what is wrong with what was told. What cannot be sent is sent at a later tick."""
     settings, now_s = platform.settings(), time.time()
     url = settings.alert_webhook_url.get_secret_value() if settings.alert_webhook_url is not None else ""
     if not url:
-        return dg.SkipReason("RTP_ALERT_WEBHOOK_URL is not set: nobody is told")
+        return dg.SkipReason("RTP_ALERT_WEBHOOK_URL is not set, so no alerts are sent")
     before = read_cursor(context.cursor)
     since_s = float(before.get("since_s", now_s - INTERVAL_S))
     told = read_told(before.get("told"))

@@ -139,10 +139,10 @@ def _known(state: FileState, ask: Ask) -> bool:
 def _why_not_now(state: FileState, ask: Ask | None, seen: Stamp | None, running: bool, now_s: float) -> str | None:
     """Returns why a file is not to be asked for now; None where it is."""
     if running:
-        return "a run is queued or at work on it"
+        return "a run for it is queued or running"
     if ask is not None and now_s < max(ask.again_at_s, ask.at_s + GRACE_S):
         times = "once" if ask.times == 1 else f"{ask.times} times"
-        return f"a run was asked for {times}; if it has left no result, see the runs of batch_backfill"
+        return f"a run was requested {times}; if it has left no result, see the runs of batch_backfill"
     if state.state == "failed":
         return None if state.retry_at_s is not None and now_s >= state.retry_at_s else "failed"
     size_bytes, modified_ns = state.at

@@ -105,8 +105,8 @@ def backfill_config(config: BackfillConfig) -> Mapping[str, Any]:
     kinds={"csv", "kafka"},
     owners=["team:data-platform"],
     description=(
-        "CSV files of the data folder, loaded into the topic as `rtp load` does it (same resume, same refusals), "
-        "then waited for until they are in PostgreSQL."
+        "Loads CSV files of the data folder into the topic as `rtp load` does (same resume, same refusals), "
+        "then waits until they are in PostgreSQL."
     ),
 )
 def csv_backfill(transactions_topic: Any, csv_files: Any) -> Any:
@@ -131,8 +131,8 @@ def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Calla
     if unknown:
         there = ", ".join([*list(found)[:SHOWN_NAMES], *(["..."] if len(found) > SHOWN_NAMES else [])]) or "none"
         raise dg.Failure(
-            f"no CSV of the name {', '.join(unknown)} in {settings.data_dir}; there are: {there}. "
-            "Give names right inside the folder",
+            f"no CSV of the name {', '.join(unknown)} in {settings.data_dir}; the files are: {there}. "
+            "Give names of files in that folder",
             allow_retries=False,
         )
     return [found[name] for name in names] if names else list(found.values())

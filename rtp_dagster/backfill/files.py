@@ -19,7 +19,7 @@ _SCHEMA = dg.TableSchema([dg.TableColumn(name, "string") for name in ("file", "s
 csv_files = dg.AssetSpec(
     CSV_FILES,
     description=(
-        "The CSV files of the data folder. `csv_arrival_sensor` starts a run for each until it is loaded; what is not "
+        "The CSV files of the data folder. `csv_arrival_sensor` starts a run for each until it is loaded. What is not "
         "loaded, and why, is in the check `files_are_loaded` and in `rtp status`. A partition is a file: what its last "
         "load did, or why it failed."
     ),

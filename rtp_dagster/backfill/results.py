@@ -142,9 +142,9 @@ def _record(report: LoadReport) -> dg.TableRecord:
 _SCHEMA = dg.TableSchema(
     [
         dg.TableColumn("file", "string"),
-        dg.TableColumn("rows_read", "int", "data rows of the file, those of earlier runs included"),
+        dg.TableColumn("rows_read", "int", "data rows of the file, including those of earlier runs"),
         dg.TableColumn("acknowledged", "int", "records that Kafka has"),
-        dg.TableColumn("refused", "int", "rows that no record could be made of"),
+        dg.TableColumn("refused", "int", "rows that could not become records"),
         dg.TableColumn("settled_before", "int", "rows that an earlier run had settled"),
         dg.TableColumn("seconds", "float", "of this run"),
         dg.TableColumn("rows_per_s", "float", "of this run"),

@@ -16,7 +16,7 @@ from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from sqlalchemy.exc import OperationalError
 
-GONE = "the platform was stopped or killed under this run: its process is gone"
+GONE = "the platform was stopped or killed during this run, and its process is gone"
 LOOK_BACK = 50  # failed runs at most
 GIVE_UP_S = 600
 LOOK_S = 3

@@ -52,7 +52,7 @@ def send_dead_letters(context: dg.OpExecutionContext, config: ReplayConfig, plat
         )
 
 
-@dg.job(description="Sends dead letters again, after their cause is mended; each is counted at its new offset.")
+@dg.job(description="Sends dead letters again after their cause is fixed. Each is counted at its new offset.")
 def replay_dead_letters() -> None:
     """One step: send and mark."""
     send_dead_letters()

@@ -19,7 +19,7 @@ INTERVAL_S = 30
 
 @sensor(
     INTERVAL_S,
-    "Observes new dead letters by reason; fails the check dead_letter_ratio where there are too many.",
+    "Observes new dead letters by reason; fails the check dead_letter_ratio if there are too many.",
 )
 def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports an observation of `transactions` when dead letters came, and `dead_letter_ratio` when it changes.

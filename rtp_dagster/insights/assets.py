@@ -65,8 +65,8 @@ def _computed(table: str, description: str) -> dg.AssetsDefinition:
 
 daily_activity = _asset(
     "daily_activity",
-    "Transactions a day, by currency and category: count, sum, average, declines and refunds (negative amounts, or the "
-    "status refunded). Days are of UTC; an empty text stands for a currency or category that is not known.",
+    "Transactions per day, by currency and category: count, sum, average, declines and refunds (negative amounts, or "
+    "the status refunded). Days are in UTC. An empty text means that the currency or category is not known.",
 )
 customer_activity = _asset(
     "customer_activity",

@@ -26,7 +26,7 @@ insights_automation = dg.AutomationConditionSensorDefinition(
 
 @sensor(
     INTERVAL_S,
-    "Marks the days to which rows of transactions were added, or from which some were purged.",
+    "Marks the days for which transactions were added or purged.",
 )
 def insights_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports `touched_days` for each day of rows that were written or purged since the last tick.

@@ -3,5 +3,5 @@
 import dagster as dg
 
 setup_topics = dg.define_asset_job(
-    "setup_topics", selection=["transactions_topic"], description="Makes the Kafka topic, or verifies it."
+    "setup_topics", selection=["transactions_topic"], description="Creates the Kafka topic, or verifies it."
 )

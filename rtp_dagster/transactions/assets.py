@@ -13,7 +13,7 @@ PROVENANCE = {
     "kafka_partition": ("integer", "partition that the record came from"),
     "kafka_offset": ("bigint", "its offset there"),
     "topic_id": ("text", "Kafka's own id of the topic"),
-    "generation": ("integer", "life of the partition's log: it grows when Kafka has lost records that are stored"),
+    "generation": ("integer", "generation of the partition's log: it grows when Kafka has lost stored records"),
     "load_id": ("bigint", "the load of a file that sent the record, as in csv_loads"),
     "ingested_at": ("timestamptz", "when the row was written"),
 }
@@ -41,7 +41,7 @@ def column_schema() -> dg.TableSchema:
 live_transactions = dg.AssetSpec(
     "live_transactions",
     deps=["transactions_topic"],
-    description="Transactions that the live producer makes and its API accepts (`rtp produce`), sent to the topic.",
+    description="Transactions that the live producer generates and its API accepts (`rtp produce`), sent to the topic.",
     group_name="ingestion",
     kinds={"kafka", "python"},
     owners=["team:data-platform"],

@@ -77,7 +77,7 @@ TABLE: tuple[Check[Any], ...] = (
         "matches_kafka",
         measures.ledger_and_log,
         verdicts.judge_kafka,
-        "The ledger stands inside Kafka's log: nothing stored is unknown to Kafka, and nothing was deleted before its "
+        "The ledger is inside Kafka's log: Kafka knows everything that is stored, and deleted nothing before its "
         "turn.\n\nAt 50M rows: milliseconds; offsets and counters only, no table is read.",
     ),
     Check(
@@ -91,7 +91,7 @@ TABLE: tuple[Check[Any], ...] = (
         "is_fresh",
         measures.quiet,
         verdicts.judge_freshness,
-        "The ledger has moved lately: a warning where the sources are quiet, an error where records wait.\n\n"
+        "The ledger has moved lately: a warning if the sources are quiet, an error if records wait.\n\n"
         "At 50M rows: milliseconds; one row per partition, and Kafka's offsets. The chart shows what "
         "`row_count_sensor` saw.",
         chart=row_chart,

@@ -50,13 +50,13 @@ def judge_kafka(found: LedgerAndLog, settings: DagsterSettings) -> Verdict:
         **asdict(summed(rows)),
         "not_yet_consumed": sum(look.lag.values()),
     }
-    good = f"the ledger accounts for {records:,} records of the topic and stands inside the log"
+    good = f"the ledger accounts for {records:,} records of the topic and is inside the log"
     return Verdict(not problems, "; ".join(problems) or good, metadata=figures)
 
 
 def judge_keys(broken: list[str], settings: DagsterSettings) -> Verdict:
     """Judges whether the primary keys still make repeated ids impossible."""
-    good = "the primary keys are there and valid: no id can be stored twice"
+    good = "the primary keys exist and are valid: no id can be stored twice"
     return Verdict(not broken, "; ".join(balance.keys(broken)) or good, metadata={"broken_keys": len(broken)})
 
 
@@ -68,7 +68,7 @@ def judge_freshness(found: Quiet, settings: DagsterSettings) -> Verdict:
         "limit_s": settings.alert_quiet_s,
     }
     if quiet_s is None:
-        return Verdict(False, "nothing was ever written", dg.AssetCheckSeverity.WARN, figures)
+        return Verdict(False, "nothing has been written yet", dg.AssetCheckSeverity.WARN, figures)
     figures["quiet_s"] = round(quiet_s, 1)
     if quiet_s <= settings.alert_quiet_s:
         return Verdict(True, f"written {quiet_s:.0f} s ago", metadata=figures)

@@ -125,7 +125,7 @@ def _await_consumer(
         if time.monotonic() > deadline:
             raise TransientError(
                 f"{source.name} is not loaded yet: {waiting:,} records of earlier files of {name} are not in "
-                "PostgreSQL after 30 s, so that rows in both cannot be told from equal ones of another account. "
+                "PostgreSQL after 30 s, so rows that both have cannot be told from equal rows of another account. "
                 "Is the consumer running (`rtp status`)? Then run the load again"
             )
         time.sleep(POLL_S)

@@ -12,7 +12,7 @@ from rtp_workers.errors import ConfigError
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 20  # a longer line is no CSV row: it is refused without being kept
-DEFAULT_MAX_LINE_BYTES = 64_000_000  # a file with such a line is no text: reading it to its end helps nobody
+DEFAULT_MAX_LINE_BYTES = 64_000_000  # a file with such a line is not text, and reading it to its end helps nobody
 SHOWN_BYTES = 200
 DIGEST_BYTES = 16
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
@@ -145,8 +145,8 @@ class BlockReader:
             self._consume(len(self._pending) - 1)
             if self.offset - started > self._max_line_bytes:
                 raise ConfigError(
-                    f"{self._name}: a line has no end within {self._max_line_bytes:,} bytes: this is hardly a CSV. "
-                    "If it is one, raise RTP_LOADER_MAX_LINE_BYTES"
+                    f"{self._name}: a line has no end within {self._max_line_bytes:,} bytes, so this is probably not "
+                    "a CSV. If it is one, raise RTP_LOADER_MAX_LINE_BYTES"
                 )
             self._fill(self._block_bytes)
         self._consume(line_end.end() if line_end else len(self._pending))

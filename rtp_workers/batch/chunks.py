@@ -72,7 +72,9 @@ class ChunkReader:
             first_line = self._progress.line_number + 1
             text, first_line = self._without_preamble(block.text, first_line)
             if block.overlong:
-                refused = refused_row(first_line, "line_too_long", "the line is over 1 MiB: no CSV row is", block.text)
+                refused = refused_row(
+                    first_line, "line_too_long", "the line is over 1 MiB, too long for a CSV row", block.text
+                )
                 encoded, rest, next_line = Encoded(refused=[refused]), "", first_line + 1
             else:
                 with _without_collector():

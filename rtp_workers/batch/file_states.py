@@ -44,8 +44,8 @@ class FileState:
     def next_step(self) -> str:
         """What happens next to a failed one."""
         if self.retry_at_s is None:
-            return "tried again when the file or the mapping file changes"
-        return f"tried again in {max(0.0, self.retry_at_s - time.time()):.0f} s"
+            return "retried when the file or the mapping file changes"
+        return f"retried in {max(0.0, self.retry_at_s - time.time()):.0f} s"
 
 
 def folder_states(settings: PlatformSettings, connection: Connection) -> list[FileState]:

@@ -126,7 +126,7 @@ def _refusal(path: Path, folder: Path) -> str | None:
     if not target.is_relative_to(folder.resolve()):
         return "it is a link that leads out of the data folder; put the file itself there"
     if stat.S_ISDIR(mode):
-        return "it is a folder; files in folders are not loaded: move them up, or rename the folder"
+        return "it is a folder; files in subfolders are not loaded: move them up, or rename the folder"
     if not stat.S_ISREG(mode):
         return "it is not a regular file; remove it from the data folder"
     if not os.access(path, os.R_OK):

@@ -161,7 +161,7 @@ def load_file(
     except Exception as error:
         log.debug("load_failed_unforeseen", file=shown_name(path), exc_info=True)
         raise UnforeseenError(
-            f"{shown_name(path)}: an error that nobody foresaw ended its load: {type(error).__name__}: {error}. "
+            f"{shown_name(path)}: an unexpected error ended its load: {type(error).__name__}: {error}. "
             "What Kafka has acknowledged is kept. Please report this with the output of RTP_LOG_LEVEL=DEBUG"
         ) from error
 
@@ -299,9 +299,9 @@ class _Load:
         if done.refused and not done.acknowledged:
             first = f" The first: {self._first_refusal}." if self._first_refusal else ""
             raise NothingLoadedError(
-                f"{self._source.name}: nothing is loaded, all {done.refused:,} rows are refused.{first} They are "
-                f"listed in {self._refused.shown}. Look at `rtp load --dry-run {self._source.name}`: is the delimiter, "
-                "the quote character or a column taken for another one?"
+                f"{self._source.name}: nothing was loaded, because all {done.refused:,} rows are refused.{first} They "
+                f"are listed in {self._refused.shown}. Look at `rtp load --dry-run {self._source.name}`: is the "
+                "delimiter, the quote character or a column mistaken for another one?"
             )
 
     def _drain(self) -> None:
@@ -360,7 +360,7 @@ class _Load:
 
     def _cancel_where_asked(self) -> None:
         if self._options.cancelled():
-            raise CancelledError(f"{self._source.name}: the load was cancelled; run it again to go on")
+            raise CancelledError(f"{self._source.name}: the load was cancelled; run it again to resume")
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def refuse_unloadable(file_name: str, planned: PlannedFile) -> None:
     header = plan.dialect.delimiter.join(plan.dialect.header_cells)
     found = f"header on line {plan.dialect.header_line}: {header[:500]}" if header else "no header was found"
     raise ConfigError(
-        f"{file_name} is not loaded, because not all of it is understood ({found}).\n{asked}\n"
+        f"{file_name} is not loaded, because some questions about it are open ({found}).\n{asked}\n"
         f"Add the right lines to a section of {SOURCES_NAME} with files = [{file_name!r}], "
         f"or let `rtp map {file_name}` write one; `rtp load --dry-run {file_name}` shows what was found"
     )

@@ -131,7 +131,7 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _ended_early(name: str, code: int) -> TransientError:
-    cause = ", killed perhaps for want of memory" if code == -signal.SIGKILL else ""
+    cause = ", perhaps killed because memory ran out" if code == -signal.SIGKILL else ""
     return TransientError(
-        f"{name}: the process that reads it ended with code {code}{cause}; run the load again: it goes on from there"
+        f"{name}: the process that reads it ended with code {code}{cause}; run the load again: it resumes there"
     )

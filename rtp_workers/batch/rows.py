@@ -176,9 +176,9 @@ class RowParser:
         if not raw:
             return refused_row(line, "blank_line", "the line is blank", raw)
         if cells != self.width:
-            return refused_row(line, "ragged_row", f"the row has {cells} cells, the header {self.width}", raw)
+            return refused_row(line, "ragged_row", f"the row has {cells} cells, but the header has {self.width}", raw)
         if not raw.isascii() and _SURROGATE.search(raw):
-            return refused_row(line, "undecodable", "the row holds bytes that are not of the file's encoding", raw)
+            return refused_row(line, "undecodable", "the row has bytes that do not belong to the file's encoding", raw)
         return None
 
     def _add_run(self, rows: Rows, lines: Sequence[str], first_line: int) -> bool:

@@ -51,7 +51,7 @@ class SameTopic:
 
     def _refuse(self, found: TopicDescription | None) -> None:
         if found is None or found.topic_id != self._topic.topic_id:
-            made_again = " and made again" if found is not None else ""
+            made_again = " and created again" if found is not None else ""
             raise OtherTopicError(
                 f"the topic {self._topic.topic} was deleted{made_again} during the load; "
                 "run it again: the file is then read from its beginning"

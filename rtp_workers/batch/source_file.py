@@ -105,7 +105,7 @@ class SourceFile:
             raise
         except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
             raise FatalError(
-                f"{self.name}: cannot be read to its end ({error}); the rows before stay loaded. "
+                f"{self.name}: cannot be read to its end ({error}); the rows before that stay loaded. "
                 "Fetch the file again, then run the load again: it resumes there"
             ) from error
         self._unpacked_bytes += len(data)
@@ -118,7 +118,7 @@ class SourceFile:
         if self._unpacked_bytes > self.max_ratio * packed:
             raise ConfigError(
                 f"{self.name} unpacks to more than {self.max_ratio:g} times its size ({self._unpacked_bytes:,} bytes "
-                f"from {packed:,}): it is hardly a CSV. If it is one, raise RTP_LOADER_MAX_RATIO"
+                f"from {packed:,}): it is probably not a CSV. If it is one, raise RTP_LOADER_MAX_RATIO"
             )
 
     def may_grow(self, rest_s: float) -> bool:
@@ -184,7 +184,7 @@ class SourceFile:
         if now != self.state:
             raise TransientError(
                 f"{self.name} changed while it was read ({self.state.size_bytes:,} -> {now.size_bytes:,} bytes); "
-                "what is loaded so far is kept. Run the load again when the file is complete: it goes on from there",
+                "what is loaded so far is kept. Run the load again when the file is complete: it resumes there",
                 retry_after_s=SETTLED_AFTER_S,
             )
 

@@ -51,14 +51,14 @@ from rtp_workers.web.problems import Problem, documented
 
 PAGE = Path(__file__).parent / "page"
 DESCRIPTION = (
-    "Kafka to PostgreSQL, exactly once: where it stands, what arrived last, what was refused, pause and resume. "
-    "Errors are problem+json (RFC 9457). Where RTP_API_TOKEN is set, every call but health and metrics needs "
+    "Kafka to PostgreSQL, exactly once: its progress, the latest rows, refused records, pause and resume. "
+    "Errors are problem+json (RFC 9457). If RTP_API_TOKEN is set, every call except health and metrics needs "
     "`Authorization: Bearer`; RTP_READ_TOKEN is enough for reading. Answers from PostgreSQL are up to a second old."
 )
 JSON = "application/json"
 
 T = TypeVar("T")
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="the most to return")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,10 @@ def build_api(service: Service, rules: GuardRules) -> FastAPI:
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
-    @app.get("/health/live", summary="Is the process sound?", tags=["health"], responses=documented(503))
+    @app.get("/health/live", summary="Is the process healthy?", tags=["health"], responses=documented(503))
     async def live() -> Health:
         if not service.watcher.alive:
-            raise Problem(503, "the service has lost a thread of its own; its log says why. Start it again")
+            raise Problem(503, "a thread of the service has ended; its log says why. Restart the service")
         hung = service.watcher.state.watchdog.hung
         if hung:
             raise Problem(503, hung_threads(hung))
@@ -163,7 +163,7 @@ def _add_latest(app: FastAPI, reads: Reads) -> None:
 def _add_controls(app: FastAPI, service: Service) -> None:
     @app.post(
         "/pause",
-        summary="Pause every consumer of the platform; kept until resumed, restarts included",
+        summary="Pause every consumer of the platform until it is resumed; restarts do not end the pause",
         tags=["control"],
         responses=documented(422, 503),
     )
@@ -178,7 +178,7 @@ def _add_controls(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/resume",
-        summary="Go on; with accept_holes also past records that retention has deleted",
+        summary="Resume; with accept_holes also past records that retention has deleted",
         tags=["control"],
         responses=documented(422, 503),
     )
@@ -193,13 +193,13 @@ def _add_replay(app: FastAPI, service: Service) -> None:
     @asynccontextmanager
     async def one_at_a_time() -> AsyncIterator[None]:
         if alone.locked():
-            raise Problem(503, "another replay is running; send this one again when it is through")
+            raise Problem(503, "another replay is running; send this one again when it has finished")
         async with alone:
             yield
 
     @app.post(
         "/dead-letters/replay",
-        summary="Send dead letters again, as new records; they stay, marked as replayed",
+        summary="Send dead letters again as new records; the dead letters stay, marked as replayed",
         tags=["control"],
         responses=documented(422, 503),
     )

@@ -63,7 +63,7 @@ class Health(BaseModel):
     """Fine, waiting for a moment, or paused by a person. Trouble is a problem with status 503."""
 
     status: Literal["ok", "waiting", "paused"] = "ok"
-    detail: str | None = Field(default=None, description="why it waits or is paused, or what else to look at")
+    detail: str | None = Field(default=None, description="why it waits or is paused, or another thing to look at")
 
 
 class Partition(BaseModel):
@@ -96,8 +96,8 @@ class LedgerSums(Sums):
     """The ledger: sums over the topic as it is now; rows and dead letters are those of the whole tables."""
 
     offsets: int = Field(description="accounted for: the sum of the other four")
-    rows: int = Field(description="that `transactions` must hold: all inserted, less what was purged")
-    dead_letters: int = Field(description="that `dead_letters` must hold")
+    rows: int = Field(description="that `transactions` must have: all inserted rows minus the purged ones")
+    dead_letters: int = Field(description="that `dead_letters` must have")
     purged_rows: int
     purged_dead_letters: int
     last_write_at: str | None = Field(description="RFC 3339; null before the first batch")
@@ -107,10 +107,12 @@ class BalanceLine(BaseModel):
     """Whether the ledger balances, and what was compared to say so."""
 
     balances: bool
-    counted: bool = Field(description="whether the tables were counted; else only the ledger's own arithmetic")
+    counted: bool = Field(
+        description="whether the tables were counted; otherwise only the ledger's own arithmetic was checked"
+    )
     says: str
     problems: list[str]
-    checked_at_s: float = Field(description="of which moment this is, seconds since the epoch")
+    checked_at_s: float = Field(description="the time of the check, in seconds since the epoch")
 
 
 class MappedTopic(BaseModel):
@@ -133,11 +135,11 @@ class Status(BaseModel):
     """What the consumer does now."""
 
     state: Literal["starting", "streaming", "idle", "paused", "stuck", "trouble"]
-    problems: dict[str, str] = Field(description="what keeps records from flowing, by where; empty when nothing does")
+    problems: dict[str, str] = Field(description="what keeps records from flowing, by place; empty if nothing does")
     waiting: dict[str, str] = Field(
         description="partitions whose records have been waiting for seconds, with the cause; a problem after 30 s"
     )
-    warnings: dict[str, str] = Field(description="what a person should confirm while records flow, by where")
+    warnings: dict[str, str] = Field(description="what a person should confirm while records flow, by place")
     paused: bool
     paused_reason: str | None
     topic: str
@@ -152,10 +154,10 @@ class Status(BaseModel):
     latency_p95_s: float | None
     partitions: list[Partition]
     topics: list[MappedTopic] = Field(description="topics of others that are consumed")
-    topics_not_consumed: dict[str, str] = Field(description="topics that are wanted, with why they are not consumed")
+    topics_not_consumed: dict[str, str] = Field(description="wanted topics that are not consumed, with the reason")
     ledger: LedgerSums | None = Field(description="null while PostgreSQL cannot be asked")
     ledger_trouble: str | None = Field(description="why it cannot be asked")
-    balance: BalanceLine | None = Field(description="null until it was looked at")
+    balance: BalanceLine | None = Field(description="null until it was checked")
     since_start: Sums = Field(description="what this process has committed")
     batches: int
     write_retries: int
@@ -219,8 +221,8 @@ class DeadLetter(BaseModel):
     detail: str
     first_seen_at: str
     replayed_at: str | None
-    value_bytes: int | None = Field(description="size of the value; null where it was null")
-    value: str | None = Field(description="its beginning as text; what is not UTF-8 is replaced")
+    value_bytes: int | None = Field(description="size of the value; null if the value was null")
+    value: str | None = Field(description="its beginning as text; bytes that are not UTF-8 are replaced")
     value_cut: bool
 
 

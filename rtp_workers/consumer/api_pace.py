@@ -93,6 +93,6 @@ class Pace:
 def _busy() -> Problem:
     return Problem(
         503,
-        "more is asked of this service than it may spend beside the stream; ask again, and less often",
+        "this service gets more requests than it can answer while it streams; ask again, and less often",
         headers={"Connection": "close"},
     )

@@ -143,7 +143,7 @@ class Cached(Generic[T]):
             await asyncio.wait([self._running])
             value = self._value
         if self.trouble is not None or value is None:
-            raise TransientError(self.trouble or "nothing read yet; ask again")
+            raise TransientError(self.trouble or "nothing has been read yet; ask again")
         return value
 
     def expire(self) -> None:

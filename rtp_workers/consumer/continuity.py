@@ -64,7 +64,7 @@ class Continuity:
             else:
                 suspected.add((number, place))
                 unclear[number] = (
-                    f"partition {number}: Kafka does not show the records that are stored here; it is asked again"
+                    f"partition {number}: Kafka does not show the records that are stored here; the check is repeated"
                 )
         self._suspected = suspected
         return good, unclear
@@ -76,7 +76,7 @@ class Continuity:
         """
         for number, found in compare_all(self._reader, places, log_now).items():
             if not found.same and not found.hidden:
-                return f"partition {number}: Kafka's log is not the one that is stored here; it is compared again"
+                return f"partition {number}: Kafka's log differs from what is stored here; it is compared again"
         return None
 
 
@@ -91,6 +91,6 @@ def _begin(connection: Connection, topic: Topic, number: int, place: Place, foun
         generation=begun.generation,
         ledger_was_at=place.offset,
         read_again_from=resume_at,
-        reason="Kafka does not hold the records that are stored here; see `rtp losses`",
+        reason="Kafka no longer has records that are stored here; see `rtp losses`",
     )
     return begun

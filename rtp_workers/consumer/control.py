@@ -33,7 +33,7 @@ COMPARE_EVERY_S = 60.0
 WARNINGS_EVERY_S = 3.0
 COMPACTED = (
     "topic {topic} is compacted (cleanup.policy): Kafka may delete records before they are stored here, so nothing is "
-    "consumed. Mend it with `rtp topics --alter`, or accept the loss with RTP_CONSUMER_ALLOW_COMPACTED=true"
+    "consumed. Correct it with `rtp topics --alter`, or accept the loss with RTP_CONSUMER_ALLOW_COMPACTED=true"
 )
 STATEMENT_TIMEOUT = "-c statement_timeout=5s -c lock_timeout=5s"
 log = logs.get(__name__)
@@ -301,9 +301,9 @@ def _went_back(standing: dict[int, Place], stored: dict[int, Place]) -> str | No
         if now is not None and now.generation > place.generation:
             return f"partition {number}: generation {now.generation} of its log has begun; it is read again"
         if now is None or now.generation < place.generation or now.offset < place.offset:
-            at = "is not in the ledger any more" if now is None else f"stands at {now.offset} now"
+            at = "is no longer in the ledger" if now is None else f"is at {now.offset} now"
             return (
-                f"partition {number}: the ledger went back: it stood at {place.offset} and {at} (PostgreSQL was "
+                f"partition {number}: the ledger went back: it was at {place.offset} and {at} (PostgreSQL was "
                 "restored, or has lost its last commits); the records are read again"
             )
     return None
@@ -314,5 +314,5 @@ def _beyond(stored: dict[int, Place], topic: TopicView) -> str | None:
     for number, place in sorted(stored.items()):
         end = topic.log[number][1]
         if place.offset > end:
-            return f"partition {number}: the ledger stands at {place.offset}, but Kafka's log ends at {end}"
+            return f"partition {number}: the ledger is at {place.offset}, but Kafka's log ends at {end}"
     return None

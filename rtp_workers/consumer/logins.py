@@ -74,7 +74,7 @@ def refusal(dsn: str, duty: str) -> str | None:
         connect(dsn, APPLICATION_NAME, autocommit=True).close()
     except LoginRefusedError as error:
         return (
-            f"the role that {duty} can no longer log in, and only sessions that are open go on: {error}. Give the role "
+            f"the role that {duty} can no longer log in; only open sessions still work: {error}. Give the role "
             "its login and its password back: `rtp setup --rotate`, or start the embedded platform again"
         )
     except RtpError:

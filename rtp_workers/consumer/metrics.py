@@ -39,10 +39,10 @@ class ConsumerMetrics(Collector):
 
     def _lag(self, state: ConsumerState) -> Iterator[Metric]:
         records = GaugeMetricFamily(
-            "rtp_consumer_lag_records", "Records that wait in Kafka, by partition.", labels=["kafka_partition"]
+            "rtp_consumer_lag_records", "Records waiting in Kafka, by partition.", labels=["kafka_partition"]
         )
         seconds = GaugeMetricFamily(
-            "rtp_consumer_lag_seconds", "Age of the oldest record that waits, by partition.", labels=["kafka_partition"]
+            "rtp_consumer_lag_seconds", "Age of the oldest waiting record, by partition.", labels=["kafka_partition"]
         )
         positions = dict(state.positions)
         for number, lag in sorted(state.lag().items()):
@@ -63,7 +63,7 @@ def _counters(state: ConsumerState) -> Iterator[Metric]:
     yield records
     for name, text, value in (
         ("batches", "Committed batches.", state.batches),
-        ("write_retries", "Writes that failed and were tried again.", state.retries),
+        ("write_retries", "Writes that failed and were retried.", state.retries),
         ("rebalances", "Times that the group has divided the partitions among its members.", state.rebalances),
         ("unknown_fields", "Fields of records that the declaration does not know.", state.unknown_fields),
         ("careful_records", "Records that needed the careful decoder.", state.careful_records),
@@ -87,7 +87,7 @@ def _mapped(state: ConsumerState) -> Iterator[Metric]:
         labels=["topic", "outcome"],
     )
     lag = GaugeMetricFamily(
-        "rtp_consumer_topic_lag_records", "Records of mapped topics that wait in Kafka, by topic.", labels=["topic"]
+        "rtp_consumer_topic_lag_records", "Records of mapped topics waiting in Kafka, by topic.", labels=["topic"]
     )
     flows = GaugeMetricFamily(
         "rtp_consumer_topic_ready",

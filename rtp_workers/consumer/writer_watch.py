@@ -44,7 +44,7 @@ class WriterWatch:
         if busy_s <= STUCK_AFTER_S or "kafka" in self._control.view.problems:
             return {}  # with Kafka away, the write waits for its word that the topic is the same
         text = (
-            f"a batch has been on its way into PostgreSQL for {busy_s:.0f} s: a lock, a full disk or a slow line; "
-            "pg_stat_activity shows what it waits for"
+            f"a batch has been on its way into PostgreSQL for {busy_s:.0f} s: a lock, a full disk or a slow "
+            "connection; pg_stat_activity shows what it waits for"
         )
         return {"postgres": text}

@@ -97,7 +97,7 @@ class CauseFinder:
         return (
             f"{shares}: that consumer stores into another database, but reads {self._topic} in the same consumer group "
             f"{self._group_id}, so each database gets only a part. Both wait until one is stopped; the other then "
-            "reads what it has missed. To keep both, set one of them up anew with an RTP_GROUP_ID of its own"
+            "reads what it has missed. To keep both, set one of them up again with its own RTP_GROUP_ID"
         )
 
     def _held_by_transactions(self, positions: Mapping[int, int]) -> dict[int, str]:
@@ -107,7 +107,7 @@ class CauseFinder:
         return {
             number: (
                 f"an open transaction since offset {stable[number]} holds it (last stable offset {stable[number]}, "
-                f"end {ends[number]}); it is read once the transaction is committed or aborted. Where its producer is "
+                f"end {ends[number]}); its records are read once it is committed or aborted. If its producer is "
                 "dead, Kafka aborts it after the producer's transaction.timeout.ms"
             )
             for number, position in positions.items()

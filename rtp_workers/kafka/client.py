@@ -83,7 +83,7 @@ def translate(error: KafkaError | KafkaException, doing: str, *, lacking: str = 
         return AttentionError(f"{text}; check the credentials in RTP_KAFKA_CLIENT_CONFIG and the topic's ACLs")
     if code in MISCONFIGURED:
         return ConfigError(f"{text}; check RTP_KAFKA_CLIENT_CONFIG")
-    return TransientError(f"{text}; is Kafka up? It is tried again")
+    return TransientError(f"{text}; is Kafka up? This is retried automatically")
 
 
 def _acl_options(lacking: str) -> str:

@@ -78,7 +78,7 @@ class LogReader:
                 if time.monotonic() > deadline:
                     raise TransientError(
                         f"compare {self._topic} with the ledger: no answer in {timeout_s:g} s; is Kafka up? "
-                        "It is tried again"
+                        "This is retried automatically"
                     )
                 for message in self._consumer.consume(100, POLL_S):
                     self._note(message, left, found)

@@ -92,7 +92,9 @@ def cause_of_silence(endpoints: Endpoints) -> RtpError | None:
     reached = [address for address in bootstrap if troubles[address] is None]
     if not reached:
         said = "; ".join(f"Kafka's address {address} {troubles[address]}" for address in bootstrap)
-        return TransientError(f"{said}; is Kafka up? If it is, check RTP_KAFKA_BOOTSTRAP. It is tried again")
+        return TransientError(
+            f"{said}; is Kafka up? If it is, check RTP_KAFKA_BOOTSTRAP. This is retried automatically"
+        )
     listener = look_at(reached[0].host, reached[0].port, CONNECT_S)
     return _disagreement(reached[0], listener, options) or _of_the_brokers(reached[0], options, set(reached))
 
@@ -118,7 +120,7 @@ def _of_the_brokers(answered: Address, options: Mapping[str, Any], reached: set[
         return None
     return TransientError(
         f"Kafka at {answered} answers, but {'; '.join(sentences)}. Set advertised.listeners of the broker to an "
-        "address that can be reached from here, or make that name known here. It is tried again"
+        "address that can be reached from here, or make that name known here. This is retried automatically"
     )
 
 
@@ -148,7 +150,7 @@ def _disagreement(address: Address, listener: Listener, options: Mapping[str, An
     offered = ", ".join(listener.mechanisms)
     if bool(listener.mechanisms) != wants_login:
         if wants_login:
-            return AttentionError(f"Kafka at {address} takes no login, but security.protocol is {ours} here: {mend}")
+            return AttentionError(f"Kafka at {address} accepts no login, but security.protocol is {ours} here: {mend}")
         return AttentionError(
             f"Kafka at {address} wants a login ({offered}), but security.protocol is {ours} here: {mend}, with "
             "sasl.mechanism, sasl.username and sasl.password"

@@ -181,7 +181,7 @@ class RecordProducer:
             self._producer.produce(self.topic, value, key, ANY_PARTITION, report, report, 0, headers)
         except BufferError as error:
             raise TransientError(
-                f"the send queue for {self.topic} is full: Kafka is slower than the records come, or away"
+                f"the send queue for {self.topic} is full: Kafka is away, or slower than the records arrive"
                 + (f" ({self.trouble})" if self.trouble else ""),
                 retry_after_s=FULL_QUEUE_POLL_S,
             ) from error
@@ -359,6 +359,6 @@ class RecordProducer:
 
     def _fatal_error(self) -> ProducerBrokenError:
         return ProducerBrokenError(
-            f"produce to {self.topic}: this producer cannot recover ({self._fatal}). Start again: what Kafka has not "
-            "acknowledged is sent again"
+            f"produce to {self.topic}: this producer cannot recover ({self._fatal}). Start again: records that Kafka "
+            "has not acknowledged are sent again"
         )

@@ -137,7 +137,7 @@ class SchemaRegistry:
         except (httpx2.HTTPError, OSError) as error:
             raise TransientError(
                 f"the schema registry at {self._url} does not answer ({type(error).__name__}: {error}); "
-                "it is asked again; the topic waits meanwhile"
+                "the request is retried, and the topic waits meanwhile"
             ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._no_registry(f"an answer that is not a registry's ({error})") from error

@@ -352,5 +352,7 @@ def _answer(
             ) from error
         raise translate(error, doing, lacking=lacking) from error
     except TimeoutError as error:
-        raise TransientError(f"{doing}: no answer in {timeout_s:g} s; is Kafka up? It is tried again") from error
+        raise TransientError(
+            f"{doing}: no answer in {timeout_s:g} s; is Kafka up? This is retried automatically"
+        ) from error
     return done if result is None else result

@@ -129,9 +129,7 @@ class BatchWriter:
             return False
         if all(at.get(partition) == (span.next_offset, span.generation) for partition, span in spans):
             return True
-        raise ledger.LedgerMovedError(
-            "the ledger stands neither before nor after the batch: another consumer has written"
-        )
+        raise ledger.LedgerMovedError("the ledger is neither before nor after the batch: another consumer has written")
 
     def abort(self) -> None:
         """Breaks the connection from another thread, so that a write that hangs ends with ConnectionLostError."""
@@ -382,5 +380,5 @@ def _must_add_up(batch: Batch, counts: dict[int, Counts]) -> None:
         if counts[partition].total != span.next_offset - span.start_offset:
             raise TransientError(
                 f"partition {partition}: {counts[partition].total} of {span.next_offset - span.start_offset} offsets "
-                "accounted for (a stored row was purged meanwhile?); the batch is tried again"
+                "accounted for (was a stored row purged meanwhile?); the batch is retried"
             )

@@ -135,8 +135,8 @@ class Reading(Generic[T]):
             finally:
                 watching.close()
         except RtpError as error:
-            return f"who is in the way is not known ({error})"
+            return f"it is not known what blocks it ({error})"
         if not holders:
-            return "nobody holds a lock on it: the server is slow or has much to do"
+            return "nobody holds a lock on it: the server is slow or busy"
         named = ", then ".join(str(holder) for holder in holders)
         return f"locked by {named}. Wait for it, or end it: select pg_terminate_backend({holders[0].pid})"

@@ -159,7 +159,7 @@ def translate(error: psycopg2.Error, doing: str) -> RtpError:
     state = error.pgcode
     text = f"{doing}: {_first_line(error)}"
     if state in OUT_OF_MEMORY or (state is None and "out of memory" in text):
-        return MemoryRefusedError(f"{text}; it is tried again in smaller parts")
+        return MemoryRefusedError(f"{text}; it is retried in smaller parts")
     if state is None:
         return _connection_error(text)
     refused = _record_error(error, state)
@@ -170,10 +170,10 @@ def translate(error: psycopg2.Error, doing: str) -> RtpError:
     if state in ("28P01", "28000", "3D000"):
         return ConfigError(f"{text}; check the DSN and its password")
     if state in ("57P01", "57P02", "57P05", "25P03", "08006", "08003", "08000"):
-        return ConnectionLostError(f"{text}; it is tried again")
+        return ConnectionLostError(f"{text}; it is retried")
     if state[:2] in ("08", "40", "53", "57", "58") or state == "55P03":
-        return TransientError(f"{text}; it is tried again")
-    return AttentionError(f"{text} (SQLSTATE {state}); mend the database, it is tried again by itself")
+        return TransientError(f"{text}; it is retried")
+    return AttentionError(f"{text} (SQLSTATE {state}); correct the database; this is retried automatically")
 
 
 def _connection_error(text: str) -> RtpError:
@@ -189,7 +189,7 @@ def _connection_error(text: str) -> RtpError:
         if any(word in text for word in words):
             return ConnectionLostError(f"{text}. {advice}. Services try again by themselves")
     if any(word in text for word in REFUSING):
-        advice = "Check the DSN's user, password and database. Services try again by themselves"
+        advice = "Check the DSN's user, password and database. Services retry automatically"
         return LoginRefusedError(f"{text}. {advice}")
     advice = "The server refuses the connection; its log says why" if "FATAL" in text else "Is PostgreSQL up?"
     return ConnectionLostError(f"{text}. {advice}. Services try again by themselves")

@@ -46,7 +46,7 @@ class Loss:
     def sentence(self) -> str:
         """Says what was lost, what was done about it, and what is left to do."""
         return (
-            f"partition {self.kafka_partition}: Kafka no longer holds up to {self.offsets:,} records that are stored "
+            f"partition {self.kafka_partition}: Kafka no longer has up to {self.offsets:,} records that are stored "
             f"here (offsets {self.from_offset} to {self.to_offset - 1} of generation {self.generation}); its log is "
             f'read again from offset {self.from_offset} on. Confirm it with `rtp losses --confirm`; see "Kafka lost '
             'records" in docs/operations.md'

@@ -152,7 +152,7 @@ def _alembic(owner_dsn: str, schema: str = "public") -> Iterator[tuple[Config, C
 def _explain(error: psycopg2.Error) -> RtpError:
     if error.pgcode == "42P07":
         return ConfigError(
-            f"the database holds tables of somebody else ({error.diag.message_primary}); "
+            f"the database has tables that are not ours ({error.diag.message_primary}); "
             "point RTP_POSTGRES_DSN at an empty database"
         )
     if error.pgcode == "55P03":
@@ -203,4 +203,4 @@ def _need_roles(connection: Connection) -> None:
 def _need_utf8(connection: Connection) -> None:
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
-        raise ConfigError(f"the database has the encoding {encoding}, it must be UTF8; make a new one")
+        raise ConfigError(f"the database has the encoding {encoding}, but it must be UTF8; create a new one")

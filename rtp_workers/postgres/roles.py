@@ -183,7 +183,7 @@ def server_address(dsn: str) -> tuple[str, int, str]:
 def _need_passwords(passwords: Mapping[str, SecretStr], roles: tuple[str, ...] | list[str]) -> None:
     lacking = [role for role in roles if role not in passwords or not passwords[role].get_secret_value()]
     if lacking:
-        raise ConfigError(f"no password for {', '.join(lacking)}; give one for each role that is to be made")
+        raise ConfigError(f"no password for {', '.join(lacking)}; give one for each role that is to be created")
 
 
 def _check_version(connection: Connection) -> None:
@@ -197,7 +197,7 @@ def _need_superuser(cursor: Cursor) -> None:
     cursor.execute("select rolsuper from pg_roles where rolname = current_user")
     if not cursor.fetchall()[0][0]:
         raise ConfigError(
-            "setting the server up needs a superuser; on a server of somebody else set RTP_POSTGRES_DSN to a database "
+            "setting up the server needs a superuser; on somebody else's server set RTP_POSTGRES_DSN to a database "
             "that you own, and run `rtp migrate`"
         )
 
@@ -226,7 +226,7 @@ def _make_database(cursor: Cursor, database: str, owner: str, connecting: tuple[
         create = sql.SQL("create database {} owner {} encoding 'UTF8' template template0")
         cursor.execute(create.format(name, owner_name))
     elif found[0] != "UTF8":
-        raise ConfigError(f"database {database} has the encoding {found[0]}, it must be UTF8; make a new one")
+        raise ConfigError(f"database {database} has the encoding {found[0]}, but it must be UTF8; create a new one")
     cursor.execute(sql.SQL("alter database {} owner to {}").format(name, owner_name))
     cursor.execute(sql.SQL("revoke all on database {} from public").format(name))
     for role in connecting:

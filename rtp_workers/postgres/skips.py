@@ -44,7 +44,7 @@ def place(connection: Connection, topic_id: str, kafka_partition: int) -> Place:
         found = ledger.places(cursor, topic_id, [kafka_partition])
     if kafka_partition not in found:
         raise AttentionError(
-            f"the ledger has nothing of partition {kafka_partition} yet; start a consumer (`rtp consume`), which opens "
+            f"the ledger has no row for partition {kafka_partition} yet; start a consumer (`rtp consume`), which opens "
             "it, and then skip"
         )
     return found[kafka_partition]

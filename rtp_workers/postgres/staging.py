@@ -113,7 +113,7 @@ def count_landed(
     if not conflicts:
         return []
     return [
-        DeadLetter(record, "conflicting_duplicate", "the transaction_id is stored already, with other content")
+        DeadLetter(record, "conflicting_duplicate", "the transaction_id is stored already, with different content")
         for record in records
         if (record.partition(), record.offset()) in conflicts
     ]

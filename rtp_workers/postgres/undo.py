@@ -99,7 +99,7 @@ def import_of_file(connection: Connection, file_name: str) -> Import:
         cursor.execute(_UNNUMBERED, (source,))
         unnumbered = cursor.fetchall()[0][0]
     if not loads and not unnumbered:
-        raise ConfigError(f"nothing was loaded from a file called {file_name}; `rtp files` lists what was")
+        raise ConfigError(f"nothing was loaded from a file called {file_name}; `rtp files` lists what was loaded")
     standing = [load for load in loads if load.retired_because != PURGED]
     if len({load.csv_source_id for load in standing}) > 1:
         listed = "; ".join(
@@ -134,7 +134,7 @@ def import_of_source(connection: Connection, name: str) -> Import:
         cursor.execute(_SOURCES)
         known = [row[0] for row in cursor.fetchall()]
         if name not in known:
-            raise ConfigError(f"there is no source {name!r}; there are: {', '.join(known) or 'none'}")
+            raise ConfigError(f"there is no source {name!r}; the sources are: {', '.join(known) or 'none'}")
         cursor.execute(_BY_SOURCE, (name,))
         return Import({"by": "source", "source": name}, tuple(load_of(row) for row in cursor.fetchall()))
 

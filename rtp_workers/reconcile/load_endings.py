@@ -60,7 +60,7 @@ def in_words(ending: LoadEnding) -> str:
     if outcomes.dead_letters:
         parts.append(f"{outcomes.dead_letters:,} dead letters (see `rtp dead-letters list`)")
     if ending.waiting:
-        parts.append("the rest waits for the consumer (see `rtp status`)")
+        parts.append("the others wait for the consumer (see `rtp status`)")
     text = ", ".join(parts)
     if outcomes.changed:
         text += f"\n  {outcomes.changed:,} of those already stored have changed since; the stored rows stay as they are"

@@ -202,7 +202,7 @@ def _topics(consumer_url: str | None, token: SecretStr | None) -> dict[str, Any]
         said = json.loads(answer.body)
         return {name: said[name] for name in NO_TOPICS}
     except (ValueError, KeyError, TypeError) as error:
-        raise RtpError(f"{consumer_url}/status does not speak of topics: {error}") from error
+        raise RtpError(f"{consumer_url}/status has no figures of topics: {error}") from error
 
 
 def _get(url: str, path: str) -> int:

@@ -178,7 +178,7 @@ def _rewritten(endpoints: Endpoints, topic: str, now: Now, log_after: Log) -> li
     group_id = next(iter(now.values())).group_id
     found = compare_all(lambda: LogReader(endpoints, topic, group_id), places, log_after)
     return [
-        f"partition {number}: Kafka does not hold the records that are stored here, from offset "
+        f"partition {number}: Kafka no longer has the records that are stored here, from offset "
         f"{each.agreed[-1].offset + 1 if each.agreed else log_after[number][0]} on: its log was rewritten. A running "
         "consumer reads it again by itself"
         for number, each in sorted(found.items())

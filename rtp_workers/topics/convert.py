@@ -231,7 +231,7 @@ class TopicConverter:
         cells, without = texts_of(column)
         for index in without:
             if at in self._needed:
-                detail = f"{self._names[at]} holds an object or a list; the mapping must name a path inside it"
+                detail = f"{self._names[at]} is an object or a list; the mapping must name a path inside it"
                 refused.setdefault(index, ("path_not_a_value", detail))
             else:
                 self._put_back(documents[index], at, column[index])

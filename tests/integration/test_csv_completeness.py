@@ -72,7 +72,7 @@ def test_a_load_of_which_nothing_is_loaded_fails(loader: Loader) -> None:  # noq
     header = "transaction_id,occurred_at,amount,currency\n"
     text = header + "".join(f"T-{day},2026-03-0{day}T10:00:00Z,5.25,eur\n" for day in (1, 2))
     said = loader.load("bad.csv", text, ok=False)
-    assert "nothing is loaded, all 2 rows are refused. The first: line 2, currency_code" in said
+    assert "nothing was loaded, because all 2 rows are refused. The first: line 2, currency_code" in said
     assert "line 3" in loader.rtp("refused", "show", "bad.csv")
 
 

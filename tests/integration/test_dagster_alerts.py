@@ -94,8 +94,8 @@ def test_a_failed_run_and_a_file_that_cannot_be_loaded_are_told(stack: Stack, ch
         f"of batch_backfill of odd.csv failed and is not retried. Its page says why.\nhttp://d/runs/{result.run_id}"
         in run
     )
-    assert file.startswith("odd.csv is not loaded, because not all of it is understood")
-    assert "tried again when the file or the mapping file changes" in file
+    assert file.startswith("odd.csv is not loaded, because some questions about it are open")
+    assert "retried when the file or the mapping file changes" in file
 
 
 def test_what_the_webhook_does_not_take_is_sent_later_and_the_secret_is_never_shown(stack: Stack, chat: Chat) -> None:

@@ -196,7 +196,7 @@ def test_a_settled_file_is_asked_for_and_again_when_it_has_changed_and_a_half_wr
         grown = tick("csv_arrival_sensor", again.cursor)
     (request,) = first.run_requests or []
     assert request.run_config == {"ops": {"csv_backfill": {"config": {"files": ["a.csv"]}}}}
-    assert "a run was asked for once" in str(again.skip_message) or names(again) == ["half.csv"]
+    assert "a run was requested once" in str(again.skip_message) or names(again) == ["half.csv"]
     assert "a.csv" in names(grown)
     assert {run.run_key for run in grown.run_requests or []}.isdisjoint({request.run_key})
 
@@ -272,7 +272,7 @@ def test_what_passes_by_itself_is_tried_again_after_a_wait(stack: Stack) -> None
                 cursor.execute("update csv_files set tried_at = tried_at - interval '31 seconds'")
         due = tick("csv_arrival_sensor", waits.cursor)
     assert names(waits) == []
-    assert "a.csv: Kafka is away (tried again in" in str(waits.skip_message)
+    assert "a.csv: Kafka is away (retried in" in str(waits.skip_message)
     assert check_of(waits).severity is AssetCheckSeverity.WARN
     assert names(due) == ["a.csv"]
 

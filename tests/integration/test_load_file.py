@@ -279,7 +279,7 @@ def test_a_topic_made_again_in_the_middle_of_a_file_ends_the_load_and_the_next_o
         return False
 
     options = LoadOptions(cancelled=made_again)
-    with pytest.raises(OtherTopicError, match="made again during the load"):
+    with pytest.raises(OtherTopicError, match="created again during the load"):
         load_file(str(path), stack.endpoints, settings_of(stack, loader_block_bytes=65_536), options)
     report = load(stack, path)
     assert (report.resumed_rows, report.acknowledged) == (0, 20_000)

@@ -133,7 +133,7 @@ def test_additions_that_can_refuse_no_record_are_no_drift(stack: Stack, owner_ds
 
 def test_tables_of_somebody_else_are_not_touched(empty: Stack, owner_dsn: str) -> None:
     query(empty, "create table transactions (id int)")
-    with pytest.raises(ConfigError, match="tables of somebody else"):
+    with pytest.raises(ConfigError, match="tables that are not ours"):
         migrate(owner_dsn)
     assert current(owner_dsn) is None
     assert query(empty, "select tablename from pg_tables where schemaname = 'public'") == [

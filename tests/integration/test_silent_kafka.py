@@ -142,7 +142,7 @@ def test_a_bootstrap_address_that_leads_nowhere_is_told(bootstrap: str, words: s
                 "sasl_username": "a",
                 "sasl_password": "b",
             },
-            "takes no login, but security.protocol is SASL_PLAINTEXT here: set security.protocol to PLAINTEXT",
+            "accepts no login, but security.protocol is SASL_PLAINTEXT here: set security.protocol to PLAINTEXT",
         ),
         (
             "LOGIN",

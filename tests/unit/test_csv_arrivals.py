@@ -66,7 +66,7 @@ def test_a_file_with_a_run_at_work_is_not_asked_for_and_one_whose_run_left_no_re
     assert ready(look(new("a.csv"), before=first.memory, running={"a.csv"}, now_s=NOW_S + 3600)) == []
     waits = look(new("a.csv"), before=first.memory, now_s=NOW_S + 20)
     assert ready(waits) == []
-    assert "asked for once" in waits.waiting["a.csv"]
+    assert "requested once" in waits.waiting["a.csv"]
     second = look(new("a.csv"), before=waits.memory, now_s=NOW_S + 61)
     assert ready(second) == ["a.csv"]
     assert ready(look(new("a.csv"), before=second.memory, now_s=NOW_S + 61 + 100)) == []
@@ -82,7 +82,7 @@ def test_a_changed_file_or_mapping_is_asked_for_at_once() -> None:
 def test_a_failure_that_stands_waits_for_the_file_or_the_mapping() -> None:
     stands = tried("a.csv", passing=False, at_s=NOW_S - 10_000)
     assert ready(look(stands)) == []
-    assert stands.next_step == "tried again when the file or the mapping file changes"
+    assert stands.next_step == "retried when the file or the mapping file changes"
     assert ready(look(tried("a.csv", passing=False, mapping="n"))) == ["a.csv"]
 
 
