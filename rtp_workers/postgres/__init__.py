@@ -1,1 +1,1 @@
-"""The only package that imports psycopg2; its errors leave here as the project's own, sorted by SQLSTATE."""
+"""The only package that imports psycopg2. It translates psycopg2's errors into the project's own, by SQLSTATE."""

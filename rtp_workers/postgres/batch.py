@@ -10,7 +10,7 @@ from rtp_workers.record.marks import Mark
 
 
 class KafkaRecord(Protocol):
-    """A record as Kafka's client hands it over; what a dead letter keeps of it."""
+    """A record as Kafka's client returns it; a dead letter keeps these parts of it."""
 
     def partition(self) -> int: ...
     def offset(self) -> int: ...
@@ -25,9 +25,9 @@ class Span:
     """The offsets of one partition that a batch stands for: ``next_offset - start_offset`` of them.
 
     Attributes:
-        epoch: the assignment that they came by.
-        skipped: how many of them hold no record (transaction markers, aborted or compacted records).
-        generation: the life of the partition's log that they belong to.
+        epoch: number of the assignment in which they came.
+        skipped: how many of them have no record (transaction markers, aborted or compacted records).
+        generation: the generation of the partition's log to which they belong.
         marks: fingerprints for the ledger, as of the end of the span; None where the span was never read (a hole, or
             offsets that a person has stepped over).
     """
@@ -57,13 +57,13 @@ class Batch:
         topic: the topic's name.
         topic_id: Kafka's own id of the topic.
         spans: by kafka_partition; every offset in them is a line, a dead letter or skipped.
-        lines: COPY lines (record fields, then the provenance columns; ``load_id`` is the last), no line ends.
+        lines: COPY lines without line ends: the record's fields, then the provenance columns, ``load_id`` last.
         records: the record behind each line, in the same order.
-        dead_letters: refused before PostgreSQL saw them.
-        load_ids: loads that the records name, dead letters included; whether they exist is not known yet.
-        judged: every line has passed each rule of the record already: what is wrong with one, only PostgreSQL can tell.
+        dead_letters: records refused before PostgreSQL saw them.
+        load_ids: loads that the records name, dead letters included. Nobody has checked yet that they exist.
+        judged: every line has already passed each rule of the record; only PostgreSQL can still find a fault.
         appended_ms: when Kafka appended the oldest record of each poll (Unix ms), for the latency.
-        confirm: called before the ledger moves; raises where the records may be of another topic than `topic_id`.
+        confirm: called before the ledger moves. It raises if the records may belong to a topic other than `topic_id`.
     """
 
     topic: str
@@ -82,9 +82,9 @@ class Batch:
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch] | None:
-    """Splits a batch in two that may be written one after the other; None where it has one record or none.
+    """Splits a batch into two that can be written one after the other; None if it has one record or none.
 
-    Several partitions are shared out; one is cut before the offset of its middle record.
+    If there are several partitions, each goes to one of the two. A single partition is cut at its middle record.
     """
     if len(batch.spans) > 1:
         partitions = sorted(batch.spans)

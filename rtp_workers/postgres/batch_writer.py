@@ -1,8 +1,8 @@
-"""A batch becomes rows: one transaction, exactly once.
+"""Writes a batch as rows, exactly once, in one transaction.
 
-The fast path is COPY straight into the table. A batch with a repeated id goes through a staging table; one with a
-value that PostgreSQL refuses is halved until the guilty records stand alone. Either way the dead letters and the
-ledger's compare-and-set are in the same transaction.
+The fast path is a COPY straight into the table. A batch with a repeated id goes through a staging table. A batch with
+a value that PostgreSQL refuses is halved until only the bad records are left. In each case the dead letters and the
+ledger's compare-and-set belong to the same transaction.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from rtp_workers.record.copy_text import NULL, load_text
 from rtp_workers.record.transaction import COPY_COLUMNS
 
 COPY_CHUNK_BYTES = 1 << 18
-# One repeated id spoils a whole COPY, so after one we stay on the staging path until duplicates have ceased.
+# One repeated id makes a whole COPY fail. So after one we use the staging path until no more duplicates come.
 CLEAN_BATCHES_BEFORE_FAST = 5
-# Where this share of a staged batch was stored already, the next one is looked up before it is inserted.
+# If this share of a staged batch was already stored, the next batch is looked up before it is inserted.
 MOSTLY_REPEATED = 0.5
-# One bad value spoils it too; a feed that had one is looked at record by record for a while (10 us a record).
+# So does one bad value. After one, a feed is checked record by record for a while (10 us per record).
 SIFTED_BATCHES = 50
 
 _COLUMNS = ", ".join(COPY_COLUMNS)
@@ -55,14 +55,14 @@ _KNOWN_LOADS = "select load_id::text from csv_loads where load_id = any(%s::bigi
 
 
 class BatchWriter:
-    """Writes batches over one connection. Not thread-safe, but for `abort`.
+    """Writes batches over one connection. Only `abort` is thread-safe.
 
     Args:
         dsn: role rtp_ingest.
         failpoint: tests only.
 
     Attributes:
-        failpoint: likewise.
+        failpoint: tests only.
     """
 
     def __init__(self, dsn: str, failpoint: Failpoint | None = None) -> None:
@@ -90,9 +90,9 @@ class BatchWriter:
             How its offsets ended, by kafka_partition.
 
         Raises:
-            LedgerMovedError: overtaken by another consumer; nothing was written.
-            TransientError: nothing was written; try the same batch again. After a connection lost during COMMIT the
-                ledger has been read again: if it had been committed, this returns as usual.
+            LedgerMovedError: another consumer was faster; nothing was written.
+            TransientError: nothing was written; try the same batch again. If the connection was lost during COMMIT, the
+                ledger has been read again: a committed batch returns as usual.
             MemoryRefusedError: the batch is too large for this process or for PostgreSQL; write it in smaller parts.
             AttentionError: the database needs a person; nothing was written.
         """
@@ -113,11 +113,11 @@ class BatchWriter:
             raise MemoryRefusedError("write a batch: this process has no memory left for it") from error
 
     def settled(self, batch: Batch) -> bool:
-        """Tells from the ledger whether `batch` has been committed, after a COMMIT without an answer.
+        """Tells by the ledger whether `batch` was committed, after a COMMIT without an answer.
 
         Raises:
             TransientError: the ledger cannot be read yet.
-            LedgerMovedError: the ledger stands elsewhere: another consumer has written.
+            LedgerMovedError: the ledger is elsewhere: another consumer has written.
         """
         connection = self._open()
         with translated("settle a COMMIT from the ledger"), connection.cursor() as cursor:
@@ -132,7 +132,7 @@ class BatchWriter:
         raise ledger.LedgerMovedError("the ledger is neither before nor after the batch: another consumer has written")
 
     def abort(self) -> None:
-        """Breaks the connection from another thread, so that a write that hangs ends with ConnectionLostError."""
+        """Breaks the connection from another thread. A write that hangs then ends with ConnectionLostError."""
         connection = self._connection
         if connection is not None:
             break_off(connection)
@@ -145,7 +145,7 @@ class BatchWriter:
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            # Known before it is prepared, so that `abort` reaches it: a lock may hold up the preparation, too.
+            # Set before the session is prepared, so that `abort` can reach it: a lock may hold up the preparation, too.
             self._connection = connect(self._dsn, WRITER_NAME, autocommit=True)
             try:
                 self._prepare(self._connection)
@@ -160,7 +160,7 @@ class BatchWriter:
             connection.autocommit = False
 
     def _try_fast(self, batch: Batch) -> dict[int, Counts] | None:
-        """Returns None where the batch needs staging: a repeated id, or a value that only PostgreSQL refuses."""
+        """Returns None if the batch needs staging: it has a repeated id, or a value that only PostgreSQL refuses."""
         try:
             return self._in_transaction(batch, self._copy_straight)
         except ConflictError:
@@ -195,7 +195,7 @@ class BatchWriter:
         return counts
 
     def _forget_unknown_loads(self, cursor: Cursor, batch: Batch) -> None:
-        """Sets ``load_id`` to null where the record names a load that this database does not have."""
+        """Sets ``load_id`` to null if the record names a load that this database does not know."""
         new = batch.load_ids - self._known_loads
         if not new:
             return
@@ -234,7 +234,7 @@ class BatchWriter:
         counts: dict[int, Counts],
         refused: list[DeadLetter],
     ) -> None:
-        """Lands a run of lines; halves it where PostgreSQL refuses a value, down to the records at fault."""
+        """Writes a run of lines. If PostgreSQL refuses a value, the run is halved, down to the records at fault."""
         cursor.execute("savepoint run")
         repeated: list[staging.Repeated] = []
         try:
@@ -297,7 +297,7 @@ class BatchWriter:
 
 
 class Land(Protocol):
-    """Puts a batch's lines into the table; returns those that only PostgreSQL found fault with."""
+    """Writes a batch's lines into the table. Returns the records in which only PostgreSQL found a fault."""
 
     def __call__(self, cursor: Cursor, batch: Batch, counts: dict[int, Counts], /) -> list[DeadLetter]: ...
 
@@ -316,7 +316,7 @@ class _Halting(BytesIO):
 
 
 def _sift(batch: Batch) -> None:
-    """Moves records that break a rule from the batch's lines to its dead letters, with the reason in our words."""
+    """Moves records that break a rule from the batch's lines to its dead letters, with our own reason."""
     if batch.judged:
         return
     lines, records, batch.lines, batch.records = batch.lines, batch.records, [], []
@@ -360,14 +360,14 @@ def _without_load(line: str) -> str:
 
 
 def _load_id(record: KafkaRecord, batch: Batch) -> str | None:
-    """Returns the load that the record names, where this database has it."""
+    """Returns the load that the record names, if this database knows it."""
     named = next((value for name, value in record.headers() or () if name == "load"), None)
     load = load_text(named)
     return load if load in batch.load_ids else None
 
 
 def _appended_at(record: KafkaRecord) -> datetime | None:
-    """Returns the record's timestamp in Kafka; None where it has none, or one that no calendar has."""
+    """Returns the record's timestamp in Kafka; None if it has none, or one outside the calendar."""
     kind, milliseconds = record.timestamp()
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC) if kind else None

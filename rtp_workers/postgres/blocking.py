@@ -1,7 +1,7 @@
-"""Ending a session that blocks our writer.
+"""Ends a session that blocks our writer.
 
-No timeout fires in a server process that waits for more COPY data of a client that has been stopped; its row locks
-stay, and the consumer that took over waits for them. Only sessions of our own role, doing ingestion, are ended.
+A server process that waits for COPY data from a stopped client never times out. It keeps its row locks, and the
+consumer that took over waits for them. Only ingest sessions of our own role are ended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def end_blocking_sessions(connection: Connection, backend_pid: int) -> list[int]
     """Ends other ingest sessions of our role that block `backend_pid`.
 
     Returns:
-        Process ids of the server processes that were ended.
+        The process ids of the server processes that were ended.
     """
     with translated("end a session that blocks the writer"), connection.cursor() as cursor:
         cursor.execute(_END, (backend_pid, WRITER_NAME))

@@ -1,4 +1,4 @@
-"""Reading within a time that holds whatever happens, and telling who is in the way when it is not enough."""
+"""Reads within a strict time limit, and says who is in the way if that is not enough."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Generic, TypeVar
 from rtp_workers.errors import RtpError, TransientError
 from rtp_workers.postgres.connection import Connection, break_off, connect, translated
 
-SERVER_GRACE_S = 1.0  # after that long the server ends the statement itself, should our end not reach it
-# Who blocks a session, directly or through others that wait; those that wait for nobody come first.
+SERVER_GRACE_S = 1.0  # after that the server ends the statement itself, in case our end does not reach it
+# Who blocks a session, directly or through others that wait. Those that do not wait themselves come first.
 _HOLDERS = """
 with recursive chain (pid) as (
     select unnest(pg_blocking_pids(%s)) union select unnest(pg_blocking_pids(chain.pid)) from chain
@@ -21,8 +21,8 @@ select pid, coalesce(nullif(application_name, ''), usename, backend_type), xact_
 from chain join pg_stat_activity using (pid)
 order by cardinality(pg_blocking_pids(pid)), xact_start
 """
-# Nobody waits for a lock that is only tried, so the lock itself is looked up. Where our role may not see another's
-# session, its application and user are known all the same.
+# A lock that is only tried has no waiters, so the lock itself is looked up. Our role may not see everything of
+# another's session, but it always sees the application and the user.
 _ADVISORY_HOLDERS = """
 select pid, coalesce(nullif(application_name, ''), usename, backend_type), backend_start
 from pg_locks join pg_stat_activity using (pid)
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class BusyError(TransientError):
-    """PostgreSQL is up, but what was asked could not be read in time.
+    """PostgreSQL is up, but the answer did not come in time.
 
     Attributes:
         in_the_way: who holds the lock and what to do, as half a sentence.
@@ -53,7 +53,7 @@ class Holder:
 
     Attributes:
         application: as it calls itself, else its user.
-        since: start of its transaction, or of the session where that holds the lock; None where our role may not know.
+        since: start of its transaction, or of the session if that holds the lock; None if our role may not know.
     """
 
     pid: int
@@ -67,14 +67,14 @@ class Holder:
 
 
 def lock_holders(connection: Connection, backend_pid: int) -> list[Holder]:
-    """Returns who keeps a session waiting, first those that wait for nobody themselves; empty where nobody does."""
+    """Returns the sessions that keep a session waiting. Those that do not wait themselves come first."""
     with translated("look for who holds the lock"), connection.cursor() as cursor:
         cursor.execute(_HOLDERS, (backend_pid,))
         return [Holder(*row) for row in cursor.fetchall()]
 
 
 def advisory_holders(connection: Connection, key: int) -> list[Holder]:
-    """Returns the sessions that hold the advisory lock `key` in this database; none where it has just become free."""
+    """Returns the sessions that hold the advisory lock `key` in this database; none if it has just become free."""
     with translated("look for who holds the lock"), connection.cursor() as cursor:
         cursor.execute(_ADVISORY_HOLDERS, {"key": key})
         return [Holder(*row) for row in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""Rows and amounts by where they came from: what a person compares with the files."""
+"""Rows and amounts by source, for a person to compare with the files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SourceTotal:
         rows: all of them.
         amount: sum(amount), exact.
         new_rows: those written since the time that was asked for.
-        last_at: when the last of those was written, or None.
+        last_at: when the last of the new rows was written, or None.
     """
 
     source: str
@@ -41,7 +41,7 @@ class SourceTotal:
 
 
 def totals_by_source(connection: Connection, since: datetime) -> list[SourceTotal]:
-    """Returns one total a source, in order of name; scans `transactions` once. Any role that may read."""
+    """Returns one total per source, sorted by name. Scans `transactions` once. Any role that may read."""
     with translated("sum the amounts by source"), connection.cursor() as cursor:
         cursor.execute(_BY_SOURCE, {"since": since})
         return [SourceTotal(*row) for row in cursor.fetchall()]
@@ -50,7 +50,7 @@ def totals_by_source(connection: Connection, since: datetime) -> list[SourceTota
 def arrived_by_source(connection: Connection, since: datetime, until: datetime) -> dict[str, int]:
     """Returns how many rows were written after `since` and up to `until`, by ``csv``, ``live``, ``api``, ``topic``, ...
 
-    Only these rows are read. A transaction that is still open is not counted, so let `until` lie some seconds back.
+    Only these rows are read. Open transactions are not counted, so choose an `until` some seconds in the past.
     """
     with translated("count the rows that arrived by source"), connection.cursor() as cursor:
         cursor.execute(_ARRIVED, {"since": since, "until": until})
@@ -58,7 +58,7 @@ def arrived_by_source(connection: Connection, since: datetime, until: datetime) 
 
 
 def server_time(connection: Connection) -> datetime:
-    """Returns PostgreSQL's clock, aware: what `ingested_at` is to be compared with."""
+    """Returns PostgreSQL's clock, aware: compare `ingested_at` with it."""
     with translated("read the clock"), connection.cursor() as cursor:
         cursor.execute(_NOW)
         now: datetime = cursor.fetchall()[0][0]

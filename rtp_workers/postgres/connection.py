@@ -75,15 +75,15 @@ class ConnectionLostError(TransientError):
 
 
 class MemoryRefusedError(TransientError):
-    """Too much at once for the memory of this process or of PostgreSQL: less at a time may pass."""
+    """Too much at once for the memory of this process or of PostgreSQL. Smaller parts may fit."""
 
 
 class LoginRefusedError(ConnectionLostError):
-    """The server is up and does not let us in: wrong password, role or database, or its rules of access."""
+    """The server is up but refuses the login: wrong password, role or database, or its access rules."""
 
 
 def connect(dsn: str, application_name: str, *, autocommit: bool = False, options: str = "") -> Connection:
-    """Opens a connection whose session is set up as `session` says, the same everywhere.
+    """Opens a connection whose session has the same settings everywhere; see `session`.
 
     Args:
         dsn: libpq connection string or URL. Its time-outs and keepalives win over ours; what a session relies on
@@ -93,7 +93,7 @@ def connect(dsn: str, application_name: str, *, autocommit: bool = False, option
         options: server settings for the session, e.g. ``-c statement_timeout=5s``.
 
     Raises:
-        TransientError: the server is away, starting, or full; LoginRefusedError where it does not let us in.
+        TransientError: the server is away, starting, or full; LoginRefusedError if it refuses the login.
         ConfigError: the DSN is malformed, or names a service that does not exist.
     """
     given = _parsed(dsn)
@@ -136,7 +136,7 @@ def server_version(connection: Connection) -> str:
 
 
 def break_off(connection: Connection) -> None:
-    """Breaks a connection; safe from another thread, whose call that hangs in it ends with ConnectionLostError."""
+    """Breaks a connection. Thread-safe: a call that hangs in it in another thread ends with ConnectionLostError."""
     try:
         descriptor = socket.dup(connection.fileno())
     except (psycopg2.InterfaceError, OSError):
@@ -177,9 +177,9 @@ def translate(error: psycopg2.Error, doing: str) -> RtpError:
 
 
 def _connection_error(text: str) -> RtpError:
-    """Returns the error for a failure that has no SQLSTATE: the client gives none while it connects.
+    """Returns the error for a failure without SQLSTATE: the client gives none while it connects.
 
-    The server's sentence is all there is. In a language that we do not know, the advice stays general.
+    Only the server's sentence tells the cause. In a language that we do not know, the advice stays general.
     """
     if any(word in text for word in MISCONFIGURED):
         return ConfigError(f"{text}; correct the DSN or what it refers to")
@@ -205,7 +205,7 @@ def _record_error(error: psycopg2.Error, state: str) -> RecordError | None:
 
 
 def _first_line(error: psycopg2.Error) -> str:
-    """Returns the sentence that matters: of several addresses, each with a line, the one where a server answers."""
+    """Returns the line that matters. With several addresses there is a line for each; the one of a server wins."""
     lines = (error.diag.message_primary or str(error)).strip().splitlines()
     if not lines:
         return type(error).__name__

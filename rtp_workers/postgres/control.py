@@ -1,4 +1,4 @@
-"""What a person tells every consumer of the platform: pause, go on, and accept a hole in the log."""
+"""What a person tells all consumers of the platform: pause, resume, and accept a hole in the log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ order by topic_id, kafka_partition
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Whether ingestion is paused platform-wide, and the reason that was given."""
+    """Whether ingestion is paused on the whole platform, and the reason given."""
 
     paused: bool
     reason: str | None
@@ -38,7 +38,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Offsets that the log no longer held when the consumer came to them: ``to_offset - from_offset`` records."""
+    """Offsets that Kafka had deleted before the consumer read them: ``to_offset - from_offset`` records."""
 
     topic_id: str
     kafka_partition: int
@@ -65,10 +65,10 @@ def set_pause(connection: Connection, *, paused: bool, reason: str | None = None
 
 
 def note_hole(connection: Connection, hole: Hole) -> bool:
-    """Notes a hole, or that it has grown.
+    """Records a hole, or that it has grown.
 
     Returns:
-        True when a person has accepted it: it may be counted.
+        True if a person has accepted it, so that it may be counted.
     """
     with translated("note a hole in the log"), connection.cursor() as cursor:
         cursor.execute(_NOTE_HOLE, astuple(hole))
@@ -77,14 +77,14 @@ def note_hole(connection: Connection, hole: Hole) -> bool:
 
 
 def count_hole(connection: Connection, hole: Hole) -> None:
-    """Moves the ledger over an accepted hole, its offsets counted in ``skipped``, in one transaction.
+    """Moves the ledger over an accepted hole and counts its offsets in ``skipped``, in one transaction.
 
     Args:
         connection: in autocommit mode; no transaction open.
-        hole: as noted; the ledger must stand at its ``from_offset``.
+        hole: as recorded; the ledger must be at its ``from_offset``.
 
     Raises:
-        LedgerMovedError: the ledger stands elsewhere; nothing is changed.
+        LedgerMovedError: the ledger is elsewhere; nothing is changed.
     """
     size = hole.to_offset - hole.from_offset
     spans = {hole.kafka_partition: Span(hole.from_offset, hole.to_offset, 0, size, hole.generation)}
@@ -100,14 +100,14 @@ def count_hole(connection: Connection, hole: Hole) -> None:
 
 
 def open_holes(connection: Connection) -> list[Hole]:
-    """Returns the holes that wait for a person."""
+    """Returns the holes that a person must decide on."""
     with translated("read holes in the log"), connection.cursor() as cursor:
         cursor.execute(_OPEN_HOLES)
         return [Hole(*row) for row in cursor.fetchall()]
 
 
 def accept_holes(connection: Connection) -> list[Hole]:
-    """Accepts every open hole: consumers count it in ``skipped`` and go on. Returns what was accepted."""
+    """Accepts every open hole. Consumers count it in ``skipped`` and continue. Returns the accepted holes."""
     with translated("accept holes in the log"), connection.cursor() as cursor:
         cursor.execute(_ACCEPT)
         return [Hole(*row) for row in cursor.fetchall()]

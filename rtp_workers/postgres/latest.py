@@ -1,6 +1,6 @@
-"""What arrived last, for people who watch: at a bounded cost, however large the tables are.
+"""The rows and dead letters that arrived last, read at a bounded cost however large the tables are.
 
-Rows come as JSON text made by PostgreSQL itself, so that an exact number stays exact and no Python turns over values.
+PostgreSQL itself writes the rows as JSON. So exact numbers stay exact, and Python does not touch the values.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rtp_workers.errors import TransientError
 from rtp_workers.postgres.connection import Connection, Cursor, translated
 from rtp_workers.record.transaction import COPY_COLUMNS
 
-# The end of the table that is always looked at: 8 MB, some 30,000 rows, a few milliseconds.
+# The end of the table that is always read: 8 MB, some 30,000 rows, a few milliseconds.
 TAIL_BLOCKS = 1_024
 RECENT = "2 seconds"
 PREVIEW_CHARACTERS = 500
@@ -56,9 +56,9 @@ def latest_rows(connection: Connection, limit: int) -> list[str]:
 
     Columns are those of the record, its provenance and ``ingested_at``; times in UTC, ``amount`` as text.
 
-    The table's end is read. Where the last write is not there (it filled space that a purge or a rolled-back batch
-    had left), the rows of the two seconds before the last write are looked up as well; where even that takes too long,
-    the end of the table has to do.
+    It reads the end of the table. The last write may be elsewhere, in space that a purge or a rolled-back batch has
+    left. Then it also looks up the rows of the two seconds before the last write. If that takes too long, it returns
+    what the end of the table has.
 
     Args:
         connection: in autocommit mode, with a short statement_timeout.
@@ -75,7 +75,7 @@ def latest_rows(connection: Connection, limit: int) -> list[str]:
 
 
 def newest_letters(connection: Connection, limit: int) -> list[LetterPreview]:
-    """Returns the newest dead letters, newest first; of each value only the beginning is read.
+    """Returns the newest dead letters, newest first. Only the beginning of each value is read.
 
     `connection` is in autocommit mode.
     """

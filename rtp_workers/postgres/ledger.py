@@ -1,7 +1,7 @@
-"""The ledger: which offsets are stored, kept in the transaction that stores them.
+"""The ledger: which offsets are stored, written in the transaction that stores them.
 
-A batch moves a partition's ``next_offset`` by compare-and-set, as its last statement. Whoever finds another value
-than the one it started at has been overtaken: everything it wrote in that transaction is rolled back.
+The last statement of a batch moves each partition's ``next_offset`` by compare-and-set. A consumer that finds a value
+other than the one it started from has been overtaken: everything it wrote in that transaction is rolled back.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Topic:
 
 
 class Place(NamedTuple):
-    """Where a partition's ledger stands: the next offset to store, in which generation of its log, and its marks."""
+    """Where a partition's ledger is: the next offset to store, the generation of the log, and the marks."""
 
     offset: int
     generation: int
@@ -90,10 +90,10 @@ class Place(NamedTuple):
 
 
 def identity(connection: Connection) -> str:
-    """Returns what tells this database from every other one, the same after a restart, a restore or a failover.
+    """Returns what identifies this database; it stays the same after a restart, a restore or a failover.
 
-    It is derived and not stored: a dump restored elsewhere would take a stored id along. It is empty where the server
-    does not let us ask (PostgreSQL allows it by default).
+    It is derived, not stored: a dump restored elsewhere would take a stored id along. It is empty if the server does
+    not let us ask; PostgreSQL allows it by default.
 
     Args:
         connection: in autocommit mode.
@@ -111,11 +111,11 @@ def identity(connection: Connection) -> str:
 
 
 def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[int, int]) -> dict[int, Place]:
-    """Returns where each partition resumes; makes the ledger row, at the log's start, where there is none.
+    """Returns where each partition resumes. A partition without a ledger row gets one, at the log's start.
 
     Args:
         connection: in autocommit mode.
-        topic: whose partitions.
+        topic: the topic of these partitions.
         log_starts: kafka_partition -> the first offset that the log still holds.
 
     Raises:
@@ -137,7 +137,7 @@ def open_partitions(connection: Connection, topic: Topic, log_starts: Mapping[in
 
 
 def places(cursor: Cursor, topic_id: str, kafka_partitions: list[int]) -> dict[int, Place]:
-    """Returns where the open generation of each partition stands; a partition without a ledger row is left out."""
+    """Returns where the open generation of each partition is. A partition without a ledger row is left out."""
     cursor.execute(_READ, (topic_id, kafka_partitions))
     return {number: Place(offset, generation, from_text(marks)) for number, offset, generation, marks in cursor}
 
@@ -145,17 +145,17 @@ def places(cursor: Cursor, topic_id: str, kafka_partitions: list[int]) -> dict[i
 def begin_generation(connection: Connection, topic: Topic, kafka_partition: int, closed: Place, begun: Place) -> None:
     """Closes a partition's generation and begins the next one, because Kafka has lost records that are stored here.
 
-    What is lost is noted with it, all in one transaction. The rows of the closed generation stay as they are.
+    The same transaction records what is lost. The rows of the closed generation stay as they are.
 
     Args:
         connection: in autocommit mode, no transaction open.
-        topic: whose partition.
+        topic: the partition's topic.
         kafka_partition: its number.
-        closed: where the ledger stands.
-        begun: from where the log is read again; its generation is the one after `closed`.
+        closed: where the ledger is.
+        begun: where reading starts again; its generation follows that of `closed`.
 
     Raises:
-        LedgerMovedError: the ledger stands elsewhere by now; nothing is changed.
+        LedgerMovedError: the ledger is elsewhere by now; nothing is changed.
     """
     key = {"topic_id": topic.topic_id, "kafka_partition": kafka_partition}
     old = {**key, "generation": closed.generation, "next_offset": closed.offset}
@@ -176,10 +176,10 @@ def begin_generation(connection: Connection, topic: Topic, kafka_partition: int,
 
 
 def move(cursor: Cursor, topic_id: str, spans: Mapping[int, Span], counts: Mapping[int, Counts]) -> None:
-    """Moves the ledger past a batch, each partition by compare-and-set; the last statement before COMMIT.
+    """Moves the ledger past a batch, each partition by compare-and-set. Run it last, right before COMMIT.
 
     Raises:
-        LedgerMovedError: a partition was not where the batch started; roll back.
+        LedgerMovedError: a partition is not where the batch started; roll back.
     """
     partitions = sorted(spans)
     columns = [
@@ -199,7 +199,7 @@ def move(cursor: Cursor, topic_id: str, spans: Mapping[int, Span], counts: Mappi
 
 
 def _why_not_moved(cursor: Cursor, topic_id: str, spans: Mapping[int, Span]) -> str:
-    """Says which partition was elsewhere, and what that means. The batch's own moves are not counted."""
+    """Says which partition is elsewhere, and what that means. The batch's own moves do not count."""
     stored = places(cursor, topic_id, sorted(spans))
     for number, span in sorted(spans.items()):
         offset, generation = stored[number][:2] if number in stored else (0, span.generation)

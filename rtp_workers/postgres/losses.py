@@ -1,4 +1,4 @@
-"""What Kafka has lost of the records that are stored here: listed until a person confirms it."""
+"""Records that are stored here but that Kafka has lost: listed until a person confirms them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ update log_losses set confirmed_at = now(), confirmed_by = %s where confirmed_at
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Offsets of a generation that Kafka no longer holds as they were stored, from the first that may differ.
+    """Offsets of a generation that Kafka no longer holds as they are stored, from the first that may differ.
 
     Attributes:
-        generation: the closed one; the log is read again in the next.
-        to_offset: where the ledger stood: the first offset that is not lost.
+        generation: the closed generation; the log is read again in the next one.
+        to_offset: where the ledger was: the first offset that is not lost.
         confirmed_at: when a person has confirmed it, or None.
-        confirmed_by: who, as they said it.
+        confirmed_by: the name that this person gave.
     """
 
     topic: str
@@ -44,7 +44,7 @@ class Loss:
         return self.to_offset - self.from_offset
 
     def sentence(self) -> str:
-        """Says what was lost, what was done about it, and what is left to do."""
+        """Says what was lost, what happens now, and what is left to do."""
         return (
             f"partition {self.kafka_partition}: Kafka no longer has up to {self.offsets:,} records that are stored "
             f"here (offsets {self.from_offset} to {self.to_offset - 1} of generation {self.generation}); its log is "
@@ -54,14 +54,14 @@ class Loss:
 
 
 def listed(connection: Connection, *, unconfirmed_only: bool = False) -> list[Loss]:
-    """Returns the losses, oldest first. `connection` is in autocommit mode; any role of ours may ask."""
+    """Returns the losses, oldest first. `connection` is in autocommit mode; any of our roles may ask."""
     with translated("read what Kafka has lost"), connection.cursor() as cursor:
         cursor.execute(_UNCONFIRMED if unconfirmed_only else _LIST)
         return [Loss(*row) for row in cursor.fetchall()]
 
 
 def confirm(connection: Connection, confirmed_by: str) -> list[Loss]:
-    """Confirms every loss that is not confirmed yet, and returns these. Role rtp_ingest, autocommit."""
+    """Confirms and returns every unconfirmed loss. Role rtp_ingest, autocommit."""
     with translated("confirm what Kafka has lost"), connection.cursor() as cursor:
         cursor.execute(_CONFIRM, (confirmed_by,))
         return [Loss(*row) for row in cursor.fetchall()]

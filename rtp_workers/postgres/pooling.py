@@ -13,7 +13,7 @@ from psycopg2 import extensions
 
 from rtp_workers.errors import ConfigError
 
-# Between two looks another client may have taken the session that would have shown it.
+# Another client may take the session that would show it between two looks.
 LOOKS = 3
 
 
@@ -22,10 +22,10 @@ class PooledSessionError(ConfigError):
 
 
 def refuse_shared_session(connection: extensions.connection, parameters: dict[str, Any], backend_pid: int) -> None:
-    """Raises PooledSessionError where statements of one connection reach different sessions of the server.
+    """Raises PooledSessionError if statements of one connection reach different sessions of the server.
 
-    A server tells its process id when a session starts; a pooler tells a number of its own. Only then is it looked
-    into, over a second connection: two connections never have the same session, and one never has two.
+    A server reports its process id when a session starts; a pooler reports a number of its own. Only if the numbers
+    differ, a second connection is opened to find out: without a pooler each connection has exactly one session.
 
     Args:
         connection: in autocommit mode.

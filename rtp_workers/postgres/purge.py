@@ -1,4 +1,4 @@
-"""Deleting on purpose (retention, erasure): deleted and counted in one transaction, so that the ledger adds up."""
+"""Deletes on purpose (retention, erasure), and counts what it deletes in the same transaction: the ledger adds up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LETTERS_BY_KEY = "key = any(%(keys)s)"
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What to delete; exactly one is given.
+    """What to delete; give exactly one.
 
     Attributes:
         ids: transactions, and dead letters whose key is one of them.
@@ -43,7 +43,7 @@ class Criteria:
                 raise ConfigError(f"{instant.isoformat()} has no offset; give e.g. 2024-01-01T00:00:00Z")
 
     def described(self) -> dict[str, Any]:
-        """Returns what is kept about the purge: never who was erased."""
+        """Returns what is kept about the purge. It never says who was erased."""
         if self.ids:
             return {"by": "ids", "ids": len(self.ids)}
         if self.customer_id is not None:
@@ -64,7 +64,7 @@ class PurgeReport:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One bounded transaction: where-clauses for each table (None: nothing of it) and their values."""
+    """One bounded transaction: a where-clause for each table (None deletes nothing there) and the values."""
 
     values: dict[str, Any]
     rows: str | None = None
@@ -80,12 +80,12 @@ def purge(
 ) -> PurgeReport:
     """Deletes in bounded steps, each a transaction of its own that also counts into `purges`.
 
-    Stopped halfway it has done some steps wholly and the others not at all; run it again to finish.
+    If it is stopped halfway, some steps are done completely and the others not at all. Run it again to finish.
 
     Args:
         owner_dsn: the platform's database, as its owner.
         criteria: what to delete.
-        dry_run: True only counts.
+        dry_run: only count.
         on_step: told the totals after each step.
 
     Raises:
@@ -129,7 +129,7 @@ def _steps(connection: Connection, criteria: Criteria) -> Iterator[_Step]:
 
 
 def _block_ranges(connection: Connection, table: str) -> Iterator[dict[str, str]]:
-    """Yields ranges of the table's blocks as it is now: one pass over it, whatever is deleted meanwhile."""
+    """Yields ranges of the table's blocks as they are now: one pass over it, whatever is deleted meanwhile."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select pg_relation_size(%s::regclass) / current_setting('block_size')::bigint", (f"public.{table}",)
@@ -144,9 +144,9 @@ def _in_blocks(condition: str) -> str:
 
 
 def _delete(cursor: Cursor, step: _Step, criteria: Criteria) -> tuple[int, int]:
-    """Deletes and counts in one statement, which is one transaction. A step that finds nothing leaves no line.
+    """Deletes and counts in one statement, which is one transaction. A step that finds nothing leaves no trace.
 
-    Each load is told how many of its rows are gone, so that loading its file again does not say that they are there.
+    It also records for each load how many of its rows are gone, so that a later load of the file reports them.
     """
     cursor.execute(
         f"""

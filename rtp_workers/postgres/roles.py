@@ -1,8 +1,8 @@
-"""Roles and databases: who may do what, set up idempotently.
+"""Sets up roles and databases, idempotently.
 
-``bootstrap`` is for a server that is ours (embedded, or the container's), reached as its superuser. ``ensure_roles`` is
-for somebody's own server, reached as the owner of one database. What each role may do with the tables is
-``migrations/grants.sql``, applied by ``migrate``.
+``bootstrap`` is for our own server (embedded or in a container), with its superuser. ``ensure_roles`` is for
+somebody's own server, with the owner of one database. ``migrations/grants.sql`` says what each role may do with the
+tables; ``migrate`` applies it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ DATABASE, DAGSTER_DATABASE = "rtp", "dagster"
 MIN_VERSION = 150_000
 BOOTSTRAP_LOCK = 7_231_001
 
-# Large objects fill the disk of a server in which a role may otherwise write nothing, and whoever may take an advisory
-# lock can keep a load of the same file out.
+# With large objects, a role that may not write otherwise could fill the disk. With an advisory lock, it could keep a
+# load of the same file waiting.
 ADVISORY_LOCKS = tuple(
     f"{name}({arguments})"
     for name in (
@@ -35,8 +35,8 @@ ADVISORY_LOCKS = tuple(
 LARGE_OBJECTS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
 NOT_FOR_EVERYBODY = (*LARGE_OBJECTS, *ADVISORY_LOCKS)
 
-# A consumer that stands still inside a transaction (SIGSTOP, a frozen machine) must let go of its locks; between two
-# statements of a batch pass milliseconds. A reader is told to stop before it holds back vacuum for long.
+# A consumer that stops inside a transaction (SIGSTOP, a frozen machine) must release its locks. Normally only
+# milliseconds pass between two statements of a batch. A reader must stop before it holds back vacuum for long.
 SETTINGS: dict[str, dict[str, str]] = {
     OWNER: {},
     INGEST: {"idle_in_transaction_session_timeout": "15s"},
@@ -57,13 +57,13 @@ def bootstrap(
     database: str = DATABASE,
     dagster_database: str | None = DAGSTER_DATABASE,
 ) -> None:
-    """Makes roles and databases on a server that is ours; safe to run again, and by two at once.
+    """Creates roles and databases on our own server. It is safe to run again, and to run twice at the same time.
 
     Args:
         superuser_dsn: any database of the server, as a superuser.
         passwords: by role (`OWNER`, `INGEST`, `READ`, `DAGSTER` with a Dagster database, and `INSIGHTS` where it is
-            wanted). An existing role gets this password, so that the stored secrets are always the true ones.
-        database: the platform's own; made when missing, owned by `OWNER`, closed to everybody else.
+            wanted). An existing role gets this password, so that the stored secrets are always valid.
+        database: the platform's own. It is created if missing, owned by `OWNER`, and closed to everybody else.
         dagster_database: Dagster's, owned by `DAGSTER`; None for none.
 
     Raises:
@@ -82,7 +82,7 @@ def bootstrap(
             cursor.execute("set log_statement = 'none'")
             for role in roles:
                 _make_role(cursor, role, passwords[role])
-            # To tell since when a session holds a lock; only the owner, because it shows other sessions' statements.
+            # It tells since when a session holds a lock. Only the owner gets it: it shows other sessions' statements.
             cursor.execute(sql.SQL("grant pg_read_all_stats to {}").format(sql.Identifier(OWNER)))
             _make_database(cursor, database, OWNER, (INGEST, READ))
             if dagster_database:
@@ -95,14 +95,14 @@ def bootstrap(
 
 
 def ensure_roles(owner_dsn: str, passwords: Mapping[str, SecretStr]) -> list[str]:
-    """Makes the missing ones of `INGEST` and `READ` on somebody's own server; roles that exist are left as they are.
+    """Creates `INGEST` and `READ` on somebody's own server if they are missing. Existing roles stay as they are.
 
     Args:
         owner_dsn: the platform's database, as a role that may create tables in it.
-        passwords: by role, for those that are missing.
+        passwords: by role, for the missing ones.
 
     Returns:
-        The roles made, in order; empty when nothing was missing.
+        The roles created, in order; empty if none was missing.
 
     Raises:
         ConfigError: roles are missing and this role may not create roles: the message is the SQL to run.
@@ -132,7 +132,7 @@ def ensure_roles(owner_dsn: str, passwords: Mapping[str, SecretStr]) -> list[str
 
 
 def set_password(dsn: str, role: str, password: SecretStr) -> None:
-    """Sets the password of a role that exists; it leaves this process only as a SCRAM verifier.
+    """Sets the password of an existing role. It leaves this process only as a SCRAM verifier.
 
     Args:
         dsn: as a superuser, or as the role itself.
@@ -149,7 +149,7 @@ def set_password(dsn: str, role: str, password: SecretStr) -> None:
 
 
 def roles_sql(roles: list[str]) -> str:
-    """Returns the SQL that makes these roles, for a person to run; passwords are left to fill in."""
+    """Returns the SQL that creates these roles, for a person to run, with placeholders for the passwords."""
     lines = []
     for role in roles:
         lines.append(f"create role {role} login password '<choose one>';")
@@ -168,14 +168,14 @@ def with_database(dsn: str, database: str) -> str:
 
 
 def credentials(dsn: str) -> tuple[str | None, SecretStr | None]:
-    """Returns user and password of a DSN; None for what it leaves out."""
+    """Returns user and password of a DSN; None for each that it leaves out."""
     parsed = extensions.parse_dsn(dsn)
     password = parsed.get("password")
     return parsed.get("user"), None if password is None else SecretStr(str(password))
 
 
 def server_address(dsn: str) -> tuple[str, int, str]:
-    """Returns host, port and database of a DSN; what it leaves out is libpq's default."""
+    """Returns host, port and database of a DSN, with libpq's defaults for what it leaves out."""
     parsed = extensions.parse_dsn(dsn)
     return str(parsed.get("host", "localhost")), int(parsed.get("port", 5432)), str(parsed.get("dbname", DATABASE))
 
@@ -203,7 +203,7 @@ def _need_superuser(cursor: Cursor) -> None:
 
 
 def _make_role(cursor: Cursor, role: str, password: SecretStr) -> None:
-    """Creates or resets a role. The password leaves this process only as a SCRAM verifier: no log can hold it."""
+    """Creates or resets a role. The password leaves this process only as a SCRAM verifier, so no log can contain it."""
     verifier = extensions.encrypt_password(password.get_secret_value(), role, cursor.connection, "scram-sha-256")
     cursor.execute("select 1 from pg_roles where rolname = %s", (role,))
     name = sql.Identifier(role)

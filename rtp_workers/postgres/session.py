@@ -1,7 +1,7 @@
-"""What every session relies on, whatever the environment, a service file, the role or the database say.
+"""The settings that every session relies on, whatever the environment, a service file, the role or the database say.
 
-libpq and PostgreSQL take settings from many places. A client encoding of LATIN1, for one, would store wrong letters
-without an error. So the DSN alone says where we connect and as whom, and the settings below are the same everywhere.
+libpq and PostgreSQL take settings from many places. For example, a client encoding of LATIN1 would store wrong letters
+without an error. So only the DSN says where and as whom we connect, and the settings below are the same everywhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rtp_workers.errors import ConfigError
 
 CLIENT_ENCODING = "UTF8"
 
-# The client looks once, at the start, how backslashes in quoted text are read, and quotes by that for ever.
+# The client checks once, at the start, how the server reads backslashes in quoted text, and always quotes that way.
 FROM_THE_START = "-c standard_conforming_strings=on"
 
 # Settings that change what a statement means or how a value is read or printed. Time-outs, planner settings and
@@ -33,9 +33,9 @@ PINNED: dict[str, str] = {
 
 
 def pin(connection: extensions.connection) -> int:
-    """Fixes what we rely on for the rest of the session; costs one round trip. Returns the server's process id.
+    """Fixes these settings for the rest of the session, in one round trip. Returns the server's process id.
 
-    It is done by statements, because a pooler may drop what the start of a connection asks for.
+    It uses statements, because a pooler may drop the settings in the start of a connection.
 
     Raises:
         ConfigError: a pooler dropped the one setting that cannot be set later.

@@ -1,4 +1,4 @@
-"""Stepping over offsets because a person says so: counted in the ledger, with the reason kept."""
+"""Skips offsets because a person says so. The ledger counts them, and the reason is kept."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Skip:
 
     @property
     def offsets(self) -> int:
-        """How many are stepped over."""
+        """How many offsets are skipped."""
         return self.to_offset - self.from_offset
 
 
 def place(connection: Connection, topic_id: str, kafka_partition: int) -> Place:
-    """Returns where the ledger stands: the next offset that it expects. `connection` is in autocommit mode.
+    """Returns where the ledger is: the next offset that it expects. `connection` is in autocommit mode.
 
     Raises:
         AttentionError: the ledger has no row for this partition.
@@ -51,17 +51,17 @@ def place(connection: Connection, topic_id: str, kafka_partition: int) -> Place:
 
 
 def step_over(connection: Connection, skip: Skip, reason: str) -> None:
-    """Moves the ledger over the offsets, counted in ``skipped``, and keeps the reason, in one transaction.
+    """Moves the ledger over the offsets, counts them in ``skipped``, and keeps the reason, in one transaction.
 
-    A running consumer reads the ledger again within seconds and resumes behind them.
+    A running consumer reads the ledger again within seconds and resumes after them.
 
     Args:
         connection: in autocommit mode; no transaction open.
-        skip: the ledger must stand at its ``from_offset``.
+        skip: the ledger must be at its ``from_offset``.
         reason: why, in one sentence.
 
     Raises:
-        LedgerMovedError: the ledger stands elsewhere by now; nothing is changed.
+        LedgerMovedError: the ledger is elsewhere by now; nothing is changed.
     """
     spans = {skip.kafka_partition: Span(skip.from_offset, skip.to_offset, 0, skip.offsets, skip.generation)}
     with translated("step over offsets"), connection.cursor() as cursor:

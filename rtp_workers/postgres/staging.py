@@ -31,8 +31,8 @@ insert into pg_temp.landed select kafka_partition, kafka_offset, load_id from in
 _LANDED = "select kafka_partition, coalesce(load_id, 0), count(*) from pg_temp.landed group by kafka_partition, load_id"
 _CONTENT = [name for name in FIELD_NAMES if name != "transaction_id"]
 _SAME_CONTENT = " and ".join(f"incoming.{name} is not distinct from stored.{name}" for name in _CONTENT)
-# An id that a load has derived from the row's cells stands for that row, whatever else has changed: its status, its
-# running balance, the mapping. The form is checked too, so that a header cannot make another record's conflict silent.
+# An id that a load has derived from the row's cells identifies that row, whatever else has changed: its status, its
+# running balance, the mapping. The form is checked, too, so that a header cannot hide another record's conflict.
 _OUTCOME = f"""
 case when {_SAME_CONTENT} then 'duplicate'
      when incoming.load_id is not null and incoming.transaction_id ~ '^[0-9a-f]{{32}}(-[0-9]+)?$'
@@ -44,7 +44,7 @@ incoming.kafka_partition, incoming.kafka_offset, incoming.load_id, {_OUTCOME},
 case when incoming.load_id is null then 0 else coalesce(stored.load_id, 0) end as stored_load_id,
 case when incoming.load_id is null then '' else stored.source end as stored_source
 """
-# Repeated ids: counted where they are the same row (kafka_offset null), listed where they conflict (outcome null).
+# Repeated ids: counted if they are the same row (kafka_offset null), listed if they conflict (outcome null).
 _COUNTED = """
 select kafka_partition, null::bigint, count(*), coalesce(load_id, 0), outcome, stored_load_id, stored_source
 from repeated where outcome is not null
@@ -85,7 +85,7 @@ def count_landed(
 
     Args:
         cursor: after `INSERT`.
-        records: those of the staging table.
+        records: the records of the staging table.
         repeated: what `TAKE_OUT_STORED` has returned, if it ran.
         counts: added to, by kafka_partition.
         endings: added to, for records of a load.

@@ -1,4 +1,4 @@
-"""Undoing imports: what a CSV load has stored is deleted, counted and forgotten in one transaction."""
+"""Undoes imports: deletes, counts and forgets what a CSV load has stored, in one transaction."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _DELETE_LETTERS = "delete from dead_letters where load_id = any(%(loads)s)"
 _COUNT_ROWS = "select count(*) from transactions where load_id = any(%(loads)s)"
 _COUNT_LETTERS = "select count(*) from dead_letters where load_id = any(%(loads)s)"
 _NOTE = "insert into purges (criteria, purged_rows, purged_dead_letters, days) values (%s, %s, %s, %s::date[])"
-# Loads whose records were counted as duplicates of rows that go now: loading them again brings those rows back.
+# Loads whose records were counted as duplicates of rows that are deleted now. Loading them again restores these rows.
 _DEPENDENT = """
 select distinct load_id from csv_load_outcomes
 where outcome in ('duplicate', 'changed') and load_id <> all(%(loads)s)
@@ -58,12 +58,12 @@ delete from csv_sources as memory where csv_source_id = any(%(sources)s) and not
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What is to be undone.
+    """What to undo.
 
     Attributes:
         described: what is kept about the purge.
-        loads: whose rows and dead letters go.
-        source: ``csv:<file name>`` of rows that carry no load number; None where there can be none.
+        loads: the loads whose rows and dead letters are deleted.
+        source: ``csv:<file name>`` of rows without a load number; None if there can be none.
         unnumbered: how many such rows there are. Another file of the same name may have stored them.
     """
 
@@ -80,7 +80,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class LogEnds:
-    """Where the topic ends now: a load that was killed may have sent more than it noted."""
+    """Where the topic ends now. A load that was killed may have sent more than it recorded."""
 
     topic_id: str | None = None
     next_offsets: Mapping[int, int] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def import_of_file(connection: Connection, file_name: str) -> Import:
     """Finds what was loaded from a file of this name.
 
     Raises:
-        ConfigError: nothing was, or files of several sources have this name: then a load's number decides.
+        ConfigError: nothing was loaded, or files of several sources have this name: give a load's number then.
     """
     with translated("find the loads of a file"), connection.cursor() as cursor:
         cursor.execute(_BY_FILE, (file_name,))
@@ -155,14 +155,14 @@ def undo(
     Args:
         owner_dsn: the platform's database, as its owner.
         find: one of the ``import_of_...`` functions.
-        by_name: delete rows without a load number too, which are known by their file's name only.
+        by_name: also delete rows without a load number, which only their file's name identifies.
         dry_run: only count.
-        ends: where the topic ends; None where Kafka is not asked.
+        ends: where the topic ends; None if Kafka is not asked.
         timeout_s: how long to wait for the consumer to write what the loads have sent.
 
     Raises:
         ConfigError: there is no such import.
-        LoadRunningError: a loader is at work on one of the files.
+        LoadRunningError: a loader is working on one of the files.
         TransientError: the consumer has not written all records of the loads in time; nothing was deleted.
     """
     connection = connect(owner_dsn, "rtp-purge", autocommit=True)
