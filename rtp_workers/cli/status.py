@@ -12,6 +12,7 @@ from rich.text import Text
 
 from rtp_workers.batch.file_states import counts, folder_states
 from rtp_workers.cli.terminal import console
+from rtp_workers.consumer.disk import full_disk
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
 from rtp_workers.local.kafka_jars import kafka_version
@@ -34,6 +35,7 @@ def command(as_json: bool) -> int:
     report = status(_with_default_urls(endpoints, settings), settings.topic, settings.reading_token, settings.group_id)
     # Kafka tells no client its version; that of our own broker is pinned.
     report["kafka"]["version"] = kafka_version() if report["kafka"]["up"] and not settings.kafka_bootstrap else None
+    report["disk"] = full_disk(settings.home)
     report["files"] = _files(settings, endpoints) if report["postgres"]["up"] else None
     if as_json:
         click.echo(json.dumps(report))
@@ -77,6 +79,8 @@ def _table(report: dict[str, Any], topic: str) -> Table:
     for part in PARTS:
         found = report[part]
         table.add_row(part, _state(found), Text(found["detail"] or found.get("version") or ""))
+    if report["disk"] is not None:
+        table.add_row("disk", Text("full", "red"), Text(report["disk"]))
     table.add_section()
     table.add_row("rows", _figure(report["rows"]), _per_s(report["rows_per_s"]))
     table.add_row(

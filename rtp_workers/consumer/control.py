@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from rtp_workers import logs
 from rtp_workers.consumer.continuity import Continuity
 from rtp_workers.consumer.diagnosis import DiagnosisThread
+from rtp_workers.consumer.disk import full_disk
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError
 from rtp_workers.kafka.log_reader import LogReader
@@ -47,7 +49,8 @@ class View:
         topic: the topic, None while it does not exist or was never seen.
         seen: whether Kafka has answered at all yet.
         paused: platform-wide pause, with its reason.
-        problems: by where: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``, ``log:<kafka_partition>``.
+        problems: by where: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``, ``log:<kafka_partition>``,
+            and ``disk`` where a full disk is likely to be the cause of the others.
         warnings: what a person should know and confirm, while records flow; by ``loss:<kafka_partition>``.
         ledger_id: of the database, None until it was reached once; empty where it cannot be told.
     """
@@ -71,8 +74,16 @@ class ControlThread:
     """
 
     def __init__(
-        self, endpoints: Endpoints, topic: str, group_id: str, dsn: str, *, allow_compacted: bool = False
+        self,
+        endpoints: Endpoints,
+        topic: str,
+        group_id: str,
+        dsn: str,
+        *,
+        allow_compacted: bool = False,
+        home: Path | None = None,
     ) -> None:
+        self._home = home
         self._allow_compacted = allow_compacted
         self._watch = TopicWatch(endpoints, topic)
         self.diagnosis = DiagnosisThread(endpoints, topic, group_id)
@@ -177,7 +188,11 @@ class ControlThread:
             view = self._postgres_away(view, error)
         finally:
             self._asking_since = None
-        self.view = view
+        self.view = self._with_full_disk(view)
+
+    def _with_full_disk(self, view: View) -> View:
+        full = full_disk(self._home) if view.problems and self._home is not None else None
+        return view if full is None else replace(view, problems={**view.problems, "disk": full})
 
     def _postgres_away(self, view: View, error: RtpError) -> View:
         self._disconnect()

@@ -92,7 +92,12 @@ class ConsumerLoop:
         dsn = self._endpoints.need("postgres_ingest_dsn")
         given = self._settings
         control = ControlThread(
-            self._endpoints, given.topic, given.group_id, dsn, allow_compacted=given.consumer_allow_compacted
+            self._endpoints,
+            given.topic,
+            given.group_id,
+            dsn,
+            allow_compacted=given.consumer_allow_compacted,
+            home=given.home,
         )
         try:
             while not finished():

@@ -30,29 +30,28 @@ class Listener:
 
 
 def look_at(host: str, port: int, timeout_s: float) -> Listener:
-    """Asks a listener what it speaks. Each of its two questions takes `timeout_s` at most."""
+    """Asks a listener what it speaks. Each of its two questions takes `timeout_s` at most.
+
+    A connection that is merely closed tells nothing: a load balancer without a broker behind it does the same.
+    """
     tls = _speaks_tls(host, port, timeout_s)
-    if tls is None:
-        return Listener()
     try:
-        return Listener(tls, _mechanisms(host, port, timeout_s, tls=tls))
+        mechanisms = _mechanisms(host, port, timeout_s, tls=tls)
     except (OSError, struct.error, UnicodeDecodeError):
-        return Listener(tls)
+        mechanisms = None
+    # An answer to a question without TLS shows that there is none.
+    return Listener(tls or (None if mechanisms is None else False), mechanisms)
 
 
-def _speaks_tls(host: str, port: int, timeout_s: float) -> bool | None:
+def _speaks_tls(host: str, port: int, timeout_s: float) -> bool:
+    """Tells whether something there answers in TLS; a refusal in TLS is an answer."""
     try:
         with socket.create_connection((host, port), timeout_s) as plain, _context().wrap_socket(plain):
             return True
-    except TimeoutError:
-        return None
     except ssl.SSLError as error:
-        # An alert comes from something that speaks TLS. Anything else was no TLS at all.
         return "ALERT" in (error.reason or "")
-    except ConnectionRefusedError:
-        return None
     except OSError:
-        return False  # Kafka takes the first bytes of TLS for a request that is too long, and closes the connection
+        return False
 
 
 def _context() -> ssl.SSLContext:

@@ -22,8 +22,9 @@ from rtp_workers.errors import AttentionError, RtpError, TransientError
 from rtp_workers.kafka.client import NEEDS_A_PERSON, client_options, translate
 from rtp_workers.kafka.listener import Listener, look_at
 
-CONNECT_S = 2.0
-METADATA_S = 3.0
+CONNECT_S = 3.0
+LISTENER_S = 5.0  # a broker that has just started takes a second or two for its first TLS handshake
+METADATA_S = 5.0
 DEFAULT_PORT = 9092
 AGAIN_AFTER_S = 10.0
 
@@ -95,7 +96,7 @@ def cause_of_silence(endpoints: Endpoints) -> RtpError | None:
         return TransientError(
             f"{said}; is Kafka up? If it is, check RTP_KAFKA_BOOTSTRAP. This is retried automatically"
         )
-    listener = look_at(reached[0].host, reached[0].port, CONNECT_S)
+    listener = look_at(reached[0].host, reached[0].port, LISTENER_S)
     return _disagreement(reached[0], listener, options) or _of_the_brokers(reached[0], options, set(reached))
 
 
