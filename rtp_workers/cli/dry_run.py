@@ -19,6 +19,7 @@ from rich.text import Text
 from rtp_workers.batch.blocks import BlockReader
 from rtp_workers.batch.chunks import ChunkReader
 from rtp_workers.batch.planning import PlannedFile
+from rtp_workers.batch.preview import Preview
 from rtp_workers.batch.rows import RefusedRow
 from rtp_workers.mapping.plan import ColumnUse, FilePlan
 from rtp_workers.mapping.section_text import question_text
@@ -55,6 +56,7 @@ class DryRun:
         refused: every refused row of the rows looked at.
         rows: rows looked at; ``whole_file`` if these are all.
         repeated_ids: rows with the id of an earlier row.
+        preview: how the file compares with earlier ones of its source; None if nobody looked.
     """
 
     file: str
@@ -64,6 +66,7 @@ class DryRun:
     rows: int = 0
     repeated_ids: int = 0
     whole_file: bool = True
+    preview: Preview | None = None
 
 
 def dry_run(file_name: str, planned: PlannedFile, *, sample_is_all: bool = False) -> DryRun:
@@ -116,11 +119,24 @@ def as_json(result: DryRun) -> dict[str, Any]:
         "undecided": [{"field": q.field, "question": q.question, "lines": list(q.lines)} for q in plan.undecided],
         "ignored_columns": list(plan.attributes),
         "notes": list(plan.notes),
+        "memory": _memory(result.preview),
         "rows": result.rows,
         "whole_file": result.whole_file,
         "repeated_ids": result.repeated_ids,
         "refused": [{"line": row.line, "reason": row.reason, "detail": row.detail} for row in result.refused],
         "sample": result.sample,
+    }
+
+
+def _memory(seen: Preview | None) -> dict[str, Any] | None:
+    if seen is None:
+        return None
+    known = seen.planned.memory
+    return {
+        "compared": seen.compared,
+        "source": None if known is None else known.name,
+        "remark": seen.remark,
+        "contradiction": seen.contradiction or None,
     }
 
 
@@ -155,6 +171,10 @@ def show(result: DryRun, console: Console) -> None:
         console.print(Text("kept in attributes: ", style="bold") + Text(", ".join(result.plan.attributes)))
     for note in result.plan.notes:
         console.print(Text("· ", style="dim") + Text(note, style="dim"))
+    if result.preview is not None:
+        console.print(Text("· ", style="dim") + Text(result.preview.remark, style="dim"))
+        if result.preview.contradiction:
+            console.print(Text("it would not be loaded: ", style="bold red") + Text(result.preview.contradiction))
     console.print()
     if result.plan.undecided:
         console.print(_questions(result))

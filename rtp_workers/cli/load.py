@@ -15,7 +15,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rtp_workers.batch.attempts import attempt_load
 from rtp_workers.batch.load_file import LoadOptions, LoadProgress, LoadReport
 from rtp_workers.batch.object_names import expanded
-from rtp_workers.batch.planning import Overrides, plan_file
+from rtp_workers.batch.planning import Overrides
+from rtp_workers.batch.preview import preview
 from rtp_workers.batch.source_file import open_source, store_access
 from rtp_workers.cli import dry_run
 from rtp_workers.cli.dry_run import DryRun
@@ -115,8 +116,10 @@ def _look_at_all(
 def _dry_run(path: str, settings: LoaderSettings, overrides: Overrides, wait_s: float) -> DryRun:
     access = store_access(path, settings)
     with open_source(path, wait_s=wait_s, max_ratio=settings.loader_max_ratio, access=access) as source:
-        planned = plan_file(source, settings, overrides)
-        return dry_run.dry_run(source.name, planned, sample_is_all=not source.read(1))
+        seen = preview(source, settings, overrides, resolve(settings).postgres_ingest_dsn)
+        shown = dry_run.dry_run(source.name, seen.planned, sample_is_all=not source.read(1))
+        shown.preview = seen
+        return shown
 
 
 def _show_dry_runs(results: list[DryRun], as_json: bool) -> None:

@@ -145,3 +145,22 @@ def test_an_import_is_undone_and_repeated(loader: Loader) -> None:
     loader.load("april.csv", april)
     assert loader.count() == 10
     assert json.loads(loader.rtp("verify", "--json"))["ok"]
+
+
+def test_a_dry_run_follows_the_memory_and_says_what_a_load_would_ask(loader: Loader) -> None:
+    loader.load("giro.csv", HEADER + july(10, 28))
+    following = write_settled(loader.folder / "giro_2.csv", HEADER + july(20, 31))
+    shape = json.loads(loader.rtp("load", "--dry-run", "--json", str(following)))
+    assert shape["memory"]["compared"]
+    assert "read as giro.csv was" in shape["memory"]["remark"]
+    assert shape["memory"]["contradiction"] is None
+    other = HEADER + july(15, 15) + "2026-07-16,Rent,-700.00\n2026-07-17,Loan,-70.00\n2026-07-20,Shop,-7.00\n"
+    savings = write_settled(loader.folder / "savings.csv", other)
+    assert "Is it the same account?" in " ".join(loader.rtp("load", "--dry-run", str(savings)).split())
+    assert loader.count() == 19
+    away = {**loader.stack.env, "RTP_POSTGRES_INGEST_DSN": "postgresql://x:y@127.0.0.1:1/none"}
+    looked = run_rtp("load", "--dry-run", "--json", str(savings), env=away)
+    assert looked.returncode == 0, looked.stderr
+    memory = json.loads(looked.stdout)["memory"]
+    assert not memory["compared"]
+    assert "not compared with earlier files" in memory["remark"]
