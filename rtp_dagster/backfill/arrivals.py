@@ -99,7 +99,7 @@ def arrivals(
     asked: dict[str, Ask] = {}
     seen: dict[str, Stamp] = {}
     for state in states:
-        if state.state in ("loaded", "refused"):
+        if state.state in ("loaded", "refused", "purged"):
             continue
         name = digest(state.name)
         ask = before.asked.get(name)

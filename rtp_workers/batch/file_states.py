@@ -24,7 +24,8 @@ class FileState:
 
     Attributes:
         name: as shown.
-        state: ``loaded``; ``new``: not tried as it is now; ``failed``; ``refused``: no file that can be opened.
+        state: ``loaded``; ``new``: not tried as it is now; ``failed``; ``refused``: no file that can be opened;
+            ``purged``: loaded, and undone since. It is not loaded again by itself: somebody wanted its rows gone.
         reason: why it is not loaded; empty for those that are, and for new ones.
         at: the file as it is now.
         mapping: the mapping file as it is now.
@@ -33,7 +34,7 @@ class FileState:
     """
 
     name: str
-    state: Literal["loaded", "new", "failed", "refused"]
+    state: Literal["loaded", "new", "failed", "refused", "purged"]
     reason: str = ""
     at: Stamp = GONE
     mapping: str = ""
@@ -42,7 +43,9 @@ class FileState:
 
     @property
     def next_step(self) -> str:
-        """What happens next to a failed one."""
+        """What happens next to one that is failed or purged."""
+        if self.state == "purged":
+            return f"load it again with `rtp load {self.name}`, or touch it"
         if self.retry_at_s is None:
             return "retried when the file or the mapping file changes"
         return f"retried in {max(0.0, self.retry_at_s - time.time()):.0f} s"
@@ -72,6 +75,8 @@ def file_state(name: str, at: Stamp, mapping: str, last: LastAttempt | None) -> 
     """Returns the state of a file that can be opened."""
     if last is None or (last.attempt.size_bytes, last.attempt.modified_ns) != at:
         return FileState(name, "new", "", at, mapping, last=last)
+    if last.attempt.state == "loaded" and last.retired_because:
+        return FileState(name, "purged", last.retired_because, at, mapping, last=last)
     if last.attempt.state == "loaded":
         return FileState(name, "loaded", "", at, mapping, last=last)
     reason = last.attempt.detail or "the reason was not kept"
@@ -119,7 +124,8 @@ def _is_noted(state: FileState, last: LastAttempt | None) -> bool:
 
 def counts(states: list[FileState]) -> Mapping[str, int]:
     """Returns how many entries are in each state."""
-    return {kind: sum(1 for state in states if state.state == kind) for kind in ("loaded", "new", "failed", "refused")}
+    kinds = ("loaded", "new", "failed", "refused", "purged")
+    return {kind: sum(1 for state in states if state.state == kind) for kind in kinds}
 
 
 def _retry_at_s(last: LastAttempt, mapping: str) -> float | None:

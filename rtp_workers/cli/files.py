@@ -30,7 +30,7 @@ def command(as_json: bool) -> int:
             say(f"{_word(state):<8} {state.name}: {_explained(state)}")
         if not states:
             say(f"no CSV file in {settings.data_dir}")
-    return 0 if all(state.state == "loaded" for state in states) else 1
+    return 0 if all(state.state in ("loaded", "purged") for state in states) else 1
 
 
 def _as_json(state: FileState) -> dict[str, object]:
@@ -51,7 +51,7 @@ def _word(state: FileState) -> str:
 def _explained(state: FileState) -> str:
     if state.state == "new":
         return "not loaded yet" if state.last is None else "it has changed since the last attempt"
-    if state.state == "failed":
+    if state.state in ("failed", "purged"):
         return f"{' '.join(state.reason.split())} ({state.next_step})"
     if state.state == "refused" or state.last is None:
         return state.reason

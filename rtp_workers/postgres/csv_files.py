@@ -15,7 +15,18 @@ _COLUMNS = (
     "file_name, size_bytes, modified_ns, mapping, state, passing, detail, identity, rows_read, refused, attempts, "
     "tried_at"
 )
-_ALL = f"select {_COLUMNS} from csv_files"  # noqa: S608 - our own column names
+# Files whose load was undone, or has lost rows that it had in common with one that was: a load that is retired gives up
+# its identity, but for a suffix, and a later load of the file takes it.
+_RETIRED = """
+select distinct on (files.file_name) files.file_name, loads.retired_because, loads.acknowledged
+from csv_files as files
+join csv_loads as loads on loads.identity > files.identity || '~' and loads.identity < files.identity || '~:'
+where files.state = 'loaded' and not exists (select from csv_loads as later where later.identity = files.identity)
+order by files.file_name, loads.load_id desc
+"""
+_ALL = f"""
+select {_COLUMNS}, retired_because from csv_files left join ({_RETIRED}) as retired using (file_name)
+"""  # noqa: S608 - our own column names
 # Attempts count failures in a row of the same file under the same mapping.
 _NOTE = """
 insert into csv_files
@@ -37,10 +48,14 @@ select load_id,
        coalesce(last_at, (select max(occurred_at) from transactions where transactions.load_id = csv_loads.load_id))
 from csv_loads where identity = %s
 """
-_PURGED = """
-select csv_files.file_name, sum(records)::bigint from csv_files join csv_loads using (identity)
-join csv_load_outcomes using (load_id) where outcome = 'purged' group by 1 order by 1
-"""
+_PURGED = f"""
+select file_name, sum(records)::bigint from (
+    select csv_files.file_name, records from csv_files join csv_loads using (identity)
+    join csv_load_outcomes using (load_id) where outcome = 'purged'
+    union all
+    select file_name, acknowledged from ({_RETIRED}) as retired where retired_because = 'its rows were purged'
+) as gone group by 1 order by 1
+"""  # noqa: S608 - our own column names
 _FORGET = "delete from csv_files where state = 'failed' and file_name = any(%s)"
 _NOT_LOADED = "select count(*) from csv_files where state = 'failed'"
 
@@ -73,11 +88,18 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class LastAttempt:
-    """The last attempt, how many failures in a row it ends, and when it ended."""
+    """The last attempt.
+
+    Attributes:
+        attempts: how many failures in a row it ends.
+        tried_at: when it ended.
+        retired_because: why some or all of the rows that it loaded are gone; None if they are not.
+    """
 
     attempt: Attempt
     attempts: int
     tried_at: datetime
+    retired_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +116,7 @@ def last_attempts(connection: Connection) -> dict[str, LastAttempt]:
     with translated("read how the files' loads ended"), connection.cursor() as cursor:
         cursor.execute(_ALL)
         rows = cursor.fetchall()
-    return {row[0]: LastAttempt(Attempt(*row[:10]), row[10], row[11]) for row in rows}
+    return {row[0]: LastAttempt(Attempt(*row[:10]), row[10], row[11], row[12]) for row in rows}
 
 
 def note(connection: Connection, attempt: Attempt) -> None:
