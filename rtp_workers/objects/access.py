@@ -52,7 +52,7 @@ def store_of(address: ObjectAddress, access: StoreAccess) -> ObjectStore:
     Raises:
         ConfigError: an environment variable of the store does not fit.
     """
-    with translated(address, "open its store"):
+    with translated(address, "open its store", asks=False):
         if address.scheme == "s3":
             return _s3(address.container, access)
         if address.scheme == "gs":

@@ -33,22 +33,23 @@ class NoRangesError(TransientError):
 
 
 @contextmanager
-def translated(address: ObjectAddress, doing: str) -> Iterator[None]:
+def translated(address: ObjectAddress, doing: str, *, asks: bool = True) -> Iterator[None]:
     """Raises errors of the store as ours.
 
     Args:
         address: the object or the folder, for messages.
         doing: what was tried, such as ``read it``.
+        asks: the store is asked; otherwise only settings can be at fault.
     """
     try:
         yield
     except RtpError:
         raise
     except (exceptions.BaseError, OSError, ValueError) as error:
-        raise _error(error, address, doing) from None  # obstore's text may hold what must not be shown
+        raise _error(error, address, doing, asks) from None  # obstore's text may hold what must not be shown
 
 
-def _error(error: Exception, address: ObjectAddress, doing: str) -> RtpError:
+def _error(error: Exception, address: ObjectAddress, doing: str, asks: bool) -> RtpError:
     text = str(error)
     status, code = _first(_STATUS, text), _first(_CODE, text)
     if isinstance(error, exceptions.PreconditionError):
@@ -62,14 +63,18 @@ def _error(error: Exception, address: ObjectAddress, doing: str) -> RtpError:
         )
     if isinstance(error, FileNotFoundError) or status == "404":
         missing = f"there is no bucket {address.container}" if code == "NoSuchBucket" else f"{address} does not exist"
-        return ObjectMissingError(f"{missing}; check the name, and which account or endpoint it belongs to")
+        return ObjectMissingError(
+            f"{missing}; check the name, and which account or endpoint it belongs to. For all files of a folder, give "
+            "a pattern such as s3://bucket/folder/*.csv"
+        )
     denied = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
     if denied or status in ("401", "403"):
         return AccessError(
             f"{address}: the store refuses to {doing} ({code or 'access denied'}); check the credentials, what they "
             "allow, and the region"
         )
-    if isinstance(error, ValueError | exceptions.InvalidPathError | exceptions.UnknownConfigurationKeyError):
+    unfit = isinstance(error, ValueError | exceptions.InvalidPathError | exceptions.UnknownConfigurationKeyError)
+    if unfit or not asks:
         return ConfigError(f"{address}: cannot {doing}: {_short(text)}; check the address and the store's settings")
     if status is not None and status.startswith("4") and status not in ("408", "429") and code not in _PASSING_CODES:
         return AccessError(f"{address}: the store refuses to {doing} ({code or status}); check the address and region")

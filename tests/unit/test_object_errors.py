@@ -7,6 +7,7 @@ from obstore import exceptions
 
 from rtp_workers.errors import AccessError, ConfigError, RtpError, TransientError
 from rtp_workers.object_address import parse_address
+from rtp_workers.objects.access import StoreAccess, store_of
 from rtp_workers.objects.errors import ObjectChangedError, ObjectMissingError, translated
 
 MAY = parse_address("s3://exports/may.csv")
@@ -53,3 +54,9 @@ def test_an_error_is_translated(raised: Exception, kind: type[RtpError], told: s
         raise raised
     assert "s3://exports/may.csv" in str(found.value) or "bucket exports" in str(found.value)
     assert "geheim" not in str(found.value)
+
+
+def test_a_store_that_lacks_a_setting_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(ConfigError, match="Account must be specified; check the address and the store's settings"):
+        store_of(parse_address("az://exports/may.csv"), StoreAccess())
