@@ -1,1 +1,1 @@
-"""Our figures beside raw COPY, raw produce and raw consume, measured in one run on the same records."""
+"""Our figures next to raw COPY, raw produce and raw consume, measured in one run on the same records."""

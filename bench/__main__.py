@@ -1,4 +1,4 @@
-"""``make bench``: the whole path, measured in one run beside what the bare clients do.
+"""``make bench``: the whole path, measured in one run next to what the bare clients do.
 
 Rounds are interleaved: every round measures every figure, and ratios are taken within a round, since the machine's
 speed changes from minute to minute.

@@ -1,6 +1,6 @@
 """A thousand HTTP clients for one service: most ask politely, some hold pages open, some never read, some never ask.
 
-``python -m bench.api_clients HOST PORT`` prints ``ready`` once all are connected and goes on until it is ended.
+``python -m bench.api_clients HOST PORT`` prints ``ready`` once all are connected, and runs until it is ended.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ async def dawdler(host: str, port: int, connected: Callable[[], None]) -> None:
 
 
 async def again(client: Callable[[Callable[[], None]], Awaitable[None]], connected: Callable[[], None]) -> None:
-    """Starts a client anew whenever the service has closed its connection."""
+    """Restarts a client whenever the service has closed its connection."""
     while True:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await client(connected)

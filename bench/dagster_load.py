@@ -1,4 +1,4 @@
-"""The backfill as Dagster runs it, beside ``rtp load`` on the same file: speed, and memory of code server plus run.
+"""The backfill as Dagster runs it, next to ``rtp load`` on the same file: speed, and memory of code server plus run.
 
 ``python -m bench.dagster_load`` measures the speed on 5 million rows; ``--megabytes 2000`` only loads a file of
 that size and tells the memory. The topic keeps little (retention.bytes), and everything is removed at the end.

@@ -1,4 +1,4 @@
-"""``python -m bench.generator``: the generator alone, and produced + acknowledged beside a raw producer, in one run."""
+"""``python -m bench.generator``: the generator alone, and produced + acknowledged next to a raw producer."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python -m bench.group_protocol [--rounds 3]
 
 Members of a group read a steady feed. A third joins, then one leaves without a word, as a killed process does. For both
-protocols, interleaved: seconds until the partitions are shared anew, and the longest wait of any record meanwhile.
+protocols, interleaved: seconds until the partitions are shared again, and the longest wait of any record meanwhile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m bench.mapped``: CSV -> Kafka of foreign files beside the same rows in the canonical form, in one run.
+"""``python -m bench.mapped``: CSV -> Kafka of foreign files next to the same rows in the canonical form, in one run.
 
 One foreign file has an id of its own, the other has none, so that ids are derived and identical rows are counted.
 """

@@ -5,7 +5,7 @@ little (retention.bytes), and everything is removed at the end.
 
 Rates: targets from 1/s to half of what full rate reached, changed live; the average over a minute must be within 2%.
 
-Trouble: 1% duplicates, 1% late, 0.1% corrupt, with the consumer beside it. At the end the ledger must equal the
+Trouble: 1% duplicates, 1% late, 0.1% corrupt, while the consumer runs. At the end the ledger must equal the
 generator's own counts, and every whole minute must have had its records within 2%.
 """
 

@@ -38,7 +38,7 @@ class ObjectAddress:
 
     @property
     def folder(self) -> ObjectAddress:
-        """What the object lies in."""
+        """The folder that the object is in."""
         return ObjectAddress(self.scheme, self.container, self.key.rpartition("/")[0])
 
     @property

@@ -10,7 +10,7 @@ cp /run/rtp/pgpass "$storage/.pgpass.new"
 chmod 600 "$storage/.pgpass.new"
 mv "$storage/.pgpass.new" "$storage/.pgpass"
 cp /opt/queries/*.sql "$storage/queries/"
-# The entrypoint sets the login's password on the first start; a rotated one is told to pgAdmin here.
+# The entrypoint sets the login's password on the first start; pgAdmin gets a rotated one here.
 applied=/var/lib/pgadmin/password-applied
 wanted=$(sha256sum <"$PGADMIN_DEFAULT_PASSWORD_FILE")
 if [ -f /var/lib/pgadmin/pgadmin4.db ] && [ "$(cat "$applied" 2>/dev/null)" != "$wanted" ]; then

@@ -1,1 +1,1 @@
-"""What goes wrong, told where people are: a message to a chat or to any JSON endpoint."""
+"""Reports what goes wrong to where people are: a message to a chat or to any JSON endpoint."""

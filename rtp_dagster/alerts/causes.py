@@ -1,4 +1,4 @@
-"""What deserves a message now, and which messages that makes: pure decisions, so that a cause is told once."""
+"""Decides what deserves a message now, and builds the messages. All functions are pure; a cause is reported once."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class BackfillConfig(dg.Config):
 
 @dg.op(ins={"topic": dg.In(dg.Nothing), "files": dg.In(dg.Nothing)})
 def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform) -> Backfill:
-    """Loads the files one after another; each goes on where an earlier run ended.
+    """Loads the files one after another. Each resumes where an earlier run ended.
 
     A cancelled run stores what Kafka has acknowledged, and ends. A file that fails does not hold up the others; the
     run fails after them. What passes by itself is retried; where only another loader is on the file, for minutes.

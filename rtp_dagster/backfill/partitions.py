@@ -1,4 +1,4 @@
-"""The partitions of `csv_files`: one a file, with what its last load did, or why there is none."""
+"""The partitions of `csv_files`: one per file, with what its last load did, or why there was none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`check_insights`: compares the insights with `transactions`, by hand and each hour."""
+"""`check_insights`: compares the insights with `transactions`, on request and every hour."""
 
 import dagster as dg
 

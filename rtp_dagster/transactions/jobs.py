@@ -1,4 +1,4 @@
-"""`check_transactions`: every check, by hand and each hour."""
+"""`check_transactions`: every check, on request and every hour."""
 
 import dagster as dg
 

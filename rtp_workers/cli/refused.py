@@ -26,7 +26,9 @@ def command() -> None:
 def list_files(folder: str | None) -> int:
     """List the files with refused rows, and how many there are; of FOLDER, such as s3://bucket/exports, too."""
     if folder is not None and not is_address(folder):
-        raise ConfigError(f"{folder} is no address of a folder in object storage; lists on this disk are shown anyway")
+        raise ConfigError(
+            f"{folder} is not the address of a folder in object storage; lists on this disk are shown anyway"
+        )
     next_to = None if folder is None else parse_address(folder)
     for known in known_lists(load(PlatformSettings), next_to):
         say(f"{known.file_name}: {sum(1 for _ in known.rows()):,} rows refused, in {known.shown}")

@@ -33,7 +33,7 @@ def command(as_json: bool) -> int:
     settings = load(PlatformSettings)
     endpoints = resolve(settings)
     report = status(_with_default_urls(endpoints, settings), settings.topic, settings.reading_token, settings.group_id)
-    # Kafka tells no client its version; that of our own broker is pinned.
+    # Kafka does not report its version to clients; the version of our own broker is pinned.
     report["kafka"]["version"] = kafka_version() if report["kafka"]["up"] and not settings.kafka_bootstrap else None
     report["disk"] = full_disk(settings.home)
     report["files"] = _files(settings, endpoints) if report["postgres"]["up"] else None

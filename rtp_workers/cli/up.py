@@ -68,7 +68,7 @@ def command(run_for: float | None, only: frozenset[str], brokers: str, with_pgad
     """Run the whole embedded platform until Ctrl-C: Kafka, PostgreSQL, producer, consumer, Dagster.
 
     A part that dies is started again. With RTP_KAFKA_BOOTSTRAP or RTP_POSTGRES_DSN set, your own servers are used.
-    The first start makes a folder data with sample transactions where there is none.
+    If there is no folder data, the first start creates one with sample transactions.
     """
     forget_ours(os.environ)
     settings = load(PlatformSettings)

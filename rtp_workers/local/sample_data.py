@@ -145,7 +145,7 @@ class Shoppers:
 def offer_sample(settings: PlatformSettings) -> bool:
     """Makes a data folder with the sample, for a first look; returns whether it did.
 
-    Nothing is made where somebody chose a folder or has one, or where the rows would go to servers of their own.
+    Nothing is created if the user chose a folder or has one, or if the rows would go to the user's own servers.
     """
     folder = settings.data_dir
     if "data_dir" in settings.model_fields_set or not isinstance(folder, Path) or folder.exists():

@@ -14,7 +14,7 @@ TIMEOUT_S = 20.0
 def embedded_versions() -> dict[str, str]:
     """Returns the version by server, ``{"Kafka": "4.1.1", ...}``, without those that are not installed here."""
     found: dict[str, str] = {}
-    with suppress(ConfigError):  # what is missing is told by `rtp doctor`
+    with suppress(ConfigError):  # `rtp doctor` reports what is missing
         kafka_server.java_program()
         found["Kafka"] = kafka_jars.kafka_version()
     with suppress(ConfigError):
@@ -23,7 +23,7 @@ def embedded_versions() -> dict[str, str]:
 
 
 def postgres_version() -> str:
-    """Returns the version of the embedded PostgreSQL. Raises ConfigError where it is not installed."""
+    """Returns the version of the embedded PostgreSQL. Raises ConfigError if it is not installed."""
     program = postgres_server.installation() / "bin" / "postgres"
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=TIMEOUT_S, check=True)

@@ -88,7 +88,7 @@ def connect(dsn: str, application_name: str, *, autocommit: bool = False, option
     Args:
         dsn: libpq connection string or URL. Its time-outs and keepalives win over ours; what a session relies on
             (the application's name, the encoding, the search path, ...) cannot be changed by it.
-        application_name: shows up in pg_stat_activity; sessions are told apart by it.
+        application_name: shows up in pg_stat_activity; it distinguishes sessions.
         autocommit: True for readers, so that no snapshot stays open.
         options: server settings for the session, e.g. ``-c statement_timeout=5s``.
 

@@ -69,7 +69,7 @@ class Progress:
     """How far a file is loaded; every record up to it is acknowledged by Kafka.
 
     Attributes:
-        byte_offset: where in the (decompressed) file reading goes on.
+        byte_offset: where reading resumes in the (decompressed) file.
         line_number: physical lines before `byte_offset`.
         rows_read: data rows before it; ``acknowledged + refused`` of them are settled.
         acknowledged: records that Kafka has.
@@ -230,7 +230,7 @@ def finish(connection: Connection, identity: str) -> None:
 
 
 def fail(connection: Connection, identity: str, detail: str) -> None:
-    """Notes why the load stopped; its progress stays, so that it can go on."""
+    """Notes why the load stopped; its progress stays, so that it can resume."""
     _end(connection, identity, "failed", detail)
 
 

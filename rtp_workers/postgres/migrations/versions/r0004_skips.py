@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Run the SQL beside this folder. Names are unqualified: the drift check makes the same in a scratch schema."""
+    """Run the SQL next to this folder. Names are unqualified: the drift check makes the same in a scratch schema."""
     statements = (Path(__file__).parents[1] / "0004_skips.sql").read_text()
     op.get_bind().execution_options(no_parameters=True).exec_driver_sql(statements)
 
