@@ -47,7 +47,12 @@ ROWS_A_COMMIT = ConsumerSettings.model_fields["consumer_batch_rows"].default
 
 @dataclass
 class Run:
-    """The servers and records that one run works on."""
+    """The servers and records that one run works on.
+
+    Attributes:
+        foreign: by figure, the same records as somebody else's topic has them.
+        registry_url: where the schema of the Avro records is.
+    """
 
     endpoints: Endpoints
     servers: ServerPids
@@ -55,6 +60,8 @@ class Run:
     home: Path
     records: Records
     report: Report
+    foreign: dict[str, Records]
+    registry_url: str
 
     def empty(self) -> None:
         """Empties every table."""
@@ -83,14 +90,14 @@ class Run:
         """Runs the consumer until it has caught up; returns its seconds from the first offset to the last commit."""
         return self._consume(topic, self.env(topic), "1s")
 
-    def consume_mapped(self, topic: str, registry_url: str) -> tuple[float, ProgramRun]:
+    def consume_mapped(self, topic: str) -> tuple[float, ProgramRun]:
         """Does the same with somebody else's topic, next to an empty one of ours."""
         own = f"{topic}-own"
         self.fresh_topic(own)
         sections = self.home / "sources.toml"
         sections.write_text(foreign_topics.SECTION)
         mapped = {
-            "RTP_TOPICS": topic, "RTP_SOURCES_FILE": str(sections), "RTP_SCHEMA_REGISTRY_URL": registry_url,
+            "RTP_TOPICS": topic, "RTP_SOURCES_FILE": str(sections), "RTP_SCHEMA_REGISTRY_URL": self.registry_url,
         }  # fmt: skip
         try:
             return self._consume(topic, {**self.env(own), **mapped}, "5s")
@@ -140,18 +147,14 @@ def main() -> int:
     with bench_servers() as (endpoints, home), foreign_topics.registry() as registry_url:
         report = Report(given.records, given.rounds, _figures())
         owner = connect(endpoints.need("postgres_dsn"), "rtp-bench")
-        run = Run(endpoints, find_servers(), owner, home, records(given.records), report)
+        made = records(given.records)
+        foreign = {MAPPED_JSON: foreign_topics.json_records(made), MAPPED_AVRO: foreign_topics.avro_records(made)}
+        run = Run(endpoints, find_servers(), owner, home, made, report, foreign, registry_url)
         csv_file = home / "bench.csv"
         write_csv(csv_file, run.records)
-        foreign = {
-            MAPPED_JSON: foreign_topics.json_records(run.records),
-            MAPPED_AVRO: foreign_topics.avro_records(run.records),
-        }
         for number in range(given.rounds):
             console.print(f"round {number + 1} of {given.rounds}")
             _round(run, f"bench-{number}", csv_file)
-            for name, made in foreign.items():
-                _mapped(run, name, f"bench-{number}-{name.split()[1].lower()}", made, registry_url)
         report.latency_ms = _latency(run)
         owner.close()
         cost = overlap_cost.measure(endpoints, home, min(given.records, OVERLAP_RECORDS), "account")
@@ -193,6 +196,8 @@ def _round(run: Run, topic: str, csv_file: Path) -> None:
     before = run.servers.cpu_s()
     _note(run, RAW_PRODUCE, raw.produce(run.endpoints, topic, run.records), count, _since(run, before))
     _note(run, RAW_CONSUME, raw.consume(run.endpoints, topic, count), count, {})
+    for number, name in enumerate(run.foreign):
+        _mapped(run, name, f"{topic}-foreign-{number}")
     run.empty()
     _note_program(run, CONSUMER, *run.consume(topic), count, "consumer")
     raw.produce(run.endpoints, topic, run.records)
@@ -208,11 +213,12 @@ def _round(run: Run, topic: str, csv_file: Path) -> None:
     delete_topic(run.endpoints, topic)
 
 
-def _mapped(run: Run, name: str, topic: str, made: Records, registry_url: str) -> None:
+def _mapped(run: Run, name: str, topic: str) -> None:
+    made = run.foreign[name]
     run.empty()
     run.fresh_topic(topic)
     raw.produce(run.endpoints, topic, made)
-    seconds, program = run.consume_mapped(topic, registry_url)
+    seconds, program = run.consume_mapped(topic)
     with run.owner.cursor() as cursor:
         cursor.execute("select count(*) from transactions")
         found = cursor.fetchone()
