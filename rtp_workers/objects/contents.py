@@ -6,6 +6,7 @@ import obstore
 
 from rtp_workers.object_address import ObjectAddress
 from rtp_workers.objects.access import StoreAccess, store_of
+from rtp_workers.objects.asking import answer_of
 from rtp_workers.objects.errors import translated
 
 
@@ -16,7 +17,7 @@ def write_object(address: ObjectAddress, access: StoreAccess, content: bytes) ->
         ConfigError: it must not be written. TransientError: the store is away.
     """
     with translated(address, "write it"):
-        obstore.put(store_of(address, access), address.key, content)
+        answer_of(lambda: obstore.put(store_of(address, access), address.key, content))
 
 
 def read_object(address: ObjectAddress, access: StoreAccess) -> bytes:
@@ -26,4 +27,4 @@ def read_object(address: ObjectAddress, access: StoreAccess) -> bytes:
         ObjectMissingError: there is none. ConfigError: it must not be read. TransientError: the store is away.
     """
     with translated(address, "read it"):
-        return bytes(obstore.get(store_of(address, access), address.key).bytes())
+        return bytes(answer_of(lambda: obstore.get(store_of(address, access), address.key).bytes()))

@@ -10,6 +10,7 @@ import obstore
 from rtp_workers.errors import ConfigError
 from rtp_workers.object_address import ObjectAddress
 from rtp_workers.objects.access import StoreAccess, store_of
+from rtp_workers.objects.asking import answer_of
 from rtp_workers.objects.errors import translated
 from rtp_workers.objects.versions import ObjectState
 
@@ -32,7 +33,8 @@ def list_objects(folder: ObjectAddress, access: StoreAccess) -> list[FoundObject
     """
     _refuse_web(folder)
     with translated(folder, "list it"):
-        found = obstore.list_with_delimiter(store_of(folder, access), f"{folder.key}/" if folder.key else None)
+        store, prefix = store_of(folder, access), f"{folder.key}/" if folder.key else None
+        found = answer_of(lambda: obstore.list_with_delimiter(store, prefix))
         objects = [FoundObject(_address(folder, meta["path"]), ObjectState.of(meta)) for meta in found["objects"]]
     return sorted(objects, key=lambda found: found.address.key)
 

@@ -13,6 +13,7 @@ import obstore
 from rtp_workers.errors import TransientError
 from rtp_workers.object_address import ObjectAddress
 from rtp_workers.objects.access import StoreAccess, store_of
+from rtp_workers.objects.asking import answer_of
 from rtp_workers.objects.errors import NoRangesError, changed, translated
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class ObjectVersion:
     def _look(self) -> ObjectState:
         with translated(self.address, "read it"):
             if self.address.is_web:  # a signed address is for GET only
-                return ObjectState.of(obstore.get(self._store, self.address.key).meta)
-            return ObjectState.of(obstore.head(self._store, self.address.key))
+                return ObjectState.of(answer_of(lambda: obstore.get(self._store, self.address.key)).meta)
+            return ObjectState.of(answer_of(lambda: obstore.head(self._store, self.address.key)))
 
     def _fetched(self, offset: int) -> bytes:
         wanted = min(RANGE_BYTES, self.state.size_bytes - offset)
@@ -96,9 +97,9 @@ class ObjectVersion:
         if self.state.is_proof and not self.address.is_web:
             options["if_match"] = self.state.etag
         with translated(self.address, "read it"):
-            answer = obstore.get(self._store, self.address.key, options=options)
+            answer = answer_of(lambda: obstore.get(self._store, self.address.key, options=options))
             self.refuse_other(answer.meta)
-            data = bytes(answer.bytes())
+            data = bytes(answer_of(answer.bytes))
         if len(data) != wanted:
             raise TransientError(
                 f"{self.address}: the store sent {len(data):,} of {wanted:,} bytes; run the load again"

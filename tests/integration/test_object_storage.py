@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Stack
+from tests.conftest import Stack, StartRtp
 from tests.csv_files import canonical_text
 from tests.object_store import S3, plain_web_server, running_s3
-from tests.programs import run_rtp
+from tests.programs import clean_env, run_rtp
+from tests.tcp_proxy import TcpProxy
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +141,17 @@ def test_a_web_server_without_ranges_is_read_in_one_go(stack: Stack, tmp_path: P
             loaded = run_rtp("load", "--json", f"{url}/{name}", env=env)
             assert loaded.returncode == 0, loaded.stderr
             assert json.loads(loaded.stdout)["files"][0]["acknowledged"] == rows
+
+
+def test_ctrl_c_does_not_wait_for_a_store_that_hangs(store: S3, home: Path, start_rtp: StartRtp) -> None:
+    address = store.put("hangs/may.csv", canonical_text(range(3)))
+    host, _, port = store.url.removeprefix("http://").partition(":")
+    with TcpProxy((host, int(port))) as silent:
+        silent.half_open()
+        env = clean_env(RTP_HOME=str(home), **store.environment(f"http://127.0.0.1:{silent.port}"))
+        looking = start_rtp("load", "--dry-run", address, env=env)
+        wait_until(lambda: silent.connections > 0, what="the request to the store")
+        asked_at = time.monotonic()
+        looking.signal(signal.SIGINT)
+        assert looking.wait() == 130
+        assert time.monotonic() - asked_at < 25  # a single try takes 30 s

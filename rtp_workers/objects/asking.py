@@ -1,0 +1,24 @@
+"""Requests that Ctrl-C can leave: obstore retries for up to a minute, and looks at no signal meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def answer_of(ask: Callable[[], T]) -> T:
+    """Returns what `ask` returns, or raises what it raises; a signal's handler may end the wait for it."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(ask())
+        except BaseException as error:  # noqa: BLE001 - a panic of Rust's is one; the waiting thread raises it
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="object-store", daemon=True).start()
+    return future.result()
