@@ -39,6 +39,7 @@ SENSORS = (
     "row_count_sensor",
     "consumer_lag_sensor",
     "dead_letter_sensor",
+    "mapped_topics_sensor",
     "alert_sensor",
     "insights_sensor",
     "insights_automation",
