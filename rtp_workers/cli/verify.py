@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 import click
 from rich.table import Table
@@ -30,7 +31,7 @@ def command(timeout_s: float, as_json: bool) -> int:
     mapped = consumed_topics(endpoints, settings)
     found = verify(endpoints, settings.topic, timeout_s, group_id=settings.group_id, mapped=mapped)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        click.echo(json.dumps(as_printed(found)))
     else:
         console().print(reconciliation_table(found))
         if found.topics:
@@ -39,6 +40,14 @@ def command(timeout_s: float, as_json: bool) -> int:
             say(f"problem: {problem}")
         say("everything agrees" if found.ok else f"{len(found.problems)} problems")
     return 0 if found.ok else 1
+
+
+def as_printed(found: Verification) -> dict[str, Any]:
+    """Returns the object that scripts read; it has the key `topics` only where topics are mapped."""
+    printed = asdict(found)
+    if not found.topics:
+        del printed["topics"]
+    return printed
 
 
 def reconciliation_table(found: Verification) -> Table:
