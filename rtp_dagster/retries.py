@@ -15,7 +15,7 @@ FIRST_WAIT_S = 3.0
 def retried(attempt: int, retries: int = RETRIES, first_wait_s: float = FIRST_WAIT_S) -> Iterator[None]:
     """Turns the project's errors into Dagster's.
 
-    What passes by itself is tried again after a wait that doubles; what does not, or goes on too long, fails the step
+    What passes by itself is tried again after a wait that doubles; what does not, or lasts too long, fails the step
     with the error's own sentence, which says what to do.
 
     Args:

@@ -52,7 +52,7 @@ def _skips_while_away(tick: Callable[P, Tick]) -> Callable[P, Tick]:
 
 
 def read_cursor(text: str | None) -> dict[str, Any]:
-    """Returns the cursor's object; ``{}`` where there is none, or it is not ours."""
+    """Returns the cursor's object; ``{}`` if it is missing or not ours."""
     try:
         found = json.loads(text or "{}")
     except ValueError:

@@ -50,7 +50,7 @@ class Told:
 
     Attributes:
         at_s: Unix time of the last message about it.
-        title: names it in the message about its end; empty where its end is not told.
+        title: names it in the message about its end; empty if its end is not reported.
     """
 
     at_s: float
@@ -58,7 +58,7 @@ class Told:
 
 
 def messages(causes: Sequence[Cause], told: Mapping[str, Told], now_s: float) -> list[Message]:
-    """Returns what to send now: new causes, those that last for an hour since they were told, and those that are over.
+    """Returns what to send now: new causes, those reported an hour ago that still last, and those that are over.
 
     Args:
         causes: what is wrong now; a cause without an end (a failed run) comes as long as it is to be remembered.

@@ -21,7 +21,7 @@ from rtp_workers.errors import RtpError
 from rtp_workers.settings import DagsterSettings
 
 INTERVAL_S = 30
-RUNS_OF_S = 24 * 3600  # failed runs that are looked at; what was told is not told again
+RUNS_OF_S = 24 * 3600  # failed runs that are looked at; what was reported is not reported again
 RUNS = 100
 SHOWN_CHARACTERS = 500
 PASSING_ATTEMPTS = 3  # a failure that passes by itself is worth a message after so many
@@ -32,7 +32,7 @@ PASSING_ATTEMPTS = 3  # a failure that passes by itself is worth a message after
     "Sends a message to RTP_ALERT_WEBHOOK_URL when something fails or recovers, once per cause.",
 )
 def alert_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Compares what is wrong with what was told. What cannot be sent is sent at a later tick."""
+    """Compares what is wrong with what was reported. What cannot be sent is sent at a later tick."""
     settings, now_s = platform.settings(), time.time()
     url = settings.alert_webhook_url.get_secret_value() if settings.alert_webhook_url is not None else ""
     if not url:
@@ -66,7 +66,7 @@ def failing_checks(context: dg.SensorEvaluationContext, base: str) -> list[Cause
     causes = []
     for key, record in sorted(latest.items(), key=lambda item: str(item[0])):
         evaluation = record.evaluation if record.status is AssetCheckExecutionRecordStatus.FAILED else None
-        # Files are told one by one: another file that fails is another cause.
+        # Files are reported one by one: another file that fails is another cause.
         if evaluation is None or key.name == CHECK:
             continue
         asset = key.asset_key.to_user_string()

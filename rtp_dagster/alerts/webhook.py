@@ -20,7 +20,7 @@ def send(url: str, text: str) -> None:
     """Posts one message. The address is a secret and is in no message or error.
 
     Raises:
-        ConfigError: the address is none, or the endpoint refuses the message for good.
+        ConfigError: the address is not valid, or the endpoint refuses the message for good.
         TransientError: it does not answer, or is busy; the message may be sent again.
     """
     host = _host(url)

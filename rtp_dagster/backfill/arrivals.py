@@ -85,7 +85,7 @@ def arrivals(
     """Chooses the files to load now.
 
     A file is settled when it has not changed for `SETTLED_AFTER_S` seconds, or since the last tick (a clock that is
-    ahead would make it wait for ever). An empty file waits for its content.
+    ahead would make it wait forever). An empty file waits for its content.
 
     Args:
         states: of every entry of the folder.

@@ -115,7 +115,7 @@ def csv_backfill(transactions_topic: Any, csv_files: Any) -> Any:
 
 
 def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Callable[[str], None]) -> list[FoundFile]:
-    """Returns the CSVs of the data folder, or those of these names; `warn` is told which entries cannot be loaded.
+    """Returns the CSVs of the data folder, or those of these names; `warn` gets the entries that cannot be loaded.
 
     Raises:
         dg.Failure: a name is not that of a CSV in the folder; whoever launches runs must not read elsewhere.

@@ -43,7 +43,7 @@ def files_are_loaded(context: dg.AssetCheckExecutionContext, platform: Platform)
 
 
 def judge_files(states: Sequence[FileState], waiting: Mapping[str, str]) -> Verdict:
-    """Judges the folder: a file that will be retried is a warning, one that stands or cannot be opened an error.
+    """Judges the folder: a file that will be retried is a warning, any other is an error.
 
     Args:
         states: of every entry.

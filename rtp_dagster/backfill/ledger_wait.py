@@ -41,7 +41,7 @@ def await_offsets(
         topic_id: whose offsets.
         last_offsets: offset of the last record of the load, by kafka_partition.
         timeout_s: how long the consumer may take.
-        show: told every `SHOW_EVERY_S` seconds what is waited for.
+        show: called every `SHOW_EVERY_S` seconds with what is waited for.
 
     Raises:
         dg.Failure: it has not passed them in time; says how far it is. Nothing is lost then: the records are in Kafka.

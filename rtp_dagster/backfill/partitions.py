@@ -127,6 +127,6 @@ def _observed(name: str, state: str, about: str) -> Event:
 
 
 def dynamic_request(events: Sequence[Event]) -> list[dg.AddDynamicPartitionsRequest]:
-    """Returns the request that makes the partitions of these events; none where there are none."""
+    """Returns the request that makes the partitions of these events; none if there are no events."""
     keys = {event.partition for event in events if isinstance(event, dg.AssetMaterialization | dg.AssetObservation)}
     return [FILES.build_add_request(sorted(key for key in keys if key))] if keys else []

@@ -82,7 +82,7 @@ def _shown(stored: Any) -> Shown:
 
 
 def _news(verdict: Verdict, told: Any, now_s: float) -> tuple[list[Event], list[Any]]:
-    """Returns the check's evaluation where it is new or was last told long ago, and what is told by then."""
+    """Returns the check's evaluation if it is new or was last reported long ago, and what has been reported by then."""
     says = hashlib.blake2b(_without_figures(verdict.sentence).encode(), digest_size=6).hexdigest()
     if isinstance(told, list) and len(told) == 2 and told[0] == says and now_s - float(told[1]) < REPEAT_S:
         return [], told

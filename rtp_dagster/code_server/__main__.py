@@ -1,6 +1,6 @@
 """``python -m rtp_dagster.code_server --socket PATH``, or ``--host H --port N``: as ``dagster api grpc``.
 
-Each run is a process beside it. So before it serves it looks which runs have lost theirs: see `lost_runs`.
+Each run is a separate process. So before it serves, it looks for runs that have lost theirs: see `lost_runs`.
 """
 
 from __future__ import annotations

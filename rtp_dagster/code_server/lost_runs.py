@@ -1,6 +1,6 @@
 """Runs whose process is gone, which Dagster itself cannot know: it would call them running for hours.
 
-Once told, a failed run is retried (``run_retries`` of the instance), and a backfill goes on where it stood. The daemon
+Once marked as failed, a run is retried (``run_retries`` of the instance), and a backfill resumes. The daemon
 makes the retry through the code server and gives up when that does not answer: so it is told once the server does, and
 again until the retry is there.
 """

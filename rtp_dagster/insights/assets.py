@@ -15,7 +15,7 @@ DAYS = dg.DynamicPartitionsDefinition(name="days")
 TOUCHED = dg.AssetKey("touched_days")
 PREVIEW_ROWS, BARS = 20, 12
 # A day is computed when it was touched since it was last asked for: a touch under a run that computes it is not lost.
-# A day that was never computed is too, unless its run failed, which a person is told of.
+# A day that was never computed is too, unless its run failed, which a person gets to see.
 TOUCHED_OR_MISSING = (
     dg.AutomationCondition.any_deps_updated().since(dg.AutomationCondition.newly_requested())
     | (dg.AutomationCondition.missing() & ~dg.AutomationCondition.execution_failed())

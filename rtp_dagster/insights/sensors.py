@@ -31,7 +31,7 @@ insights_automation = dg.AutomationConditionSensorDefinition(
 def insights_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports `touched_days` for each day of rows that were written or purged since the last tick.
 
-    What is seen lies in the cursor, which Dagster stores after the events: a tick that dies marks its days again.
+    What was seen is in the cursor, which Dagster stores after the events: a tick that dies marks its days again.
     """
     before = read_cursor(context.cursor)
     left = [str(day) for day in before.get("left", [])]

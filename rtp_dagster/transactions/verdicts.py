@@ -36,7 +36,7 @@ def judge_balance(found: Counted, settings: DagsterSettings) -> Verdict:
 
 
 def judge_kafka(found: LedgerAndLog, settings: DagsterSettings) -> Verdict:
-    """Judges whether the ledger stands inside the log, so that every record up to it is accounted for."""
+    """Judges whether the ledger's position is inside the log, so that every record up to it is accounted for."""
     look = found.look
     problems = [
         *balance.beyond(look.ledger_now, found.log_after),

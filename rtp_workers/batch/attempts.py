@@ -66,7 +66,7 @@ def _load_resuming(path: str, endpoints: Endpoints, settings: LoaderSettings, op
             if path == STDIN:
                 raise  # it cannot be read a second time
             log.warning("load_resumed", file=shown_name(path), reason=str(error))
-            options = replace(options, again=False)  # it has begun anew already; from now on its own progress counts
+            options = replace(options, again=False)  # it has started over already; from now on its own progress counts
     return load_file(path, endpoints, settings, options)
 
 

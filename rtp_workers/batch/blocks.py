@@ -103,7 +103,7 @@ class BlockReader:
                 return self._overlong()
 
     def advance(self, block: Block, rest: str = "") -> None:
-        """Takes a block as read, but for `rest`, the end of its text, which belongs to a row that goes on."""
+        """Takes a block as read, but for `rest`, the end of its text, which belongs to a row that continues."""
         self._goes_on = bool(rest)
         if not block.overlong:
             self._consume(len(block.data) - len(rest.encode(self._encoding, "surrogateescape")))

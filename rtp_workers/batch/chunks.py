@@ -49,7 +49,7 @@ class ChunkReader:
         Args:
             reader: at the content's beginning.
             plan: decided.
-            start: progress to go on from.
+            start: progress to resume from.
             counts_folder: where counts of identical rows may be spilled; None keeps them in memory.
         """
         dialect = plan.dialect
@@ -132,7 +132,7 @@ class ChunkReader:
         return encoded, rows.rest, rows.next_line
 
     def _without_preamble(self, text: str, first_line: int) -> tuple[str, int]:
-        """Cuts off what stands before the first data row; all of it is in the first block."""
+        """Cuts off what comes before the first data row; all of it is in the first block."""
         wanted = self._dialect.first_data_line
         if first_line >= wanted:
             return text, first_line

@@ -124,7 +124,7 @@ def refuse_earlier_ids(
 
 
 def as_memory(connection: Connection, stored: Sequence[StoredRow]) -> CsvSource | None:
-    """Returns the earlier rows' files as if they were a source, to compare a file with; None where there are none."""
+    """Returns the earlier rows' files as if they were a source, to compare a file with; None if there are none."""
     sources = sorted({row.source for row in stored if row.load_id is None})
     if not sources:
         return None

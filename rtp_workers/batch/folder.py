@@ -26,7 +26,7 @@ class FoundFile:
     Attributes:
         name: as shown, stored and configured; see `shown_name`.
         path: as the operating system or the store knows it.
-        listed: its stamp, where the listing has told it.
+        listed: its stamp, if the listing has it.
     """
 
     name: str
@@ -34,14 +34,14 @@ class FoundFile:
     listed: Stamp | None = None
 
     def stamp(self) -> Stamp:
-        """Returns its size and the time of its last change; `GONE` where there is none any more."""
+        """Returns its size and the time of its last change; `GONE` if it no longer exists."""
         if self.listed is not None or not isinstance(self.path, Path):
             return self.listed or GONE
         return file_stamp(self.path)
 
 
 def file_stamp(path: Path) -> Stamp:
-    """Returns a file's size and the time of its last change; `GONE` where there is none any more."""
+    """Returns a file's size and the time of its last change; `GONE` if it no longer exists."""
     try:
         state = path.stat()
     except OSError:

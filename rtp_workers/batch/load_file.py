@@ -72,8 +72,8 @@ class LoadReport:
         resumed_rows: of these, how many an earlier run had settled.
         seconds: of this run.
         last_offsets: kafka_partition -> offset of the load's last acknowledged record.
-        refused_file: where the refused rows are listed on this disk; None where there are none.
-        refused_at: where a person finds that list, also later; empty where there are none.
+        refused_file: where the refused rows are listed on this disk; None if no row was refused.
+        refused_at: where a person finds that list, also later; empty if no row was refused.
         mapping: the section of data/sources.toml that says how the file was read; empty where its names are ours.
         load_id: number that the file's rows carry; None for stdin.
         warnings: what a person should look at, one sentence each.
@@ -131,7 +131,7 @@ def load_file(
 ) -> LoadReport:
     """Loads one CSV into Kafka and returns when every record is acknowledged.
 
-    A load that was killed goes on where its stored progress ends; a file loaded before, under whatever name, is
+    A load that was killed resumes where its stored progress ends; a file loaded before, under whatever name, is
     recognised by its content, and of one that has grown only what is new is read.
 
     Args:
@@ -141,7 +141,7 @@ def load_file(
         settings: topic, home and bounds.
         options: see `LoadOptions`.
 
-    Any error ends this file only: what nobody foresaw is raised as UnforeseenError, so that a caller goes on with its
+    Any error ends this file only: what nobody foresaw is raised as UnforeseenError, so that a caller continues with its
     other files.
 
     Raises:
@@ -151,7 +151,7 @@ def load_file(
         HeldBackError: all is loaded but a last line that may not be complete.
         NothingLoadedError: every row is refused.
         TransientError: the file is still being written or changed; Kafka refused a record for a passing reason.
-        OtherTopicError: the topic was deleted, or made again, meanwhile.
+        OtherTopicError: the topic was deleted or created again meanwhile.
         AttentionError, FatalError: something that a retry does not mend.
     """
     try:

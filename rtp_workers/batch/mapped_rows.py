@@ -30,7 +30,7 @@ class MappedRows:
         self._instant = itemgetter(self._converter.columns.index("occurred_at"))
 
     def encode(self, rows: Rows) -> Encoded:
-        """Returns the records of rows, and those that are none; rows refused by their form are not among them."""
+        """Returns the records of rows, and the refusals; rows refused by their form are not among them."""
         converted = self._converter.convert(rows.cells)
         if not converted.refused and not rows.uncommon:
             return self._dated(self._encoder.encode_cells(converted.rows, rows.lines, rows.raws, set()), converted)

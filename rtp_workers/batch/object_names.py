@@ -44,7 +44,7 @@ def _fitting(path: str, settings: PlatformSettings) -> list[str]:
 
 
 def _literal_folder(address: ObjectAddress) -> ObjectAddress:
-    """Returns the folder that the pattern's first wildcard lies in."""
+    """Returns the folder that holds the pattern's first wildcard."""
     first = WILDCARD.search(address.key)
     before = address.key[: first.start()] if first else address.key
     return ObjectAddress(address.scheme, address.container, before.rpartition("/")[0])

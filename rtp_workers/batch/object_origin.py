@@ -67,7 +67,7 @@ def stamp_of(state: ObjectState) -> tuple[int, int]:
 
 
 def object_stamp(address: ObjectAddress, access: StoreAccess) -> tuple[int, int] | None:
-    """Returns what the store says of an object now; None where there is none.
+    """Returns what the store says of an object now; None if it does not exist.
 
     Raises:
         ConfigError: it must not be read. TransientError: the store is away.

@@ -1,7 +1,7 @@
 """What a new file and the stored rows of its source have in common, and whether that can be right. Pure decisions.
 
 Two exports of one account that overlap have the same rows on the days that both cover. Exports of two accounts share a
-fee here and there. A row that is taken for another one is lost without a word, so what cannot be told is asked.
+fee here and there. A row that is taken for another one is lost without a word, so what cannot be decided is asked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far a file is loaded: kept in PostgreSQL, proven against the file's content before a load goes on from there."""
+"""How far a file is loaded: kept in PostgreSQL, proven against the file's content before a load resumes from there."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def tail_value(stored: Progress | None) -> str | None:
 
 
 def before_tail(progress: Progress) -> Progress:
-    """Returns where to go on when the file has grown."""
+    """Returns where to resume if the file has grown."""
     tail = progress.resume_state.get(TAIL)
     return progress if tail is None else dataclasses.replace(progress, **tail)
 
@@ -209,7 +209,7 @@ class ProgressStore:
 def find_start(source: SourceFile, plan: FilePlan, head: str, candidates: Sequence[CsvLoad], topic_id: str) -> Start:
     """Returns where the load of a file begins: the furthest stored progress whose content this file begins with.
 
-    Progress in another topic (deleted and made again) does not count: its records may be gone. The ids make what is
+    Progress in another topic (deleted and created again) does not count: its records may be gone. The ids make what is
     sent again a counted duplicate.
     """
     usable = [load for load in candidates if load.progress.topic_id in (None, topic_id)]

@@ -47,7 +47,7 @@ class MisquotedError(Exception):
     """A quoted field breaks the rules of quoting.
 
     Attributes:
-        opening: index of the line on which the field opens; reading goes on after that line.
+        opening: index of the line on which the field opens; reading resumes after that line.
     """
 
     def __init__(self, opening: int, reason: str, detail: str) -> None:

@@ -56,7 +56,7 @@ class Reading:
         """
         plan = planned.plan
         if plan.derives_ids:
-            self.close()  # numpy and the counts of identical rows, beside a plan's: two processes take over 250 MB
+            self.close()  # numpy and the counts of identical rows in both: two processes take over 250 MB
         if self._process is not None:
             yield from self._from_process(self._process, self._task(plan, start))
             return
@@ -116,7 +116,7 @@ class Reading:
 
 def _start(handle: Handle) -> subprocess.Popen[bytes]:
     inherited = (handle.descriptor,) if isinstance(handle, FileHandle) else ()
-    # -P: what lies in the current folder is nobody's module.
+    # -P: files in the current folder must not be imported.
     command = [sys.executable, "-P", "-m", reading_process.__name__]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=inherited)
     with suppress(OSError, AttributeError):  # only Linux has it; a user may have used up what pipes may hold

@@ -1,6 +1,6 @@
 """The process that reads and encodes a large file for `reading`: ``python -m rtp_workers.batch.reading_process``.
 
-It is told once, on stdin, what to read, and writes frames to its stdout, which hold it back when nobody reads them. It
+It reads once, from stdin, what to do, and writes frames to its stdout, which hold it back when nobody reads them. It
 imports no more than it needs: its start is part of every large load.
 """
 

@@ -35,7 +35,7 @@ def harmless(text: str) -> str:
 
 
 def raw_row(listed: str) -> str:
-    """Returns a row as it stands in the file from the way it is listed."""
+    """Turns a row of the list back into what the file holds."""
     return _MARK.sub("", listed)
 
 

@@ -33,7 +33,7 @@ _CLEAN_INSTANT = (
 _CLEAN_AMOUNT = r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?"
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _ENCODER = msgspec.json.Encoder()
-# An object written in so few characters is within MAX_ATTRIBUTES_BYTES, however its numbers are written anew.
+# An object written in so few characters is within MAX_ATTRIBUTES_BYTES, however its numbers are rewritten.
 _SURELY_SMALL = MAX_ATTRIBUTES_BYTES // 8
 # The record as `record.codec.encode` writes it, its fields by position.
 _Body = msgspec.defstruct(
@@ -46,7 +46,7 @@ Refusal = Callable[[int, str, int], RefusedRow | None]
 
 @dataclass(slots=True)
 class Encoded:
-    """Records ready to be sent, in file order, and the rows that are none.
+    """Records ready to be sent, in file order, and the rows that were refused.
 
     Attributes:
         values: JSON, one a record.
@@ -121,7 +121,7 @@ class RowEncoder:
         Args:
             rows: cells; QUOTED_EMPTY is an empty text, any other empty cell is null.
             lines: line number of each row.
-            raws: each row as it stands in the file.
+            raws: each row as the file writes it.
             uncommon: indexes of rows that hold newlines or QUOTED_EMPTY: they go the careful way.
         """
         encoded = Encoded()
@@ -251,7 +251,7 @@ def _means_null(field_: Field, value: str) -> bool:
 
 
 def _sure_object(text: str) -> dict[str, Any] | None:
-    """Returns the object, or None where there is none or the careful way must judge it."""
+    """Returns the object, or None if there is no object or the careful way must judge it."""
     if not text or len(text) > _SURELY_SMALL or "\\u0000" in text:
         return None
     try:

@@ -33,7 +33,7 @@ class RefusedRow:
         line: physical line of the file where the row starts, from 1.
         reason: short stable code.
         detail: one sentence.
-        raw: the row as it stands in the file, cut to 2,000 characters.
+        raw: the row as the file writes it, cut to 2,000 characters.
     """
 
     line: int
@@ -49,10 +49,10 @@ class Rows:
     Attributes:
         cells: one list a row, all of the file's width.
         lines: physical line of each row.
-        raws: the row as it stands in the file, its last line end perhaps included.
+        raws: the row as the file writes it, its last line end perhaps included.
         uncommon: indexes of rows that have a newline or a quoted empty text in a cell.
         refused: rows that are no rows.
-        rest: end of the text: a row that goes on in the next block.
+        rest: end of the text: a row that continues in the next block.
         next_line: physical line of what follows.
     """
 
@@ -91,7 +91,7 @@ class RowParser:
     """Splits text into rows for one dialect.
 
     A quoted field may hold newlines. One that is over 100 lines or 64 kB, or reaches the end of the file, or has text
-    after its closing quote, refuses its row up to the line that it opens on; reading goes on with the next line.
+    after its closing quote, refuses its row up to the line that it opens on; reading resumes with the next line.
 
     Lines go through the csv module where every one of them is a row of the right width; the rest are read one by one.
 
@@ -136,7 +136,7 @@ class RowParser:
     def _parse_escaped(self, text: str, first_line: int, *, at_end: bool) -> Rows:
         """Parses lines with escapes hidden, and shows in the cells what they mean."""
         concealed = escapes.hidden(text)
-        # An escaped newline at the end: the row goes on in what follows.
+        # An escaped newline at the end: the row continues in what follows.
         end = len(concealed) if at_end or concealed.endswith(("\n", "\r")) else concealed.rfind("\n") + 1
         rows = self._parse(concealed[:end], first_line, at_end=at_end)
         rows.rest = escapes.original(rows.rest + concealed[end:])

@@ -1,4 +1,4 @@
-"""Whether the topic is still the one that a load began with: one that is made again under its name is another."""
+"""Whether the topic is still the one that a load began with, and not another one of the same name."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ASK_TIMEOUT_S = 2.0
 
 
 class OtherTopicError(TransientError):
-    """The topic was deleted, or deleted and made again: what was sent to it is gone."""
+    """The topic was deleted, or deleted and created again: what was sent to it is gone."""
 
 
 class SameTopic:
     """Asks Kafka for the topic's id while a load waits, and once more at its end.
 
-    The client may wait for the old topic for ever, or go over to the new one in the middle of a file.
+    The client may wait for the old topic forever, or switch to the new one in the middle of a file.
     """
 
     def __init__(self, endpoints: Endpoints, topic: TopicDescription) -> None:

@@ -224,7 +224,7 @@ def open_source(
     """Opens a CSV for reading.
 
     Args:
-        path: a regular file or the address of an object, plain, gzip or zstd (told by its first bytes), or ``-`` for
+        path: a regular file or the address of an object, plain, gzip or zstd (its first bytes show it), or ``-`` for
             stdin.
         wait_s: how long to wait for a file that is still being written.
         cancelled: asked while waiting.

@@ -146,7 +146,7 @@ class StatusView:
 
     @staticmethod
     def _topic(name: str, state: ConsumerState, account: Account | None) -> dict[str, Any]:
-        """Returns what is told of a mapped topic; its lag is that of the partitions of this process."""
+        """Returns what is shown of a mapped topic; its lag is that of the partitions of this process."""
         rows = {} if account is None else account.of_topic(state.topic_id)
         return {
             "topic": name,

@@ -29,7 +29,7 @@ class Continuity:
     def checked(
         self, connection: Connection, topic: Topic, places: Mapping[int, Place], log_now: Log
     ) -> tuple[dict[int, Place], dict[int, str]]:
-        """Returns where partitions resume, and by kafka_partition why one cannot be told yet.
+        """Returns where partitions resume, and by kafka_partition why one is not known yet.
 
         A difference counts when it is seen twice in a row: right after a change of leaders Kafka may not yet show the
         last records that it holds.

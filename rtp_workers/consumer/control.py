@@ -52,7 +52,7 @@ class View:
         problems: by where: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``, ``log:<kafka_partition>``,
             and ``disk`` where a full disk is likely to be the cause of the others.
         warnings: what a person should know and confirm, while records flow; by ``loss:<kafka_partition>``.
-        ledger_id: of the database, None until it was reached once; empty where it cannot be told.
+        ledger_id: of the database, None until it was reached once; empty if it cannot be known.
     """
 
     topic: TopicView | None = None

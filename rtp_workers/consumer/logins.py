@@ -60,7 +60,7 @@ class LoginWatch:
             finally:
                 connection.close()
         except RtpError:
-            return  # the figure stays as it was; why PostgreSQL does not answer is told elsewhere
+            return  # the figure stays as it was; why PostgreSQL does not answer is reported elsewhere
 
 
 def refusal(dsn: str, duty: str) -> str | None:

@@ -155,7 +155,7 @@ class MappedTopics:
         self._note(unmapped)
 
     def _read_sources(self) -> None:
-        """Reads the mapping file where it has changed; a broken one is told for every topic that has no thread yet."""
+        """Reads the mapping file if it has changed; a broken one is reported for every topic that has no thread yet."""
         stamp = _stamp_of(self._sources_file)
         if stamp == self._stamp and not isinstance(self._sources, ConfigError):
             return

@@ -23,7 +23,7 @@ GROUP_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Who has partitions of our topic in our group besides us, one sentence each; None where there is nobody.
+    """Who has partitions of our topic in our group other than us, one sentence each; None where there is nobody.
 
     Attributes:
         ledgers: consumers of this product that store into another database.

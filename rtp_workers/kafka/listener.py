@@ -39,7 +39,7 @@ def look_at(host: str, port: int, timeout_s: float) -> Listener:
         mechanisms = _mechanisms(host, port, timeout_s, tls=tls)
     except (OSError, struct.error, UnicodeDecodeError):
         mechanisms = None
-    # An answer to a question without TLS shows that there is none.
+    # An answer to a question without TLS shows that the listener has no TLS.
     return Listener(tls or (None if mechanisms is None else False), mechanisms)
 
 

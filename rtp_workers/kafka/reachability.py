@@ -31,7 +31,7 @@ AGAIN_AFTER_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a broker listens, as somebody has told us."""
+    """Where a broker listens, as somebody has told us it does."""
 
     host: str
     port: int

@@ -18,7 +18,9 @@ from rtp_workers.kafka.client import TOO_LARGE, client_options, translate
 from rtp_workers.record.transaction import MAX_SOURCE_LENGTH
 
 SCHEMA_VERSION = b"1"
-MAX_RECORD_BYTES = 1_000_000  # below the topic's max.message.bytes: too large is told per record, before it is queued
+MAX_RECORD_BYTES = (
+    1_000_000  # below the topic's max.message.bytes: too large is reported per record, before it is queued
+)
 RECORD_OVERHEAD_BYTES = 512  # librdkafka's own structures and headers per queued record; they count as memory too
 ANY_PARTITION = -1
 FULL_QUEUE_POLL_S = 0.1
@@ -92,7 +94,7 @@ class RecordProducer:
 
     Attributes:
         failed: records that Kafka has refused, and records of `send` with an `on_ack` that failed for any reason.
-            `on_ack` is told, where `send` was given one; otherwise the next `poll`, `flush` or `send_many` raises the
+            `on_ack` is called, if `send` was given one; otherwise the next `poll`, `flush` or `send_many` raises the
             error.
         unsent: (value, key) of all other records that were not acknowledged, as far as the client has given them up.
             Another producer can send them. The list is complete after `close`.

@@ -47,7 +47,7 @@ class Dialect:
         header_line: physical line (1-based) of the header; 0 where the file has none.
         first_data_line: physical line of the first row after the header (or of the file's first row).
         columns: a unique name per cell of a data row, in order; ``column 3`` where the file names none.
-        header_cells: the header as the file writes it, ``()`` where there is none.
+        header_cells: the header as the file writes it, ``()`` without a header.
         escapes: a backslash escapes the character after it, as MySQL and PostgreSQL's COPY write it.
         encoding_is_open: the beginning holds ASCII only, which fits nearly every encoding.
     """

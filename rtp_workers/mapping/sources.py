@@ -159,7 +159,7 @@ class Sources:
         """Returns the section of that name.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no such section.
         """
         for section in self.sections:
             if section.name == name:

@@ -24,7 +24,7 @@ def read_object(address: ObjectAddress, access: StoreAccess) -> bytes:
     """Returns the whole content of an object.
 
     Raises:
-        ObjectMissingError: there is none. ConfigError: it must not be read. TransientError: the store is away.
+        ObjectMissingError: it does not exist. ConfigError: it must not be read. TransientError: the store is away.
     """
     with translated(address, "read it"):
         return bytes(answer_of(lambda: obstore.get(store_of(address, access), address.key).bytes()))

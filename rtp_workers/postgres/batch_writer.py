@@ -79,7 +79,7 @@ class BatchWriter:
 
     @property
     def backend_pid(self) -> int | None:
-        """The server process of the connection, or None while there is none."""
+        """The server process of the connection, or None without a connection."""
         connection = self._connection
         return connection.info.backend_pid if connection is not None and not connection.closed else None
 

@@ -98,7 +98,7 @@ def read(connection: Connection, load_id: int) -> Outcomes:
 def waiting(connection: Connection, load_ids: Sequence[int], topic_id: str) -> int:
     """Returns how many offsets, up to the last acknowledged record of these loads, the ledger has not passed.
 
-    Loads into another topic (deleted, made again) are not waited for.
+    Loads into another topic (deleted, or created again) are not waited for.
     """
     with translated("read how far the ledger is"), connection.cursor() as cursor:
         cursor.execute(_WAITING, {"load_ids": list(load_ids), "topic_id": topic_id})

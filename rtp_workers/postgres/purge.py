@@ -86,7 +86,7 @@ def purge(
         owner_dsn: the platform's database, as its owner.
         criteria: what to delete.
         dry_run: only count.
-        on_step: told the totals after each step.
+        on_step: called with the totals after each step.
 
     Raises:
         TransientError: the server is away. AttentionError: this role may not delete.

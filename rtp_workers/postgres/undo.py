@@ -114,7 +114,7 @@ def import_of_load(connection: Connection, load_id: int) -> Import:
     """Finds one load by its number.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it does not exist.
     """
     with translated("find a load"), connection.cursor() as cursor:
         cursor.execute(_BY_LOAD, (load_id,))

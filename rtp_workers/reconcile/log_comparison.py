@@ -43,7 +43,7 @@ def compare(place: Place, log_start: int, log_end: int, found: Mapping[range, St
     """Compares a partition's marks with what Kafka holds. Pure.
 
     Args:
-        place: where the ledger stands.
+        place: the ledger's position.
         log_start: first offset that Kafka holds.
         log_end: the offset that the next record gets.
         found: what Kafka holds in `stretches`.
@@ -76,7 +76,7 @@ def compare_all(
 
     Args:
         open_reader: opens a reader of the topic's log, which this function closes.
-        places: where the ledger stands; read before `log_now`, since both grow.
+        places: the ledger's positions; read before `log_now`, since both grow.
         log_now: (log start, end) by kafka_partition, of each partition in `places`.
 
     Raises:

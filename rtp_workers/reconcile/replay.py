@@ -160,7 +160,7 @@ def _noting(letter_id: DeadLetterId, acknowledged: list[DeadLetterId], report: R
 
 
 def _send(producer: RecordProducer, record: Outgoing, on_ack: OnAck) -> None:
-    """Queues one record; waits up to `ACK_TIMEOUT_S` for room. If Kafka refuses it, `on_ack` is told."""
+    """Queues one record; waits up to `ACK_TIMEOUT_S` for room. If Kafka refuses it, `on_ack` is called."""
     deadline = time.monotonic() + ACK_TIMEOUT_S
     while True:
         try:

@@ -98,7 +98,7 @@ def verify(
         topic: its name.
         timeout_s: how long the ledger may take; 0 compares at once. It bounds the whole, but for `READ_AT_LEAST_S`,
             which the comparison gets in any case, and the seconds that it takes to find out why the ledger is behind.
-        on_wait: told, at each look, how many records the ledger is behind.
+        on_wait: called at each look with how many records the ledger is behind.
         group_id: of the consumer. None takes that of the ledger; without either, less can be said about why the ledger
             is behind.
         mapped: topics of others that are consumed, too; one that has been deleted since is passed over.
@@ -231,7 +231,7 @@ def of_topic(
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The logs' ends that the ledger must reach, until when, and who is told how far it is."""
+    """The logs' ends that the ledger must reach, until when, and whom to report progress to."""
 
     logs: Sequence[TopicLog]
     deadline: float

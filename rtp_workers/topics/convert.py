@@ -126,7 +126,7 @@ class TopicConverter:
         """Returns the fields of one record, ``attributes`` as JSON bytes: the reference that `lines` must agree with.
 
         Raises:
-            RecordError: the record breaks a rule, or is none (`NotAnInsertError`).
+            RecordError: the record breaks a rule, or is not an insert (`NotAnInsertError`).
             TransientError: the schema registry is away. AttentionError: it needs a person.
         """
         document = self._reader.read(value)

@@ -115,7 +115,7 @@ def _texts_one_by_one(values: Iterable[Any]) -> tuple[list[str], list[int]]:
 
 
 def _objects(objects: dict[Path, list[Any]], path: Path) -> list[Any]:
-    """Returns the object at a path in each document, `_NOTHING` where there is none."""
+    """Returns the object at a path in each document, `_NOTHING` if it has none."""
     known = objects.get(path)
     if known is None:
         name = path[-1]

@@ -50,7 +50,7 @@ def path_text(path: Path) -> str:
 
 
 def value_at(document: Any, path: Path) -> Any:
-    """Returns what stands at a path, or None where the document has nothing there."""
+    """Returns the value at a path, or None if the document has nothing there."""
     value = document
     for step in path:
         value = _child(value, step)

@@ -16,7 +16,7 @@ class TopicPlan:
         topic: its name; rows carry ``topic:<name>`` as their source.
         mapping: roles, rules and constants; its dialect's columns are the paths that are read, as texts.
         paths: the same paths, parsed, in the same order.
-        id_rule: ``columns`` (a path or several), ``offset`` (where the record stands in Kafka) or ``derived`` (from
+        id_rule: ``columns`` (a path or several), ``offset`` (the record's place in Kafka) or ``derived`` (from
             its content).
         time_from_kafka: True takes Kafka's own timestamp of the record as ``occurred_at``.
         skips_changes: True counts updates, deletes and tombstones as skipped instead of keeping dead letters.

@@ -1,4 +1,4 @@
-"""The mapping found for a topic -> the TOML section that says the same; what is open stands there as ``"?"``."""
+"""The mapping found for a topic -> the TOML section that says the same; open questions are written as ``"?"``."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Sample:
 def kept(samples: Sequence[Sample], now: Sample, window_s: float) -> list[Sample]:
     """Returns the samples that the window needs, oldest first: the last one before it, those inside, and `now`.
 
-    Counters that went back (another database) start the series anew.
+    Counters that went back (another database) start the series over.
     """
     if samples and (samples[-1].inserted > now.inserted or samples[-1].dead_lettered > now.dead_lettered):
         return [now]

@@ -49,7 +49,7 @@ class Parts:
 
     Attributes:
         negative: by a minus, by parentheses or by DR.
-        currency: the code next to the number, ``""`` where a sign or name stands there that has no code of three
+        currency: the code next to the number, ``""`` if a sign or name is there that has no code of three
             letters of its own, None where nothing does.
     """
 

@@ -37,7 +37,7 @@ _MONTH_SECOND = re.compile(
 _YEAR_MONTH_NAME = re.compile(rf"(?P<y>\d{{4}})[-/ .]*(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?!\d)\.?")
 _COMPACT = re.compile(r"(?P<date>\d{8})(?:[T ]?(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?)?(?:[.,]0+)?(?!\d)")
 _SHORT = re.compile(r"\d{6}")
-# As C's ctime and Java's Date write it: the clock stands before the year.
+# As C's ctime and Java's Date write it: the clock comes before the year.
 _CTIME = re.compile(
     rf"(?P<mon>{_LETTERS}{{3,12}}) +(?P<d>\d{{1,2}}),? +"
     r"(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: [A-Z]{1,5})?) +(?P<y>\d{4})(?!\d)"
@@ -81,7 +81,7 @@ class Shape:
 
 @lru_cache(maxsize=20_000)
 def shape_of(cell: str) -> Shape | None:
-    """Returns how a cell is written as a date, or None where it is none."""
+    """Returns how a cell is written as a date, or None if it is not a date."""
     text = cell.strip().strip("\"'").strip()
     if not 6 <= len(text) <= 80 or not any(char.isdigit() for char in text):
         return None
@@ -212,7 +212,7 @@ def parse_clock(cell: str, digits: str = "HHMMSS") -> tuple[str, str | None] | N
 
 
 def offset_minutes(zone: str) -> int | None:
-    """Returns minutes east of UTC of ``Z``, ``+05:30``, ``UTC+2`` or a known abbreviation; None where it is none."""
+    """Returns minutes east of UTC of ``Z``, ``+05:30``, ``UTC+2`` or a known abbreviation; None for anything else."""
     text = zone.strip().upper().replace("−", "-")
     if text in zones():
         return zones()[text]

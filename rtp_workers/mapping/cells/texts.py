@@ -1,4 +1,4 @@
-"""What counts as nothing in a cell, and what stands around a text without being part of it."""
+"""What counts as nothing in a cell, and what surrounds a text without being part of it."""
 
 from __future__ import annotations
 

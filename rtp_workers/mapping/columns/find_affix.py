@@ -13,7 +13,7 @@ MONEY = frozenset({"amount", "debit", "credit", "balance", "fee", "unit_price", 
 
 
 def without_affix(profile: Profile, given: Affix | None) -> Profile:
-    """Returns the column without the text around its numbers, or as it is where there is none.
+    """Returns the column without the text around its numbers, or as it is without such text.
 
     A name must say that the column is money, or its numbers must be decimals: ``R1001`` may be an id.
 

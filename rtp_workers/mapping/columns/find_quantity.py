@@ -64,13 +64,13 @@ def _take_total(found: Findings) -> None:
 
 
 def _is_total(found: Findings, pieces: Profile) -> bool:
-    """True where the amount is those pieces times a price that stands in a column of its own."""
+    """True where the amount is those pieces times a price in a column of its own."""
     total = found.profile(found.uses["amount"].columns[0])
     return any(is_product(total, price, pieces) for price in found.free() if price is not pieces and _is_price(price))
 
 
 def _ask_whether_pieces(found: Findings) -> None:
-    """Asks where the amount counts pieces whose price stands next to it."""
+    """Asks where the amount counts pieces whose price is next to it."""
     amount = found.profile(found.uses["amount"].columns[0])
     if any(_is_currency_of(profile, amount) for profile in found.free()):
         return  # pieces have no currency

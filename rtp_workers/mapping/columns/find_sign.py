@@ -26,7 +26,7 @@ CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
 
 def find_sign(found: Findings) -> None:
-    """Decides where the sign of an amount comes from: its own, a word in another column, or the side it stands on.
+    """Decides where the sign of an amount comes from: its own, a word in another column, or the side it is on.
 
     Asks where a column seems to speak of it in words that are not understood.
     """
@@ -67,7 +67,7 @@ def _ask_opposite_amount(found: Findings) -> None:
 
 def _is_opposite(total: Profile, into: Profile, out: Profile) -> bool:
     rows = zip(total.column, into.column, out.column, strict=True)
-    # What stands on the side of money out is money out, with a minus of its own or not.
+    # An amount on the side of money out is money out, with a minus of its own or not.
     signs = [(_sign(cell), bool(_sign(plus)) - bool(_sign(minus))) for cell, plus, minus in rows]
     both = [(one, other) for one, other in signs if one and other]
     return bool(both) and sum(one == -other for one, other in both) >= len(both) * MOST

@@ -123,7 +123,7 @@ def _spoken(steps: tuple[str, ...]) -> str:
 
 
 def _weight_of_outer(steps: tuple[str, ...], one_level: float) -> float:
-    """Returns what remains of a score for the end of a path, by what stands around it."""
+    """Returns what remains of a score for the end of a path, by what is around it."""
     weight = 1.0
     for step in steps:
         if step.isdecimal():

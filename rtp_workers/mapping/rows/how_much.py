@@ -25,7 +25,7 @@ Refusals = dict[int, tuple[str, str]]
 
 @dataclass(slots=True)
 class Column:
-    """The amounts of one column: None where a cell is none; ``currencies`` is empty where no cell names one."""
+    """The amounts of one column: None where a cell holds no amount; ``currencies`` is empty if no cell names one."""
 
     values: list[str | None]
     currencies: list[str]
