@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-REQUIREMENTS := $(addprefix requirements/,bootstrap.txt build.txt runtime.txt dev.txt)
-# Rewritten only when what it depends on has changed: a second `make` starts at once, and works offline.
+TO_RUN := $(addprefix requirements/,bootstrap.txt build.txt runtime.txt)
+REQUIREMENTS := $(TO_RUN) requirements/dev.txt
+# Rewritten only when what they depend on has changed: a second `make` starts at once, and works offline.
 STAMP := $(VENV)/.set-up
+# To run the platform, the packages of the tests are not needed: that is half of them.
+STAMP_TO_RUN := $(VENV)/.set-up-to-run
 WORKERS ?= 2
 # The slow tests wait more than they work. Folder by folder: the slowest files come first.
 TEST_WORKERS ?= 4
@@ -23,17 +26,25 @@ help:  ## list the targets
 setup: $(STAMP)  ## make .venv with everything, pinned and checked by hash
 
 $(STAMP): pyproject.toml $(REQUIREMENTS)
+	$(call install,$(REQUIREMENTS))
+	@touch $@ $(STAMP_TO_RUN)
+
+$(STAMP_TO_RUN): pyproject.toml $(TO_RUN)
+	$(if $(wildcard $(STAMP)),$(MAKE) $(STAMP),$(call install,$(TO_RUN)))
+	@touch $@
+
+define install
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make setup PYTHON=python3.12") if sys.version_info < (3, 11) else 0'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python $(REQUIREMENTS)
+	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python $(1)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
+endef
 
-demo: setup  ## the main job on data/ from start to end, then the reconciliation
+demo: $(STAMP_TO_RUN)  ## the main job on data/ from start to end, then the reconciliation
 	$(BIN)/rtp demo
 
-up: setup  ## the whole platform until Ctrl-C
+up: $(STAMP_TO_RUN)  ## the whole platform until Ctrl-C
 	$(BIN)/rtp up
 
 check: setup  ## format, lint, layers, types, unit and property tests; under a minute
