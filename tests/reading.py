@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -11,11 +12,21 @@ from psycopg2.extras import RealDictCursor
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka.topics import log_offsets
-from rtp_workers.postgres.connection import connect
+from rtp_workers.postgres.connection import Connection, connect
 from tests.conftest import Stack
 from tests.waiting import wait_until
 
 SUMS = ("inserted", "duplicates", "dead_lettered", "skipped")
+
+
+@contextmanager
+def connected(stack: Stack) -> Iterator[Connection]:
+    """Opens a connection as the role that writes, and closes it at the end of the block."""
+    connection = connect(stack.endpoints.need("postgres_ingest_dsn"), "rtp-test", autocommit=True)
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 def query(stack: Stack, sql: str, *arguments: Any, dsn: str = "postgres_dsn") -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -19,7 +18,6 @@ from pydantic import SecretStr
 from rtp_dagster.backfill.arrivals import SETTLED_AFTER_S
 from rtp_dagster.definitions import defs
 from rtp_workers.batch.attempts import mapping_stamp
-from rtp_workers.postgres.connection import Connection, connect
 from rtp_workers.postgres.csv_files import Attempt, note
 from rtp_workers.postgres.purge import Criteria, purge
 from rtp_workers.postgres.roles import READ, with_credentials
@@ -29,6 +27,7 @@ from tests.csv_files import canonical_text
 from tests.dagster_runs import backfill_config, run_job, settings_of, tick
 from tests.foreign_topics import new_topic, send, simple_section, with_topics, write_sections
 from tests.programs import run_rtp
+from tests.reading import connected
 from tests.records import body, produce
 from tests.topic_records import body as document_body
 
@@ -47,15 +46,6 @@ def settled(path: Path, text: str) -> Path:
     at_s = time.time() - SETTLED_AFTER_S - 1
     os.utime(path, (at_s, at_s))
     return path
-
-
-@contextmanager
-def connected(stack: Stack) -> Iterator[Connection]:
-    connection = connect(stack.endpoints.need("postgres_ingest_dsn"), "rtp-test", autocommit=True)
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 def figure(found: SensorExecutionData, name: str) -> float:
