@@ -80,7 +80,9 @@ class LogReader:
                         f"compare {self._topic} with the ledger: no answer in {timeout_s:g} s; is Kafka up? "
                         "This is retried automatically"
                     )
-                for message in self._consumer.consume(100, POLL_S):
+                # One record at a time: asked for many, the client waits for all of them.
+                message = self._consumer.poll(POLL_S)
+                if message is not None:
                     self._note(message, left, found)
         except KafkaException as error:
             raise self._translated(error) from error

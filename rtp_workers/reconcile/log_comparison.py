@@ -70,7 +70,7 @@ def _end(mark: Mark, place: Place) -> int:
 
 
 def compare_all(
-    open_reader: Callable[[], LogReader], places: Mapping[int, Place], log_now: Log
+    open_reader: Callable[[], LogReader], places: Mapping[int, Place], log_now: Log, timeout_s: float = READ_TIMEOUT_S
 ) -> dict[int, Comparison]:
     """Reads the offsets to compare from Kafka and compares them, by kafka_partition.
 
@@ -78,13 +78,14 @@ def compare_all(
         open_reader: opens a reader of the topic's log, which this function closes.
         places: the ledger's positions; read before `log_now`, since both grow.
         log_now: (log start, end) by kafka_partition, of each partition in `places`.
+        timeout_s: for all reading together.
 
     Raises:
         LogUnreadError: Kafka did not answer, or did not allow it.
     """
     left = {number: stretches(place, log_now[number][0]) for number, place in places.items()}
     found: dict[int, dict[range, Stretch]] = {number: {} for number in places}
-    deadline = time.monotonic() + READ_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     if any(left.values()):
         try:
             reader = open_reader()

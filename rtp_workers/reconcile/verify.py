@@ -19,7 +19,7 @@ from rtp_workers.postgres.control import Pause, read_pause
 from rtp_workers.postgres.ledger import Place, identity
 from rtp_workers.reconcile import balance
 from rtp_workers.reconcile.balance import Log, Now
-from rtp_workers.reconcile.log_comparison import compare_all
+from rtp_workers.reconcile.log_comparison import READ_TIMEOUT_S, compare_all
 from rtp_workers.reconcile.why_waiting import Question, Reasons, why_records_wait
 
 POLL_S = 0.2
@@ -96,8 +96,9 @@ def verify(
     Args:
         endpoints: Kafka, and PostgreSQL as a role that may read.
         topic: its name.
-        timeout_s: how long the ledger may take; 0 compares at once. It bounds the whole, but for `READ_AT_LEAST_S`,
-            which the comparison gets in any case, and the seconds that it takes to find out why the ledger is behind.
+        timeout_s: how long the ledger may take; 0 compares at once. It bounds the whole, except that the tables get at
+            least `READ_AT_LEAST_S`, Kafka's log at least `READ_TIMEOUT_S`, and finding out why the ledger is behind
+            takes some seconds more.
         on_wait: called at each look with how many records the ledger is behind.
         group_id: of the consumer. None takes that of the ledger; without either, less can be said about why the ledger
             is behind.
@@ -117,10 +118,11 @@ def verify(
     left_s = max(deadline - time.monotonic(), READ_AT_LEAST_S)
     found = _reading(endpoints, "count the tables", lambda reader: snapshot(reader, left_s)).within(left_s)
     lost = _reading(endpoints, "read what Kafka has lost", _unconfirmed).within(READ_AT_LEAST_S)
-    result = compare(found, own.topic_id, own.log, *_seen(endpoints, own, found, lost, group_id))
+    evidence = Evidence(endpoints, found, lost, group_id, deadline)
+    result = compare(found, own.topic_id, own.log, *evidence.of(own))
     problems = list(result.problems)
     for other in others:
-        seen = _seen(endpoints, other, found, lost, group_id)
+        seen = evidence.of(other)
         problems += [f"topic {other.topic}: {problem}" for problem in of_topic(found, other.topic_id, other.log, *seen)]
     return replace(result, ok=not problems, problems=problems, topics=[_counts(found, other) for other in others])
 
@@ -132,15 +134,25 @@ def _topic_log(endpoints: Endpoints, topic: str) -> TopicLog | None:
     return TopicLog(topic, described.topic_id, topics.log_offsets(endpoints, topic))
 
 
-def _seen(
-    endpoints: Endpoints, one: TopicLog, found: Snapshot, lost: Sequence[losses.Loss], group_id: str | None
-) -> tuple[Log, list[str], Reasons]:
-    """Returns the log after the snapshot, what is wrong with it, and why the ledger is behind, where it is."""
-    log_after = topics.log_offsets(endpoints, one.topic)
-    known = [loss.sentence() for loss in lost if loss.topic == one.topic]
-    rewritten = _rewritten(endpoints, one.topic, found.account.of_topic(one.topic_id), log_after)
-    waits = _why_behind(endpoints, one.topic, group_id, found.account, one.topic_id, one.log)
-    return log_after, [*known, *rewritten], waits
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is asked of Kafka about a topic once the tables have been read."""
+
+    endpoints: Endpoints
+    found: Snapshot
+    lost: Sequence[losses.Loss]
+    group_id: str | None
+    deadline: float
+
+    def of(self, one: TopicLog) -> tuple[Log, list[str], Reasons]:
+        """Returns the log after the snapshot, what is wrong with it, and why the ledger is behind, where it is."""
+        log_after = topics.log_offsets(self.endpoints, one.topic)
+        known = [loss.sentence() for loss in self.lost if loss.topic == one.topic]
+        account = self.found.account
+        left_s = max(self.deadline - time.monotonic(), READ_TIMEOUT_S)
+        rewritten = _rewritten(self.endpoints, one.topic, account.of_topic(one.topic_id), log_after, left_s)
+        waits = _why_behind(self.endpoints, one.topic, self.group_id, account, one.topic_id, one.log)
+        return log_after, [*known, *rewritten], waits
 
 
 def _counts(found: Snapshot, one: TopicLog) -> TopicCounts:
@@ -170,13 +182,13 @@ def _unconfirmed(reader: Connection) -> list[losses.Loss]:
     return losses.listed(reader, unconfirmed_only=True)
 
 
-def _rewritten(endpoints: Endpoints, topic: str, now: Now, log_after: Log) -> list[str]:
+def _rewritten(endpoints: Endpoints, topic: str, now: Now, log_after: Log, timeout_s: float) -> list[str]:
     """Returns the partitions whose log Kafka holds otherwise than it was stored, one sentence each."""
     places = {n: Place(row.next_offset, row.generation, row.marks) for n, row in now.items() if n in log_after}
     if not places:
         return []
     group_id = next(iter(now.values())).group_id
-    found = compare_all(lambda: LogReader(endpoints, topic, group_id), places, log_after)
+    found = compare_all(lambda: LogReader(endpoints, topic, group_id), places, log_after, timeout_s)
     return [
         f"partition {number}: Kafka no longer has the records that are stored here, from offset "
         f"{each.agreed[-1].offset + 1 if each.agreed else log_after[number][0]} on: its log was rewritten. A running "
