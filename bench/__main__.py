@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from bench import foreign_topics, latency, overlap_cost, raw
@@ -40,6 +41,9 @@ CONSUMER, DUPLICATES, LOADER = "Kafka → PostgreSQL", "all duplicates", "CSV �
 ONE_PERCENT = "1% duplicates"
 MAPPED_JSON, MAPPED_AVRO = "mapped JSON → PostgreSQL", "mapped Avro → PostgreSQL"
 LATENCY_RECORDS = 15_000
+# A broker whose code is not compiled yet answers in seconds: the first half minute at this rate is not measured.
+WARM_RECORDS = 30_000
+REST_S = 3.0  # how long the machine is watched while nothing of ours works
 OVERLAP_RECORDS = 300_000
 EMPTY = "truncate transactions, ingest_ledger, dead_letters, csv_loads"
 ROWS_A_COMMIT = ConsumerSettings.model_fields["consumer_batch_rows"].default
@@ -152,6 +156,7 @@ def main() -> int:
         run = Run(endpoints, find_servers(), owner, home, made, report, foreign, registry_url)
         csv_file = home / "bench.csv"
         write_csv(csv_file, run.records)
+        report.idle_percent["before the first round"] = psutil.cpu_times_percent(REST_S).idle
         for number in range(given.rounds):
             console.print(f"round {number + 1} of {given.rounds}")
             _round(run, f"bench-{number}", csv_file)
@@ -262,17 +267,20 @@ def _since(run: Run, before: dict[str, float]) -> dict[str, float]:
 def _latency(run: Run) -> dict[str, float]:
     run.empty()
     run.fresh_topic("bench-latency")
-    few = Records(run.records.keys[:LATENCY_RECORDS], run.records.values[:LATENCY_RECORDS])
+    made = records(WARM_RECORDS + LATENCY_RECORDS)
     consumer = subprocess.Popen(
         [sys.executable, "-m", "rtp_workers.cli.main", "consume", "--no-api"],
         env=run.env("bench-latency"),
         stdout=subprocess.DEVNULL,
     )
     try:
-        warm = Records(few.keys[:1000], few.values[:1000])
+        warm = Records(made.keys[:WARM_RECORDS], made.values[:WARM_RECORDS])
         latency.measure(run.endpoints, "bench-latency", warm)
-        rest = Records(few.keys[1000:], few.values[1000:])
-        return latency.measure(run.endpoints, "bench-latency", rest)
+        psutil.cpu_times_percent()
+        rest = Records(made.keys[WARM_RECORDS:], made.values[WARM_RECORDS:])
+        found = latency.measure(run.endpoints, "bench-latency", rest)
+        run.report.idle_percent["while latency was measured"] = psutil.cpu_times_percent().idle
+        return found
     finally:
         consumer.terminate()
         consumer.wait(30)

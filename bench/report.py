@@ -39,13 +39,18 @@ class Figure:
 
 @dataclass
 class Report:
-    """Everything that one run measured."""
+    """Everything that one run measured.
+
+    Attributes:
+        idle_percent: idle share of all cores, by when it was taken; a busy machine is seen in it.
+    """
 
     records: int
     rounds: int
     figures: list[Figure] = field(default_factory=list)
     latency_ms: dict[str, float] = field(default_factory=dict)
     overlap: dict[str, float] = field(default_factory=dict)
+    idle_percent: dict[str, float] = field(default_factory=dict)
 
     def figure(self, name: str) -> Figure:
         """Returns the figure called `name`."""
@@ -75,6 +80,8 @@ def show(report: Report, console: Console) -> None:
     console.print(table)
     if report.latency_ms:
         console.print("produce to visible at 1,000 records/s: " + _latency(report.latency_ms))
+    for when, idle in report.idle_percent.items():
+        console.print(f"cores idle {when}: {idle:.0f}%")
 
 
 def write(report: Report, folder: Path) -> None:
