@@ -1,1 +1,1 @@
-"""The platform in Dagster: assets, jobs, sensors and checks, one folder a domain; `definitions` wires them."""
+"""The platform in Dagster: assets, jobs, sensors and checks, one folder per domain. `definitions` wires them."""

@@ -24,7 +24,7 @@ from rtp_dagster.transactions.sensors import consumer_lag_sensor, row_count_sens
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Returns what the code location holds; the mapped topics are those of the moment at which it is loaded."""
+    """Returns everything in the code location. The mapped topics are looked up once, when the location is loaded."""
     topics = mapped_topics()
     table = transactions.replace_attributes(deps=[*transactions.deps, *map(topic_key, topics)])
     return dg.Definitions(
@@ -50,6 +50,6 @@ def defs() -> dg.Definitions:
         ],
         schedules=[hourly_checks, daily_trim, *insights.SCHEDULES],
         resources={"platform": Platform(), "io_manager": step_outputs},
-        # A step needs no process of its own: they wait for servers, and each process costs 3 s and 130 MB.
+        # Steps run in the run's process: they mostly wait for servers, and each extra process costs 3 s and 130 MB.
         executor=dg.in_process_executor,
     )

@@ -17,8 +17,8 @@ from rtp_workers.reconcile.status import ask_all
 from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.settings import DagsterSettings, load
 
-PROBE_S = 4.0  # one request of a sensor's tick; a busy machine takes over 2 s now and then
-LOOK_S = 5.0  # all requests of a sensor's tick together
+PROBE_S = 4.0  # for one request of a sensor's tick; a busy machine sometimes takes over 2 s
+LOOK_S = 5.0  # for all requests of a sensor's tick together
 CHECK_STATEMENT_S = 300.0  # a check may count the whole table
 
 
@@ -48,33 +48,34 @@ class Look:
 
 
 class Platform(dg.ConfigurableResource["Platform"]):
-    """Where the platform is: from the environment, ``.env`` or the running embedded platform.
+    """Where the platform's servers are: from the environment, ``.env`` or the running embedded platform.
 
-    Whoever launches a run may write its config, so no field here says where anything is.
+    Anyone who launches a run can write its config, so no field here holds an address.
 
     Attributes:
-        statement_timeout_s: how long PostgreSQL may take for one statement of a check, which may count the whole table.
+        statement_timeout_s: how long PostgreSQL may take for one statement of a check, which may count a whole table.
     """
 
     statement_timeout_s: float = CHECK_STATEMENT_S
 
     def settings(self) -> DagsterSettings:
-        """Returns the settings. Raises ConfigError where one does not fit."""
+        """Returns the settings. Raises ConfigError if one is not valid."""
         return load(DagsterSettings)
 
     def endpoints(self) -> Endpoints:
-        """Returns where the servers are now: after a restart of the platform they may be elsewhere."""
+        """Returns where the servers are now. A restart of the platform may have moved them."""
         return resolve(self.settings())
 
     @contextmanager
     def reader(self, statement_timeout_s: float | None = None) -> Iterator[Connection]:
-        """Opens a read connection in autocommit mode, and closes it.
+        """Opens a read connection in autocommit mode, and closes it after the block.
 
         Args:
-            statement_timeout_s: how long PostgreSQL may take for one statement; None: as the resource says.
+            statement_timeout_s: how long PostgreSQL may take for one statement; None: the resource's own value.
 
         Raises:
-            TransientError: PostgreSQL is away. ConfigError: it is not known, or the login is wrong.
+            TransientError: PostgreSQL is away.
+            ConfigError: no address is known, or the login is wrong.
         """
         timeout_s = self.statement_timeout_s if statement_timeout_s is None else statement_timeout_s
         options = f"-c statement_timeout={int(timeout_s * 1000)}"
@@ -85,10 +86,11 @@ class Platform(dg.ConfigurableResource["Platform"]):
             connection.close()
 
     def look(self) -> Look:
-        """Asks Kafka and PostgreSQL at once, and gives up after `LOOK_S` seconds.
+        """Asks Kafka and PostgreSQL at the same time, and gives up after `LOOK_S` seconds.
 
         Raises:
-            TransientError: one of them is away. ConfigError: it is not known, or the login is wrong.
+            TransientError: one of them is away.
+            ConfigError: no address is known for one of them, or the login is wrong.
         """
         settings, endpoints = self.settings(), self.endpoints()
         answers = ask_all(
@@ -107,9 +109,9 @@ class Platform(dg.ConfigurableResource["Platform"]):
 
 @dg.io_manager(config_schema={})
 def step_outputs(context: dg.InitResourceContext) -> dg.IOManager:
-    """Keeps what steps hand to each other in Dagster's own storage folder.
+    """Keeps the values that steps hand to each other in Dagster's own storage folder.
 
-    Dagster's default does the same, but lets a run's config name another folder to write to and to unpickle from.
+    Dagster's default does the same, but a run's config could then name another folder to write to and unpickle from.
     """
     assert context.instance is not None
     return dg.FilesystemIOManager(base_dir=context.instance.storage_directory()).create_io_manager(context)

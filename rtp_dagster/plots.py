@@ -23,13 +23,13 @@ def line_chart(title: str, unit: str, series: Series, limit: float | None = None
     """Draws values over time.
 
     Args:
-        title: says what is shown.
-        unit: of the values.
-        series: (Unix time, value), in order of time.
-        limit: drawn as a dashed line, e.g. where an alert begins.
+        title: what the chart shows.
+        unit: the unit of the values.
+        series: (Unix time, value), oldest first.
+        limit: drawn as a dashed line, e.g. the value above which an alert begins.
     """
     figure, axes = _new(title, unit)
-    times: Any = [datetime.fromtimestamp(at_s, UTC) for at_s, _ in series]  # matplotlib takes them, its types do not
+    times: Any = [datetime.fromtimestamp(at_s, UTC) for at_s, _ in series]  # matplotlib takes them; its types do not
     axes.plot(times, [value for _, value in series], color=BLUE, linewidth=1.6, marker="." if len(times) < 40 else None)
     axes.fill_between(times, [value for _, value in series], color=BLUE, alpha=0.08)
     if limit is not None:
@@ -55,7 +55,7 @@ def bar_chart(title: str, unit: str, bars: Mapping[str, float]) -> dg.MarkdownMe
 
 
 def _new(title: str, unit: str, height_in: float = HEIGHT_IN) -> tuple[Figure, Axes]:
-    # Not at the top of the file: it costs 60 MB, which the code server would hold for good.
+    # Not imported at the top of the file: matplotlib takes 60 MB, which the code server would keep for good.
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 

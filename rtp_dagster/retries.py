@@ -15,16 +15,17 @@ FIRST_WAIT_S = 3.0
 def retried(attempt: int, retries: int = RETRIES, first_wait_s: float = FIRST_WAIT_S) -> Iterator[None]:
     """Turns the project's errors into Dagster's.
 
-    What passes by itself is tried again after a wait that doubles; what does not, or lasts too long, fails the step
-    with the error's own sentence, which says what to do.
+    A transient error is retried, and the wait doubles each time. Any other error, or one that lasts too long, fails
+    the step with the error's own message, which says what to do.
 
     Args:
-        attempt: 0 the first time (Dagster's ``retry_number``).
-        retries: how often to try again.
-        first_wait_s: before the first retry.
+        attempt: Dagster's ``retry_number``, 0 the first time.
+        retries: how often to retry.
+        first_wait_s: the wait before the first retry.
 
     Raises:
-        dg.RetryRequested, dg.Failure: see above.
+        dg.RetryRequested: the error may pass, and retries are left.
+        dg.Failure: it will not pass, or no retries are left.
     """
     try:
         yield

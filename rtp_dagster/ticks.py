@@ -1,4 +1,4 @@
-"""What sensors share: a tick that never fails because a server is away, and cursors that survive a new version."""
+"""What all sensors share: ticks that do not fail while a server is away, and cursors that survive an upgrade."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 def sensor(
     interval_s: int, description: str, job: UnresolvedAssetJobDefinition | None = None
 ) -> Callable[[Callable[..., Tick]], dg.SensorDefinition]:
-    """Makes a sensor that runs from the start, and whose tick is skipped with the reason while a server is away.
+    """Makes a sensor that is on by default. While a server is away, its ticks are skipped and say why.
 
     Args:
-        interval_s: seconds between two ticks, at least.
-        description: one sentence for Dagster's page.
-        job: what its runs are of; None for a sensor that only reports.
+        interval_s: the shortest time between two ticks.
+        description: one sentence for the sensor's page in Dagster.
+        job: the job that its runs belong to; None for a sensor that only reports.
     """
     running = dg.DefaultSensorStatus.RUNNING
 
@@ -39,7 +39,7 @@ def sensor(
 
 
 def _skips_while_away(tick: Callable[P, Tick]) -> Callable[P, Tick]:
-    """Turns the project's own errors into a skip reason: a server that is away is news, not a failed tick."""
+    """Turns the project's own errors into a skip reason. A server that is away is news, not a failed tick."""
 
     @functools.wraps(tick)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Tick:
@@ -52,7 +52,7 @@ def _skips_while_away(tick: Callable[P, Tick]) -> Callable[P, Tick]:
 
 
 def read_cursor(text: str | None) -> dict[str, Any]:
-    """Returns the cursor's object; ``{}`` if it is missing or not ours."""
+    """Returns the object that the cursor holds; ``{}`` if there is none, or if it is not ours."""
     try:
         found = json.loads(text or "{}")
     except ValueError:

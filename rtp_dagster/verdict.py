@@ -1,4 +1,4 @@
-"""What a check has found: the same value in a run, at a sensor's tick and in an alert."""
+"""The outcome of a check: one value, used in a run, at a sensor's tick and in an alert."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 Metadata = Mapping[str, int | float | str | bool | dg.MetadataValue]
-REPEAT_S = 3600.0  # a check that keeps passing is reported again after this long
+REPEAT_S = 3600.0  # a check that still passes is reported again after this time
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Verdict:
     def result(
         self, more: Metadata | None = None, asset: dg.AssetKey | None = None, check_name: str | None = None
     ) -> dg.AssetCheckResult:
-        """Returns it in the form that a check returns in a run; one of several checks says which it is."""
+        """Returns the verdict as a check's result in a run. A function with several checks gives the check's name."""
         return dg.AssetCheckResult(
             asset_key=asset,
             check_name=check_name,
@@ -34,7 +34,7 @@ class Verdict:
         )
 
     def evaluation(self, asset: dg.AssetKey, check_name: str) -> dg.AssetCheckEvaluation:
-        """Returns it in the form that a sensor reports."""
+        """Returns the verdict as the evaluation that a sensor reports."""
         return dg.AssetCheckEvaluation(
             asset_key=asset,
             check_name=check_name,
@@ -46,5 +46,5 @@ class Verdict:
 
 
 def is_news(verdict: Verdict, passed_before: bool | None, told_ago_s: float) -> bool:
-    """Tells whether a verdict is worth an event: it fails, it has changed, or the last report is old."""
+    """Tells whether a verdict deserves an event: the check fails, its result has changed, or the last report is old."""
     return not verdict.passed or passed_before is not True or told_ago_s > REPEAT_S

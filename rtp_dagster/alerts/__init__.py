@@ -1,1 +1,1 @@
-"""Reports what goes wrong to where people are: a message to a chat or to any JSON endpoint."""
+"""Reports problems where people see them: in a chat, or at any endpoint that takes JSON."""

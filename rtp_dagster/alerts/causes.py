@@ -1,4 +1,4 @@
-"""Decides what deserves a message now, and builds the messages. All functions are pure; a cause is reported once."""
+"""Decides what deserves a message now, and builds the messages. Pure functions. Each cause is reported once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 REPEAT_S = 3600.0
-TOGETHER = 5  # more new causes than this in one tick become one message
+TOGETHER = 5  # if one tick finds more new causes than this, they share one message
 REMEMBERED = 200
 
 
@@ -17,10 +17,10 @@ class Cause:
     """Something that is wrong.
 
     Attributes:
-        key: names the cause for as long as it lasts, e.g. ``check transactions:lag_is_low``.
-        text: what a person reads: what happened, and what to do.
+        key: identifies the cause while it lasts, e.g. ``check transactions:lag_is_low``.
+        text: what happened and what to do, as a person reads it.
         link: the page that shows more.
-        recovers: its end is worth a message too.
+        recovers: True if its end deserves a message too.
     """
 
     key: str
@@ -34,9 +34,9 @@ class Message:
     """One message.
 
     Attributes:
-        text: what to send.
-        told: what counts as told once it is sent, by digest of the key.
-        over: digests of the keys that are over with it.
+        text: what to send; empty if nothing is to be sent.
+        told: the causes that count as reported once it is sent, by digest of the key.
+        over: digests of the causes that have ended.
     """
 
     text: str
@@ -46,11 +46,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A cause that people know of.
+    """A cause that was reported.
 
     Attributes:
         at_s: Unix time of the last message about it.
-        title: names it in the message about its end; empty if its end is not reported.
+        title: its name in the message about its end; empty if its end is not reported.
     """
 
     at_s: float
@@ -58,11 +58,12 @@ class Told:
 
 
 def messages(causes: Sequence[Cause], told: Mapping[str, Told], now_s: float) -> list[Message]:
-    """Returns what to send now: new causes, those reported an hour ago that still last, and those that are over.
+    """Returns what to send now: new causes, causes that still last an hour after their report, and ended ones.
 
     Args:
-        causes: what is wrong now; a cause without an end (a failed run) comes as long as it is to be remembered.
-        told: what people know of, by `digest` of the key.
+        causes: everything that is wrong now. A cause that never ends (a failed run) must be passed for as long as
+            it is to be remembered.
+        told: the causes reported so far, by `digest` of the key.
         now_s: Unix time.
     """
     due = [cause for cause in causes if _is_due(cause, told.get(digest(cause.key)), now_s)]
@@ -76,7 +77,7 @@ def messages(causes: Sequence[Cause], told: Mapping[str, Told], now_s: float) ->
 
 
 def after(told: Mapping[str, Told], sent: Sequence[Message]) -> dict[str, Told]:
-    """Returns what people know of once these messages are sent."""
+    """Returns the causes that are reported once these messages are sent."""
     known = dict(told)
     for message in sent:
         known.update(message.told)
@@ -87,12 +88,12 @@ def after(told: Mapping[str, Told], sent: Sequence[Message]) -> dict[str, Told]:
 
 
 def digest(key: str) -> str:
-    """Returns a short name for a cause."""
+    """Returns a short name for a cause's key."""
     return hashlib.blake2b(key.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
 
 
 def read_told(stored: Any) -> dict[str, Told]:
-    """Returns what an earlier tick stored as `{digest: [at_s, title]}`."""
+    """Returns the reported causes that an earlier tick stored as `{digest: [at_s, title]}`."""
     try:
         return {str(key): Told(float(at_s), str(title)) for key, (at_s, title) in stored.items()}
     except (AttributeError, TypeError, ValueError):

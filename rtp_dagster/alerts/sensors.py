@@ -1,4 +1,4 @@
-"""`alert_sensor`: a message when a check fails or recovers, when a run fails for good, when a file is not loaded."""
+"""`alert_sensor`: sends a message when a check fails or recovers, a run fails for good, or a file is not loaded."""
 
 import json
 import time
@@ -21,10 +21,10 @@ from rtp_workers.errors import RtpError
 from rtp_workers.settings import DagsterSettings
 
 INTERVAL_S = 30
-RUNS_OF_S = 24 * 3600  # failed runs that are looked at; what was reported is not reported again
+RUNS_OF_S = 24 * 3600  # failed runs of the last day are looked at; each is reported once
 RUNS = 100
 SHOWN_CHARACTERS = 500
-PASSING_ATTEMPTS = 3  # a failure that passes by itself is worth a message after so many
+PASSING_ATTEMPTS = 3  # a failure that may pass by itself is reported after this many
 
 
 @sensor(
@@ -32,7 +32,7 @@ PASSING_ATTEMPTS = 3  # a failure that passes by itself is worth a message after
     "Sends a message to RTP_ALERT_WEBHOOK_URL when something fails or recovers, once per cause.",
 )
 def alert_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Compares what is wrong with what was reported. What cannot be sent is sent at a later tick."""
+    """Compares what is wrong now with what was reported. A message that cannot be sent is sent at a later tick."""
     settings, now_s = platform.settings(), time.time()
     url = settings.alert_webhook_url.get_secret_value() if settings.alert_webhook_url is not None else ""
     if not url:
@@ -53,31 +53,31 @@ def alert_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tic
 
 
 def platform_url(platform: Platform, settings: DagsterSettings) -> str:
-    """Returns where a browser finds Dagster."""
+    """Returns Dagster's address for a browser."""
     found = settings.dagster_public_url or platform.endpoints().dagster_url
     return (found or f"http://127.0.0.1:{settings.dagster_port}").rstrip("/")
 
 
 def failing_checks(context: dg.SensorEvaluationContext, base: str) -> list[Cause]:
-    """Returns the checks whose latest evaluation fails; a check that was never evaluated is left out."""
+    """Returns the checks whose latest evaluation failed. A check that was never evaluated is left out."""
     repository = context.repository_def
     keys = list(repository.asset_graph.asset_check_keys) if repository is not None else []
     latest = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     causes = []
     for key, record in sorted(latest.items(), key=lambda item: str(item[0])):
         evaluation = record.evaluation if record.status is AssetCheckExecutionRecordStatus.FAILED else None
-        # Files are reported one by one: another file that fails is another cause.
+        # Not this check: files are reported one by one, since each file that fails is a cause of its own.
         if evaluation is None or key.name == CHECK:
             continue
         asset = key.asset_key.to_user_string()
-        text = f"{key.name} on {asset} fails: {_short(evaluation.description or 'no sentence was given')}"
+        text = f"{key.name} on {asset} fails: {_short(evaluation.description or 'it gives no reason')}"
         link = f"{base}/assets/{quote(asset)}?view=checks&checkDetail={quote(key.name)}"
         causes.append(Cause(f"check {key.name} on {asset}", text, link))
     return causes
 
 
 def failed_runs(instance: dg.DagsterInstance, base: str, since_s: float, now_s: float) -> list[Cause]:
-    """Returns the runs that failed for good since alerts began, a day ago at most: those that are not retried."""
+    """Returns the runs that failed and are not retried, since alerts began, or of the last day if that is shorter."""
     begin = max(datetime.fromtimestamp(since_s, UTC), datetime.fromtimestamp(now_s, UTC) - timedelta(seconds=RUNS_OF_S))
     wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=begin)
     causes = []
@@ -91,7 +91,7 @@ def failed_runs(instance: dg.DagsterInstance, base: str, since_s: float, now_s: 
 
 
 def unloaded_files(platform: Platform, settings: DagsterSettings, base: str) -> list[Cause]:
-    """Returns the files that cannot be loaded; none where that cannot be known now."""
+    """Returns the files that cannot be loaded; an empty list if that cannot be found out now."""
     try:
         with platform.reader(PROBE_S) as connection:
             states = folder_states(settings, connection)
@@ -115,7 +115,7 @@ def _is_unloaded(state: FileState) -> bool:
 
 
 def _send_all(url: str, wanted: Sequence[Message]) -> tuple[list[Message], str | None]:
-    """Sends the messages. Returns those that are out (or needed no sending), and what went wrong with the others."""
+    """Sends the messages. Returns those that were sent or needed no sending, and what went wrong with the others."""
     sent: list[Message] = []
     for message in wanted:
         try:

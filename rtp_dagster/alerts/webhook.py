@@ -1,4 +1,4 @@
-"""Sending a message to a webhook: Slack, Mattermost, Teams, or anything that takes JSON."""
+"""Sends a message to a webhook: Slack, Mattermost, Teams, or anything that takes JSON."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rtp_workers.errors import ConfigError, TransientError
 
 TIMEOUT_S = 5.0
 LONGEST = 3_000  # characters; Slack cuts at 4,000
-# Teams takes cards where the address is that of a workflow.
+# At the address of a workflow, Teams takes cards.
 TEAMS = (".logic.azure.com", ".api.powerplatform.com", ".webhook.office.com")
 
 
 def send(url: str, text: str) -> None:
-    """Posts one message. The address is a secret and is in no message or error.
+    """Posts one message. The address is a secret: no message and no error contains it.
 
     Raises:
         ConfigError: the address is not valid, or the endpoint refuses the message for good.
-        TransientError: it does not answer, or is busy; the message may be sent again.
+        TransientError: the endpoint does not answer, or is busy; the message may be sent again.
     """
     host = _host(url)
     body = json.dumps(payload(host, text[:LONGEST])).encode()
@@ -43,7 +43,7 @@ def send(url: str, text: str) -> None:
 
 
 def payload(host: str, text: str) -> dict[str, Any]:
-    """Returns the JSON of a message: ``{"text": ...}`` everywhere but at Teams, which takes a card."""
+    """Returns the JSON of a message: a card for Teams, ``{"text": ...}`` for everybody else."""
     if not host.endswith(TEAMS):
         return {"text": text}
     card = {

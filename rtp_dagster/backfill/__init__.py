@@ -1,1 +1,1 @@
-"""CSV files -> Kafka."""
+"""The CSV files of the data folder: loaded into Kafka, and watched until they are."""

@@ -1,4 +1,4 @@
-"""Which CSV files to load now: decisions over what the folder holds and what earlier ticks have asked for, no more."""
+"""Decides which CSV files to load now, from what the folder holds and what earlier ticks have requested. Pure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rtp_workers.batch.file_states import FileState
 from rtp_workers.batch.folder import Stamp
 
 SETTLED_AFTER_S = 10.0
-ASK_AGAIN_S, LONGEST_ASK_S = 60.0, 900.0  # where a run was asked for and has left no trace
-REMEMBERED = 130  # of each kind: what keeps the cursor small, however many files there are
-GRACE_S = 30.0  # between a tick that asks for a run and the run
+ASK_AGAIN_S, LONGEST_ASK_S = 60.0, 900.0  # for a run that was requested and has left no trace
+REMEMBERED = 130  # of each kind, so that the cursor stays small however many files there are
+GRACE_S = 30.0  # between a tick that requests a run and the run's start
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A run that was asked for, of which nothing is known yet.
+    """A run that was requested, and whose outcome is not known yet.
 
     Attributes:
-        of: the file and the mapping as they were.
-        times: how often it was asked for.
-        at_s: Unix time of the last time.
+        of: the signature of the file and the mapping at that time.
+        times: how often the run was requested.
+        at_s: Unix time of the last request.
     """
 
     of: str
@@ -32,17 +32,17 @@ class Ask:
 
     @property
     def again_at_s(self) -> float:
-        """When to ask again if no run is at work on it."""
+        """When to request it again if no run is at work on the file."""
         return self.at_s + min(LONGEST_ASK_S, ASK_AGAIN_S * 2.0 ** min(self.times - 1, 10))
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What one tick hands to the next: only of files that are neither loaded nor known to have failed.
+    """What one tick hands to the next. It covers only files that are neither loaded nor known to have failed.
 
     Attributes:
-        asked: by digest of the file's name.
-        seen: files that are being written, as they were, by digest of the name.
+        asked: runs that were requested, by digest of the file's name.
+        seen: the last seen state of files that are being written, by digest of the name.
     """
 
     asked: dict[str, Ask] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Memory:
 
     @classmethod
     def read(cls, stored: dict[str, Any]) -> Memory:
-        """Returns what `written` stored; what an earlier version stored is forgotten, which costs a look."""
+        """Returns what `written` stored. What another version stored is dropped, which costs one more look."""
         try:
             asked = {name: Ask(str(of), int(times), float(at_s)) for name, (of, times, at_s) in stored["ask"].items()}
             seen = {name: (int(size), int(modified)) for name, (size, modified) in stored["seen"].items()}
@@ -59,7 +59,7 @@ class Memory:
         return cls(asked, seen)
 
     def written(self) -> dict[str, Any]:
-        """Returns it in a form that JSON takes."""
+        """Returns the memory as an object for JSON."""
         asked = {name: [ask.of, ask.times, round(ask.at_s, 1)] for name, ask in self.asked.items()}
         return {"ask": asked, "seen": self.seen}
 
@@ -69,9 +69,9 @@ class Arrivals:
     """What a tick decides.
 
     Attributes:
-        ready: files to load now, at most as many as asked for.
-        waiting: why files that are not loaded are not asked for now, by name; those that failed are left out.
-        memory: for the next tick.
+        ready: files to load now, `at_most` of them.
+        waiting: by file name, why a file that is not loaded is not in `ready`. Failed files are left out.
+        memory: what the next tick needs.
     """
 
     ready: list[FileState]
@@ -84,15 +84,15 @@ def arrivals(
 ) -> Arrivals:
     """Chooses the files to load now.
 
-    A file is settled when it has not changed for `SETTLED_AFTER_S` seconds, or since the last tick (a clock that is
-    ahead would make it wait forever). An empty file waits for its content.
+    A file is settled when it has not changed for `SETTLED_AFTER_S` seconds, or since the last tick. (By age alone, a
+    file from a clock that is ahead would wait forever.) An empty file waits for its content.
 
     Args:
-        states: of every entry of the folder.
+        states: the state of every entry in the folder.
         before: the last tick's memory.
-        running: names of the files that a run is queued for or at work on.
+        running: names of the files that have a queued or running run.
         now_s: Unix time.
-        at_most: files to load at once.
+        at_most: how many files may be loaded at once.
     """
     ready: list[FileState] = []
     waiting: dict[str, str] = {}
@@ -122,22 +122,22 @@ BEING_WRITTEN = "still being written, or empty"
 
 
 def digest(name: str) -> str:
-    """Returns a short name for a file's name, which may be long and hold anything."""
+    """Returns a short key for a file's name, which may be long and contain any character."""
     return hashlib.blake2b(name.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
 
 
 def signature(state: FileState) -> str:
-    """Returns what changes when the file or the mapping file does, a touch included."""
+    """Returns a text that changes whenever the file or the mapping file changes or is touched."""
     return hashlib.blake2b(f"{state.at} {state.mapping}".encode(), digest_size=6).hexdigest()
 
 
 def _known(state: FileState, ask: Ask) -> bool:
-    """Tells whether an attempt has ended since the run was asked for."""
+    """Tells whether an attempt has ended since the run was requested."""
     return state.state == "failed" and state.last is not None and state.last.tried_at.timestamp() > ask.at_s
 
 
 def _why_not_now(state: FileState, ask: Ask | None, seen: Stamp | None, running: bool, now_s: float) -> str | None:
-    """Returns why a file is not to be asked for now; None where it is."""
+    """Returns why no run for this file is requested now; None if one is."""
     if running:
         return "a run for it is queued or running"
     if ask is not None and now_s < max(ask.again_at_s, ask.at_s + GRACE_S):

@@ -1,4 +1,4 @@
-"""`csv_backfill`: CSV files into Kafka by the same loader as ``rtp load``, then a wait until the consumer has them."""
+"""`csv_backfill`: loads CSV files into Kafka as ``rtp load`` does, then waits until the consumer has written them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -29,9 +29,10 @@ class BackfillConfig(dg.Config):
     """What to load.
 
     Attributes:
-        files: names of CSV files right inside the data folder; None: all of them. A file that is loaded already is
-            recognised by its content and costs one reading.
-        ledger_timeout_s: how long the consumer may take for what was loaded; None: RTP_BACKFILL_LEDGER_TIMEOUT_S.
+        files: names of CSV files directly in the data folder; None: all of them. A file that was loaded before is
+            recognised by its content, which takes one reading.
+        ledger_timeout_s: how long the consumer may take to write what was loaded; None:
+            RTP_BACKFILL_LEDGER_TIMEOUT_S.
     """
 
     files: list[str] | None = None
@@ -40,10 +41,10 @@ class BackfillConfig(dg.Config):
 
 @dg.op(ins={"topic": dg.In(dg.Nothing), "files": dg.In(dg.Nothing)})
 def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform) -> Backfill:
-    """Loads the files one after another. Each resumes where an earlier run ended.
+    """Loads the files one after another. Each resumes where an earlier run stopped.
 
-    A cancelled run stores what Kafka has acknowledged, and ends. A file that fails does not hold up the others; the
-    run fails after them. What passes by itself is retried; where only another loader is on the file, for minutes.
+    A cancelled run stores what Kafka has acknowledged, and ends. A file that fails does not hold up the others: the
+    run fails after them. Transient errors are retried; for minutes, if another loader is busy with the file.
     """
     settings = platform.settings()
     reports: list[LoadReport] = []
@@ -74,7 +75,7 @@ def load_files(context: dg.OpExecutionContext, config: BackfillConfig, platform:
 def await_ledger(
     context: dg.OpExecutionContext, config: BackfillConfig, platform: Platform, backfill: Backfill
 ) -> dg.Output[None]:
-    """Waits until the consumer's ledger has passed the last record of these files; other traffic is not waited for."""
+    """Waits until the consumer's ledger has passed the last record of these files. Other traffic is not waited for."""
     settings = platform.settings()
     timeout_s = config.ledger_timeout_s or settings.backfill_ledger_timeout_s
     started = time.monotonic()
@@ -94,7 +95,7 @@ def await_ledger(
 
 @dg.config_mapping
 def backfill_config(config: BackfillConfig) -> Mapping[str, Any]:
-    """Hands the asset's config to its two steps."""
+    """Passes the asset's config on to its two steps."""
     return {step: {"config": config.model_dump()} for step in ("load_files", "await_ledger")}
 
 
@@ -110,15 +111,20 @@ def backfill_config(config: BackfillConfig) -> Mapping[str, Any]:
     ),
 )
 def csv_backfill(transactions_topic: Any, csv_files: Any) -> Any:
-    """Two steps: the load, and the wait for the consumer."""
+    """Loads the files, then waits for the consumer."""
     return await_ledger(load_files(topic=transactions_topic, files=csv_files))
 
 
 def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Callable[[str], None]) -> list[FoundFile]:
-    """Returns the CSVs of the data folder, or those of these names; `warn` gets the entries that cannot be loaded.
+    """Returns the CSV files of the data folder, or only those with these names.
+
+    Args:
+        settings: name the data folder.
+        names: file names; None: all files.
+        warn: called with a sentence about each entry that cannot be loaded.
 
     Raises:
-        dg.Failure: a name is not that of a CSV in the folder; whoever launches runs must not read elsewhere.
+        dg.Failure: no CSV file in the folder has this name. A run's config must not reach files elsewhere.
     """
     try:
         listing = list_data(settings)
@@ -131,7 +137,7 @@ def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Calla
     if unknown:
         there = ", ".join([*list(found)[:SHOWN_NAMES], *(["..."] if len(found) > SHOWN_NAMES else [])]) or "none"
         raise dg.Failure(
-            f"no CSV of the name {', '.join(unknown)} in {settings.data_dir}; the files are: {there}. "
+            f"no CSV named {', '.join(unknown)} in {settings.data_dir}; the files there are: {there}. "
             "Give names of files in that folder",
             allow_retries=False,
         )
@@ -139,7 +145,7 @@ def chosen_files(settings: DagsterSettings, names: list[str] | None, warn: Calla
 
 
 def summary(report: LoadReport) -> str:
-    """Returns one line about a load that has ended."""
+    """Returns one line about a finished load."""
     if report.rows_read == report.resumed_rows:
         return f"{report.file}: loaded before, {report.rows_read:,} rows"
     return (
@@ -150,7 +156,7 @@ def summary(report: LoadReport) -> str:
 
 
 def _failure(problems: Mapping[str, RtpError], backfill: Backfill, attempt: int) -> Exception:
-    """Returns what ends the step: a retry where something may pass by itself, or another loader end."""
+    """Returns the exception that ends the step: a retry if an error may pass or another loader may finish."""
     if all(isinstance(error, LoadRunningError) for error in problems.values()) and attempt < LOCKED_RETRIES:
         return dg.RetryRequested(LOCKED_RETRIES, LOCKED_WAIT_S)
     if any(isinstance(error, TransientError) for error in problems.values()) and attempt < RETRIES:

@@ -1,4 +1,4 @@
-"""`files_are_loaded`: whether every file of the data folder is in Kafka, and what keeps the others out."""
+"""`files_are_loaded`: checks that every file of the data folder is in Kafka, and says what keeps the others out."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,18 +36,18 @@ csv_files = dg.AssetSpec(
     description="Every CSV file of the data folder is loaded; those that are not are listed, each with its reason.",
 )
 def files_are_loaded(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    """Reads the folder, and how the last attempt at each file ended: milliseconds."""
+    """Reads the folder and how the last attempt at each file ended. Takes milliseconds."""
     with retried(context.op_execution_context.retry_number), platform.reader() as connection:
         states = folder_states(platform.settings(), connection)
     return judge_files(states, {state.name: "new" for state in states if state.state == "new"}).result()
 
 
 def judge_files(states: Sequence[FileState], waiting: Mapping[str, str]) -> Verdict:
-    """Judges the folder: a file that will be retried is a warning, any other is an error.
+    """Judges the folder. A file that will be retried is a warning, any other file that is not loaded an error.
 
     Args:
-        states: of every entry.
-        waiting: why new files are not asked for yet.
+        states: the state of every entry.
+        waiting: by file name, why no run for a new file is requested yet.
     """
     out = [state for state in states if state.state in ("failed", "refused")]
     figures: Metadata = {

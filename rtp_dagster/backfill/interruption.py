@@ -1,4 +1,4 @@
-"""A cancelled run as a question that a loop can ask, instead of an exception at any line."""
+"""Lets a loop ask whether its run was cancelled, instead of an exception that may be raised at any line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interruption_noted() -> Iterator[Callable[[], bool]]:
-    """Notes a cancellation (Dagster interrupts the run's process) while the block runs, and delivers it afterwards.
+    """Notes a cancellation while the block runs, and delivers it afterwards. (Dagster interrupts the run's process.)
 
-    Yields a function that tells whether one has come: the loader asks it, stores what Kafka has acknowledged, and ends.
-    After the block the signal is raised again, for Dagster's own handler, which makes the run CANCELED. Outside the
-    main thread no signal arrives, and nothing is noted.
+    Yields a function that tells whether the run was cancelled. The loader calls it; if so, it stores what Kafka has
+    acknowledged, and ends. After the block the signal is raised again, and Dagster's own handler marks the run as
+    CANCELED. Outside the main thread no signals arrive, so nothing is noted there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

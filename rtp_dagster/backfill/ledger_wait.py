@@ -1,4 +1,4 @@
-"""Waiting until the consumer has written what a load has sent."""
+"""Waits until the consumer has written what a load has sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNKNOWN = "Is the consumer running, and not paused? See `rtp status`"
 
 
 def waiting_records(account: Account, topic_id: str, last_offsets: Mapping[int, int]) -> dict[int, int]:
-    """Returns how many offsets of each partition, up to the load's last, are not in the ledger; those at 0 left out."""
+    """Returns how many offsets up to the load's last one the ledger lacks, by kafka_partition; without zeros."""
     sent = {number: (0, last + 1) for number, last in sorted(last_offsets.items())}
     return {number: left for number, left in lag(account, topic_id, sent).items() if left}
 
@@ -34,17 +34,18 @@ def await_offsets(
     timeout_s: float,
     show: Callable[[str], None],
 ) -> None:
-    """Returns once the ledger has passed these offsets; waits out a PostgreSQL that is away.
+    """Waits until the ledger has passed these offsets. While PostgreSQL is away, it waits on.
 
     Args:
         platform: where the ledger is.
-        topic_id: whose offsets.
-        last_offsets: offset of the last record of the load, by kafka_partition.
+        topic_id: the topic that the offsets belong to.
+        last_offsets: offset of the load's last record, by kafka_partition.
         timeout_s: how long the consumer may take.
-        show: called every `SHOW_EVERY_S` seconds with what is waited for.
+        show: called every `SHOW_EVERY_S` seconds with a sentence about what still waits.
 
     Raises:
-        dg.Failure: it has not passed them in time; says how far it is. Nothing is lost then: the records are in Kafka.
+        dg.Failure: the ledger has not passed them in time. The message says how far it is. Nothing is lost then: the
+            records are in Kafka.
     """
     deadline, shown_at = time.monotonic() + timeout_s, time.monotonic()
     state = ""
@@ -69,7 +70,7 @@ def await_offsets(
 
 
 def _passed(platform: Platform, topic_id: str, last_offsets: Mapping[int, int], deadline: float) -> bool:
-    """Watches over one connection for `SHOW_EVERY_S` seconds at most."""
+    """Watches the ledger over one connection for at most `SHOW_EVERY_S` seconds."""
     until = min(deadline, time.monotonic() + SHOW_EVERY_S)
     with platform.reader(PROBE_S) as connection:
         while waiting_records(read_account(connection), topic_id, last_offsets):
@@ -89,13 +90,13 @@ def _state(platform: Platform, topic_id: str, last_offsets: Mapping[int, int]) -
 
 
 def _why(platform: Platform, topic_id: str, last_offsets: Mapping[int, int]) -> str:
-    """Returns why these records wait, as far as PostgreSQL and Kafka can tell."""
+    """Returns why these records wait, as far as PostgreSQL and Kafka know."""
     settings = platform.settings()
     try:
         with platform.reader(PROBE_S) as connection:
             account, pause, ledger_id = read_account(connection), read_pause(connection), identity(connection)
     except TransientError:
-        return UNKNOWN  # the state says that PostgreSQL is away
+        return UNKNOWN  # the sentence from `_state` already says that PostgreSQL is away
     now = account.of_topic(topic_id)
     waiting = waiting_records(account, topic_id, last_offsets)
     positions = {number: now[number].next_offset if number in now else 0 for number in waiting}

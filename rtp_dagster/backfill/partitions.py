@@ -1,4 +1,4 @@
-"""The partitions of `csv_files`: one per file, with what its last load did, or why there was none."""
+"""The partitions of `csv_files`: one per file. Each shows what the file's last load did, or why it failed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rtp_workers.errors import TransientError
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.csv_files import LastAttempt, ended, purged_rows
 
-A_TICK = 40  # files whose news are reported at once
-AFTER_S = 30.0  # after a load: by then the consumer has written its rows
+A_TICK = 40  # files that one tick reports at most
+AFTER_S = 30.0  # the wait after a load: by then the consumer has written its rows
 REMEMBERED_GONE = 150
 
 
@@ -26,9 +26,9 @@ class Shown:
     """What was reported before.
 
     Attributes:
-        until_s: attempts that ended later are news.
-        gone: files that were reported as deleted, by digest of the name.
-        purged: rows of all files together that were reported as purged.
+        until_s: Unix time; attempts that ended later are still to be reported.
+        gone: digests of the names of files that were reported as deleted.
+        purged: how many rows of all files together were reported as purged.
     """
 
     until_s: float = 0.0
@@ -39,12 +39,12 @@ class Shown:
 def file_events(
     states: Sequence[FileState], tried: Mapping[str, LastAttempt], shown: Shown, connection: Connection, now_s: float
 ) -> tuple[list[Event], Shown]:
-    """Returns the events about files since the last tick, each for the file's partition, and what is shown by now.
+    """Returns the events about files since the last tick, each for the file's partition, and what is reported by now.
 
     Args:
-        states: of every entry of the folder.
-        tried: the last attempt of every file that was ever tried.
-        shown: the last tick's.
+        states: the state of every entry in the folder.
+        tried: the last attempt at every file that was ever tried.
+        shown: what the last tick returned.
         connection: a read connection in autocommit mode.
         now_s: Unix time.
     """
@@ -68,7 +68,7 @@ def file_events(
 
 
 def partition_key(name: str) -> str:
-    """Returns the partition of a file: its name, without what Dagster does not take in one."""
+    """Returns the partition key of a file: its name, without the characters that Dagster does not accept in a key."""
     return name.replace("...", "\\u2026")
 
 
@@ -78,7 +78,7 @@ def _event(last: LastAttempt, connection: Connection) -> Event:
         "state": dg.MetadataValue.text(attempt.state),
         "tried_at": dg.MetadataValue.timestamp(last.tried_at),
     }
-    if attempt.size_bytes >= 0:  # an entry that is no file has neither size nor time
+    if attempt.size_bytes >= 0:  # an entry that is not a file has neither size nor time
         figures["size_bytes"] = dg.MetadataValue.int(attempt.size_bytes)
         figures["changed_at"] = dg.MetadataValue.timestamp(datetime.fromtimestamp(attempt.modified_ns / 1e9, UTC))
     key = partition_key(attempt.file_name)
@@ -96,9 +96,9 @@ def _event(last: LastAttempt, connection: Connection) -> Event:
 
 
 def _ending(connection: Connection, identity: str) -> dict[str, dg.MetadataValue]:
-    """Returns how the records of a load ended in PostgreSQL, and the dates that they cover; nothing where not known.
+    """Returns how the records of a load ended in PostgreSQL, and the dates that they cover; empty if not known.
 
-    A file so large that its dates cannot be found within a tick is shown without them.
+    If a file is so large that its dates cannot be found within a tick, they are left out.
     """
     try:
         found = ended(connection, identity)

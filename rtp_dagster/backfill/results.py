@@ -1,4 +1,4 @@
-"""What a backfill did, as the event log keeps it."""
+"""What a backfill did, as recorded in Dagster's event log."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Backfill:
     """The loads of one run.
 
     Attributes:
-        topic_id: the topic that the offsets are of; empty where nothing was sent.
+        topic_id: the topic that the offsets belong to; empty if nothing was sent.
         last_offsets: kafka_partition -> offset of the last record that Kafka acknowledged, over all files.
-        reports: one a file, in the order of loading.
+        reports: one per file, in the order of loading.
     """
 
     topic_id: str = ""
@@ -35,7 +35,7 @@ class Backfill:
 
 
 def together(reports: Iterable[LoadReport]) -> Backfill:
-    """Returns the loads as one backfill."""
+    """Combines the reports of several loads into one backfill."""
     loaded = tuple(reports)
     offsets: dict[int, int] = {}
     for report in loaded:
@@ -45,13 +45,13 @@ def together(reports: Iterable[LoadReport]) -> Backfill:
 
 
 def rate_per_s(report: LoadReport) -> float:
-    """Returns the rows per second of this run; 0.0 where every row was settled before."""
+    """Returns the rows per second of this run; 0.0 if an earlier run had settled every row."""
     new = report.rows_read - report.resumed_rows
     return new / report.seconds if new and report.seconds else 0.0
 
 
 def metadata(backfill: Backfill) -> dict[str, dg.MetadataValue]:
-    """Returns the figures, the rates as a chart, how foreign files were read, and the first refused rows."""
+    """Returns the figures, a chart of the rates, how foreign files were read, and the first refused rows."""
     found = figures(backfill)
     rates = {report.file: rate_per_s(report) for report in backfill.reports[:BARS] if rate_per_s(report)}
     if rates:
@@ -66,7 +66,7 @@ def metadata(backfill: Backfill) -> dict[str, dg.MetadataValue]:
 
 
 def figures(backfill: Backfill) -> dict[str, dg.MetadataValue]:
-    """Returns sums over all files, and a table with a row for each file."""
+    """Returns the sums over all files, and a table with one row per file."""
     reports = backfill.reports
     new, seconds = sum(r.rows_read - r.resumed_rows for r in reports), sum(r.seconds for r in reports)
     return {
@@ -85,7 +85,7 @@ def figures(backfill: Backfill) -> dict[str, dg.MetadataValue]:
 
 
 def outcomes_table(endings: Sequence[tuple[LoadReport, Outcomes]]) -> dict[str, dg.MetadataValue]:
-    """Returns how the records of each file ended in PostgreSQL: new, stored before and by which file, dead letters."""
+    """Returns a table of how each file's records ended in PostgreSQL: new, stored before (by what), dead letters."""
     if not endings:
         return {}
     rows = [
@@ -112,7 +112,7 @@ def outcomes_table(endings: Sequence[tuple[LoadReport, Outcomes]]) -> dict[str, 
 
 
 def refused_preview(reports: Sequence[LoadReport]) -> list[dg.TableRecord]:
-    """Returns the first refused rows of each file, `PREVIEW_ROWS` at most; a list that is gone is left out."""
+    """Returns the first refused rows of each file, at most `PREVIEW_ROWS`. A list that was deleted is left out."""
     records: list[dg.TableRecord] = []
     for report in reports:
         if report.refused_file is None or not report.refused_file.exists():

@@ -1,4 +1,4 @@
-"""`csv_arrival_sensor`: a run of `batch_backfill` for each CSV of the data folder, until it is loaded."""
+"""`csv_arrival_sensor`: starts a run of `batch_backfill` for each CSV file of the data folder until it is loaded."""
 
 import hashlib
 import json
@@ -31,10 +31,10 @@ OPEN_RUNS = 1_000
     batch_backfill,
 )
 def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Asks for one run for each settled file that is not loaded, for few at once, and tells what is not loaded and why.
+    """Requests one run for each settled file that is not loaded, a few at a time, and says what is not loaded and why.
 
-    A file is done when it is loaded, not when a run was asked for. What passes by itself is retried after a wait that
-    doubles; a file that is not understood is retried when it or the mapping file changes.
+    A file is done when it is loaded, not when a run was requested. After a transient error it is retried, and the
+    wait doubles each time. A file that is not understood is retried when it or the mapping file changes.
     """
     settings, now_s = platform.settings(), time.time()
     before = read_cursor(context.cursor)
@@ -45,7 +45,7 @@ def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
         news, shown = file_events(states, tried, _shown(before.get("shown")), connection, now_s)
     chosen = arrivals(states, Memory.read(before), running_files(context), now_s, settings.arrival_runs_per_tick)
     if chosen.ready:
-        platform.look()  # with a server away, the runs would only fail: they are asked for when it is back
+        platform.look()  # while a server is away, runs would only fail; they are requested when it is back
     verdict = judge_files(states, chosen.waiting)
     events, told = _news(verdict, before.get("told"), now_s)
     return dg.SensorResult(
@@ -58,7 +58,7 @@ def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
 
 
 def run_request(state: FileState, now_s: float) -> dg.RunRequest:
-    """Returns the run that loads this file. Its key is new each time: Dagster would skip a key that it has seen."""
+    """Returns the request for a run that loads this file. Its key is always new: Dagster skips a key it has seen."""
     return dg.RunRequest(
         run_key=f"{digest(state.name)}-{signature(state)}-{now_s:.0f}",
         run_config={"ops": {"csv_backfill": {"config": {"files": [state.name]}}}},
@@ -67,7 +67,7 @@ def run_request(state: FileState, now_s: float) -> dg.RunRequest:
 
 
 def running_files(context: dg.SensorEvaluationContext) -> set[str]:
-    """Returns the names of the files that a run of ours is queued for or at work on."""
+    """Returns the names of the files that have a queued or running run."""
     wanted = dg.RunsFilter(job_name=batch_backfill.name, statuses=NOT_FINISHED_STATUSES)
     runs = context.instance.get_runs(wanted, limit=OPEN_RUNS)
     return {run.tags[FILE_TAG] for run in runs if FILE_TAG in run.tags}
@@ -82,7 +82,7 @@ def _shown(stored: Any) -> Shown:
 
 
 def _news(verdict: Verdict, told: Any, now_s: float) -> tuple[list[Event], list[Any]]:
-    """Returns the check's evaluation if it is new or was last reported long ago, and what has been reported by then."""
+    """Returns the check's evaluation if it is news, and what has been reported by now."""
     says = hashlib.blake2b(_without_figures(verdict.sentence).encode(), digest_size=6).hexdigest()
     if isinstance(told, list) and len(told) == 2 and told[0] == says and now_s - float(told[1]) < REPEAT_S:
         return [], told
@@ -90,7 +90,7 @@ def _news(verdict: Verdict, told: Any, now_s: float) -> tuple[list[Event], list[
 
 
 def _without_figures(sentence: str) -> str:
-    """Returns the sentence without its digits: a wait that gets shorter is no news."""
+    """Returns the sentence without its digits: a wait that gets shorter is not news."""
     return "".join(letter for letter in sentence if not letter.isdigit())
 
 

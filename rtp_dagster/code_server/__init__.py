@@ -1,1 +1,1 @@
-"""Dagster's code server with our definitions, which webserver and daemon share."""
+"""Dagster's code server with our definitions, used by both the webserver and the daemon."""

@@ -1,6 +1,6 @@
-"""``python -m rtp_dagster.code_server --socket PATH``, or ``--host H --port N``: as ``dagster api grpc``.
+"""Run ``python -m rtp_dagster.code_server --socket PATH``, or ``--host H --port N``, in place of ``dagster api grpc``.
 
-Each run is a separate process. So before it serves, it looks for runs that have lost theirs: see `lost_runs`.
+Each run is a separate process. Before the server starts, it looks for runs whose process is gone (see `lost_runs`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DEFINITIONS = ("--module-name", "rtp_dagster.definitions", "--location-name", "r
 
 
 def main(arguments: list[str]) -> None:
-    """Serves until it is told to stop."""
+    """Serves until it receives a signal to stop."""
     lost = find_lost()
     if lost:
         threading.Thread(target=look_after, args=(lost, grpc_target(arguments)), name="lost-runs", daemon=True).start()
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
 
 
 def grpc_target(arguments: list[str]) -> str:
-    """Returns where the server of these arguments answers, as a gRPC address."""
+    """Returns the gRPC address at which the server with these arguments answers."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     return f"unix:{options['--socket']}" if "--socket" in options else f"127.0.0.1:{options['--port']}"
 

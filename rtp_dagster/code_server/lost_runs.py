@@ -1,8 +1,8 @@
-"""Runs whose process is gone, which Dagster itself cannot know: it would call them running for hours.
+"""Finds runs whose process is gone. Dagster itself cannot know that: it would show them as running for hours.
 
-Once marked as failed, a run is retried (``run_retries`` of the instance), and a backfill resumes. The daemon
-makes the retry through the code server and gives up when that does not answer: so it is told once the server does, and
-again until the retry is there.
+Once a run is marked as failed, Dagster retries it (the instance's ``run_retries``), and a backfill resumes. The daemon
+starts the retry through the code server, and gives up if that does not answer. So a run is marked once the server
+answers, and again until its retry exists.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from sqlalchemy.exc import OperationalError
 
 GONE = "the platform was stopped or killed during this run, and its process is gone"
-LOOK_BACK = 50  # failed runs at most
+LOOK_BACK = 50  # how many failed runs to look at
 GIVE_UP_S = 600
 LOOK_S = 3
 
 
 def find_lost() -> set[str]:
-    """Returns the ids of runs to look after. Ask before serving: nothing of this server's own runs then."""
+    """Returns the ids of runs to look after. Call it before serving, when no run of this server can be running."""
     with DagsterInstance.get() as instance:
         open_runs = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]))
         failed = RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "false"})
-        # Interrupted by a stop: the daemon tried the retry while nobody answered, once, and gave up.
+        # Interrupted by a stop: the daemon tried once to start the retry while no server answered, and gave up.
         given_up = [
             run
             for run in instance.get_runs(failed, limit=LOOK_BACK)
@@ -37,11 +37,11 @@ def find_lost() -> set[str]:
 
 
 def look_after(run_ids: set[str], target: str) -> None:
-    """Tells the instance of lost runs until each is settled, for `GIVE_UP_S` at most.
+    """Reports lost runs to the instance until each is settled, for at most `GIVE_UP_S` seconds.
 
     Args:
-        run_ids: of `find_lost`.
-        target: the code server's gRPC address; it may not answer yet.
+        run_ids: what `find_lost` returned.
+        target: the code server's gRPC address. It may not answer yet.
     """
     log = logging.getLogger("dagster.code_server")
     log.info("Looking after %d runs that have lost their process", len(run_ids))
@@ -60,7 +60,7 @@ def look_after(run_ids: set[str], target: str) -> None:
 
 
 def settled(instance: DagsterInstance, run: DagsterRun | None) -> bool:
-    """Reports the run where that is still to do, and returns whether nothing is left to do for it."""
+    """Reports the run as failed if it is not yet, and tells whether nothing is left to do for it."""
     if run is None:
         return True
     if run.status == DagsterRunStatus.STARTED:
@@ -71,7 +71,7 @@ def settled(instance: DagsterInstance, run: DagsterRun | None) -> bool:
         return True
     if run.status != DagsterRunStatus.FAILURE or AUTO_RETRY_RUN_ID_TAG in run.tags:
         return True
-    if run.tags.get(WILL_RETRY_TAG) == "false":  # the daemon has tried, and failed
+    if run.tags.get(WILL_RETRY_TAG) == "false":  # the daemon has tried to retry it, and failed
         if not auto_reexecution_should_retry_run(instance, run, None):
             return True
         instance.report_run_failed(run, GONE)

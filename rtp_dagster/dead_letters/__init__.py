@@ -1,1 +1,1 @@
-"""Dead letters: watched, and sent again."""
+"""Dead letters: a sensor that watches them and a job that sends them again."""

@@ -1,4 +1,4 @@
-"""`replay_dead_letters`: sends dead letters again, by the same library as ``rtp dead-letters replay``."""
+"""`replay_dead_letters`: sends dead letters again, with the same code as ``rtp dead-letters replay``."""
 
 import dagster as dg
 
@@ -15,11 +15,11 @@ class ReplayConfig(dg.Config):
     """Which dead letters to send again.
 
     Attributes:
-        ids: ``<topic_id>:<partition>:<offset>``, replayed before or not; None: all that pass the filter below.
-        topic: only those of this topic; None: of our own. The section of a mapped topic converts its letters, and the
-            records go to our own topic.
-        reason: only those of this reason; None: of any.
-        again: True sends those too that were replayed before.
+        ids: ``<topic_id>:<partition>:<offset>``, replayed before or not; None: all that the fields below select.
+        topic: only dead letters of this topic; None: of our own topic. The section of a mapped topic converts its
+            dead letters, and the records go to our own topic.
+        reason: only dead letters with this reason; None: any reason.
+        again: True also sends those that were replayed before.
     """
 
     ids: list[str] | None = None
@@ -32,7 +32,7 @@ class ReplayConfig(dg.Config):
 def send_dead_letters(context: dg.OpExecutionContext, config: ReplayConfig, platform: Platform) -> None:
     """Produces each dead letter as a new record with the header replay_of, and marks it once Kafka has it.
 
-    Repeating it is harmless: a record sent twice is counted as a duplicate.
+    It is safe to repeat: a record that is sent twice is counted as a duplicate.
     """
     with retried(context.retry_number):
         settings = platform.settings()
@@ -54,7 +54,7 @@ def send_dead_letters(context: dg.OpExecutionContext, config: ReplayConfig, plat
 
 @dg.job(description="Sends dead letters again after their cause is fixed. Each is counted at its new offset.")
 def replay_dead_letters() -> None:
-    """One step: send and mark."""
+    """Sends and marks, in one step."""
     send_dead_letters()
 
 

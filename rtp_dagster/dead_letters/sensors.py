@@ -1,4 +1,4 @@
-"""`dead_letter_sensor`: how many records are refused, and whether that is too many."""
+"""`dead_letter_sensor`: records how many records are refused, and judges whether that is too many."""
 
 import json
 import time
@@ -22,9 +22,9 @@ INTERVAL_S = 30
     "Observes new dead letters by reason; fails the check dead_letter_ratio if there are too many.",
 )
 def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Reports an observation of `transactions` when dead letters came, and `dead_letter_ratio` when it changes.
+    """Reports an observation of `transactions` when dead letters arrive, and `dead_letter_ratio` when it changes.
 
-    The ratio of the last minutes comes from the ledger's counters at earlier ticks: no table is counted, however many
+    The ratio of the last minutes comes from the ledger's counters at earlier ticks. No table is counted, however many
     rows a backfill has just written.
     """
     before = read_cursor(context.cursor)
@@ -46,7 +46,7 @@ def dead_letter_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
 
 
 def _observation(samples: Sequence[Sample], reasons: dict[str, int]) -> list[Event]:
-    """Returns the event that tells of dead letters since the last tick; none where none came."""
+    """Returns an event about the dead letters since the last tick; an empty list if there were none."""
     total = samples[-1].dead_lettered
     new = total - (samples[-2].dead_lettered if len(samples) > 1 else 0)
     if not new:

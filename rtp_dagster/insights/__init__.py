@@ -1,4 +1,4 @@
-"""What the transactions add up to, by day, in the schema `insights`. Only `definitions.py` imports this folder.
+"""Daily totals of the transactions, in the schema `insights`. Only `definitions.py` imports this folder.
 
 To remove them, delete this folder and its lines there, and run ``drop schema insights cascade``.
 """

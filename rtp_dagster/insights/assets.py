@@ -1,4 +1,4 @@
-"""`daily_activity` and `customer_activity`: tables by day, computed again for the days that were touched."""
+"""`daily_activity` and `customer_activity`: tables by day, recomputed for each day whose transactions changed."""
 
 import warnings
 
@@ -14,8 +14,8 @@ from rtp_dagster.retries import retried
 DAYS = dg.DynamicPartitionsDefinition(name="days")
 TOUCHED = dg.AssetKey("touched_days")
 PREVIEW_ROWS, BARS = 20, 12
-# A day is computed when it was touched since it was last asked for: a touch under a run that computes it is not lost.
-# A day that was never computed is too, unless its run failed, which a person gets to see.
+# A day is computed if it was touched after its computation was last requested: so a touch during that run is not lost.
+# A day that was never computed is computed too, unless its run failed: a person sees the failure and decides.
 TOUCHED_OR_MISSING = (
     dg.AutomationCondition.any_deps_updated().since(dg.AutomationCondition.newly_requested())
     | (dg.AutomationCondition.missing() & ~dg.AutomationCondition.execution_failed())
@@ -34,7 +34,7 @@ touched_days = dg.AssetSpec(
 
 def _asset(table: str, description: str) -> dg.AssetsDefinition:
     with warnings.catch_warnings():
-        # The policy is in beta; Dagster's version is pinned.
+        # This policy is still in beta, but Dagster's version is pinned.
         warnings.simplefilter("ignore", BetaWarning)
         return _computed(table, description)
 
@@ -44,7 +44,7 @@ def _computed(table: str, description: str) -> dg.AssetsDefinition:
         name=table,
         deps=[TOUCHED],
         partitions_def=DAYS,
-        # Many days in one run: a run costs seconds, a day milliseconds.
+        # Many days share a run: starting a run takes seconds, computing a day milliseconds.
         backfill_policy=dg.BackfillPolicy.single_run(),
         automation_condition=TOUCHED_OR_MISSING,
         group_name="insights",
@@ -75,7 +75,7 @@ customer_activity = _asset(
 
 
 def shown(frame: pd.DataFrame) -> dict[str, dg.MetadataValue]:
-    """Returns the figures, a preview and a chart of what was computed."""
+    """Returns the figures, a preview and a chart of the rows that were computed."""
     found: dict[str, dg.MetadataValue] = {
         "days": dg.MetadataValue.int(int(frame["day"].nunique())),
         "rows": dg.MetadataValue.int(len(frame)),
@@ -85,7 +85,7 @@ def shown(frame: pd.DataFrame) -> dict[str, dg.MetadataValue]:
         return found
     head = frame.drop(columns="computed_at").head(PREVIEW_ROWS)
     if "average" in head:
-        head["average"] = head["average"].map(lambda average: round(average, 2))  # 16 digits after the point otherwise
+        head["average"] = head["average"].map(lambda average: round(average, 2))  # else 16 digits after the point
     head = head.astype(str)
     records = [dg.TableRecord({str(name): value for name, value in row.items()}) for row in head.to_dict("records")]
     found["preview"] = dg.MetadataValue.table(records)

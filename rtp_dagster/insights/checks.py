@@ -1,4 +1,4 @@
-"""Whether the insights say what `transactions` says. At 50M rows: one pass over the table, about ten seconds."""
+"""Checks that the insights agree with `transactions`. At 50M rows: one pass over the table, about ten seconds."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from rtp_dagster.retries import retried
 from rtp_dagster.verdict import Verdict
 
 DAILY = dg.AssetKey("daily_activity")
-LATELY_S = 1800.0  # a day to which rows came since then may wait for the sensor's pause, and for its run
+LATELY_S = 1800.0  # a day with rows newer than this may still wait for the sensor's pause, and for its run
 SHOWN = 10
 
 
@@ -23,7 +23,7 @@ SHOWN = 10
     ]
 )
 def insights_agree(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
-    """Compares each day, except those to which rows came in the last minutes."""
+    """Compares each day, except days that received rows in the last minutes."""
     with retried(context.op_execution_context.retry_number), opened(platform) as connection:
         make_tables(connection)
         found = differences(connection, LATELY_S)
@@ -37,7 +37,7 @@ def insights_agree(context: dg.AssetCheckExecutionContext, platform: Platform) -
 
 
 def judge(days: Sequence[Difference], what: str) -> Verdict:
-    """Judges the days that are not as they should be."""
+    """Passes if there are no such days; else fails and names the first ones. `what` says what is wrong with them."""
     if not days:
         return Verdict(True, f"no days {what}", metadata={"days": 0})
     each = ", ".join(f"{day.day} ({day.stored:,} of {day.transactions:,})" for day in days[:SHOWN])

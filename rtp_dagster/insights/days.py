@@ -1,4 +1,4 @@
-"""Days and what is known of them, in PostgreSQL: which were touched since a moment, recomputed, compared."""
+"""The days of the insights, in PostgreSQL: finds those that were touched, recomputes them, compares them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rtp_workers.postgres.connection import Connection, connect, translated
 
 STATEMENT_S = 300
 LOCK = 7_231_018
-# A transaction of the consumer ends within seconds, or within minutes where somebody holds a lock. Rows of one that was
-# open for longer are not found: the check `sums_agree` names their days.
+# A transaction of the consumer ends within seconds, or within minutes if another session holds a lock. Rows of a
+# transaction that was open for longer are missed here; the check `sums_agree` then names their days.
 OLDEST_OPEN = "15 minutes"
 
-# What was written since a snapshot is what its xmin says: `ingested_at`, when a transaction began, only narrows the
-# search. Everything below a snapshot's xmin had ended by then, so nothing that was still open is missed.
+# The xmin of a snapshot decides which rows were written after it. Every transaction below it had ended by then, so no
+# row of a transaction that was still open is missed. `ingested_at`, a transaction's start, only narrows the search.
 _TOUCHED = f"""
 with here as (select pg_snapshot_xmin(pg_current_snapshot())::text as xmin, clock_timestamp() as at,
                      (select coalesce(max(purge_id), 0) from purges) as purge_id),
@@ -64,7 +64,7 @@ _ROWS = {
         "order by day, amount desc limit 5000"
     ),
 }
-# A day counts as wrong when it differs though nothing was written to it since it was computed, or lately at all.
+# A day counts as wrong if it differs, was not computed in the last minutes, and received no rows in them.
 _COMPARED = """
 with there as (select (occurred_at at time zone 'UTC')::date as day, count(*) as transactions, sum(amount) as amount,
                       max(ingested_at) as newest from transactions group by 1),
@@ -82,12 +82,12 @@ order by 1
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a tick has looked at.
+    """How far a tick has looked.
 
     Attributes:
-        xmin: of its snapshot, as text; None: nothing was looked at yet.
-        at: PostgreSQL's clock then.
-        purge_id: the last purge.
+        xmin: the xmin of its snapshot, as text; None: nothing was looked at yet.
+        at: PostgreSQL's clock at that time, as text.
+        purge_id: the last purge that was seen.
     """
 
     xmin: str | None = None
@@ -110,7 +110,8 @@ def opened(platform: Platform) -> Iterator[Connection]:
     """Opens a connection as the role that writes insights, in autocommit mode.
 
     Raises:
-        ConfigError: nothing says as whom to connect. TransientError: PostgreSQL is away.
+        ConfigError: no login for this role is known.
+        TransientError: PostgreSQL is away.
     """
     dsn = platform.endpoints().need("postgres_insights_dsn")
     connection = connect(dsn, "rtp-insights", autocommit=True, options=f"-c statement_timeout={STATEMENT_S}s")
@@ -121,7 +122,7 @@ def opened(platform: Platform) -> Iterator[Connection]:
 
 
 def make_tables(connection: Connection) -> None:
-    """Makes schema and tables where they are missing; safe to repeat, and by two at once."""
+    """Creates the schema and its tables if they are missing. Safe to repeat, and for two callers at the same time."""
     with translated("make the tables of the insights"), connection.cursor() as cursor:
         cursor.execute("begin")
         cursor.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
@@ -132,9 +133,9 @@ def make_tables(connection: Connection) -> None:
 
 
 def touched(connection: Connection, seen: Seen) -> tuple[list[str], Seen]:
-    """Returns the days of rows that were written or purged since then, and what is seen by now.
+    """Returns the days of the rows that were written or purged since `seen`, and how far this call has looked.
 
-    The first time these are all days, found in one pass over the table; later only what is new is read.
+    The first call returns all days, which takes one pass over the table. Later calls read only the new rows.
     """
     with translated("look for the days that were touched"), connection.cursor() as cursor:
         cursor.execute(_TOUCHED, {"xmin": seen.xmin, "at": seen.at, "purge_id": seen.purge_id})
@@ -143,7 +144,7 @@ def touched(connection: Connection, seen: Seen) -> tuple[list[str], Seen]:
 
 
 def recompute(connection: Connection, table: str, days: Sequence[str]) -> pd.DataFrame:
-    """Computes these days of a table again, in one transaction, and returns their rows (of customers the largest)."""
+    """Recomputes these days of a table in one transaction, and returns their rows (of customers, the largest)."""
     values = {"days": list(days)}
     with translated(f"compute {table}"), connection.cursor() as cursor:
         cursor.execute("begin isolation level repeatable read")
@@ -158,7 +159,7 @@ def recompute(connection: Connection, table: str, days: Sequence[str]) -> pd.Dat
 
 
 def differences(connection: Connection, lately_s: float) -> list[Difference]:
-    """Returns the days that do not agree with `transactions`, those left out to which rows came lately: one pass."""
+    """Returns the days that disagree with `transactions`, except those that changed in the last `lately_s` seconds."""
     with translated("compare the insights with transactions"), connection.cursor() as cursor:
         cursor.execute(_COMPARED, {"lately_s": lately_s})
         return [Difference(*row) for row in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""`insights_sensor`: marks the days that were touched; the automation conditions of the assets do the rest."""
+"""`insights_sensor`: marks the days that were touched. The automation conditions of the assets do the rest."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from rtp_dagster.platform import Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, sensor
 
 INTERVAL_S = 120
-# While records flow, some days are touched all the time, and each run costs seconds of a CPU.
+# While records flow, some days are touched all the time, and each run takes seconds of CPU time.
 PAUSE_S = 600
 DAYS_A_TICK = 400
 
@@ -29,9 +29,10 @@ insights_automation = dg.AutomationConditionSensorDefinition(
     "Marks the days for which transactions were added or purged.",
 )
 def insights_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Reports `touched_days` for each day of rows that were written or purged since the last tick.
+    """Reports `touched_days` for each day that had rows written or purged since the last tick.
 
-    What was seen is in the cursor, which Dagster stores after the events: a tick that dies marks its days again.
+    The cursor holds how far the tick has looked. Dagster stores it after the events, so if a tick dies, the next one
+    marks the same days again.
     """
     before = read_cursor(context.cursor)
     left = [str(day) for day in before.get("left", [])]

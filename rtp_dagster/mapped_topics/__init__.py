@@ -1,1 +1,1 @@
-"""Topics of others, which the consumer maps: an asset for each, with its own figures."""
+"""Topics that others write and the consumer maps: each is an asset with its own figures."""

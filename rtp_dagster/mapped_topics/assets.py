@@ -11,10 +11,10 @@ from rtp_workers.settings import DagsterSettings, load
 
 
 def mapped_topics() -> list[str]:
-    """Returns the topics that RTP_TOPICS names and that have a complete section, when the code location is loaded.
+    """Returns the topics that RTP_TOPICS names and that have a complete section. Read when the code location is loaded.
 
-    Kafka is asked only for names that fit a pattern. While it is away, or a setting is wrong, these are missing until
-    the code location is loaded again; the sensors say what is wrong.
+    Kafka is asked only if RTP_TOPICS holds a pattern. If it is away then, or a setting is wrong, the matching topics
+    are missing until the code location is loaded again. The sensors say what is wrong.
     """
     try:
         settings = load(DagsterSettings)
@@ -38,17 +38,17 @@ def _existing(settings: DagsterSettings, patterns: tuple[str, ...]) -> set[str]:
 
 
 def topic_key(topic: str) -> dg.AssetKey:
-    """Returns the key of a mapped topic's asset."""
+    """Returns the asset key of a mapped topic."""
     return dg.AssetKey(["topics", topic])
 
 
 def topic_asset(topic: str) -> dg.AssetSpec:
-    """Returns the asset of a mapped topic: others write it, and we only read it."""
+    """Returns the asset of a mapped topic. It is external: others write the topic, and we only read it."""
     return dg.AssetSpec(
         topic_key(topic),
         description=(
-            f"The topic {topic} of others. Its section of the mapping file says how its records become transactions. "
-            "`mapped_topics_sensor` records how many wait, and how many became rows or dead letters."
+            f"The topic {topic}, which others write. Its section in the mapping file says how its records become "
+            "transactions. `mapped_topics_sensor` records how many wait, and how many became rows or dead letters."
         ),
         group_name="ingestion",
         kinds={"kafka"},

@@ -1,4 +1,4 @@
-"""`mapped_topics_sensor`: how far the consumer is with each mapped topic, and what its records became."""
+"""`mapped_topics_sensor`: how far the consumer has read each mapped topic, and what became of the records."""
 
 import json
 from dataclasses import asdict
@@ -36,7 +36,7 @@ def mapped_topics_sensor(context: dg.SensorEvaluationContext, platform: Platform
 
 
 def _figures(endpoints: Endpoints, topic: str, account: Account) -> Figures | None:
-    """Returns a topic's figures; None where it has just been deleted."""
+    """Returns a topic's figures; None if the topic has just been deleted."""
     described = topics.describe(endpoints, topic, timeout_s=PROBE_S)
     if described is None:
         return None

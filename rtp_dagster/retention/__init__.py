@@ -1,1 +1,1 @@
-"""How long Dagster keeps its own records: without this, they grow without end."""
+"""Limits how long Dagster keeps its own records, which would otherwise grow without end."""

@@ -1,4 +1,4 @@
-"""`trim_history`: Dagster deletes old ticks by itself (dagster.yaml), runs and recorded events never; this job does."""
+"""`trim_history`: deletes old runs and events. Dagster itself deletes only old ticks (see dagster.yaml)."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,8 @@ from rtp_dagster.retries import retried
 from rtp_workers.postgres.connection import connect, translated
 
 BATCH_RUNS = 100
-# What sensors record belongs to no run, and Dagster has no call to delete it; the newest of each check is its state.
+# What sensors record belongs to no run, and Dagster has no call to delete it. The newest evaluation of a check stays,
+# because it is the check's state.
 _EVENTS = "delete from event_logs where run_id = '' and timestamp < %s"
 _CHECKS = """
 delete from asset_check_executions as old
@@ -20,7 +21,7 @@ where old.create_timestamp < %s and newer.asset_key = old.asset_key and newer.ch
 
 
 class TrimConfig(dg.Config):
-    """How long things are kept, in days: runs with what they logged, and what sensors recorded at every tick."""
+    """How long records are kept, in days: runs with their logs, and what sensors recorded at every tick."""
 
     keep_runs_days: int = 30
     keep_recorded_days: int = 7
@@ -28,7 +29,7 @@ class TrimConfig(dg.Config):
 
 @dg.op
 def delete_old_history(context: dg.OpExecutionContext, config: TrimConfig, platform: Platform) -> None:
-    """Deletes what is older. The platform's own tables, and the assets' latest state, are not touched."""
+    """Deletes older records. The platform's own tables and the latest state of the assets stay as they are."""
     now = datetime.now(UTC)
     with retried(context.retry_number):
         runs = delete_runs(context.instance, now - timedelta(days=config.keep_runs_days))
@@ -54,7 +55,7 @@ daily_trim = dg.ScheduleDefinition(
 
 
 def delete_runs(instance: dg.DagsterInstance, before: datetime) -> int:
-    """Deletes ended runs made before that time, with their events, and returns how many."""
+    """Deletes finished runs created before that time, with their events, and returns how many."""
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     wanted = dg.RunsFilter(statuses=ended, created_before=before)
     deleted = 0
@@ -66,14 +67,15 @@ def delete_runs(instance: dg.DagsterInstance, before: datetime) -> int:
 
 
 def delete_events(dsn: str, before: datetime) -> int:
-    """Deletes what sensors recorded before that time from Dagster's own database, and returns how many events.
+    """Deletes the events that sensors recorded before that time from Dagster's own database, and returns how many.
 
     Raises:
-        TransientError: the server is away. AttentionError: Dagster's tables are not as this version has them.
+        TransientError: the server is away.
+        AttentionError: Dagster's tables are not those of the version that we use.
     """
     connection = connect(dsn, "rtp-dagster-trim", autocommit=True)
     try:
-        naive_utc = before.replace(tzinfo=None)  # Dagster's columns carry no zone
+        naive_utc = before.replace(tzinfo=None)  # Dagster's columns have no time zone
         with translated("delete old events of Dagster"), connection.cursor() as cursor:
             cursor.execute(_EVENTS, (naive_utc,))
             events = cursor.rowcount

@@ -1,4 +1,4 @@
-"""`transactions_topic`: makes the topic, or verifies it."""
+"""`transactions_topic`: creates the topic, or verifies it."""
 
 import dagster as dg
 
@@ -9,10 +9,10 @@ from rtp_workers.kafka.topics import CONFIGS, TopicReport
 
 
 class TopicConfig(dg.Config):
-    """What to do about a topic that differs from what is wanted.
+    """What to do if the topic differs from what it should be.
 
     Attributes:
-        alter: True changes its settings and adds missing partitions; False fails the run and names the differences.
+        alter: True: change its settings and add missing partitions. False: fail the run and name the differences.
     """
 
     alter: bool = False
@@ -26,7 +26,7 @@ class TopicConfig(dg.Config):
 def transactions_topic(
     context: dg.AssetExecutionContext, config: TopicConfig, platform: Platform
 ) -> dg.MaterializeResult[None]:
-    """The Kafka topic that every transaction goes through: made where missing, else compared with what it must be."""
+    """The Kafka topic that every transaction passes through: created if missing, else compared with what it must be."""
     with retried(context.retry_number):
         report = ensure_platform_topic(platform.endpoints(), platform.settings(), alter=config.alter)
     for sentence in report.altered:
@@ -41,7 +41,7 @@ def transactions_topic(
 
 
 def topic_metadata(report: TopicReport) -> dict[str, dg.MetadataValue]:
-    """Returns partitions, identity, settings as a table, and drift."""
+    """Returns the partitions, the topic's id, its settings as a table, and its drift."""
     records = [
         dg.TableRecord({"setting": name, "wanted": wanted, "found": report.configs.get(name, "")})
         for name, wanted in CONFIGS.items()

@@ -1,4 +1,4 @@
-"""`setup_topics`: the topic alone."""
+"""`setup_topics`: materializes the topic only."""
 
 import dagster as dg
 

@@ -1,1 +1,1 @@
-"""The table `transactions` and the stream that feeds it: watched, not written."""
+"""The table `transactions` and the stream that feeds it: Dagster watches them and never writes them."""

@@ -1,4 +1,4 @@
-"""`live_transactions` and `transactions`: external, fed by producer and consumer; Dagster only watches them."""
+"""`live_transactions` and `transactions`: external assets, fed by producer and consumer. Dagster only watches them."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import dagster as dg
 
 from rtp_workers.record.transaction import FIELDS
 
-# Null where the row was stored by a version that did not keep it, and load_id where the record came from no file.
+# A column is null in rows stored by a version that did not have it. load_id is also null if no file sent the record.
 NULLABLE = frozenset({"topic_id", "generation", "load_id"})
 PROVENANCE = {
     "source": ("text", "csv:FILE, live, api, or unknown"),
@@ -21,7 +21,7 @@ FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=24), warn_win
 
 
 def column_schema() -> dg.TableSchema:
-    """Returns the table's columns, from the one declaration of the record."""
+    """Returns the table's columns, derived from the declaration of the record."""
     fields = [
         dg.TableColumn(
             field.name,

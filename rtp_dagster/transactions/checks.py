@@ -1,4 +1,4 @@
-"""The checks on `transactions`: one table of name, measure and judge, for runs and for sensors' ticks alike.
+"""The checks on `transactions`: one table of name, measure and judge, used in runs and at sensors' ticks.
 
 Each description says what the check costs on a table of 50 million rows.
 """
@@ -20,7 +20,7 @@ from rtp_dagster.transactions.verdicts import TRANSACTIONS
 from rtp_dagster.verdict import Metadata, Verdict
 from rtp_workers.settings import DagsterSettings
 
-COUNTED_ROWS = 5_000_000  # half a second for count(*); a larger table is counted by check_transactions, once an hour
+COUNTED_ROWS = 5_000_000  # count(*) takes half a second; only the hourly check_transactions counts a larger table
 
 Figures = TypeVar("Figures")
 Chart = Callable[[dg.DagsterInstance, DagsterSettings], Metadata]
@@ -43,12 +43,12 @@ class Check(Generic[Figures]):
     """One check.
 
     Attributes:
-        name: as users and dashboards know it.
+        name: the check's name in Dagster.
         measure: reads the figures.
-        judge: says what they mean.
-        description: what must hold, and what finding out costs.
-        chart: what a run draws from what the sensors have recorded.
-        at_ticks: tells whether it is cheap enough for a sensor's tick.
+        judge: decides what the figures mean.
+        description: what must hold, and what the check costs.
+        chart: draws what the sensors have recorded, in a run.
+        at_ticks: tells whether the check is cheap enough for a sensor's tick.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Check(Generic[Figures]):
     at_ticks: Callable[[Moment], bool] = _always
 
     def verdict(self, moment: Moment) -> Verdict:
-        """Measures and judges; raises what the measure raises."""
+        """Measures and judges. Raises whatever the measure raises."""
         return self.judge(self.measure(moment), moment.platform.settings())
 
 
@@ -116,13 +116,13 @@ TABLE: tuple[Check[Any], ...] = (
 
 
 def in_a_run(check: Check[Any]) -> dg.AssetChecksDefinition:
-    """Returns the check as Dagster runs it: after the backfill, and again when a server was away."""
+    """Returns the check as Dagster runs it. It follows a backfill, and is retried while a server is away."""
 
     @dg.asset_check(
         asset=TRANSACTIONS,
         name=check.name,
         description=check.description,
-        # In a run that also loads, the check comes after the load.
+        # In a run that also loads files, the check runs after the load.
         additional_deps=["csv_backfill"],
     )
     def run(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
@@ -135,16 +135,17 @@ def in_a_run(check: Check[Any]) -> dg.AssetChecksDefinition:
 
 
 def at_a_tick(platform: Platform, samples: Sequence[Sample]) -> dict[str, Verdict]:
-    """Returns what each check finds now, by name, in milliseconds and without a run.
+    """Returns the verdict of each check now, by name. Takes milliseconds, and no run.
 
-    `ledger_balances` is left out where the table is too large to count.
+    `ledger_balances` is left out if the table is too large to count.
 
     Args:
         platform: where the servers are.
         samples: the ledger's counters of the last minutes.
 
     Raises:
-        TransientError: a server is away. ConfigError: it is not known, or the login is wrong.
+        TransientError: a server is away.
+        ConfigError: no address is known for one of them, or the login is wrong.
     """
     with platform.reader(PROBE_S) as connection:
         moment = Moment(platform, connection, samples)

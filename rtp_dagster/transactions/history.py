@@ -16,13 +16,13 @@ ROW_COUNT = "dagster/row_count"
 
 
 def row_chart(instance: dg.DagsterInstance, settings: DagsterSettings) -> Metadata:
-    """Draws the row counts; nothing before the first one is recorded."""
+    """Draws the row counts. Returns nothing until the first one is recorded."""
     series = row_series(instance)
     return {"rows_over_time": line_chart("Rows in transactions", "rows", series)} if series else {}
 
 
 def lag_chart(instance: dg.DagsterInstance, settings: DagsterSettings) -> Metadata:
-    """Draws the lag, with the alert's limit once the lag comes near it; nothing before the first one is recorded."""
+    """Draws the lag, and the alert's limit if the lag comes near it. Returns nothing until a lag is recorded."""
     series, limit = lag_series(instance), settings.alert_lag_records
     if not series:
         return {}

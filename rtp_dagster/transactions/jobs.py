@@ -1,4 +1,4 @@
-"""`check_transactions`: every check, on request and every hour."""
+"""`check_transactions`: runs every check, on request and every hour."""
 
 import dagster as dg
 

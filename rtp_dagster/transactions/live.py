@@ -1,4 +1,4 @@
-"""`live_transactions`: what arrived by other ways than CSV files since the last tick, by source."""
+"""`live_transactions`: counts the rows that did not come from CSV files since the last tick, by source."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rtp_workers.postgres.by_source import arrived_by_source, server_time
 
 LIVE = dg.AssetKey("live_transactions")
 CSV = "csv"
-# A row carries the time at which its transaction began; the consumer's take milliseconds, 15 s where it is stuck.
+# A row carries the time at which its transaction began. The consumer's take milliseconds, or 15 s when it is stuck.
 SETTLED_S = 20.0
-FIRST_S = 60.0  # what the first tick looks back over
+FIRST_S = 60.0  # how far the first tick looks back
 
 
 def arrived(platform: Platform, since: object) -> tuple[dict[str, int], float, str]:
@@ -23,13 +23,13 @@ def arrived(platform: Platform, since: object) -> tuple[dict[str, int], float, s
 
     Args:
         platform: where PostgreSQL is.
-        since: what the last tick returned as its end; anything else: a first look.
+        since: the end of the time that the last tick counted, as it returned it; anything else means a first tick.
 
     Returns:
-        Rows by source, over how many seconds, and the end of that time as text.
+        Rows by source, the seconds that they cover, and the end of that time as text.
 
     Raises:
-        TransientError: PostgreSQL is away, or too many rows came to be counted in a tick.
+        TransientError: PostgreSQL is away, or more rows arrived than a tick can count.
     """
     with platform.reader(PROBE_S) as connection:
         until = server_time(connection) - timedelta(seconds=SETTLED_S)
@@ -40,7 +40,7 @@ def arrived(platform: Platform, since: object) -> tuple[dict[str, int], float, s
 
 
 def live_events(rows: Mapping[str, int], seconds: float) -> list[Event]:
-    """Returns a materialization of `live_transactions` where any of its rows arrived."""
+    """Returns a materialization of `live_transactions`; an empty list if none of its rows arrived."""
     live = {source: count for source, count in rows.items() if source != CSV}
     new, total = sum(live.values()), sum(rows.values())
     if not new or not seconds:

@@ -1,4 +1,4 @@
-"""`row_count_sensor` and `consumer_lag_sensor`: what the consumer does, recorded on `transactions`."""
+"""`row_count_sensor` and `consumer_lag_sensor`: record the consumer's progress on `transactions`."""
 
 import json
 import time
@@ -27,9 +27,9 @@ INTERVAL_S = 30
     "Records how many rows transactions has, its checks, and what came live; skips while no rows come.",
 )
 def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Reports a materialization of `transactions` where its row count has changed since the last tick.
+    """Reports a materialization of `transactions` if its row count has changed since the last tick.
 
-    A materialization makes Dagster show every check as not evaluated, so the checks are evaluated in the same tick.
+    After a materialization, Dagster shows every check as not evaluated. So the same tick evaluates the checks.
     """
     with platform.reader(PROBE_S) as connection:
         account = read_account(connection)
@@ -46,7 +46,7 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
     try:
         found = at_a_tick(platform, samples)
         events += [verdict.evaluation(TRANSACTIONS, name) for name, verdict in found.items()]
-    except RtpError as error:  # the row count is known all the same
+    except RtpError as error:  # the row count is known nevertheless
         text += f"; checks not evaluated: {error}"
     return dg.SensorResult(skip_reason=text, asset_events=[*events, *live], cursor=cursor)
 
@@ -56,7 +56,7 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
     "Observes how far the consumer is behind; fails lag_is_low above the limits, passes it below.",
 )
 def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
-    """Reports an observation of `transactions` while records wait, and `lag_is_low` when it changes."""
+    """Reports an observation of `transactions` while records wait, and `lag_is_low` when its result changes."""
     verdict = judge_lag(measure_lag(platform, platform.look()), platform.settings())
     before, now = read_cursor(context.cursor), time.time()
     behind = bool(verdict.metadata["lag_records"])
@@ -77,7 +77,7 @@ def consumer_lag_sensor(context: dg.SensorEvaluationContext, platform: Platform)
 
 
 def _live(platform: Platform, since: object) -> tuple[list[Event], object, str]:
-    """Returns the event of `live_transactions`, up to when it counts, and what to say where it could not be counted."""
+    """Returns the event of `live_transactions`, the end of the counted time, and a remark if counting failed."""
     try:
         rows, seconds, until = arrived(platform, since)
     except RtpError as error:

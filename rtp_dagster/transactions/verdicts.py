@@ -1,4 +1,4 @@
-"""What figures mean: pure judgements, shared by the checks in a run and by the sensors at every tick."""
+"""Decides what figures mean. Pure functions, shared by the checks in a run and the sensors at every tick."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtp_workers.reconcile import balance
 from rtp_workers.settings import DagsterSettings
 
 TRANSACTIONS = dg.AssetKey("transactions")
-ERROR_FACTOR = 10  # a share of dead letters this many times the limit is an error, not just a warning
+ERROR_FACTOR = 10  # if the share of dead letters is this many times the limit, it is an error, not just a warning
 
 
 def judge_balance(found: Counted, settings: DagsterSettings) -> Verdict:
@@ -61,7 +61,7 @@ def judge_keys(broken: list[str], settings: DagsterSettings) -> Verdict:
 
 
 def judge_freshness(found: Quiet, settings: DagsterSettings) -> Verdict:
-    """Judges whether data still comes: a quiet source is a warning, records that wait while nothing moves an error."""
+    """Judges whether data still arrives. A quiet source is a warning. It is an error if records wait and none moves."""
     quiet_s, lag = found.quiet_s, found.lag
     figures: dict[str, int | float | str | bool | dg.MetadataValue] = {
         "lag_records": lag,
@@ -79,7 +79,7 @@ def judge_freshness(found: Quiet, settings: DagsterSettings) -> Verdict:
 
 
 def judge_dead_letters(recent: Recent, settings: DagsterSettings) -> Verdict:
-    """Judges the share of dead letters among the records that came lately."""
+    """Judges the share of dead letters among the latest records."""
     ratio, limit = recent.dead_letter_ratio, settings.alert_dead_letter_ratio
     figures: Metadata = {
         "ratio": round(ratio, 6),

@@ -1,1 +1,1 @@
-"""Dagster's webserver behind a door: its own has none, and any web page could launch and delete runs."""
+"""Dagster's webserver behind an access check. Without it, any web page could launch and delete runs."""

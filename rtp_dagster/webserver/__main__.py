@@ -1,4 +1,4 @@
-"""``python -m rtp_dagster.webserver``: takes what ``dagster-webserver`` takes, and puts our door in front of it."""
+"""Run ``python -m rtp_dagster.webserver`` with the options of ``dagster-webserver``: it puts our `Door` in front."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXIT_CONFIG = 2
 
 
 def main() -> None:
-    """Serves until it is told to stop; exits with 2 when the settings are wrong."""
+    """Serves until it receives a signal to stop. Exits with 2 if a setting is wrong."""
     try:
         settings = load(WebserverSettings)
     except ConfigError as error:
@@ -29,7 +29,8 @@ def main() -> None:
     def guarded(*arguments: Any, **options: Any) -> ASGIApp:
         return Door(create_app_from_workspace_process_context(*arguments, **options), rules)
 
-    # Dagster's command builds the application itself and has no hook for a wrapper. Its version is pinned.
+    # Dagster's command builds the application itself and has no hook for a wrapper, so its function is replaced. Its
+    # version is pinned.
     vars(cli)["create_app_from_workspace_process_context"] = guarded
     if settings.dagster_read_only:
         sys.argv.append("--read-only")

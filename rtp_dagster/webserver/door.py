@@ -1,7 +1,7 @@
-"""Who may call Dagster's webserver: the rules of our own APIs, and what a GraphQL endpoint needs on top of them.
+"""Decides who may call Dagster's webserver: the rules of our own APIs, plus what a GraphQL endpoint needs.
 
-Dagster itself runs mutations that come by GET, and looks at neither Host nor Origin: an image on any web page could
-launch a run in the browser of somebody who has Dagster open.
+Dagster itself runs mutations sent by GET, and checks neither Host nor Origin. An image on any web page could launch a
+run in the browser of somebody who has Dagster open.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rtp_workers.web.guard import Caller, GuardRules
 from rtp_workers.web.problems import Problem, problem_response
 
-HEALTH = "/server_info"  # tells versions only: a health check needs no token
+HEALTH = "/server_info"  # shows only versions, so that a health check needs no token
 GRAPHQL = "/graphql"
 POLICY_VIOLATION = 1008  # RFC 6455
 ELSEWHERE = frozenset({"cross-site", "same-site"})  # another port of this machine is the same site
@@ -64,7 +64,7 @@ class Door:
 
 
 def _opens_a_page(scope: Scope, caller: Caller) -> bool:
-    """Tells whether somebody follows a link: that shows a page, which the other origin cannot read or press."""
+    """Tells whether somebody follows a link. That shows a page, which the other origin can neither read nor operate."""
     return (
         scope["type"] == "http"
         and scope["method"] == "GET"
@@ -75,7 +75,7 @@ def _opens_a_page(scope: Scope, caller: Caller) -> bool:
 
 
 def _refuse_changes_by_get(scope: Scope) -> None:
-    """Raises Problem where a GraphQL query in the address is anything but a query."""
+    """Raises Problem if the GraphQL text in the address is anything other than a query."""
     if not scope["path"].endswith(GRAPHQL):
         return
     for text in parse_qs(scope["query_string"].decode("latin-1")).get("query", []):
@@ -97,7 +97,7 @@ async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) 
         await receive()
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
         return
-    problem.headers["Connection"] = "close"  # its body was not read
+    problem.headers["Connection"] = "close"  # the request's body was not read
     await problem_response(problem)(scope, receive, _with_headers(send))
 
 

@@ -95,7 +95,7 @@ def test_a_file_outside_the_data_folder_cannot_be_chosen(stack: Stack) -> None:
     with settings_of(stack):
         result = run_job("batch_backfill", backfill_config("../outside.csv"))
     assert not result.success
-    assert "no CSV of the name ../outside.csv" in failure_text(result)
+    assert "no CSV named ../outside.csv" in failure_text(result)
 
 
 def test_without_a_consumer_the_backfill_fails_after_its_time_limit_and_says_how_far_it_is(stack: Stack) -> None:

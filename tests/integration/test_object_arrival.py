@@ -89,7 +89,7 @@ def test_a_name_outside_the_prefix_is_not_read(stack: Stack, store: S3) -> None:
         for name in ("../secret/may.csv", "s3://exports/secret/may.csv"):
             result = run_job("batch_backfill", backfill_config(name))
             assert not result.success
-            assert "no CSV of the name" in failure_text(result)
+            assert "no CSV named" in failure_text(result)
 
 
 def test_which_of_5000_objects_are_known_stands_in_postgresql(stack: Stack, store: S3) -> None:

@@ -1,1 +1,1 @@
-"""What the checks on `transactions` measure; what the figures mean is decided in `verdicts`."""
+"""What the checks on `transactions` measure. `verdicts` decides what the figures mean."""

@@ -1,4 +1,4 @@
-"""How far the consumer is behind: records from the offsets, seconds from the broker's time index."""
+"""How far the consumer is behind, in records (from the offsets) and in seconds (from the broker's time index)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Lag:
 
 
 def measure_lag(platform: Platform, look: Look) -> Lag:
-    """Asks Kafka how long the waiting records have waited; raises what `waiting_s` raises."""
+    """Asks Kafka how long the waiting records have waited. Raises whatever `waiting_s` raises."""
     settings, wanted = platform.settings(), next_offsets(look)
     waiting = (
         waiting_s(platform.endpoints(), settings.topic, wanted, ages(settings), timeout_s=PROBE_S) if wanted else {}
@@ -35,7 +35,7 @@ def measure_lag(platform: Platform, look: Look) -> Lag:
 
 
 def ages(settings: DagsterSettings) -> list[float]:
-    """Returns the ages to ask for, in seconds: those of `AGES_S`, and the limit itself."""
+    """Returns the ages to ask Kafka about, in seconds: `AGES_S` and the limit itself."""
     return sorted({*AGES_S, settings.alert_lag_s})
 
 

@@ -1,4 +1,4 @@
-"""One moment of the platform, as the checks see it: a server is asked once, and only when a check needs it."""
+"""One moment of the platform, as the checks see it. Each server is asked once, and only when a check needs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rtp_workers.reconcile.balance import Log
 
 @dataclass
 class Moment:
-    """What the measures ask.
+    """Where the measures get their figures.
 
     Attributes:
         platform: where the servers are.
@@ -33,17 +33,17 @@ class Moment:
 
     @cached_property
     def look(self) -> Look:
-        """Kafka's log, then the ledger."""
+        """Reads Kafka's log, then the ledger, once."""
         return self.platform.look()
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerAndLog:
-    """The ledger between two looks at Kafka's log: what moved in between is no fault.
+    """The ledger between two looks at Kafka's log, so that movement in between does not count as a fault.
 
     Attributes:
         look: the log, then the ledger.
-        log_after: the log once more, taken after the ledger.
+        log_after: the log again, read after the ledger.
     """
 
     look: Look
@@ -52,11 +52,11 @@ class LedgerAndLog:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """How long nothing was written, and whether something waits.
+    """How long nothing was written, and whether records wait.
 
     Attributes:
         quiet_s: seconds since the ledger moved; None: it never has.
-        lag: records that wait in Kafka.
+        lag: how many records wait in Kafka.
     """
 
     quiet_s: float | None
@@ -76,12 +76,12 @@ def ledger_and_log(moment: Moment) -> LedgerAndLog:
 
 
 def broken_keys(moment: Moment) -> list[str]:
-    """Returns the tables whose primary key does not hold."""
+    """Returns the tables whose primary key is missing, invalid or wrong."""
     return account.broken_keys(moment.connection)
 
 
 def quiet(moment: Moment) -> Quiet:
-    """Reads when the ledger last moved, and what waits."""
+    """Reads when the ledger last moved, and how many records wait."""
     return Quiet(moment.look.account.quiet_s, sum(moment.look.lag.values()))
 
 
