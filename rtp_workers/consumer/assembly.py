@@ -34,7 +34,6 @@ class Assembler:
         self._decoder = BatchDecoder()
         self._sources: dict[bytes | None, str] = {}
         self._loads: dict[bytes | None, str] = {}
-        self._last: dict[int, KafkaRecord] = {}
         self._batch = self._new_batch()
         self.bytes = 0
         self.record_bytes = 0
@@ -70,7 +69,7 @@ class Assembler:
     def take(self) -> Batch:
         """Returns the open batch, its spans with their marks, and opens another."""
         records = self._batch.records
-        self._assignment.mark(records[:: len(records) // MARKS_A_BATCH + 1], self._last)
+        self._assignment.mark(records[:: len(records) // MARKS_A_BATCH + 1])
         for partition, span in self._batch.spans.items():
             span.marks = self._assignment.marks[partition]
         return self._renew()
@@ -82,7 +81,6 @@ class Assembler:
     def _renew(self) -> Batch:
         batch, self._batch = self._batch, self._new_batch()
         self._loads.clear()
-        self._last.clear()
         self.bytes = 0
         return batch
 
@@ -111,7 +109,8 @@ class Assembler:
 
     def _take(self, records: Sequence[KafkaRecord]) -> tuple[list[KafkaRecord], list[bytes | None], list[str]]:
         positions, sources, spans = self._assignment.positions, self._sources, self._batch.spans
-        loads, last = self._loads, self._last
+        loads = self._loads
+        last: dict[int, KafkaRecord] = {}
         origins = {number: self._origin(number) for number in positions}
         taken: list[KafkaRecord] = []
         values: list[bytes | None] = []
@@ -138,6 +137,7 @@ class Assembler:
             values.append(value)
             tails.append(f"\t{source}\t{partition}\t{offset}{origins[partition]}{load}")
             size += len(value) if value else 0
+        self._assignment.polled(last)
         self.bytes += size
         self.record_bytes = size // max(1, len(taken))
         if taken:

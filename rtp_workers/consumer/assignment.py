@@ -24,8 +24,9 @@ class Assignment:
         epochs: by kafka_partition; only ever grows.
         generations: the life of its log that an open partition is read in, by kafka_partition.
         marks: fingerprints of what was read of an open partition, by kafka_partition.
-        joints: by kafka_partition, the last offset of each batch since the connection to Kafka was last known to be
-            unbroken: if Kafka came back with another log in between, one of these records is not in it.
+        joints: by kafka_partition, the marks of the last record of each poll since the connection to Kafka was last
+            known to be unbroken. If Kafka came back with another log between two polls, one of these records is not
+            in it, even if both polls went into the same batch.
     """
 
     positions: dict[int, int] = field(default_factory=dict)
@@ -33,7 +34,7 @@ class Assignment:
     epochs: dict[int, int] = field(default_factory=dict)
     generations: dict[int, int] = field(default_factory=dict)
     marks: dict[int, tuple[Mark, ...]] = field(default_factory=dict)
-    joints: dict[int, list[int]] = field(default_factory=dict)
+    joints: dict[int, list[Mark]] = field(default_factory=dict)
 
     @property
     def owned(self) -> set[int]:
@@ -56,21 +57,31 @@ class Assignment:
             self.marks[partition] = place.marks
             self.joints[partition] = []
 
-    def mark(self, some: Iterable[MarkedRecord], last: Mapping[int, MarkedRecord]) -> None:
-        """Adds marks of a batch: of some of its records, by rising offset, and of each partition's last one."""
-        new: dict[int, dict[int, Mark]] = {partition: {} for partition in last}
-        for record in (*some, *last.values()):
-            new[record.partition()][record.offset()] = mark_of(record)
-        for partition, marks in new.items():
+    def polled(self, last: Mapping[int, MarkedRecord]) -> None:
+        """Notes the last record that a poll brought of each partition."""
+        for partition, record in last.items():
             joints = self.joints[partition]
-            self.marks[partition] = extended(self.marks[partition], list(marks.values()), joints)
-            joints.append(last[partition].offset())
+            joints.append(mark_of(record))
             del joints[:-MAX_JOINTS]
 
+    def mark(self, some: Iterable[MarkedRecord]) -> None:
+        """Adds the marks of a batch: of some of its records, by rising offset, and of its joints."""
+        new: dict[int, set[Mark]] = {partition: set(joints) for partition, joints in self.joints.items()}
+        for record in some:
+            new[record.partition()].add(mark_of(record))
+        for partition, marks in new.items():
+            known = self.marks[partition]
+            fresh = sorted(mark for mark in marks if not known or mark.offset > known[-1].offset)
+            if fresh:
+                self.marks[partition] = extended(known, fresh, {joint.offset for joint in self.joints[partition]})
+
     def connection_held(self) -> None:
-        """Notes that the connection to Kafka was unbroken so far: what was read is one piece of one log."""
+        """Notes that the connection to Kafka was unbroken so far: what was read is one piece of one log.
+
+        Its last record stays a joint, because the connection may break before the next poll.
+        """
         for joints in self.joints.values():
-            joints.clear()
+            del joints[:-1]
 
     def reset(self) -> None:
         """Makes every partition wait for the ledger again."""

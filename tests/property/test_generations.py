@@ -10,10 +10,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from rtp_workers.consumer import assembly
 from rtp_workers.consumer.assembly import Assembler
 from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.kafka.log_reader import Stretch
@@ -25,6 +27,12 @@ from tests.records import body
 
 PARTITION = 0
 MOST_WAITING = 2  # batches on their way into PostgreSQL
+
+
+@pytest.fixture(autouse=True)
+def sparse_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves most records of these small batches without a mark, as in a batch of thousands."""
+    monkeypatch.setattr(assembly, "MARKS_A_BATCH", 2)
 
 
 @dataclass(frozen=True)
@@ -136,8 +144,6 @@ class Ingestion(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 30))
     def poll(self, count: int) -> None:
-        if self.unnoticed and self.assembler.has_work:
-            return  # a broken connection is reported within a second, and a broker is away for longer: no batch mixes
         self.open()
         at = self.assignment.positions[PARTITION]
         if at > len(self.log):
@@ -160,13 +166,27 @@ class Ingestion(RuleBasedStateMachine):
             self.waiting.clear()  # of an older epoch now: the writing thread drops them before a partition is opened
 
     @precondition(lambda self: bool(self.log))
-    @rule(lost=st.integers(1, 60), count=st.integers(0, 60))
+    @rule(lost=st.integers(1, 20), count=st.integers(0, 40))
     def rewrite(self, lost: int, count: int) -> None:
         """Kafka loses its last records; others take their offsets before anybody can look."""
         del self.log[-lost:]
         self.unnoticed = True
         for _ in range(count):
             self.append(1)
+
+    @precondition(lambda self: not self.waiting)
+    @rule(held=st.booleans(), before=st.integers(1, 30), lost=st.integers(1, 20), after=st.integers(1, 30))
+    def rewrite_within_a_batch(self, held: bool, before: int, lost: int, after: int) -> None:
+        """A batch gets records of the old log and then of the new one, and is written before anybody notices."""
+        self.append(before)
+        self.poll(before)
+        if held and not self.unnoticed:
+            self.hold()
+        self.rewrite(lost, lost + after)
+        self.poll(after)
+        if self.assembler.has_work:
+            self.submit()
+            self.write()
 
     @precondition(lambda self: self.unnoticed)
     @rule()
