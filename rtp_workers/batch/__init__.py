@@ -1,1 +1,1 @@
-"""batch."""
+"""The loader: CSV files -> Kafka."""

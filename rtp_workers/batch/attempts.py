@@ -1,4 +1,4 @@
-"""One attempt to load a file of the data folder, and how it ended: what is not loaded has a reason to read."""
+"""One attempt to load a file of the data folder. How it ended is stored, so that a file not loaded has a reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.csv_files import Attempt
 from rtp_workers.settings import LoaderSettings, PlatformSettings
 
-NEW_PRODUCERS = 5  # in one attempt; when that many have broken, a person should see it
+NEW_PRODUCERS = 5  # in one attempt; if so many clients break, a person should look at it
 
 log = logs.get("rtp.load")
 
@@ -27,9 +27,9 @@ log = logs.get("rtp.load")
 def attempt_load(
     path: str, endpoints: Endpoints, settings: LoaderSettings, options: LoadOptions | None = None
 ) -> LoadReport:
-    """Loads a file as `load_file` does, raises what it raises, and notes how it ended for a file of the data folder.
+    """Loads a file as `load_file` does and raises what it raises. For a file of the data folder, stores how it ended.
 
-    Where PostgreSQL cannot take the note, the file counts as not tried: it is tried again.
+    If PostgreSQL cannot store that, the file counts as not tried, and is tried again.
     """
     known = path != STDIN and _folder(path) == settings.data_dir
     size_bytes, modified_ns = _stamp(path, settings) if known else GONE
@@ -38,7 +38,7 @@ def attempt_load(
         report = _load_resuming(path, endpoints, settings, options or LoadOptions())
     except RtpError as error:
         if known:
-            # A file that is not understood or damaged stays so; anything else is the surroundings' fault.
+            # A file that is damaged or not understood stays so. Any other failure has its cause outside the file.
             passing = isinstance(error, AccessError) or not isinstance(error, ConfigError | FatalError)
             _note(endpoints, Attempt(shown_name(path), size_bytes, modified_ns, mapping, "failed", passing, str(error)))
         raise
@@ -58,7 +58,7 @@ def attempt_load(
 
 
 def _load_resuming(path: str, endpoints: Endpoints, settings: LoaderSettings, options: LoadOptions) -> LoadReport:
-    """Loads a file; where the Kafka client cannot recover, a new one resumes after what is acknowledged."""
+    """Loads a file. If the Kafka client cannot recover, a new one resumes after the last acknowledged record."""
     for _ in range(NEW_PRODUCERS):
         try:
             return load_file(path, endpoints, settings, options)
@@ -66,7 +66,7 @@ def _load_resuming(path: str, endpoints: Endpoints, settings: LoaderSettings, op
             if path == STDIN:
                 raise  # it cannot be read a second time
             log.warning("load_resumed", file=shown_name(path), reason=str(error))
-            options = replace(options, again=False)  # it has started over already; from now on its own progress counts
+            options = replace(options, again=False)  # done once; from now on its own progress counts
     return load_file(path, endpoints, settings, options)
 
 
@@ -77,7 +77,7 @@ def _folder(path: str) -> Path | ObjectAddress:
 def _stamp(path: str, settings: LoaderSettings) -> Stamp:
     if not is_address(path):
         return file_stamp(Path(path))
-    # Not at the top of the file: a file on a disk needs nothing of it.
+    # Not imported at the top: files on a disk do not need it.
     from rtp_workers.batch.object_origin import object_stamp
     from rtp_workers.objects.access import StoreAccess
 
@@ -85,7 +85,7 @@ def _stamp(path: str, settings: LoaderSettings) -> Stamp:
 
 
 def mapping_stamp(settings: PlatformSettings) -> str:
-    """Returns what changes as soon as the mapping file does, a touch included."""
+    """Returns a text that changes whenever the mapping file changes or is touched."""
     size_bytes, modified_ns = file_stamp(settings.sources_path)
     return f"{size_bytes}:{modified_ns}"
 

@@ -1,4 +1,4 @@
-"""Before the first record of a file is sent: its plan, its source's memory, where an earlier run ended, its number."""
+"""What precedes a file's first record: its plan, its source's memory, where to resume, and the load's number."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ AGAIN = "its file was loaded again on request"
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the caller wants of one load.
+    """What the caller wants from one load.
 
     Attributes:
-        again: send every row of the file, whatever was loaded before.
+        again: send every row of the file, even if it was loaded before.
     """
 
     overrides: Overrides
@@ -41,11 +41,11 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class BegunLoad:
-    """A file that is ready to be sent, or was sent before.
+    """A file that is ready to be sent, or that was sent before.
 
     Attributes:
         store: holds the file's lock; None for stdin.
-        load: the load's row; its number goes into every record. None for stdin.
+        load: the load's row. Every record carries its number. None for stdin.
     """
 
     planned: PlannedFile
@@ -62,20 +62,20 @@ def begin_load(
     topic_id: str,
     wishes: Wishes,
 ) -> BegunLoad:
-    """Plans a file and finds where its load starts. Everything that has to be asked is asked here.
+    """Plans a file and finds where its load starts. All questions to the user are asked here.
 
     Args:
-        stack: keeps the file's lock until the load has ended.
-        source: the open file, which is read up to the end of its sample.
-        endpoints: where PostgreSQL is; stdin can do without.
+        stack: holds the file's lock until the load has ended.
+        source: the open file. It is read up to the end of its sample.
+        endpoints: where PostgreSQL is; not needed for stdin.
         settings: where the mapping file is.
-        topic_id: progress in another topic does not count.
+        topic_id: the topic to load into; progress in another topic does not count.
         wishes: what the caller wants.
 
     Raises:
-        ConfigError: something about the file is not understood; the message has what decides it.
+        ConfigError: something about the file is not understood; the message names the lines that decide it.
         LoadRunningError: another process loads this file.
-        TransientError: an earlier file of the source is not in PostgreSQL yet, so that the two cannot be compared.
+        TransientError: an earlier file of the source is not in PostgreSQL yet, so the two cannot be compared.
     """
     is_file = source.state is not None
     dsn = endpoints.need("postgres_ingest_dsn") if is_file else endpoints.postgres_ingest_dsn
@@ -110,7 +110,7 @@ def begin_load(
 
 
 def _compare(connection: Connection, source: SourceFile, settled: Settled, topic_id: str) -> None:
-    """Compares the file with what is stored of its source, once the consumer has written that."""
+    """Compares the file with the stored rows of its source, once the consumer has written all of them."""
     planned = settled.planned
     if planned.memory is not None and planned.plan.derives_ids and planned.overlap is None:
         _await_consumer(connection, source, planned.memory.load_ids, planned.memory.name, topic_id)
@@ -125,17 +125,17 @@ def _await_consumer(
         if time.monotonic() > deadline:
             raise TransientError(
                 f"{source.name} is not loaded yet: {waiting:,} records of earlier files of {name} are not in "
-                "PostgreSQL after 30 s, so rows that both have cannot be told from equal rows of another account. "
+                "PostgreSQL after 30 s, so rows in both files cannot be told from equal rows of another account. "
                 "Is the consumer running (`rtp status`)? Then run the load again"
             )
         time.sleep(POLL_S)
 
 
 def head_of(planned: PlannedFile) -> str:
-    """Returns what names the file by its content and by the way it is read.
+    """Returns a name for the file, made from its content and from the way it is read.
 
-    Of the content it takes the beginning only, so that it stays when the file grows. A corrected encoding, quote
-    character or mapping gives another name: the file is then gone over again, with the same ids.
+    Only the beginning of the content counts, so the name stays the same when the file grows. A corrected encoding,
+    quote character or mapping gives another name: the file is then read again from its beginning, with the same ids.
     """
     plan, dialect = planned.plan, planned.plan.dialect
     reading: tuple[object, ...] = (

@@ -1,4 +1,4 @@
-"""Bytes -> blocks of whole physical lines, in constant memory, with byte offsets to resume at."""
+"""Bytes -> blocks of whole physical lines, in constant memory, with byte offsets to resume from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rtp_workers.batch.source_file import ByteSource
 from rtp_workers.errors import ConfigError
 
 BLOCK_BYTES = 1 << 20
-MAX_LINE_BYTES = 1 << 20  # a longer line is no CSV row: it is refused without being kept
-DEFAULT_MAX_LINE_BYTES = 64_000_000  # a file with such a line is not text, and reading it to its end helps nobody
+MAX_LINE_BYTES = 1 << 20  # a longer line is not a CSV row: it is refused, and not kept in memory
+DEFAULT_MAX_LINE_BYTES = 64_000_000  # a file with a longer line is not text, so reading it to its end is no use
 SHOWN_BYTES = 200
 DIGEST_BYTES = 16
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
@@ -24,10 +24,11 @@ class Block:
 
     Attributes:
         data: the lines as bytes; the file's last line may lack its newline.
-        text: the same, decoded, without byte order mark; a byte that does not decode is a lone surrogate.
-        decodes: every byte decodes.
-        at_end: the content ends with this block.
-        overlong: the block is the beginning of one line of more than MAX_LINE_BYTES, which is skipped already.
+        text: the same lines decoded, without a byte order mark. A byte that does not decode is a lone surrogate.
+        decodes: True if every byte decodes.
+        at_end: True if the content ends with this block.
+        overlong: True if the block is the beginning of one line of more than MAX_LINE_BYTES. The rest of that line
+            is skipped already.
     """
 
     data: bytes
@@ -40,8 +41,8 @@ class Block:
 class BlockReader:
     """Reads content as blocks of whole lines. Lines end with LF, CRLF or CR.
 
-    Every block is answered with `advance`, which says how much of it was rows; the rest comes again with the next.
-    Offsets count bytes of the decompressed content; of UTF-16, bytes of the same text in UTF-8.
+    After each block, the caller calls `advance` to say how much of it was complete rows. The rest is repeated at the
+    start of the next block. Offsets count bytes of the decompressed content; for UTF-16, bytes of its text in UTF-8.
 
     Attributes:
         offset: where the next block starts.
@@ -56,7 +57,7 @@ class BlockReader:
         name: str = "the file",
         offset: int = 0,
     ) -> None:
-        """Reads content whose first byte is at `offset` of the file."""
+        """Makes a reader of content whose first byte is at `offset` of the file."""
         self._name = name
         self._max_line_bytes = max_line_bytes
         self._encoding = encoding.lower().replace("_", "-").removesuffix("-sig")
@@ -71,7 +72,7 @@ class BlockReader:
         self.offset = offset
 
     def skip(self, offset: int) -> None:
-        """Reads up to `offset`, for the digest only; stops earlier where the content is shorter."""
+        """Reads up to `offset`, only to update the digest. Stops earlier if the content is shorter."""
         while self.offset < offset:
             self._fill(min(self._block_bytes, offset - self.offset))
             if not self._pending:
@@ -79,11 +80,11 @@ class BlockReader:
             self._consume(len(self._pending))
 
     def digest(self) -> str:
-        """Returns the digest of everything read before `offset`, since `begin_digest` where that was called."""
+        """Returns the digest of everything read before `offset`, counted from `begin_digest` if that was called."""
         return self._digest.hexdigest()
 
     def begin_digest(self) -> None:
-        """Leaves what is before `offset` out of the digest."""
+        """Starts a new digest at `offset`, without what comes before it."""
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
 
     def next_block(self, stop_at: int | None = None) -> Block | None:
@@ -103,17 +104,17 @@ class BlockReader:
                 return self._overlong()
 
     def advance(self, block: Block, rest: str = "") -> None:
-        """Takes a block as read, but for `rest`, the end of its text, which belongs to a row that continues."""
+        """Marks a block as read, except `rest`: the end of its text, where a row begins that is not complete."""
         self._goes_on = bool(rest)
         if not block.overlong:
             self._consume(len(block.data) - len(rest.encode(self._encoding, "surrogateescape")))
 
     def _end(self, at_end: bool) -> int:
-        """Returns where the next block ends in `_pending`; 0 where no line does."""
+        """Returns where the next block ends in `_pending`; 0 if no line ends there."""
         end = _last_line_end(self._pending)
         if not at_end:
             return end
-        # A last line without its newline is a block of its own: it is read again when the file has grown.
+        # A last line without a newline is a separate block: it is read again when the file has grown.
         alone = self._pending.endswith((b"\n", b"\r")) or end == 0 or self._goes_on
         return len(self._pending) if alone else end
 
@@ -154,9 +155,9 @@ class BlockReader:
 
 
 class _Utf16AsUtf8:
-    """Re-encodes UTF-16 as it is read, so that newlines, quotes and offsets are found bytewise.
+    """Converts UTF-16 to UTF-8 while it is read, so that newlines, quotes and offsets are found byte by byte.
 
-    What is not UTF-16 (half a surrogate pair, an odd last byte) comes out as what is not UTF-8: its row is refused.
+    Invalid UTF-16 (half a surrogate pair, an odd last byte) becomes invalid UTF-8, so its row is refused.
     """
 
     def __init__(self, source: ByteSource, encoding: str) -> None:

@@ -1,4 +1,4 @@
-"""A file's plan and its blocks -> chunks: records ready to be sent, rows refused, and the progress after them."""
+"""A file's plan and its blocks -> chunks: records ready to be sent, refused rows, and the progress after them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one block became.
+    """The result of one block.
 
     Attributes:
         encoded: values, keys and refused rows.
-        progress: of the whole file once all this is acknowledged; without resume_state.
-        digest: of the content before `progress.byte_offset`.
-        is_tail: the file's last line, which lacks its newline: it may not be complete yet.
+        progress: the progress of the whole file once all this is acknowledged; without resume_state.
+        digest: the digest of the content before `progress.byte_offset`.
+        is_tail: True if this is the file's last line and lacks a newline: it may not be complete yet.
     """
 
     encoded: Encoded
@@ -41,15 +41,15 @@ class Chunk:
 
 
 class ChunkReader:
-    """Reads a file chunk by chunk, by its plan."""
+    """Reads a file chunk by chunk, according to its plan."""
 
     def __init__(self, reader: BlockReader, plan: FilePlan, start: Progress, counts_folder: Path | None = None) -> None:
         """Skips to where `start` ends, or over the lines before the first row.
 
         Args:
-            reader: at the content's beginning.
-            plan: decided.
-            start: progress to resume from.
+            reader: a reader at the content's beginning.
+            plan: a plan without open questions.
+            start: the progress to resume from.
             counts_folder: where counts of identical rows may be spilled; None keeps them in memory.
         """
         dialect = plan.dialect
@@ -83,12 +83,12 @@ class ChunkReader:
             yield self._chunk(block, encoded, next_line)
 
     def close(self) -> None:
-        """Removes what was spilled."""
+        """Removes the spilled counts."""
         if self._mapped is not None:
             self._mapped.close()
 
     def _count_again(self, end: int) -> None:
-        """Reads the rows of earlier runs: the number of a row among identical ones is part of its derived id."""
+        """Counts the rows of earlier runs again: a row's number among identical rows is part of its derived id."""
         line_number = 0
         while self._reader.offset < end and (block := self._reader.next_block(stop_at=end)) is not None:
             text, first_line = self._without_preamble(block.text, line_number + 1)
@@ -132,7 +132,7 @@ class ChunkReader:
         return encoded, rows.rest, rows.next_line
 
     def _without_preamble(self, text: str, first_line: int) -> tuple[str, int]:
-        """Cuts off what comes before the first data row; all of it is in the first block."""
+        """Cuts off everything before the first data row. All of it is in the first block."""
         wanted = self._dialect.first_data_line
         if first_line >= wanted:
             return text, first_line
@@ -154,15 +154,15 @@ def row_parser(dialect: Dialect, *, tells_quoted_empty: bool) -> RowParser:
 
 
 def _mapped_rows(plan: FilePlan, counts_folder: Path | None) -> MappedRows:
-    # Not at the top of the file: a file with our own names needs nothing of the mapping.
+    # Not imported at the top: a file with our own column names does not need the mapping.
     from rtp_workers.batch.mapped_rows import MappedRows
 
     return MappedRows(plan, counts_folder)
 
 
 def _open_encoding(data: bytes, first_line: int, taken: str) -> ConfigError:
-    """Returns the question for the encoding of a file whose beginning was ASCII only: any default may be wrong."""
-    # Not at the top of the file: few files need it.
+    """Returns the question for the encoding of a file that begins with ASCII only: any default may be wrong."""
+    # Not imported at the top: few files need it.
     from rtp_workers.mapping.columns.encodings import find_encoding
 
     lines = data.split(b"\n")
@@ -170,13 +170,13 @@ def _open_encoding(data: bytes, first_line: int, taken: str) -> ConfigError:
     guess = find_encoding(data)
     return ConfigError(
         f"line {first_line + at} is the first that is not ASCII, and it is not {taken}: {line[:80]!r}; it looks like "
-        f"{guess}: load the file again with --encoding {guess}, or add encoding = {guess!r} to its section. "
-        "Rows that are loaded keep their ids"
+        f"{guess}. Load the file again with --encoding {guess}, or add encoding = {guess!r} to its section. "
+        "Rows that are loaded already keep their ids"
     )
 
 
 def first_lines(sample: bytes, dialect: Dialect) -> bytes:
-    """Returns the content up to the end of the first data row's line, of which a file that has grown still has all."""
+    """Returns the content up to the end of the first data row's line. It stays the same when the file grows."""
     lines = io.BytesIO(sample.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
     return b"".join(lines.readline() for _ in range(max(1, dialect.first_data_line)))
 
@@ -187,7 +187,7 @@ def _by_line(some: list[RefusedRow], others: list[RefusedRow]) -> list[RefusedRo
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Keeps the cycle collector from walking a block's cells again and again: they hold no cycles."""
+    """Pauses the cycle collector, which would scan a block's cells again and again. They contain no cycles."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

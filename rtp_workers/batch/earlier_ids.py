@@ -1,7 +1,7 @@
-"""Ids of rows that an earlier release has stored: which rule made them is found by looking ids up in the table.
+"""Ids of rows that an earlier release has stored. Looking ids up in the table shows which rule made them.
 
-That release made derived ids from every cell of a row, after a start that was the section's name or a fingerprint of
-the header. It took most files in a legacy encoding for cp1252. Its rows carry no load number.
+That release derived an id from every cell of a row, prefixed by the section's name or by a fingerprint of the header.
+It read most files in a legacy encoding as cp1252. Its rows carry no load number.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.csv_sources import CsvSource, StoredRow
 
 LOOKED_UP_IDS = 2_000
-# What the earlier release could take a file for that is not UTF-8, the likeliest first.
+# The encodings that the earlier release may have assumed for a file that is not UTF-8, the likeliest first.
 LEGACY = ("cp1252", "cp1250", "latin-1", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierRule:
-    """One way in which the earlier release may have made the ids of a file.
+    """One way in which the earlier release may have derived the ids of a file.
 
     Attributes:
-        start: what the ids start from.
-        columns: whose cells they are made of.
-        encoding: in which the cells were read; None where it makes no difference.
+        start: the text that the ids start from.
+        columns: the columns whose cells go into the ids.
+        encoding: the encoding in which the cells were read; None if it makes no difference.
     """
 
     start: str
@@ -45,7 +45,7 @@ class EarlierRule:
     encoding: str | None
 
     def applied_to(self, plan: FilePlan) -> FilePlan:
-        """Returns the plan with the ids of this rule."""
+        """Returns the plan, changed to derive ids by this rule."""
         rules = dataclasses.replace(plan.rules, id_rule="derived")
         kept = columns_in_fields(plan.uses, rules) | set(rules.drop)
         return dataclasses.replace(
@@ -61,16 +61,16 @@ class EarlierRule:
 def keep_earlier_ids(
     connection: Connection, source: SourceFile, planned: PlannedFile, names: Sequence[str]
 ) -> PlannedFile:
-    """Returns the file with the id rule of its stored rows, where an earlier release has stored some of them.
+    """Returns the file with the id rule of its stored rows, if an earlier release has stored some of them.
 
     Args:
         connection: role rtp_ingest, in autocommit mode.
-        source: the open file, which is not moved.
-        planned: a file of a new source, or of one whose ids are those of the earlier release.
-        names: sections of the mapping file: what the earlier ids may start from.
+        source: the open file. Its position does not change.
+        planned: a file of a new source, or of a source whose ids are those of the earlier release.
+        names: the mapping file's sections: earlier ids may start from their names.
 
     Raises:
-        ConfigError: the stored rows have the cells of one column as ids, and this file would get derived ones.
+        ConfigError: the ids of the stored rows are the cells of one column, and this file would get derived ids.
     """
     memory, plan = planned.memory, planned.plan
     if memory is not None and (memory.id_rule != "derived-1" or plan.id_encoding is not None):
@@ -102,10 +102,10 @@ def keep_earlier_ids(
 def refuse_earlier_ids(
     connection: Connection, source: SourceFile, planned: PlannedFile, memory: CsvSource, names: Sequence[str]
 ) -> None:
-    """Stops a file of a source with newer ids that repeats rows which an earlier release has stored.
+    """Refuses a file whose source has newer ids, if it repeats rows that an earlier release has stored.
 
     Raises:
-        ConfigError: it does; the message has the command that removes the earlier ones.
+        ConfigError: it repeats such rows; the message has the command that removes them.
     """
     if memory.id_rule == "derived-1" or not csv_loads.has_unnumbered(connection):
         return
@@ -124,7 +124,7 @@ def refuse_earlier_ids(
 
 
 def as_memory(connection: Connection, stored: Sequence[StoredRow]) -> CsvSource | None:
-    """Returns the earlier rows' files as if they were a source, to compare a file with; None if there are none."""
+    """Returns the files of the earlier rows as if they were one source to compare with; None if there are none."""
     sources = sorted({row.source for row in stored if row.load_id is None})
     if not sources:
         return None
@@ -134,7 +134,7 @@ def as_memory(connection: Connection, stored: Sequence[StoredRow]) -> CsvSource 
 
 
 def _spread(rows: list[list[str]]) -> list[list[str]]:
-    """Returns rows from both ends, where exports overlap, and some of those between."""
+    """Returns rows from both ends, where exports overlap, and some from between."""
     if len(rows) <= LOOKED_UP_IDS:
         return rows
     edge = LOOKED_UP_IDS // 4
@@ -143,7 +143,7 @@ def _spread(rows: list[list[str]]) -> list[list[str]]:
 
 
 def _encodings(planned: PlannedFile) -> list[str | None]:
-    """Returns in which encodings the earlier release may have read the file, the likeliest first."""
+    """Returns the encodings in which the earlier release may have read the file, the likeliest first."""
     dialect, sample = planned.plan.dialect, planned.sample
     if sample.isascii() or dialect.encoding.startswith(("utf-8", "utf-16")):
         return [None]
@@ -154,12 +154,13 @@ def _encodings(planned: PlannedFile) -> list[str | None]:
 
 
 def _all_cells(planned: PlannedFile, names: Sequence[str], *, every_start: bool = False) -> Iterator[EarlierRule]:
-    """Yields the rules that take every cell.
+    """Yields the rules that use every cell.
 
     Args:
         planned: the file.
-        names: sections of the mapping file.
-        every_start: look beyond the `id_source` that a person has given; another start is usually another account.
+        names: the mapping file's sections.
+        every_start: also try starts other than the `id_source` that a person has given. Another start usually means
+            another account.
     """
     plan = planned.plan
     only_given = planned.names_id_source and not every_start
@@ -170,7 +171,7 @@ def _all_cells(planned: PlannedFile, names: Sequence[str], *, every_start: bool 
 
 
 def _without_a_column(plan: FilePlan, names: Sequence[str]) -> Iterator[EarlierRule]:
-    """Yields the rules of files that did not have one of the columns yet."""
+    """Yields the rules of earlier files that lacked one of the columns."""
     dialect = plan.dialect
     for at in range(len(dialect.columns)):
         header = dialect.header_cells[:at] + dialect.header_cells[at + 1 :]
@@ -190,7 +191,7 @@ def _as_earlier(dialect: Dialect, encoding: str | None) -> Dialect:
 def _best(
     connection: Connection, plan: FilePlan, rows: list[list[str]], rules: Iterator[EarlierRule] | list[EarlierRule]
 ) -> EarlierRule | None:
-    """Returns the rule under which most rows are stored, or None; of equal ones the first."""
+    """Returns the rule under which most rows are stored, the first of equal ones; None if there are no such rows."""
     most, best = 0, None
     for rule in rules:
         hits = len(_unnumbered(connection, _ids(plan, rows, rule)))
@@ -224,7 +225,7 @@ def _unnumbered(connection: Connection, ids: list[str]) -> dict[str, StoredRow]:
 def _refuse_new_start(
     connection: Connection, source: SourceFile, planned: PlannedFile, rows: list[list[str]], names: Sequence[str]
 ) -> None:
-    """Asks where a file whose `id_source` is new repeats an earlier export, row by row."""
+    """Raises ConfigError if a file whose `id_source` is new repeats an earlier export, row by row."""
     found = _best(connection, planned.plan, rows, _all_cells(planned, names, every_start=True))
     if found is None:
         return
@@ -240,7 +241,7 @@ def _refuse_new_start(
 
 
 def _refuse_ids_of_a_column(connection: Connection, source: SourceFile, planned: PlannedFile) -> None:
-    """Asks where the earlier release took the ids of stored rows from a column that now has no part in them."""
+    """Raises ConfigError if the ids of stored rows come from a column that ids would not use now."""
     found = probe(source, planned)
     for column in planned.plan.attributes:
         hits = _same_rows(connection, found, column)
@@ -255,7 +256,7 @@ def _refuse_ids_of_a_column(connection: Connection, source: SourceFile, planned:
 
 
 def _same_rows(connection: Connection, found: Probe, column: str) -> tuple[list[ProbeRow], str] | None:
-    """Returns the rows whose cell is the id of a stored row of the same time, and that row's source, or None."""
+    """Returns the rows whose cell is the id of a stored row with the same time, and that row's source; or None."""
     cells_of = {str((row.attributes or {}).get(column, "")): row for row in found.rows[:LOOKED_UP_IDS]}
     stored = _unnumbered(connection, [cell for cell in cells_of if cell])
     same = {

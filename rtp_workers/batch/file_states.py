@@ -1,4 +1,4 @@
-"""What has become of each file of the data folder: loaded, new, failed and why, or not a file that can be opened."""
+"""The state of each file of the data folder: loaded, new, failed (and why), or not a file that can be opened."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class FileState:
     """One entry of the data folder.
 
     Attributes:
-        name: as shown.
-        state: ``loaded``; ``new``: not tried as it is now; ``failed``; ``refused``: no file that can be opened;
-            ``purged``: loaded, and undone since. It is not loaded again by itself: somebody wanted its rows gone.
-        reason: why it is not loaded; empty for those that are, and for new ones.
-        at: the file as it is now.
-        mapping: the mapping file as it is now.
-        retry_at_s: Unix time at which a failed one is due again; None: not before the file or the mapping changes.
-        last: the last attempt, of this file or of one that had its name.
+        name: the name as shown.
+        state: ``loaded``; ``new``: not tried in its present form; ``failed``; ``refused``: not a file that can be
+            opened; ``purged``: loaded, and its rows purged since. A purged file is not loaded again automatically:
+            somebody wanted its rows gone.
+        reason: why it is not loaded; empty for loaded and new files.
+        at: the file's size and time of change now.
+        mapping: the mapping file's stamp now.
+        retry_at_s: Unix time at which a failed file is retried; None: only when the file or the mapping changes.
+        last: the last attempt at this file, or at an earlier file of the same name.
     """
 
     name: str
@@ -43,7 +44,7 @@ class FileState:
 
     @property
     def next_step(self) -> str:
-        """What happens next to one that is failed or purged."""
+        """What happens next to a failed or purged file."""
         if self.state == "purged":
             return f"load it again with `rtp load {self.name}`, or touch it"
         if self.retry_at_s is None:
@@ -52,16 +53,17 @@ class FileState:
 
 
 def folder_states(settings: PlatformSettings, connection: Connection) -> list[FileState]:
-    """Returns the state of each entry, by name. `connection` is in autocommit mode; any role.
+    """Returns the state of each entry, sorted by name. `connection` is in autocommit mode and may have any role.
 
     Raises:
-        ConfigError: the folder is missing. TransientError: PostgreSQL is away.
+        ConfigError: the folder is missing.
+        TransientError: PostgreSQL is away.
     """
     return states_of(settings, last_attempts(connection))
 
 
 def states_of(settings: PlatformSettings, tried: Mapping[str, LastAttempt]) -> list[FileState]:
-    """Returns the state of each entry, by name, where it is known how the last attempts ended."""
+    """Returns the state of each entry, sorted by name. `tried` holds the last attempt at each file."""
     listing, mapping = list_data(settings), mapping_stamp(settings)
     states = [FileState(entry.name, "refused", entry.reason) for entry in listing.refused]
     for file in listing.files:
@@ -86,15 +88,15 @@ def file_state(name: str, at: Stamp, mapping: str, last: LastAttempt | None) -> 
 def note_folder(
     endpoints: Endpoints, states: Sequence[FileState], tried: Mapping[str, LastAttempt], now_s: float
 ) -> None:
-    """Notes what the folder shows and no attempt tells, so that the list of failures is the folder's own.
+    """Brings the stored list of failures up to date with what the folder holds.
 
-    That is: entries that are no files, as failures with their reason; and failures of files that are gone, which are
-    forgotten after a while. The while is for files that somebody loads from another folder.
+    It stores entries that are not files as failures, with their reason. It forgets failures of files that are gone,
+    but only after some time, because somebody may be loading such a file from another folder.
 
     Args:
-        endpoints: PostgreSQL as rtp_ingest.
-        states: of every entry.
-        tried: the last attempt of every file that was ever tried.
+        endpoints: PostgreSQL, as role rtp_ingest.
+        states: the state of every entry.
+        tried: the last attempt at every file that was ever tried.
         now_s: Unix time.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The data folder: which CSV files can be loaded, and which entries cannot and why. One odd entry stops nothing."""
+"""The data folder: which CSV files can be loaded, and which entries cannot, and why. One odd entry stops no others."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class FoundFile:
     """A file or an object that can be opened.
 
     Attributes:
-        name: as shown, stored and configured; see `shown_name`.
-        path: as the operating system or the store knows it.
-        listed: its stamp, if the listing has it.
+        name: the name as it is shown, stored and configured; see `shown_name`.
+        path: the path as the operating system or the store knows it.
+        listed: its stamp, if the listing contains it.
     """
 
     name: str
@@ -34,7 +34,7 @@ class FoundFile:
     listed: Stamp | None = None
 
     def stamp(self) -> Stamp:
-        """Returns its size and the time of its last change; `GONE` if it no longer exists."""
+        """Returns the size and the time of the last change; `GONE` if the file no longer exists."""
         if self.listed is not None or not isinstance(self.path, Path):
             return self.listed or GONE
         return file_stamp(self.path)
@@ -51,7 +51,7 @@ def file_stamp(path: Path) -> Stamp:
 
 @dataclass(frozen=True, slots=True)
 class RefusedEntry:
-    """An entry that is named like a CSV and cannot be loaded; `reason` is a sentence that says what to do."""
+    """An entry that is named like a CSV and cannot be loaded. `reason` is a sentence that says what to do."""
 
     name: str
     reason: str
@@ -59,7 +59,7 @@ class RefusedEntry:
 
 @dataclass(frozen=True, slots=True)
 class FolderListing:
-    """What a folder holds, by name."""
+    """The content of a folder, sorted by name."""
 
     files: tuple[FoundFile, ...]
     refused: tuple[RefusedEntry, ...]
@@ -69,11 +69,12 @@ def list_data(settings: PlatformSettings) -> FolderListing:
     """Lists the CSVs directly inside the data folder, on a disk or in object storage.
 
     Raises:
-        ConfigError: the folder is missing or cannot be read. TransientError: its store is away.
+        ConfigError: the folder is missing or cannot be read.
+        TransientError: its store is away.
     """
     if isinstance(settings.data_dir, Path):
         return list_folder(settings.data_dir)
-    # Not at the top of the file: a folder on a disk needs nothing of it.
+    # Not imported at the top: a folder on a disk does not need it.
     from rtp_workers.batch.object_origin import stamp_of
     from rtp_workers.objects.access import StoreAccess
     from rtp_workers.objects.listing import list_objects
@@ -92,7 +93,7 @@ def _is_csv(name: str) -> bool:
 
 
 def list_folder(folder: Path) -> FolderListing:
-    """Lists the CSVs directly inside `folder`; hidden files and unfinished downloads are left out.
+    """Lists the CSVs directly inside `folder`, without hidden files and unfinished downloads.
 
     Raises:
         ConfigError: the folder is missing or cannot be read.
@@ -120,7 +121,7 @@ def _refusal(path: Path, folder: Path) -> str | None:
     try:
         target, mode = path.resolve(), path.stat().st_mode
     except (OSError, RuntimeError) as error:  # a dangling link; a loop of links
-        kind = "a link that leads nowhere" if path.is_symlink() else "gone or unreachable"
+        kind = "a link to a file that does not exist" if path.is_symlink() else "gone or unreachable"
         detail = getattr(error, "strerror", None) or "a loop of links"
         return f"it is {kind} ({detail}); put the file itself into the folder"
     if not target.is_relative_to(folder.resolve()):

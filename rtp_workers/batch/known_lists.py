@@ -1,4 +1,4 @@
-"""The lists of refused rows that there are: on this disk, and in object storage."""
+"""Finds the lists of refused rows, on this disk and in object storage."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SUFFIX = ".csv"
 
 @dataclass(frozen=True, slots=True)
 class KnownList:
-    """One list.
+    """One list of refused rows.
 
     Attributes:
-        name: of the list: the file's as it was made safe, the load's identity, ``.csv``.
-        shown: where it is.
+        name: the list's name: the file's name in its safe form, the load's identity, ``.csv``.
+        shown: where the list is.
         read: returns its content.
     """
 
@@ -34,21 +34,21 @@ class KnownList:
 
     @property
     def file_name(self) -> str:
-        """The file's name, as it was made safe for a file name of ours."""
+        """The file's name in its safe form."""
         return self.name.rsplit(".", 2)[0]
 
     def rows(self) -> Iterator[dict[str, str]]:
-        """Yields the refused rows as they stand in the file, with line, reason and detail."""
+        """Yields the refused rows as they are in the file, with line, reason and detail."""
         for row in csv.DictReader(io.StringIO(self.read().decode("utf-8", "replace"), newline="")):
             yield {**row, "detail": raw_row(row["detail"]), "row": raw_row(row["row"])}
 
 
 def known_lists(settings: PlatformSettings, next_to: ObjectAddress | None = None) -> list[KnownList]:
-    """Returns every list in the places that the settings name, by name.
+    """Returns every list in the places that the settings name, sorted by name.
 
     Args:
         settings: RTP_HOME, RTP_REFUSED_DIR and RTP_DATA_DIR.
-        next_to: a folder of objects; lists next to them are returned too.
+        next_to: a folder of objects. Lists next to these objects are returned too.
 
     Raises:
         ConfigError, TransientError: a place in object storage cannot be listed.
@@ -69,7 +69,7 @@ def _on_disk(folder: Path) -> Iterator[KnownList]:
 
 
 def _in_store(folder: ObjectAddress, settings: PlatformSettings) -> Iterator[KnownList]:
-    # Not at the top of the file: lists on a disk need nothing of it.
+    # Not imported at the top: lists on a disk do not need it.
     from rtp_workers.objects.contents import read_object
     from rtp_workers.objects.listing import list_objects
 

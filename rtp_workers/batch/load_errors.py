@@ -1,4 +1,4 @@
-"""How the load of one file may end early."""
+"""The ways in which the load of a file may end early."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from rtp_workers.errors import ConfigError, FatalError, TransientError
 
 
 class CancelledError(TransientError):
-    """The caller cancelled the load; what was acknowledged is stored, and the next load resumes there."""
+    """The caller cancelled the load. The progress so far is stored, and the next load resumes there."""
 
 
 class HeldBackError(TransientError):
-    """Everything is loaded but a last line that may not be complete yet; load the file again later."""
+    """Everything is loaded except the last line, which may not be complete yet. Load the file again later."""
 
 
 class NothingLoadedError(ConfigError):
-    """Every row of the file is refused: it is not read the right way."""
+    """Every row of the file was refused, so it is not read in the right way."""
 
 
 class UnforeseenError(FatalError):
-    """A fault of the program ended one file's load; other files are not affected."""
+    """A bug in the program ended the load of one file. Other files are not affected."""

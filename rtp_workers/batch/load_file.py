@@ -1,4 +1,4 @@
-"""CSV -> Kafka: one file, resumable, every record acknowledged before its progress is stored."""
+"""CSV -> Kafka: loads one file, resumably. Progress is stored only after Kafka has acknowledged its records."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from rtp_workers.postgres.csv_loads import CsvLoad, Progress
 from rtp_workers.settings import LoaderSettings
 
 CLIENT_ID = "rtp-load"
-LINGER_MS = 100  # nobody waits for a single row: full batches cost the broker half the CPU of small ones
+LINGER_MS = 100  # nobody waits for a single row, and full batches take half the broker CPU of small ones
 SAVE_EVERY_S = 1.0
 SHOW_EVERY_S = 0.2
 POLL_S = 0.1
@@ -47,10 +47,10 @@ class LoadProgress:
     """What a progress bar shows.
 
     Attributes:
-        read_bytes: how far the file itself (compressed, where it is) is read.
-        size_bytes: its size; None for stdin.
-        acknowledged: records that Kafka has, those of earlier runs included.
-        waiting_s: seconds for which Kafka has taken nothing; 0.0 when all goes well.
+        read_bytes: how far the file itself has been read; of a compressed file, compressed bytes.
+        size_bytes: the size of the file itself; None for stdin.
+        acknowledged: records that Kafka has acknowledged, including those of earlier runs.
+        waiting_s: seconds for which Kafka has accepted nothing; 0.0 when all goes well.
     """
 
     file: str
@@ -64,20 +64,20 @@ class LoadProgress:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a load did. Counts are the file's, those of earlier runs of the same load included.
+    """What a load did. All counts include earlier runs of the same load.
 
     Attributes:
-        identity: of the file's content, as in csv_loads.
+        identity: identifies the file's content, as in csv_loads.
         rows_read: ``acknowledged + refused``.
-        resumed_rows: of these, how many an earlier run had settled.
-        seconds: of this run.
+        resumed_rows: how many of these an earlier run had settled.
+        seconds: how long this run took.
         last_offsets: kafka_partition -> offset of the load's last acknowledged record.
         refused_file: where the refused rows are listed on this disk; None if no row was refused.
-        refused_at: where a person finds that list, also later; empty if no row was refused.
-        mapping: the section of data/sources.toml that says how the file was read; empty where its names are ours.
-        load_id: number that the file's rows carry; None for stdin.
+        refused_at: where a person finds that list, now and later; empty if no row was refused.
+        mapping: the section for data/sources.toml that says how the file was read; empty if it has our own columns.
+        load_id: the number that the file's rows carry; None for stdin.
         warnings: what a person should look at, one sentence each.
-        rows_gone: of a file that was loaded before, how many of its rows were purged since.
+        rows_gone: how many rows of a file that was loaded before were purged since.
     """
 
     file: str
@@ -107,13 +107,13 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How to load; the defaults suit a script.
+    """How to load a file. The defaults suit a script.
 
     Attributes:
         overrides: what the command line says about the file.
         wait_s: how long to wait for a file that is still being written.
-        final: the file is complete, even if its last line has no newline and was written just now.
-        again: send every row, whatever was loaded before; what is stored counts as a duplicate.
+        final: True: the file is complete, even if its last line lacks a newline and was written just now.
+        again: True: send every row, even if it was loaded before. Rows that are stored count as duplicates.
         on_progress: called a few times a second.
         cancelled: asked a few times a second; True ends the load with CancelledError.
     """
@@ -131,28 +131,28 @@ def load_file(
 ) -> LoadReport:
     """Loads one CSV into Kafka and returns when every record is acknowledged.
 
-    A load that was killed resumes where its stored progress ends; a file loaded before, under whatever name, is
-    recognised by its content, and of one that has grown only what is new is read.
+    A load that was killed resumes where its stored progress ends. A file that was loaded before is recognised by its
+    content, whatever its name is now. If a file has grown, only its new rows are sent.
+
+    Any error ends this file only. An unexpected exception is raised as UnforeseenError, so that a caller can continue
+    with its other files.
 
     Args:
         path: a regular file or the address of an object, plain or compressed; or ``-`` for stdin, which cannot be
             resumed.
-        endpoints: Kafka and, for files, role rtp_ingest's PostgreSQL.
-        settings: topic, home and bounds.
+        endpoints: Kafka and, except for stdin, PostgreSQL as role rtp_ingest.
+        settings: topic, home and limits.
         options: see `LoadOptions`.
-
-    Any error ends this file only: what nobody foresaw is raised as UnforeseenError, so that a caller continues with its
-    other files.
 
     Raises:
         ConfigError: the file cannot be read as transactions, or the topic is missing.
         LoadRunningError: another process loads this file.
-        CancelledError: `options.cancelled` said so.
-        HeldBackError: all is loaded but a last line that may not be complete.
+        CancelledError: `options.cancelled` returned True.
+        HeldBackError: everything is loaded except the last line, which may not be complete.
         NothingLoadedError: every row is refused.
-        TransientError: the file is still being written or changed; Kafka refused a record for a passing reason.
-        OtherTopicError: the topic was deleted or created again meanwhile.
-        AttentionError, FatalError: something that a retry does not mend.
+        TransientError: the file is still being written, or it changed; or Kafka refused a record for now.
+        OtherTopicError: the topic was deleted, or re-created, during the load.
+        AttentionError, FatalError: an error that a retry does not fix.
     """
     try:
         return _load_one(path, endpoints, settings, options or LoadOptions())
@@ -193,7 +193,7 @@ def _opened(path: str, settings: LoaderSettings, options: LoadOptions) -> Abstra
 
 
 class _Load:
-    """One run of `load_file`, once it is known where it begins."""
+    """One run of `load_file`, from the point where it resumes."""
 
     def __init__(
         self,
@@ -246,7 +246,7 @@ class _Load:
                 self._store.fail(str(error))
             raise
         finally:
-            self._keep()  # also when interrupted: what is acknowledged by now need not be sent again
+            self._keep()  # also after an interruption: records acknowledged by now need not be sent again
             self._refused.close()
         self._failpoint.reach("load_acknowledged")
         if self._store is not None:
@@ -273,7 +273,7 @@ class _Load:
         self._sent.append((delivery, self._read))
 
     def _check_tail(self, chunk: Chunk) -> None:
-        """Compares the first rows of a file that has grown with the last line that an earlier run had loaded."""
+        """Compares the new beginning of a file that has grown with the last line that an earlier run had loaded."""
         if self._tail is None:
             return
         stored, self._tail = self._tail, None
@@ -287,13 +287,13 @@ class _Load:
             )
 
     def _refuse_unfinished(self) -> None:
-        """Ends a run of which nothing, or not yet everything, could be loaded; what Kafka has is kept."""
+        """Raises an error if nothing, or not yet everything, could be loaded. What Kafka has acknowledged is kept."""
         done = self._settled
         if self._held_back:
             raise HeldBackError(
                 f"{self._source.name}: {done.acknowledged:,} rows are loaded. The last line has no newline, and the "
                 "file changed less than a minute ago: the line is held back, since it may not be complete. Load the "
-                "file again when it is, or now with --final",
+                "file again when it is complete, or now with --final",
                 retry_after_s=self._rest_s,
             )
         if done.refused and not done.acknowledged:
@@ -374,7 +374,7 @@ def _producer(endpoints: Endpoints, settings: LoaderSettings) -> Iterator[Record
 
 
 def _loaded_before(file: str, begun: BegunLoad, load: CsvLoad, place: RefusedPlace) -> LoadReport:
-    """Returns the report of a content that was loaded to its end by an earlier run, with what is gone of it since."""
+    """Returns the report of a file that an earlier run had loaded completely, and how many of its rows are gone."""
     report = _report(file, begun, load.progress, place, 0.0)
     gone = begun.store.outcomes(load.load_id).purged if begun.store is not None else 0
     return dataclasses.replace(report, rows_gone=gone)

@@ -1,4 +1,4 @@
-"""Rows of a foreign file -> records: the mapping's conversion, then the canonical rows' encoder."""
+"""Rows of a foreign file -> records: the mapping converts them, then the encoder of canonical rows encodes them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class MappedRows:
-    """Encodes the rows of one foreign file, in file order from its first row.
+    """Encodes the rows of one foreign file, in file order, starting with its first row.
 
     Args:
-        plan: decided, and not canonical.
+        plan: a plan without open questions, for a file with columns other than ours.
         folder: where counts of identical rows may be spilled while the file is read; None keeps them in memory.
     """
 
@@ -30,7 +30,7 @@ class MappedRows:
         self._instant = itemgetter(self._converter.columns.index("occurred_at"))
 
     def encode(self, rows: Rows) -> Encoded:
-        """Returns the records of rows, and the refusals; rows refused by their form are not among them."""
+        """Returns the records of these rows and the refused ones, except rows that were refused for their form."""
         converted = self._converter.convert(rows.cells)
         if not converted.refused and not rows.uncommon:
             return self._dated(self._encoder.encode_cells(converted.rows, rows.lines, rows.raws, set()), converted)
@@ -49,24 +49,24 @@ class MappedRows:
         return self._dated(encoded, converted)
 
     def _dated(self, encoded: Encoded, converted: Converted) -> Encoded:
-        """Notes the first and last instant: all of a file are written in one form, so their texts are in order."""
+        """Adds the first and last instant. All instants of a file have one form, so their texts sort by time."""
         if converted.rows:
             encoded.first_at = min(map(self._instant, converted.rows))
             encoded.last_at = max(map(self._instant, converted.rows))
         return encoded
 
     def count(self, rows: Rows) -> None:
-        """Counts rows of an earlier run, so that the next ones get the numbers that they would have had."""
+        """Counts rows of an earlier run, so that the following rows get the same numbers as without interruption."""
         self._converter.count(rows.cells)
 
     def close(self) -> None:
-        """Removes what was spilled."""
+        """Removes the spilled counts."""
         if self._counter is not None:
             self._counter.close()
 
 
 def _counter(folder: Path) -> OccurrenceCounter:
-    # Not at the top of the file, as in `mapping.rows.convert`.
+    # Not imported at the top, as in `mapping.rows.convert`.
     from rtp_workers.mapping.rows.ids import OccurrenceCounter
 
     return OccurrenceCounter(folder)

@@ -1,4 +1,4 @@
-"""The memory of a file's source: recalled before the file is planned, compared with it, and learned from it."""
+"""The memory of a file's source: recalled before the file is planned, compared with the file, and updated from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rtp_workers.postgres.csv_sources import CsvSource, Looks, StoredRow
 
 APPLICATION_NAME = "rtp load"
 COMPARED_LOOKS = 500
-CONTRADICTED_SHARE = 0.1  # of the first rows, refused when they are read as the source's earlier files were
+CONTRADICTED_SHARE = 0.1  # share of the first rows that may be refused when read like the source's earlier files
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Settled:
     """A file whose source is known.
 
     Attributes:
-        planned: with the rule of its ids.
-        learned: what the source's memory becomes; None for a file with our own columns, which needs none.
-        found: some of the file's rows, where they have been looked at.
+        planned: the file's plan, with its id rule.
+        learned: the source's new memory; None for a file with our own columns, which needs none.
+        found: some of the file's rows, if they have been looked at.
     """
 
     planned: PlannedFile
@@ -42,7 +42,7 @@ class Settled:
 
 @contextmanager
 def opened(dsn: str | None) -> Iterator[Connection | None]:
-    """Gives a connection for memories, or None where no PostgreSQL is known (a load of stdin needs none)."""
+    """Opens a connection for memories; None if no PostgreSQL is known (a load of stdin needs none)."""
     if dsn is None:
         yield None
         return
@@ -54,13 +54,13 @@ def opened(dsn: str | None) -> Iterator[Connection | None]:
 
 
 def settle(connection: Connection, source: SourceFile, planned: PlannedFile, names: Sequence[str]) -> Settled:
-    """Fixes what the file's ids are made of, and asks about what contradicts the memory of its source.
+    """Decides what the file's ids are made of, and refuses a file that contradicts the memory of its source.
 
     Args:
         connection: role rtp_ingest, in autocommit mode.
-        source: the open file, which is not moved.
-        planned: without open questions.
-        names: sections of the mapping file: what derived ids of earlier versions may start from.
+        source: the open file. Its position does not change.
+        planned: a plan without open questions.
+        names: the mapping file's sections: derived ids of earlier versions may start from their names.
 
     Raises:
         ConfigError: the file contradicts its source's memory; the message has the lines that decide it.
@@ -105,7 +105,7 @@ def _refuse_contradictions(source: SourceFile, planned: PlannedFile, memory: Csv
 
 
 def refuse_overlap(connection: Connection, source: SourceFile, settled: Settled) -> None:
-    """Asks about rows that cannot be told from stored ones; call it before the first record of a file is sent.
+    """Refuses a file with rows that cannot be told from stored ones. Call it before the file's first record is sent.
 
     Raises:
         ConfigError: the file may come from another account than its source's earlier ones, or repeats stored
@@ -137,7 +137,7 @@ def refuse_overlap(connection: Connection, source: SourceFile, settled: Settled)
 def _earlier_exports(
     connection: Connection, planned: PlannedFile, stored: Mapping[str, StoredRow]
 ) -> tuple[CsvSource, Callable[[str, str], int]] | None:
-    """Returns what the file is compared with, and what counts its rows between two days."""
+    """Returns the memory to compare the file with, and a function that counts its rows between two days."""
     if planned.memory is not None:
         return planned.memory, partial(csv_sources.rows_between, connection, planned.memory.load_ids)
     found = earlier_ids.as_memory(connection, list(stored.values()))

@@ -1,4 +1,4 @@
-"""Patterns in the address of objects: ``s3://bucket/exports/*.csv.gz``, which no shell expands."""
+"""Patterns in the addresses of objects, such as ``s3://bucket/exports/*.csv.gz``, which no shell expands."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ WILDCARD = re.compile(r"[*?\[]")
 
 
 def expanded(paths: Sequence[str], settings: PlatformSettings) -> tuple[str, ...]:
-    """Returns the paths with the objects that patterns stand for, by name; ``*`` and ``?`` do not stand for a slash.
+    """Returns the paths, with each pattern replaced by the objects that match it, sorted by name.
+
+    ``*`` and ``?`` do not match a slash.
 
     Raises:
-        ConfigError: no object fits a pattern, or the bucket must not be listed. TransientError: its store is away.
+        ConfigError: no object matches a pattern, or listing the bucket is not permitted.
+        TransientError: its store is away.
     """
     found: list[str] = []
     for path in paths:
@@ -30,7 +33,7 @@ def _fitting(path: str, settings: PlatformSettings) -> list[str]:
     address = parse_address(path)
     if address.is_web or not WILDCARD.search(address.key):
         return [path]
-    from rtp_workers.objects.listing import list_below, list_objects  # files on a disk need nothing of it
+    from rtp_workers.objects.listing import list_below, list_objects  # files on a disk do not need it
 
     access = store_access(path, settings)
     assert access is not None
@@ -44,13 +47,13 @@ def _fitting(path: str, settings: PlatformSettings) -> list[str]:
 
 
 def _literal_folder(address: ObjectAddress) -> ObjectAddress:
-    """Returns the folder that holds the pattern's first wildcard."""
+    """Returns the folder in which the pattern's first wildcard stands."""
     first = WILDCARD.search(address.key)
     before = address.key[: first.start()] if first else address.key
     return ObjectAddress(address.scheme, address.container, before.rpartition("/")[0])
 
 
 def fits(key: str, pattern: str) -> bool:
-    """Tells whether a pattern stands for a key, part by part; a key always fits itself."""
+    """Tells whether a pattern matches a key, part by part. A key always matches itself."""
     parts, patterns = key.split("/"), pattern.split("/")
     return key == pattern or (len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns)))

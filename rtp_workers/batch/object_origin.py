@@ -1,4 +1,4 @@
-"""An object as the origin of a CSV: one version of it, whoever writes to its name meanwhile."""
+"""An object as the origin of a CSV: always the same version, even if somebody overwrites the object meanwhile."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ NS_PER_S = 1_000_000_000
 
 
 class ObjectOrigin:
-    """One version of an object; each piece that is read is proven to be of it.
+    """One version of an object. Each piece that is read is checked to belong to this version.
 
     Attributes:
-        reader: the one whose position counts as how far the object is read.
+        reader: the reader whose position counts as how far the object has been read.
     """
 
     def __init__(self, address: ObjectAddress, access: StoreAccess) -> None:
         """Asks the store for the object.
 
         Raises:
-            ConfigError: there is no such object, or it must not be read. TransientError: the store is away.
+            ConfigError: there is no such object, or reading it is not permitted.
+            TransientError: the store is away.
         """
         self._version = ObjectVersion(address, access)
         self.state = file_state(self._version.state)
-        self.may_be_appended_to = False  # an object appears at once, with all of its content
+        self.may_be_appended_to = False  # an object appears in one step, with all of its content
         self.proof = _proof(address, self._version.state)
         self.reader = ObjectReader(self._version)
         self._position = 0
@@ -40,7 +41,7 @@ class ObjectOrigin:
         return io.BufferedReader(ObjectReader(self._version, offset_bytes), READ_BYTES)
 
     def now(self) -> FileState:
-        """Returns the state at the opening: a piece of another version is an error where it is read."""
+        """Returns the state at opening. A piece of another version raises an error when it is read."""
         return self.state
 
     def position_bytes(self) -> int:
@@ -52,25 +53,26 @@ class ObjectOrigin:
         self._position = max(self._position, position_bytes)
 
     def handle(self) -> ObjectHandle:
-        """Returns what another process asks the store by."""
+        """Returns what another process needs to read the same version."""
         return ObjectHandle(self._version.address, self._version.access, self._version.state)
 
 
 def file_state(state: ObjectState) -> FileState:
-    """Returns an object's state as that of a file."""
+    """Returns an object's state in the form of a file's state."""
     return FileState(0, 0, state.size_bytes, modified_ns(state), state.etag)
 
 
 def stamp_of(state: ObjectState) -> tuple[int, int]:
-    """Returns size and time of the last change, as those of a file."""
+    """Returns size and time of the last change, in the form of a file's stamp."""
     return state.size_bytes, modified_ns(state)
 
 
 def object_stamp(address: ObjectAddress, access: StoreAccess) -> tuple[int, int] | None:
-    """Returns what the store says of an object now; None if it does not exist.
+    """Returns an object's stamp as the store reports it now; None if the object does not exist.
 
     Raises:
-        ConfigError: it must not be read. TransientError: the store is away.
+        ConfigError: reading it is not permitted.
+        TransientError: the store is away.
     """
     try:
         return stamp_of(ObjectVersion(address, access).state)
@@ -79,16 +81,16 @@ def object_stamp(address: ObjectAddress, access: StoreAccess) -> tuple[int, int]
 
 
 def modified_ns(state: ObjectState) -> int:
-    """Returns the time of the last change in ns, with a fraction of the second that is made of the ETag.
+    """Returns the time of the last change in ns. The fraction of the second is derived from the ETag.
 
-    Stores tell whole seconds, in which an object may be written twice.
+    Stores report whole seconds, and an object may be written twice within one.
     """
     digest = hashlib.blake2b((state.etag or "").encode(), digest_size=8).digest()
     return int(state.modified.timestamp()) * NS_PER_S + int.from_bytes(digest) % NS_PER_S
 
 
 def _proof(address: ObjectAddress, state: ObjectState) -> str | None:
-    """Returns what only this version at this address has; None where its store cannot tell versions apart."""
+    """Returns a text that is unique to this version at this address; None if the store cannot tell versions apart."""
     if not state.is_proof:
         return None
     said = repr((str(address), state.etag, state.size_bytes, state.modified.isoformat()))

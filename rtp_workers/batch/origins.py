@@ -1,4 +1,4 @@
-"""Where the bytes of an open CSV come from: a file on a disk, which is opened once, or an object in a store."""
+"""Where the bytes of an open CSV come from: a file on a disk (opened once), or an object in a store."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ READ_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What tells that a file is still the one that was opened.
+    """What shows that a file is still the one that was opened.
 
     Attributes:
-        version: of an object, what its store says; 0 in `device` and `inode` then.
+        version: for an object, the version that its store reports; `device` and `inode` are then 0.
     """
 
     device: int
@@ -37,9 +37,9 @@ class Origin(Protocol):
     """Where an open CSV comes from.
 
     Attributes:
-        state: at the opening.
-        may_be_appended_to: somebody may still be writing to it.
-        proof: the same for two openings only where their contents are equal; None where nothing says so.
+        state: the state at opening.
+        may_be_appended_to: True if somebody may still be writing to it.
+        proof: a text that two openings share only if their contents are equal; None if nothing can prove that.
     """
 
     state: FileState
@@ -47,24 +47,24 @@ class Origin(Protocol):
     proof: str | None
 
     def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
-        """Returns another reader of the same content, which moves no other one."""
+        """Returns another reader of the same content, which does not move any other reader."""
 
     def now(self) -> FileState:
         """Returns the state as it is now."""
 
     def position_bytes(self) -> int:
-        """Returns how far the file has been read, by whomever."""
+        """Returns how far the file has been read, by any process."""
 
     def moved_to(self, position_bytes: int) -> None:
         """Notes how far another process has read."""
 
     def handle(self) -> Handle:
-        """Returns what another process opens it by."""
+        """Returns what another process needs to open the same content."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileHandle:
-    """A file that another process inherits, as its open descriptor."""
+    """A file that another process inherits as an open descriptor."""
 
     descriptor: int
 
@@ -74,13 +74,13 @@ class FileHandle:
         return io.BufferedReader(io.FileIO(self.descriptor), READ_BYTES)
 
     def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
-        """Returns a reader from an offset, which moves no other one."""
+        """Returns a reader from an offset, which does not move any other reader."""
         return io.BufferedReader(_Look(self.descriptor, offset_bytes), READ_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectHandle:
-    """A version of an object, which another process asks the store for by itself."""
+    """A version of an object, which another process fetches from the store itself."""
 
     address: ObjectAddress
     access: StoreAccess
@@ -92,7 +92,7 @@ class ObjectHandle:
 
     def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
         """Returns a reader from an offset."""
-        # Not at the top of the file: a file on a disk needs nothing of it.
+        # Not imported at the top: files on a disk do not need it.
         from rtp_workers.objects.versions import ObjectReader, ObjectVersion
 
         version = ObjectVersion(self.address, self.access, self.state)
@@ -103,12 +103,12 @@ Handle = FileHandle | ObjectHandle
 
 
 class FileOrigin:
-    """A file on a disk: the same inode, whatever its name means by now."""
+    """A file on a disk: always the same inode, even if its name refers to another file by now."""
 
     def __init__(self, descriptor: int, state: FileState) -> None:
         self.state = state
         self.may_be_appended_to = True
-        self.proof: str | None = None  # a file can be changed and keep its size and time
+        self.proof: str | None = None  # a file can change and keep its size and time
         self._descriptor = descriptor
 
     def look(self, offset_bytes: int = 0) -> io.BufferedReader[Any]:
@@ -120,7 +120,7 @@ class FileOrigin:
         return state_of(os.fstat(self._descriptor))
 
     def position_bytes(self) -> int:
-        """Returns how far the descriptor has moved, in whichever process."""
+        """Returns the descriptor's position, which all processes share."""
         return os.lseek(self._descriptor, 0, os.SEEK_CUR)
 
     def moved_to(self, position_bytes: int) -> None:
@@ -132,12 +132,12 @@ class FileOrigin:
 
 
 def state_of(found: os.stat_result) -> FileState:
-    """Returns the state that the operating system tells."""
+    """Returns the state as the operating system reports it."""
     return FileState(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class _Look(io.RawIOBase):
-    """Another position in a file that is open already."""
+    """A second, independent position in a file that is open already."""
 
     def __init__(self, descriptor: int, position: int) -> None:
         self._descriptor = descriptor
@@ -152,12 +152,12 @@ class _Look(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Moves its own position only; from the end it cannot be counted."""
+        """Moves this reader's position only. Seeking from the end is not supported."""
         self._position = offset + (self._position if whence == os.SEEK_CUR else 0)
         return self._position
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Reads at its own position, which no other reader moves."""
+        """Reads at this reader's position, which no other reader moves."""
         view = memoryview(buffer)
         data = os.pread(self._descriptor, len(view), self._position)
         view[: len(data)] = data

@@ -1,7 +1,7 @@
-"""What a new file and the stored rows of its source have in common, and whether that can be right. Pure decisions.
+"""Decides whether a new file fits the stored rows of its source, by what both have in common. Pure functions.
 
-Two exports of one account that overlap have the same rows on the days that both cover. Exports of two accounts share a
-fee here and there. A row that is taken for another one is lost without a word, so what cannot be decided is asked.
+Two overlapping exports of one account have the same rows on the days that both cover. Exports of two accounts share a
+fee now and then. A row that is mistaken for a stored one is lost silently, so doubtful cases become questions.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from rtp_workers.batch.probe import Probe, ProbeRow
 from rtp_workers.postgres.csv_sources import CsvSource, StoredRow
 
-MISSES_PER_HIT = 0.25  # late bookings and corrections, on days that both files cover
-FEW_HITS = 2  # from so many on, one row that only one of the files has is a late booking
+MISSES_PER_HIT = 0.25  # allows for late bookings and corrections on days that both files cover
+FEW_HITS = 2  # with at least this many, a single row that only one file has counts as a late booking
 REPEATED_SHARE = 0.5
 REPEATED_SHARE_OF_A_NAMED_SOURCE = 0.9  # somebody has said that it is another account
 FEWEST_REPEATS = 3
@@ -25,10 +25,10 @@ class Overlap:
     """The comparison of a file's rows with stored ones.
 
     Attributes:
-        hits: rows of the file that are stored, by their id.
-        inside_hits: of these, how many lie on days that both sides cover completely.
-        file_only: rows of the file on days that a stored file covers completely, which are not stored.
-        stored_only: stored rows on days that this file covers completely, which it does not have.
+        hits: rows of the file whose id is stored.
+        inside_hits: how many of these lie on days that both sides cover completely.
+        file_only: rows of the file that are not stored, though a stored file covers their day completely.
+        stored_only: how many stored rows the file lacks, though it covers their day completely.
     """
 
     hits: tuple[ProbeRow, ...]
@@ -38,7 +38,7 @@ class Overlap:
 
     @property
     def is_one_series(self) -> bool:
-        """True where the file and the stored rows agree well enough to be exports of one account."""
+        """True if the file and the stored rows agree well enough to be exports of one account."""
         misses = len(self.file_only) + self.stored_only
         if not self.hits or not misses:
             return True
@@ -51,13 +51,13 @@ class Overlap:
 def compare(
     found: Probe, stored: Mapping[str, StoredRow], memory: CsvSource, count_between: Callable[[str, str], int]
 ) -> Overlap:
-    """Compares a file with what is stored of its source.
+    """Compares a file with the stored rows of its source.
 
     Args:
         found: rows of the file.
-        stored: those of them that are in the table, by id.
-        memory: the source; its spans say which days its files cover.
-        count_between: returns how many of its rows lie strictly between two days.
+        stored: the stored rows with the same ids, by id.
+        memory: the source. Its spans say which days its files cover.
+        count_between: returns how many stored rows of the source lie strictly between two days.
     """
     hits = tuple(row for row in found.rows if row.transaction_id in stored)
     if not hits:
@@ -71,10 +71,10 @@ def compare(
 
 
 def cut_off(found: Probe, overlap: Overlap, stored: Mapping[str, StoredRow], memory: CsvSource) -> list[ProbeRow]:
-    """Returns rows that may be another purchase than the stored one: equal but for volatile cells, on a cut-off day.
+    """Returns rows on a cut-off day that equal a stored row except in volatile cells, so may be another purchase.
 
-    Where one export ends and the next begins on the same day, neither may have all of that day's rows. Two equal
-    purchases would then both be the first of their kind, and get the same id.
+    If one export ends and the next begins on the same day, neither may have all rows of that day. Two equal purchases
+    would then each be the first of their kind in their file, and get the same id.
     """
     ends = {end for _, end in memory.spans} & {found.first_day}
     starts = {begin for begin, _ in memory.spans} & {found.last_day}
@@ -91,9 +91,9 @@ def repeats(rows: Sequence[ProbeRow], alike: Mapping[int, tuple[str, str]], *, n
     """Returns the source whose transactions the file repeats under other ids, or None.
 
     Args:
-        rows: those that were looked up.
-        alike: position among them -> id and source of a stored row with the same instant, amount and merchant.
-        named: a person has given the file's `id_source`.
+        rows: the rows that were looked up.
+        alike: position in `rows` -> id and source of a stored row with the same instant, amount and merchant.
+        named: True if a person has given the file's `id_source`.
     """
     others = {at: source for at, (stored_id, source) in alike.items() if stored_id != rows[at].transaction_id}
     if len(others) < min(FEWEST_REPEATS, len(rows)):
@@ -108,7 +108,7 @@ def repeats(rows: Sequence[ProbeRow], alike: Mapping[int, tuple[str, str]], *, n
 
 
 def ids_that_repeat(rows: Sequence[ProbeRow]) -> tuple[ProbeRow, ProbeRow] | None:
-    """Returns two rows with the same id and other content, or None."""
+    """Returns two rows with the same id and different content, or None."""
     seen: dict[str, ProbeRow] = {}
     for row in rows:
         before = seen.setdefault(row.transaction_id, row)
@@ -118,7 +118,7 @@ def ids_that_repeat(rows: Sequence[ProbeRow]) -> tuple[ProbeRow, ProbeRow] | Non
 
 
 def shown(rows: Sequence[ProbeRow]) -> str:
-    """Returns some rows as a person would write them down."""
+    """Returns the first rows as readable text."""
     texts = [f"{row.day} {row.merchant or ''} {row.amount}".replace("  ", " ") for row in rows]
     more = f" and {len(texts) - SHOWN_ROWS:,} more" if len(texts) > SHOWN_ROWS else ""
     return "; ".join(texts[:SHOWN_ROWS]).replace('"', "") + more

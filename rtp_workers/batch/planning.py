@@ -1,4 +1,4 @@
-"""What a file is: its plan, from its beginning, the mapping file and what the command line says."""
+"""Makes a file's plan from its beginning, the mapping file and the command line."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from rtp_workers.settings import SOURCES_NAME, PlatformSettings
 
 PIECE_BYTES = 1 << 20
 HEADER_BYTES = 1 << 16
-NUMBERED_ROWS = 200  # so many rows tell a row number from a number that means something
+NUMBERED_ROWS = 200  # enough rows to tell a row number from a meaningful number
 
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line says; None leaves it to the mapping file, and then to the file itself.
+    """What the command line says. None leaves a decision to the mapping file, and then to the file itself.
 
     Attributes:
-        source: name of the mapping file's section, instead of the one whose pattern fits.
-        overlap: what rows are that look like stored ones: ``same`` or ``other``.
+        source: name of the mapping file's section to use, instead of the one whose pattern matches.
+        overlap: whether rows that look like stored ones are the ``same`` transactions or ``other`` ones.
     """
 
     source: str | None = None
@@ -40,15 +40,15 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """A file's plan and the beginning that it was made from.
+    """A file's plan, and the beginning of the file that it was made from.
 
     Attributes:
         sample: the content's beginning, already read from the source.
-        memory: what is remembered of the file's source; None for a new one.
-        memories: of all sources.
-        id_rule: what its ids are made of.
-        overlap: a person's answer to rows that look like stored ones, or None.
-        names_id_source: a person has said what derived ids start from.
+        memory: what is remembered about the file's source; None for a new source.
+        memories: the memories of all sources.
+        id_rule: what the file's ids are made of.
+        overlap: a person's answer about rows that look like stored ones, or None.
+        names_id_source: True if a person has said what derived ids start from.
     """
 
     plan: FilePlan
@@ -63,17 +63,17 @@ class PlannedFile:
 def plan_file(
     source: SourceFile, settings: PlatformSettings, overrides: Overrides, memories: Sequence[CsvSource] = ()
 ) -> PlannedFile:
-    """Reads the beginning of a file and finds its plan, which may still have open questions.
+    """Reads the beginning of a file and makes its plan, which may still have open questions.
 
     Args:
-        source: the open file, which is read up to the end of the sample.
+        source: the open file. It is read up to the end of the sample.
         settings: where the mapping file is.
         overrides: what the command line says.
-        memories: of all sources; a file of one of them is read as the earlier ones were.
+        memories: the memories of all sources. A file of one of them is read as its earlier files were.
 
     Raises:
-        ConfigError: empty, no rows below the header, a mapping that names what is not there, or one that would give
-            stored rows new ids.
+        ConfigError: the file is empty or has no rows below the header, the mapping names something that the file
+            does not have, or the mapping would give stored rows new ids.
     """
     sample = read_sample(source, SAMPLE_BYTES)
     mapping = read_mapping(settings)
@@ -97,29 +97,29 @@ def plan_file(
 
 
 def _header(sample: bytes, section: Section, file_name: str) -> tuple[str, ...]:
-    """Returns the names of the columns, for which a little of the sample is enough."""
+    """Returns the names of the columns, found in the first part of the sample."""
     beginning = sample if len(sample) <= HEADER_BYTES else sample[: sample.rfind(b"\n", 0, HEADER_BYTES) + 1] or sample
     return find_dialect(beginning, section.given, file_name)[0].columns
 
 
 def _with_id_columns(plan: FilePlan, given: Section, memory: CsvSource | None) -> FilePlan:
-    """Returns the plan with the columns that the source's ids are made of: what is stored decides, then the mapping."""
+    """Returns the plan with the columns for the source's ids: those of stored rows first, then the mapping's."""
     if plan.derives_ids and memory is not None and (memory.rows or not given.id_columns):
         return replace(plan, id_columns=memory.id_columns)
     return plan
 
 
 def read_mapping(settings: PlatformSettings) -> Sources:
-    """Returns the mapping file of the settings; without one, a mapping without sections.
+    """Reads the mapping file that the settings name. If there is none, the mapping has no sections.
 
     Raises:
-        ConfigError: it cannot be read, or says what cannot be.
+        ConfigError: it cannot be read, or something in it is not valid.
     """
     return read_sources(settings.sources_path)
 
 
 def refuse_unloadable(file_name: str, planned: PlannedFile) -> None:
-    """Raises ConfigError where there are no rows, or with every open question and the mapping lines that answer it."""
+    """Raises ConfigError if there are no rows, or if questions are open: with the mapping lines that answer them."""
     plan = planned.plan
     if not _has_rows(planned):
         header = plan.dialect.delimiter.join(plan.dialect.header_cells)
@@ -140,7 +140,7 @@ def refuse_unloadable(file_name: str, planned: PlannedFile) -> None:
 
 
 def _has_rows(planned: PlannedFile) -> bool:
-    # Only a short file can be without rows, so its beginning is all of it, and any line further on is one.
+    # Only a short file can be without rows. Its beginning is then the whole file, so any line after the header counts.
     lines = io.StringIO(decode(planned.sample, planned.plan.dialect.encoding), newline="")
     return sum(1 for _ in itertools.islice(lines, planned.plan.dialect.first_data_line)) >= (
         planned.plan.dialect.first_data_line
@@ -153,7 +153,7 @@ def _section(file_name: str, sources: Sources, overrides: Overrides) -> Section:
 
 
 def _further(source: SourceFile, offset: int) -> Iterator[bytes]:
-    """Yields the content after `offset` piece by piece, without moving the source; nothing of stdin."""
+    """Yields the content after `offset` in pieces, without moving the source. Yields nothing for stdin."""
     if source.state is None:
         return
     look = source.second_look()

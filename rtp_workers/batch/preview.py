@@ -1,4 +1,4 @@
-"""A file before it is loaded: planned as a load would, by the memory of its source where PostgreSQL answers."""
+"""Plans a file as a load would, without loading it. If PostgreSQL answers, the memory of its source is used."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rtp_workers.settings import PlatformSettings
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a load would make of a file.
+    """How a load would read a file.
 
     Attributes:
-        planned: how it would be read, by its source's memory where there is one.
-        compared: PostgreSQL was asked for memories and stored rows.
-        remark: one sentence: which memory applies, or why none was looked for.
-        contradiction: why a load would stop, as it would say it; empty where it would not.
+        planned: the file's plan, which follows its source's memory if there is one.
+        compared: True if PostgreSQL was asked for memories and stored rows.
+        remark: one sentence that says which memory applies, or why none was looked for.
+        contradiction: the message with which a load would stop; empty if it would not stop.
     """
 
     planned: PlannedFile
@@ -33,13 +33,13 @@ class Preview:
 
 
 def preview(source: SourceFile, settings: PlatformSettings, overrides: Overrides, dsn: str | None) -> Preview:
-    """Plans a file and compares it with what is stored, without a change to anything.
+    """Plans a file and compares it with the stored rows. Changes nothing.
 
     Args:
-        source: the open file, which is read up to the end of its sample.
+        source: the open file. It is read up to the end of its sample.
         settings: where the mapping file is.
         overrides: what the command line says.
-        dsn: PostgreSQL, as role rtp_ingest; None where it is not known.
+        dsn: PostgreSQL, as role rtp_ingest; None if no PostgreSQL is known.
 
     Raises:
         ConfigError: the file or its section cannot be understood at all.

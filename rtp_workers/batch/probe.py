@@ -1,4 +1,4 @@
-"""A few rows of a file as they would be stored, to be compared with what is stored of its source."""
+"""Converts some rows of a file as a load would, to compare them with the stored rows of its source."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rtp_workers.batch.source_file import SourceFile
 from rtp_workers.mapping.plan import Dialect, FilePlan
 from rtp_workers.postgres.csv_loads import Progress
 
-# All of a file up to this size, which most exports of banks are; of a larger one its ends, where exports overlap. Two
-# thousand rows take some 50 ms to convert and look up.
+# A file up to this size is converted as a whole: most bank exports are smaller. Of a larger file only both ends are
+# converted, where exports overlap. To convert and look up two thousand rows takes about 50 ms.
 WHOLE_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
 TAIL_BYTES = 1 << 15
@@ -39,7 +39,7 @@ class ProbeRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def day(self) -> str:
-        """The date, as written."""
+        """The date, as the file writes it."""
         return self.occurred_at[:10]
 
 
@@ -48,10 +48,10 @@ class Probe:
     """Rows of a file.
 
     Attributes:
-        rows: from its beginning, and from its end where it is long.
-        whole: these are all rows that can be loaded.
+        rows: rows from the file's beginning and, if the file is long, from its end.
+        whole: True if these are all rows that can be loaded.
         refused: how many of the rows that were looked at cannot be loaded.
-        refusal: why, of the first one.
+        refusal: why the first of these cannot be loaded.
     """
 
     rows: tuple[ProbeRow, ...]
@@ -74,9 +74,9 @@ _DECODER = msgspec.json.Decoder(ProbeRow)
 
 
 def probe(source: SourceFile, planned: PlannedFile) -> Probe:
-    """Converts the file's first and last rows. The source is not moved.
+    """Converts the file's first and last rows. The source's position does not change.
 
-    Derived ids are exact at the beginning. At the end they are exact too, unless the file repeats a row.
+    Derived ids of the first rows are exact. Those of the last rows are exact unless the file repeats a row.
     """
     head, tail, whole = _ends(source, planned)
     rows, refused, refusal = _rows(head, planned.plan)
@@ -87,13 +87,13 @@ def probe(source: SourceFile, planned: PlannedFile) -> Probe:
 
 
 def cells(source: SourceFile, planned: PlannedFile) -> list[list[str]]:
-    """Returns the cells of the file's first and last rows, as the file has them. The source is not moved."""
+    """Returns the cells of the file's first and last rows, unconverted. The source's position does not change."""
     head, tail, _ = _ends(source, planned)
     return _cells(head, planned.plan.dialect) + (_cells(tail, _headless(planned.plan).dialect) if tail else [])
 
 
 def _ends(source: SourceFile, planned: PlannedFile) -> tuple[bytes, bytes, bool]:
-    """Returns the file's first and last lines, and whether the first ones are all of them."""
+    """Returns the file's first lines, its last lines, and whether the first ones are the whole file."""
     if len(planned.sample) < WHOLE_BYTES:
         return planned.sample, b"", True
     head = planned.sample[:HEAD_BYTES]
@@ -102,7 +102,7 @@ def _ends(source: SourceFile, planned: PlannedFile) -> tuple[bytes, bytes, bool]
 
 
 def _headless(plan: FilePlan) -> FilePlan:
-    """Returns the plan for lines from the middle of the file: every one of them is a row."""
+    """Returns the plan for lines from the middle of the file, where every line is a row."""
     return dataclasses.replace(plan, dialect=dataclasses.replace(plan.dialect, first_data_line=1))
 
 
@@ -130,9 +130,9 @@ def _rows(data: bytes, plan: FilePlan) -> tuple[list[ProbeRow], int, str]:
 
 
 def _tail(source: SourceFile, planned: PlannedFile) -> bytes:
-    """Returns the last lines of the file: of the sample, where all of the file is in it or no more can be reached.
+    """Returns the last lines of the file, or of the sample if that is the whole file or the rest cannot be reached.
 
-    Nothing of a file that is written in two bytes a letter.
+    Returns nothing for a file in UTF-16.
     """
     if planned.plan.dialect.encoding.startswith("utf-16"):
         return b""
@@ -144,6 +144,6 @@ def _tail(source: SourceFile, planned: PlannedFile) -> bytes:
 
 
 def pieces(ids: list[str], size: int = 1_000) -> Iterator[list[str]]:
-    """Yields ids in lists of at most `size`."""
+    """Yields the ids in lists of at most `size`."""
     for start in range(0, len(ids), size):
         yield ids[start : start + size]

@@ -1,4 +1,4 @@
-"""How far a file is loaded: kept in PostgreSQL, proven against the file's content before a load resumes from there."""
+"""How far a file is loaded. PostgreSQL stores it, and a load resumes there only if the file's content still agrees."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ class Start:
 
     Attributes:
         identity: name of the load's row in csv_loads.
-        progress: what is settled before it.
-        finished: the load that has read all of this content already, else None.
-        stored: the progress as it was noted, an unfinished last line included; None for a new load.
-        by_range: what is before `progress` need not be read again: it is the version that an earlier run has read.
+        progress: what earlier runs have settled.
+        finished: the load that has already read all of this content; None if there is none.
+        stored: the progress as it was stored, including an unfinished last line; None for a new load.
+        by_range: True if the content before `progress` need not be read again, because an earlier run has read the
+            same version.
     """
 
     identity: str
@@ -47,11 +48,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What progress is proven with later.
+    """What later shows that progress belongs to the same content.
 
     Attributes:
-        version: of an object; None where nothing tells one content from another but the content itself.
-        parts: end and digest of each part of the content that earlier runs have read and this one does not.
+        version: the version of an object; None if only the content itself can show that it is the same.
+        parts: end and digest of each part of the content that earlier runs have read and this run skips.
     """
 
     version: str | None = None
@@ -59,12 +60,12 @@ class Proof:
 
 
 def proof_of(source: SourceFile, start: Start) -> Proof:
-    """Returns the proof for the progress of a run that starts there."""
+    """Returns the proof for the progress of a run with this start."""
     return Proof(source.proof, tuple(_parts(start.progress)) if start.by_range else ())
 
 
 def at(progress: Progress, digest: str, refused_bytes: int, proof: Proof) -> Progress:
-    """Returns progress that proves itself: with the digest of the content before it, and the refused file's size."""
+    """Returns progress with its proof: the digest of the content before it, and the size of the refused file."""
     state: dict[str, Any] = {DIGEST: digest, REFUSED_BYTES: refused_bytes}
     if proof.version is not None:
         state[VERSION] = proof.version
@@ -80,12 +81,12 @@ def _parts(progress: Progress) -> list[tuple[int, str]]:
 
 
 def with_tail(whole: Progress, before_tail: Progress, values: Sequence[bytes]) -> Progress:
-    """Returns the progress of a file whose last line has no newline: should it grow, that line is read again.
+    """Returns the progress of a file whose last line has no newline. If the file grows, that line is read again.
 
     Args:
-        whole: with that line.
-        before_tail: without it.
-        values: the record that the line became, if any: whether it stays the same is looked at then.
+        whole: the progress with that line.
+        before_tail: the progress without it.
+        values: the record that the line became, if any. When the line is read again, its record must be the same.
     """
     tail = {
         "byte_offset": before_tail.byte_offset,
@@ -100,7 +101,7 @@ def with_tail(whole: Progress, before_tail: Progress, values: Sequence[bytes]) -
 
 
 def tail_value(stored: Progress | None) -> str | None:
-    """Returns the record that an unfinished last line had become in an earlier run, or None."""
+    """Returns the record that an earlier run had made from an unfinished last line, or None."""
     return stored.resume_state.get(TAIL_VALUE) if stored is not None else None
 
 
@@ -113,8 +114,8 @@ def before_tail(progress: Progress) -> Progress:
 class ProgressStore:
     """The progress of one file, while this process holds the file's lock.
 
-    The lock and the row outlive a restart of PostgreSQL: `save` connects and locks again. A second loader that got
-    the lock meanwhile makes `save` raise LoadRunningError.
+    After a restart of PostgreSQL, `save` connects and locks again. If a second loader got the lock meanwhile, `save`
+    raises LoadRunningError.
     """
 
     def __init__(self, dsn: str, head: str, cancelled: Callable[[], bool]) -> None:
@@ -131,7 +132,8 @@ class ProgressStore:
 
         Raises:
             LoadRunningError: another process loads this file.
-            TransientError, ConfigError: PostgreSQL is away, or the DSN is wrong.
+            TransientError: PostgreSQL is away.
+            ConfigError: the DSN is wrong.
         """
         self._connect()
         try:
@@ -140,12 +142,12 @@ class ProgressStore:
             self._disconnect()
 
     def candidates(self) -> list[CsvLoad]:
-        """Returns the loads of files that begin like this one, the furthest first."""
+        """Returns the loads of files that begin like this one, the one with most progress first."""
         found = self._try(lambda connection: csv_loads.find_by_head(connection, self._head))
         return sorted(found, key=lambda load: load.progress.byte_offset, reverse=True)
 
     def retire(self, loads: Sequence[CsvLoad], because: str) -> None:
-        """Takes loads out of what is resumed: the file is read from its beginning, under a new number."""
+        """Retires loads, so that they are not resumed. The file is then read from its beginning, under a new number."""
         self._try(lambda connection: csv_loads.retire_now(connection, [load.load_id for load in loads], because))
 
     def learn(self, source: CsvSource) -> int:
@@ -153,24 +155,24 @@ class ProgressStore:
         return self._try(lambda connection: csv_sources.learn(connection, source))
 
     def begin(self, beginning: Beginning) -> CsvLoad:
-        """Notes that the load is running, and returns it."""
+        """Stores that the load is running, and returns it."""
         self.identity = beginning.identity
         return self._try(lambda connection: csv_loads.begin(connection, beginning))
 
     def outcomes(self, load_id: int) -> Outcomes:
-        """Returns how the records of a load ended so far."""
+        """Returns how the records of a load have ended so far."""
         return self._try(lambda connection: load_outcomes.read(connection, load_id))
 
     def save(self, progress: Progress) -> None:
-        """Stores progress durably; waits for PostgreSQL while it is away, unless cancelled."""
+        """Stores progress durably. While PostgreSQL is away it waits, unless the load is cancelled."""
         self._try(lambda connection: csv_loads.save(connection, self.identity, progress))
 
     def finish(self) -> None:
-        """Notes that the file is loaded to its end."""
+        """Stores that the file is loaded to its end."""
         self._try(lambda connection: csv_loads.finish(connection, self.identity))
 
     def fail(self, detail: str) -> None:
-        """Notes why the load stopped, where PostgreSQL answers; the progress saved stays."""
+        """Stores why the load stopped, if PostgreSQL answers. The saved progress stays."""
         with suppress(TransientError):
             if self._connection is not None:
                 csv_loads.fail(self._connection, self.identity, detail)
@@ -199,7 +201,7 @@ class ProgressStore:
         return connection
 
     def _disconnect(self) -> None:
-        # Closing the connection frees the lock, also where the server has gone already.
+        # Closing the connection frees the lock, even if the server is gone already.
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -207,10 +209,10 @@ class ProgressStore:
 
 
 def find_start(source: SourceFile, plan: FilePlan, head: str, candidates: Sequence[CsvLoad], topic_id: str) -> Start:
-    """Returns where the load of a file begins: the furthest stored progress whose content this file begins with.
+    """Returns where the load of a file begins: at the furthest stored progress whose content this file begins with.
 
-    Progress in another topic (deleted and created again) does not count: its records may be gone. The ids make what is
-    sent again a counted duplicate.
+    Progress in another topic does not count: after the topic was re-created, the records may be gone. If rows are sent
+    again, they have the same ids and count as duplicates.
     """
     usable = [load for load in candidates if load.progress.topic_id in (None, topic_id)]
     for load in usable:
@@ -226,7 +228,7 @@ def find_start(source: SourceFile, plan: FilePlan, head: str, candidates: Sequen
         if agrees:
             done = load.state == "loaded" and stored.byte_offset == end
             if load.state == "loaded" and not done and load.file_name != source.name:
-                continue  # another file that begins alike: an import of its own, which can be undone alone
+                continue  # another file with the same beginning: a separate import, which can be undone separately
             finished = dataclasses.replace(load, progress=stored) if done else None
             return Start(load.identity, before_tail(stored), finished, stored)
     taken = {load.identity for load in candidates}
@@ -235,18 +237,19 @@ def find_start(source: SourceFile, plan: FilePlan, head: str, candidates: Sequen
 
 
 def _start_in_same_version(load: CsvLoad, plan: FilePlan, source: SourceFile, topic_id: str) -> Start:
-    """Returns where to resume a load of this very version of an object: nothing need be read to prove it."""
+    """Returns where to resume a load of the same version of an object. Nothing needs to be read to prove that."""
     stored = dataclasses.replace(load.progress, topic_id=topic_id)
     progress = before_tail(stored)
     finished = dataclasses.replace(load, progress=stored) if load.state == "loaded" else None
-    # A packed file has no offsets to ask for; those of UTF-16 count other bytes; derived ids count the rows before.
+    # Not possible if the file is packed (no offsets to ask for) or UTF-16 (offsets count other bytes), or if ids are
+    # derived (they count the rows before).
     in_bytes = not source.is_packed and not plan.dialect.encoding.startswith("utf-16")
     by_range = in_bytes and not plan.derives_ids and progress.byte_offset > 0
     return Start(load.identity, progress, finished, stored, by_range)
 
 
 def _agrees_by_parts(source: SourceFile, encoding: str, stored: Progress) -> tuple[bool, int]:
-    """Tells whether a file begins with the content of some progress, and where it ends if not much later."""
+    """Tells whether a file begins with the content of some progress, and where it ends, if that is not much later."""
     reader = BlockReader(source.second_look(), encoding)
     for end, digest in _parts(stored):
         reader.begin_digest()
@@ -258,9 +261,9 @@ def _agrees_by_parts(source: SourceFile, encoding: str, stored: Progress) -> tup
 
 
 def _digests(source: SourceFile, encoding: str, offsets: set[int]) -> tuple[dict[int, str], int]:
-    """Returns the digest of the content before each offset, ``""`` where it is shorter, and where it ends.
+    """Returns the digest of the content before each offset (``""`` if the content is shorter), and where it ends.
 
-    The end is only looked for up to one byte past the last offset.
+    It looks for the end only up to one byte past the last offset.
     """
     digests: dict[int, str] = {}
     reader = BlockReader(source.second_look(), encoding)

@@ -1,4 +1,4 @@
-"""One record that has a quote in it: cells over one or several physical lines."""
+"""Reads one record that contains a quote. Its cells may extend over several physical lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LINE_ENDS = ("", "\n", "\r\n", "\r")
 
 
 class _QuotedEmpty(str):
-    """The text of a cell written as ``""``: equal to an empty text, yet told apart from a cell left out."""
+    """The text of a cell written as ``""``. It equals an empty text, but can be told from a cell left out."""
 
     __slots__ = ()
 
@@ -22,12 +22,12 @@ QUOTED_EMPTY = _QuotedEmpty()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record read.
+    """A record that was read.
 
     Attributes:
-        end: index of the line after it.
-        cells: as written, without quotes; an empty quoted cell is QUOTED_EMPTY.
-        uncommon: some cell holds a newline or is QUOTED_EMPTY.
+        end: index of the line after the record.
+        cells: the cells without their quotes; an empty quoted cell is QUOTED_EMPTY.
+        uncommon: True if a cell contains a newline or is QUOTED_EMPTY.
     """
 
     end: int
@@ -36,7 +36,7 @@ class Record:
 
 
 class UnfinishedRecordError(Exception):
-    """The lines end inside a quoted field; with more lines it may be closed."""
+    """The lines end inside a quoted field. A later line may close it."""
 
     def __init__(self, opening: int) -> None:
         super().__init__(opening)
@@ -47,7 +47,7 @@ class MisquotedError(Exception):
     """A quoted field breaks the rules of quoting.
 
     Attributes:
-        opening: index of the line on which the field opens; reading resumes after that line.
+        opening: index of the line on which the field opens. Reading resumes after that line.
     """
 
     def __init__(self, opening: int, reason: str, detail: str) -> None:
@@ -58,7 +58,7 @@ class MisquotedError(Exception):
 
 
 class RecordReader:
-    """Reads one record at a time from physical lines, in time linear in the lines that it looks at."""
+    """Reads one record at a time from physical lines, in time proportional to the lines that it looks at."""
 
     def __init__(self, delimiter: str, quotechar: str) -> None:
         self._delimiter = delimiter
@@ -68,7 +68,7 @@ class RecordReader:
         self._closing = re.compile(f"[^{quote}]*+(?:{quote}{quote}[^{quote}]*+)*+{quote}")
 
     def read(self, lines: Sequence[str], start: int) -> Record:
-        """Reads the record that starts with ``lines[start]``; lines keep their ends.
+        """Reads the record that starts with ``lines[start]``. Lines include their line ends.
 
         Raises:
             UnfinishedRecordError: the lines end inside a quoted field.
@@ -94,7 +94,7 @@ class RecordReader:
             position += len(self._delimiter)
 
     def _all_quoted(self, line: str) -> list[str] | None:
-        """Returns the cells of a line that quotes every cell, none of them empty or with a quote inside, else None."""
+        """Returns the cells of a line if all are quoted, and none is empty or contains a quote; else None."""
         body = line.rstrip("\r\n")
         cells = body[1:-1].split(self._between)
         if not body.endswith(self._quote) or body.count(self._quote) != 2 * len(cells) or self._quote * 2 in body:
@@ -102,7 +102,7 @@ class RecordReader:
         return cells if body.startswith(self._quote) else None
 
     def _after(self, line: str, position: int, opening: int) -> int:
-        # Padding between a closing quote and the delimiter belongs to no cell; some exports pad with tabs.
+        # Padding between a closing quote and the delimiter is not part of a cell. Some exports pad with tabs.
         while line.startswith((" ", "\t"), position) and not line.startswith(self._delimiter, position):
             position += 1
         if line.startswith(self._delimiter, position):
@@ -112,7 +112,7 @@ class RecordReader:
         raise MisquotedError(opening, "quote_misplaced", "text follows a closing quote; double a quote inside a field")
 
     def _quoted(self, lines: Sequence[str], opening: int, position: int) -> tuple[int, int, str]:
-        """Returns the line on which the field closes, the position after its quote, and what was written inside."""
+        """Returns the line on which the field closes, the position after its closing quote, and the field's text."""
         parts: list[str] = []
         characters = 0
         for index in range(opening, len(lines)):

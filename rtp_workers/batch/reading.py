@@ -1,6 +1,6 @@
-"""A file -> its chunks; a large one is read and encoded by a second process, while this one sends.
+"""A file -> its chunks. A second process reads and encodes a large file, while this process sends.
 
-Either is about half of the work, and a Python process works on one core.
+Each does about half of the work, and a Python process uses only one core.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.settings import LoaderSettings
 
 COUNTS_FOLDER = "counts"
-PIPE_BYTES = 1 << 20  # a chunk is half of it: one is written while another is read
+PIPE_BYTES = 1 << 20  # holds two chunks, so that one is written while another is read
 END_GRACE_S = 5.0
 
 
 class Reading:
-    """Reads one open file. A large regular one gets its process at once, which starts while the plan is made."""
+    """Reads one open file. For a large regular file, the second process starts at once, while the plan is made."""
 
     def __init__(self, source: SourceFile, settings: LoaderSettings) -> None:
         self._source = source
@@ -47,16 +47,16 @@ class Reading:
         """Yields the chunks up to the content's end.
 
         Args:
-            planned: of this source, which has been read up to the end of the sample.
+            planned: the source's plan. The source has been read up to the end of the sample.
             start: where to resume.
 
         Raises:
             FatalError: the compressed data is damaged or cut off.
-            TransientError: the second process has ended too early.
+            TransientError: the second process ended too early.
         """
         plan = planned.plan
         if plan.derives_ids:
-            self.close()  # numpy and the counts of identical rows in both: two processes take over 250 MB
+            self.close()  # with numpy and the counts of identical rows in both, two processes would take over 250 MB
         if self._process is not None:
             yield from self._from_process(self._process, self._task(plan, start))
             return
@@ -78,7 +78,7 @@ class Reading:
         return start.progress.byte_offset if start.by_range else 0
 
     def close(self) -> None:
-        """Ends the process, which cleans up behind itself where it is given the time."""
+        """Ends the process, and first gives it time to clean up."""
         if self._process is None:
             return
         told, frames = _pipes(self._process)
@@ -94,7 +94,7 @@ class Reading:
 
     def _from_process(self, process: subprocess.Popen[bytes], task: Task) -> Generator[Chunk]:
         told, frames = _pipes(process)
-        with suppress(BrokenPipeError):  # it has ended; that shows below
+        with suppress(BrokenPipeError):  # it has ended; the code below notices
             pickle.dump(task, told)
             told.close()
         decoder = msgspec.msgpack.Decoder(Chunk)
@@ -116,10 +116,10 @@ class Reading:
 
 def _start(handle: Handle) -> subprocess.Popen[bytes]:
     inherited = (handle.descriptor,) if isinstance(handle, FileHandle) else ()
-    # -P: files in the current folder must not be imported.
+    # -P: Python must not import modules from the current folder.
     command = [sys.executable, "-P", "-m", reading_process.__name__]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=inherited)
-    with suppress(OSError, AttributeError):  # only Linux has it; a user may have used up what pipes may hold
+    with suppress(OSError, AttributeError):  # only Linux has it, and the user's limit for pipes may be reached
         fcntl.fcntl(_pipes(process)[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return process
 

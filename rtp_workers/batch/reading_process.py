@@ -1,7 +1,7 @@
 """The process that reads and encodes a large file for `reading`: ``python -m rtp_workers.batch.reading_process``.
 
-It reads once, from stdin, what to do, and writes frames to its stdout, which hold it back when nobody reads them. It
-imports no more than it needs: its start is part of every large load.
+It reads its task from stdin, once, and writes frames to stdout. When nobody reads them, it waits. It imports only what
+it needs, because every large load waits for it to start.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from rtp_workers.errors import RtpError
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.postgres.csv_loads import Progress
 
-# A frame is its kind, the size of its body, and the body: a chunk in MessagePack, an error pickled, how far an object
-# is read, or nothing.
+# A frame is its kind, the size of its body, and the body: a chunk in MessagePack, a pickled error, how far an object
+# has been read, or nothing.
 FRAME = struct.Struct(">cI")
 OFFSET = struct.Struct(">Q")
 CHUNK, ERROR, END, POSITION = b"C", b"E", b".", b"P"
@@ -35,12 +35,12 @@ CHUNK, ERROR, END, POSITION = b"C", b"E", b".", b"P"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of reading.
+    """Limits for reading.
 
     Attributes:
-        block_bytes: of a chunk.
+        block_bytes: the size of a chunk.
         max_line_bytes: a file with a longer line is refused.
-        max_ratio: so is one that unpacks to more than so many times its size.
+        max_ratio: a file that unpacks to more than this many times its size is refused.
     """
 
     block_bytes: int
@@ -53,13 +53,13 @@ class Task:
     """What to read.
 
     Attributes:
-        handle: what the file is opened by.
-        name: the file's, for messages.
-        plan: decided.
-        start: where to go on.
+        handle: opens the file.
+        name: the file's name, for messages.
+        plan: a plan without open questions.
+        start: where to resume.
         counts_folder: where counts of identical rows may be spilled.
-        limits: bounds of reading.
-        offset: what is before it is not read at all; `start` ends there then.
+        limits: the limits for reading.
+        offset: content before it is not read at all; `start` then ends there.
     """
 
     handle: Handle
@@ -72,18 +72,18 @@ class Task:
 
 
 def block_reader(source: ByteSource, plan: FilePlan, limits: Limits, name: str, offset: int) -> BlockReader:
-    """Returns what reads a file by its plan, from an offset on where its content begins there."""
+    """Returns a reader for a file's plan. `source` begins at `offset` of the file."""
     encoding = plan.dialect.encoding
     return BlockReader(source, encoding, limits.block_bytes, limits.max_line_bytes, name, offset)
 
 
 def serve(task: Task, out: BinaryIO) -> None:
-    """Writes the chunks of a file, or the error that reading it has raised."""
+    """Writes the chunks of a file, or the error that reading it raised."""
     limits, encoder = task.limits, msgspec.msgpack.Encoder()
     shares_position = isinstance(task.handle, FileHandle)
     try:
         raw = task.handle.look(task.offset) if task.offset else task.handle.opened()
-        # What begins in the middle is not packed, whatever its first bytes look like.
+        # Content that begins in the middle of a file is not packed, whatever its first bytes look like.
         source = raw if task.offset else SourceFile(task.name, raw, None, limits.max_ratio)
         reader = block_reader(source, task.plan, limits, task.name, task.offset)
         chunks = ChunkReader(reader, task.plan, task.start, task.counts_folder)
@@ -106,7 +106,7 @@ def _write(out: BinaryIO, kind: bytes, body: bytes) -> None:
 
 
 def main() -> None:
-    """Reads the task and serves it; what is printed by accident goes to stderr."""
+    """Reads the task and serves it. Anything printed by accident goes to stderr."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the loader too, which then closes the pipe
     with suppress(EOFError, BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""Where the refused rows of a load are listed: on a disk, and for an object next to it, where they outlive a pod."""
+"""Where refused rows are listed: on the disk, and next to the file if it is an object, where the list outlives a pod."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.object_address import ObjectAddress, is_address, parse_address, parse_bucket
 from rtp_workers.settings import LoaderSettings, PlatformSettings
 
-COPY_EVERY_S = 15.0  # a copy is written as a whole
+COPY_EVERY_S = 15.0  # not more often, because each copy contains the whole list
 log = logs.get("rtp.load")
 
 
@@ -24,19 +24,19 @@ class RefusedPlace:
     """Where lists go.
 
     Attributes:
-        folder: on the disk.
-        copies: folder in a store that each list is copied to; None where the disk is enough.
+        folder: the folder on the disk.
+        copies: the folder in a store to which each list is copied; None if the disk is enough.
     """
 
     folder: Path
     copies: ObjectAddress | None = None
 
     def path_of(self, file_name: str, identity: str) -> Path:
-        """Returns where the list of a load is on the disk."""
+        """Returns the path of a load's list on the disk."""
         return RefusedFile.path_of(self.folder, file_name, identity)
 
     def shown(self, file_name: str, identity: str) -> str:
-        """Returns where a person finds the list of a load."""
+        """Returns where a person finds a load's list."""
         if self.copies is not None:
             return str(self.copies.inside(list_name(file_name, identity)))
         return str(self.path_of(file_name, identity))
@@ -46,7 +46,7 @@ def refused_place(path: str, settings: PlatformSettings) -> RefusedPlace:
     """Returns where the refused rows of a file are listed.
 
     Raises:
-        ConfigError: RTP_REFUSED_DIR is an address that nothing can be written to.
+        ConfigError: RTP_REFUSED_DIR is an address to which nothing can be written.
     """
     home = settings.home / FOLDER
     if settings.refused_dir is None:
@@ -60,22 +60,22 @@ def refused_place(path: str, settings: PlatformSettings) -> RefusedPlace:
 
 
 class RefusedList:
-    """Lists refused rows on the disk, and copies the list into object storage where it belongs there.
+    """Lists refused rows on the disk, and copies the list into object storage if the place says so.
 
     Attributes:
-        place: where it goes.
+        place: where the list goes.
         file: the list on the disk.
         shown: where a person finds it.
-        warning: why the list could not be copied; empty while it can.
+        warning: why the list could not be copied; empty if it could.
     """
 
     def __init__(
         self, place: RefusedPlace, file_name: str, identity: str, size_bytes: int, settings: LoaderSettings
     ) -> None:
-        """Brings back the list of an earlier run, cut to `size_bytes`.
+        """Restores the list of an earlier run, cut to `size_bytes`.
 
         Raises:
-            ConfigError, TransientError: the store does not give the earlier list back.
+            ConfigError, TransientError: the earlier list cannot be fetched from the store.
         """
         self.place = place
         self.shown, self.warning = place.shown(file_name, identity), ""
@@ -92,17 +92,17 @@ class RefusedList:
         return self.file.size_bytes
 
     def add(self, rows: Iterable[RefusedRow]) -> None:
-        """Appends rows; they are durable after `sync` returned True."""
+        """Appends rows. They are durable once `sync` has returned True."""
         self.file.add(rows)
 
     def sync(self, *, now: bool) -> bool:
-        """Makes what was added durable.
+        """Makes the added rows durable.
 
         Args:
-            now: copy the list into the store even where it was copied a moment ago.
+            now: copy the list into the store even if it was copied a moment ago.
 
         Returns:
-            False where that has to wait: progress beyond the copied list must not be stored yet.
+            False if the copy has to wait. Progress beyond the copied list must not be stored then.
         """
         self.file.sync()
         if not self._is_behind():
@@ -120,11 +120,11 @@ class RefusedList:
         """Copies the list into the store.
 
         Raises:
-            TransientError: the store is away. Where it refuses, `warning` says so and the list stays on the disk.
+            TransientError: the store is away. If it refuses, `warning` says so, and the list stays on the disk only.
         """
         if self._copy is None or self._access is None or not self._is_behind():
             return
-        # Not at the top of the file: a file on a disk needs nothing of it.
+        # Not imported at the top: files on a disk do not need it.
         from rtp_workers.objects.contents import write_object
 
         self.file.sync()
@@ -135,7 +135,7 @@ class RefusedList:
             self.shown, self._copy = str(self.file.path), None
             self.warning = (
                 f"the refused rows are listed on this machine only, in {self.shown}: {error}. Set RTP_REFUSED_DIR to a "
-                "place that may be written to"
+                "place where the loader may write"
             )
         self._copied_bytes = self.file.size_bytes
 
@@ -147,7 +147,7 @@ class RefusedList:
         return self._copy is not None and self._copied_bytes != self.file.size_bytes
 
     def _bring_back(self, path: Path, size_bytes: int) -> None:
-        """Fetches the list of an earlier run, which may have worked elsewhere."""
+        """Fetches the list of an earlier run, which may have run on another machine."""
         if self._copy is None or self._access is None or (path.exists() and path.stat().st_size >= size_bytes):
             return
         from rtp_workers.objects.contents import read_object

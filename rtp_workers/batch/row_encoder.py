@@ -1,8 +1,8 @@
-"""Rows of canonical cells -> Kafka values and keys: one pattern proves many rows clean at once, the rest one by one.
+"""Rows of canonical cells -> Kafka values and keys.
 
-The pattern admits only rows that `record.codec.check` accepts; those are encoded column by column, in loops of C, to
-the very bytes that `record.codec.encode` gives. Every other row takes the careful path: a Transaction is built, checked
-and encoded, or refused by its line. A property test holds both paths equal.
+One pattern proves many rows clean at once: it matches only rows that `record.codec.check` accepts. Those are encoded
+column by column, in C loops, to the same bytes that `record.codec.encode` gives. Every other row takes the careful
+path: a Transaction is built, checked and encoded, or the row is refused. A property test holds both paths equal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtp_workers.record.transaction import FIELDS, MAX_ATTRIBUTES_BYTES, RULES, 
 
 UNIT_SEPARATOR = "\x1f"
 ATTRIBUTES = "attributes"
-# Stricter than record.forms: years at the edge of the range and what is unusual go the careful way.
+# Stricter than record.forms: years at the edge of the range and unusual texts take the careful path.
 _CLEAN_INSTANT = (
     r"(?:19(?:0[1-9]|[1-9][0-9])|20[0-9]{2})-"
     r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
@@ -33,9 +33,9 @@ _CLEAN_INSTANT = (
 _CLEAN_AMOUNT = r"-?[0-9]{1,20}(?:\.[0-9]{1,18})?"
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _ENCODER = msgspec.json.Encoder()
-# An object written in so few characters is within MAX_ATTRIBUTES_BYTES, however its numbers are rewritten.
+# An object with at most this many characters is within MAX_ATTRIBUTES_BYTES, however its numbers are rewritten.
 _SURELY_SMALL = MAX_ATTRIBUTES_BYTES // 8
-# The record as `record.codec.encode` writes it, its fields by position.
+# The record as `record.codec.encode` writes it, with its fields by position.
 _Body = msgspec.defstruct(
     "Body", [(field.name, Any) if field.required else (field.name, Any, None) for field in FIELDS],
     omit_defaults=True, gc=False,
@@ -49,11 +49,11 @@ class Encoded:
     """Records ready to be sent, in file order, and the rows that were refused.
 
     Attributes:
-        values: JSON, one a record.
-        keys: Kafka key, one a record.
-        refused: rows refused, by line.
-        first_at: earliest instant among the records, as written; None where nobody has looked.
-        last_at: the latest one.
+        values: one JSON value per record.
+        keys: one Kafka key per record.
+        refused: the refused rows, by line.
+        first_at: the earliest instant among the records, as text; None if nobody has looked.
+        last_at: the latest instant, likewise.
     """
 
     values: list[bytes] = field(default_factory=list)
@@ -68,9 +68,9 @@ class RowEncoder:
 
     Args:
         columns: the field of each cell; optional fields may be missing.
-        delimiter: the file's, for `encode_lines`.
-        quotechar: the file's; a line that holds one is not clean.
-        trusted_attributes: the cells of `attributes` are JSON objects within the limits, written by us.
+        delimiter: the file's delimiter, for `encode_lines`.
+        quotechar: the file's quote character. A line that contains one is not clean.
+        trusted_attributes: True if the cells of `attributes` are JSON objects within the limits, written by us.
     """
 
     def __init__(
@@ -87,16 +87,16 @@ class RowEncoder:
         """Encodes unquoted lines.
 
         Args:
-            text: rows that all end with LF and hold no quote character.
-            first_line: line number of the first.
-            refusal: says of a line number, line and number of cells why it is no row, or None.
+            text: rows that all end with LF and contain no quote character.
+            first_line: line number of the first row.
+            refusal: called with a line number, the line and its number of cells; returns why it is not a row, or None.
         """
         encoded = Encoded()
         position, line = 0, first_line
         while position < len(text):
             end = self._clean_match(self._clean_lines, text, position)
             if end > position:
-                # Proven rows have a cell for every column, so all of them can be cut at once.
+                # Proven rows have a cell for every column, so all of them can be split at once.
                 cells = text[position : end - 1].replace("\n", self._delimiter).split(self._delimiter)
                 columns = [cells[at :: len(self._columns)] for at in range(len(self._columns))]
                 line += self._add_proven(encoded, columns)
@@ -116,13 +116,13 @@ class RowEncoder:
     def encode_cells(
         self, rows: Sequence[Sequence[str]], lines: Sequence[int], raws: Sequence[str], uncommon: set[int]
     ) -> Encoded:
-        """Encodes rows of cells, all of the columns' number.
+        """Encodes rows that have one cell for each column.
 
         Args:
-            rows: cells; QUOTED_EMPTY is an empty text, any other empty cell is null.
+            rows: the cells; QUOTED_EMPTY is an empty text, any other empty cell is null.
             lines: line number of each row.
             raws: each row as the file writes it.
-            uncommon: indexes of rows that hold newlines or QUOTED_EMPTY: they go the careful way.
+            uncommon: indexes of rows that contain newlines or QUOTED_EMPTY: they take the careful path.
         """
         encoded = Encoded()
         objects, odd = self._objects(rows)
@@ -135,7 +135,7 @@ class RowEncoder:
         return encoded
 
     def _objects(self, rows: Sequence[Sequence[str]]) -> tuple[list[Any], set[int]]:
-        """Returns each row's `attributes`, ready to be encoded, and the rows that need to be judged carefully."""
+        """Returns each row's `attributes`, ready to be encoded, and the rows that must take the careful path."""
         at = self._places.get(ATTRIBUTES)
         if at is None:
             return [], set()
@@ -163,7 +163,7 @@ class RowEncoder:
     ) -> None:
         text = "\n".join(map(UNIT_SEPARATOR.join, rows[run.start : run.stop])) + "\n"
         position, index = 0, run.start
-        proven = text.count("\n") == len(run)  # else a cell holds a newline after all, and lines are no rows
+        proven = text.count("\n") == len(run)  # else a cell contains a newline, and lines are not rows
         while index < run.stop:
             end = self._clean_match(self._clean_joined, text, position) if proven else position
             if end > position:
@@ -182,11 +182,11 @@ class RowEncoder:
         return match.end() if match else position
 
     def _add_proven(self, encoded: Encoded, columns: Sequence[Sequence[str]], objects: Sequence[Any] = ()) -> int:
-        """Adds rows, and returns how many.
+        """Adds rows that were proven clean, and returns how many.
 
         Args:
             columns: their cells, column by column.
-            objects: their `attributes`; none where no row has any.
+            objects: their `attributes`; empty if no row has any.
         """
         members: list[Iterable[Any]] = []
         for field_ in FIELDS:
@@ -244,14 +244,14 @@ class RowEncoder:
 
 
 def _means_null(field_: Field, value: str) -> bool:
-    """Tells whether an empty cell is null: it is unquoted, or the field knows no empty text (codes, objects)."""
+    """Tells whether an empty cell is null: it is unquoted, or the field cannot hold an empty text (codes, objects)."""
     if field_.required:
         return False
     return value is not QUOTED_EMPTY or field_.rule.pattern is not None or field_.name == ATTRIBUTES
 
 
 def _sure_object(text: str) -> dict[str, Any] | None:
-    """Returns the object, or None if there is no object or the careful way must judge it."""
+    """Returns the object; None if there is none, or if the careful path must decide."""
     if not text or len(text) > _SURELY_SMALL or "\\u0000" in text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Text -> rows of cells: quoting, line numbers, and the rows whose very form is wrong."""
+"""Text -> rows of cells: quoting, line numbers, and the rows whose form is wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rtp_workers.batch.quoted_record import (
 from rtp_workers.mapping.cells import escapes
 
 SHOWN_CHARACTERS = 2_000
-# Lines that are tried as plain rows at once: few, since one odd line sends all of them the slow way.
+# How many lines are tried as plain rows together. Few, because one odd line sends all of them down the slow path.
 RUN_LINES = 64
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -30,8 +30,8 @@ class RefusedRow:
     """A row that is not loaded.
 
     Attributes:
-        line: physical line of the file where the row starts, from 1.
-        reason: short stable code.
+        line: physical line of the file on which the row starts, counted from 1.
+        reason: a short, stable code.
         detail: one sentence.
         raw: the row as the file writes it, cut to 2,000 characters.
     """
@@ -47,13 +47,13 @@ class Rows:
     """The rows of one block, in file order.
 
     Attributes:
-        cells: one list a row, all of the file's width.
-        lines: physical line of each row.
-        raws: the row as the file writes it, its last line end perhaps included.
+        cells: one list per row, with one cell for each column of the file.
+        lines: the physical line of each row.
+        raws: each row as the file writes it, with or without its last line end.
         uncommon: indexes of rows that have a newline or a quoted empty text in a cell.
-        refused: rows that are no rows.
-        rest: end of the text: a row that continues in the next block.
-        next_line: physical line of what follows.
+        refused: lines that are not rows of the file.
+        rest: the end of the text, where a row begins that continues in the next block.
+        next_line: the physical line of what follows.
     """
 
     cells: list[list[str]] = field(default_factory=list)
@@ -66,13 +66,13 @@ class Rows:
 
 
 def refused_row(line: int, reason: str, detail: str, raw: str) -> RefusedRow:
-    """Returns the refusal with `raw` cut to what is kept, without its last line end, and made printable."""
+    """Returns the refusal. `raw` is cut to `SHOWN_CHARACTERS`, loses its last line end, and is made printable."""
     shown = raw.rstrip("\r\n")[:SHOWN_CHARACTERS]
     return RefusedRow(line, reason, detail, shown.encode("utf-8", "replace").decode())
 
 
 def physical_lines(text: str) -> list[str]:
-    """Returns the lines with their ends, which are LF, CRLF or CR."""
+    """Returns the lines, including their line ends (LF, CRLF or CR)."""
     if "\r" in text:
         return list(io.StringIO(text, newline=""))
     lines = [line + "\n" for line in text.split("\n")]
@@ -81,7 +81,7 @@ def physical_lines(text: str) -> list[str]:
 
 
 def unquoted_lines(text: str) -> str:
-    """Returns text without quotes as lines that all end with LF."""
+    """Returns a text that contains no quotes, with every line ending in LF."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if text.endswith("\n") or not text else text + "\n"
@@ -90,17 +90,17 @@ def unquoted_lines(text: str) -> str:
 class RowParser:
     """Splits text into rows for one dialect.
 
-    A quoted field may hold newlines. One that is over 100 lines or 64 kB, or reaches the end of the file, or has text
-    after its closing quote, refuses its row up to the line that it opens on; reading resumes with the next line.
+    A quoted field may contain newlines. If it is over 100 lines or 64 kB, is never closed, or has text after its
+    closing quote, its row is refused up to the line on which the field opens. Reading resumes with the next line.
 
-    Lines go through the csv module where every one of them is a row of the right width; the rest are read one by one.
+    Lines that are all rows of the right width go through the csv module together. The others are read one by one.
 
     Args:
         delimiter: one character.
         quotechar: one character.
-        width: cells a row.
-        tells_quoted_empty: ``""`` becomes QUOTED_EMPTY, not merely an empty text.
-        has_escapes: a backslash escapes the character after it.
+        width: how many cells a row has.
+        tells_quoted_empty: True if ``""`` becomes QUOTED_EMPTY instead of an empty text.
+        has_escapes: True if a backslash escapes the character after it.
     """
 
     def __init__(
@@ -125,18 +125,18 @@ class RowParser:
         """Parses whole lines.
 
         Args:
-            text: physical lines; the first starts a row. Lone surrogates stand for bytes that do not decode.
-            first_line: its line number.
-            at_end: nothing follows, so that a quoted field still open is never closed.
+            text: physical lines; the first one starts a row. Lone surrogates stand for bytes that do not decode.
+            first_line: the line number of the first line.
+            at_end: True if nothing follows: a quoted field that is still open is then never closed.
         """
         if self._has_escapes and "\\" in text:
             return self._parse_escaped(text, first_line, at_end=at_end)
         return self._parse(text, first_line, at_end=at_end)
 
     def _parse_escaped(self, text: str, first_line: int, *, at_end: bool) -> Rows:
-        """Parses lines with escapes hidden, and shows in the cells what they mean."""
+        """Parses lines while their escapes are hidden, and then puts what they mean into the cells."""
         concealed = escapes.hidden(text)
-        # An escaped newline at the end: the row continues in what follows.
+        # After an escaped newline at the end, the row continues in the next block.
         end = len(concealed) if at_end or concealed.endswith(("\n", "\r")) else concealed.rfind("\n") + 1
         rows = self._parse(concealed[:end], first_line, at_end=at_end)
         rows.rest = escapes.original(rows.rest + concealed[end:])
@@ -172,7 +172,7 @@ class RowParser:
         return rows
 
     def refusal(self, line: int, raw: str, cells: int) -> RefusedRow | None:
-        """Returns why a row of so many cells is none of the file's, or None."""
+        """Returns why a row with this number of cells is refused, or None."""
         if not raw:
             return refused_row(line, "blank_line", "the line is blank", raw)
         if cells != self.width:
@@ -182,12 +182,12 @@ class RowParser:
         return None
 
     def _add_run(self, rows: Rows, lines: Sequence[str], first_line: int) -> bool:
-        """Adds lines that are plain rows, all of them; returns False, and adds none, where one is not."""
+        """Adds the lines if all of them are plain rows. Otherwise adds none and returns False."""
         try:
             cells = list(csv.reader(lines, delimiter=self.delimiter, quotechar=self.quotechar, strict=True))
         except csv.Error:
             return False
-        # As many rows as lines: no row goes over two. No row is blank, since it would have no cell.
+        # There are as many rows as lines, so no row extends over two. No row is blank: it would have no cell.
         if len(cells) != len(lines) or {*map(len, cells)} != {self.width}:
             return False
         if max(map(len, lines)) > MAX_FIELD_CHARACTERS:
@@ -202,7 +202,7 @@ class RowParser:
         return True
 
     def _add_one(self, rows: Rows, lines: Sequence[str], index: int, first_line: int, *, at_end: bool) -> int:
-        """Adds or refuses the record at `index`; returns where the next one starts, `index` where it has no end yet."""
+        """Adds or refuses the record at `index`. Returns where the next one starts; `index` if it has no end yet."""
         try:
             record = self._record(lines, index)
         except UnfinishedRecordError as error:
@@ -235,7 +235,7 @@ class RowParser:
 
 
 def _count_hidden_lines(rows: Rows, lines: Sequence[str], first_line: int) -> None:
-    """Corrects line numbers: an escaped newline ends a line of the file, too."""
+    """Corrects line numbers, because an escaped newline also ends a line of the file."""
     before = list(accumulate((line.count(escapes.HIDDEN_NEWLINE) for line in lines), initial=0))
     rows.lines = [line + before[line - first_line] for line in rows.lines]
     rows.refused = [replace(row, line=row.line + before[row.line - first_line]) for row in rows.refused]

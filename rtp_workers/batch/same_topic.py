@@ -1,4 +1,4 @@
-"""Whether the topic is still the one that a load began with, and not another one of the same name."""
+"""Checks that the topic is still the one with which a load began, and not another one of the same name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ ASK_TIMEOUT_S = 2.0
 
 
 class OtherTopicError(TransientError):
-    """The topic was deleted, or deleted and created again: what was sent to it is gone."""
+    """The topic was deleted or re-created: the records sent to it are gone."""
 
 
 class SameTopic:
-    """Asks Kafka for the topic's id while a load waits, and once more at its end.
+    """Asks Kafka for the topic's id while a load waits, and again at its end.
 
     The client may wait for the old topic forever, or switch to the new one in the middle of a file.
     """
@@ -27,10 +27,10 @@ class SameTopic:
         self._asked_at = 0.0
 
     def ask_while_waiting(self, waited_s: float) -> None:
-        """Asks every PATIENCE_S of waiting; a Kafka that does not answer is waited for.
+        """Asks whenever the load has waited for another PATIENCE_S. If Kafka does not answer, the load waits on.
 
         Raises:
-            OtherTopicError: it is not the same.
+            OtherTopicError: it is not the same topic.
         """
         if waited_s < PATIENCE_S or time.monotonic() - self._asked_at < PATIENCE_S:
             return
@@ -45,7 +45,8 @@ class SameTopic:
         """Asks now.
 
         Raises:
-            OtherTopicError: it is not the same. TransientError: Kafka does not answer.
+            OtherTopicError: it is not the same topic.
+            TransientError: Kafka does not answer.
         """
         self._refuse(describe(self._endpoints, self._topic.topic))
 

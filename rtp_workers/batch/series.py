@@ -1,4 +1,4 @@
-"""Which series of exports a file belongs to, and how its memory fixes the way the file is read. Pure decisions."""
+"""Decides which series of exports a file belongs to, and how the series' memory determines its plan. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from rtp_workers.mapping.plan import FilePlan, Rules
 from rtp_workers.mapping.sources import Section
 from rtp_workers.postgres.csv_sources import CsvSource
 
-SAME_SERIES = 0.5  # a bank that adds or drops columns keeps at least so many of them
+SAME_SERIES = 0.5  # a bank that adds or drops columns keeps at least this share of them
 
-# How cells become values: what a later file of the series must not change.
+# How cells become values. A later file of the series must not change this.
 REMEMBERED_RULES = (
     "date_order", "date_format", "epoch_unit", "time_zone", "step_origin", "step_unit", "decimal_mark",
     "thousands_mark", "sign", "debit_negative", "credit_negative", "amount_unit", "id_prefix", "currency",
     "debit_words", "credit_words", "neutral_words", "round_to", "ambiguous",
 )  # fmt: skip
-# What a section says in other words than the rules.
+# Rules that a section states under another name.
 _ASKED_BY = {"date_order": "day_first"}
 
 
 def recall(
     memories: Sequence[CsvSource], section: Section, header: Sequence[str], living: Collection[str]
 ) -> CsvSource | None:
-    """Returns the memory of the series that a file belongs to, or None for a new series.
+    """Returns the memory of the series that a file belongs to; None for a new series.
 
-    A memory belongs to the section that it was last read by. One without a section, or whose section was renamed or
-    removed, is inherited by a file with its columns: adding or renaming a section keeps the ids.
+    A memory belongs to the section with which its last file was read. If it has no section, or its section was renamed
+    or removed, a file with its columns inherits it. So adding or renaming a section keeps the ids.
 
     Args:
-        memories: all of them.
-        section: that applies to the file; without a name where none does.
+        memories: all memories.
+        section: the section that applies to the file; it has no name if none applies.
         header: the file's columns.
         living: names of the sections that the mapping file has now.
     """
@@ -60,13 +60,13 @@ def _likest(memories: Sequence[CsvSource], header: Sequence[str]) -> CsvSource |
 
 
 def likeness(some: Sequence[str], others: Sequence[str]) -> float:
-    """Returns the share of columns that both have, 1.0 for the same ones in any order."""
+    """Returns the share of columns that both have; 1.0 for the same columns in any order."""
     here, there = set(some), set(others)
     return len(here & there) / max(1, len(here | there))
 
 
 def _has_what_is_needed(memory: CsvSource, header: Sequence[str]) -> bool:
-    """Tells whether the columns of time and amount are there."""
+    """Tells whether the file has the memory's columns of time and amount."""
     columns: Mapping[str, Sequence[str]] = memory.reading.get("columns", {})
     needed = {
         name
@@ -77,9 +77,9 @@ def _has_what_is_needed(memory: CsvSource, header: Sequence[str]) -> bool:
 
 
 def _lost_what_ids_are_made_of(memory: CsvSource, header: Sequence[str]) -> bool:
-    """Tells whether the file has other columns in place of some that ids are made of: another bank's, or renamed.
+    """Tells whether columns that ids are made of have been replaced: it is another bank's file, or they were renamed.
 
-    Ids of what is left would be the same for rows that differ in the other columns.
+    Made of the remaining columns only, ids would be equal for rows that differ in the others.
     """
     own: Sequence[str] = memory.reading.get("columns", {}).get("transaction_id", ())
     made_of = own if memory.id_rule == "columns" else memory.id_columns
@@ -88,10 +88,10 @@ def _lost_what_ids_are_made_of(memory: CsvSource, header: Sequence[str]) -> bool
 
 
 def remembered_section(section: Section, memory: CsvSource | None, header: Sequence[str]) -> Section:
-    """Returns the section with everything that it leaves open filled from the memory.
+    """Returns the section, with everything that it leaves open filled in from the memory.
 
     Raises:
-        ConfigError: the section says something about ids that would give stored rows new ones.
+        ConfigError: the section would give stored rows new ids.
     """
     if memory is None:
         return section
@@ -105,7 +105,7 @@ def remembered_section(section: Section, memory: CsvSource | None, header: Seque
         columns.pop("transaction_id", None)
     values: dict[str, Any] = {"columns": columns, "id_source": memory.id_source}
     values["id"] = "columns" if memory.id_rule == "columns" else "derived"
-    # What an earlier release has read without escapes keeps its ids: they are made of the cells as they were read.
+    # Files that an earlier release read without escapes keep their ids, which are made of the cells as they were read.
     values["escape"] = section.escape or reading.get("escape", "none")
     rules = reading.get("rules", {})
     for name in ("date_format", "time_zone", "epoch_unit", "step_origin", "step_unit", "decimal_mark", "amount_unit",
@@ -121,7 +121,7 @@ def remembered_section(section: Section, memory: CsvSource | None, header: Seque
 
 
 def remembered_plan(plan: FilePlan, given: Section, memory: CsvSource | None) -> FilePlan:
-    """Returns the plan with the rules of the memory, except for those that the user's own section gives."""
+    """Returns the plan with the memory's rules, except those that the user's own section states."""
     if memory is None or plan.canonical:
         return plan
     rules: dict[str, Any] = {
@@ -146,7 +146,7 @@ def _says(section: Section, rule: str) -> bool:
 
 
 def reading_of(plan: FilePlan) -> dict[str, Any]:
-    """Returns what the memory keeps of a plan, ready for JSON."""
+    """Returns the part of a plan that the memory keeps, ready for JSON."""
     rules: Rules = plan.rules
     return {
         "encoding": plan.dialect.encoding,
@@ -159,7 +159,7 @@ def reading_of(plan: FilePlan) -> dict[str, Any]:
 
 
 def _refuse_other_ids(section: Section, memory: CsvSource) -> None:
-    """Stops a section that would give rows that are stored new ids, and prints the line that keeps them."""
+    """Refuses a section that would give stored rows new ids. The message has the line that keeps their ids."""
     if not memory.rows:
         return
     rule = "columns" if memory.id_rule == "columns" else "derived"

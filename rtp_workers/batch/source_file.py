@@ -1,4 +1,4 @@
-"""Opening a CSV: which files are safe to read, decompression, and noticing that a file changes under the reader."""
+"""Opens a CSV: refuses files that are not safe to read, decompresses, and notices when a file changes meanwhile."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ ZSTD_STEP_BYTES = 1 << 10
 
 
 class ByteSource(Protocol):
-    """Anything that is read in pieces of at most so many bytes, ``b""`` at its end."""
+    """Anything that is read in pieces of at most `size_bytes`. At its end it returns ``b""``."""
 
     def read(self, size_bytes: int, /) -> bytes: ...
 
 
 class _ZstdFrames:
-    """The content of concatenated zstd frames. Unlike zstandard's own reader it tells a cut-off frame from its end."""
+    """The content of concatenated zstd frames. Unlike zstandard's reader, it notices that the last frame is cut off."""
 
     def __init__(self, raw: io.BufferedReader) -> None:
         self._raw = raw
@@ -53,7 +53,7 @@ class _ZstdFrames:
 
     def read(self, size_bytes: int, /) -> bytes:
         while not self._content:
-            # Little at a time: a few bytes may unpack to very many.
+            # In small pieces: a few bytes may unpack to a very large content.
             packed = self._raw.read(ZSTD_STEP_BYTES)
             if not packed:
                 if self._inside:
@@ -78,7 +78,7 @@ class SourceFile:
     """One open CSV: reads decompressed bytes, and knows whether the file changed since it was opened.
 
     Attributes:
-        name: the file's own name as it is shown, or ``stdin``.
+        name: the file's name as it is shown, or ``stdin``.
         state: size and time at opening; None for stdin.
     """
 
@@ -93,7 +93,7 @@ class SourceFile:
         self._stream = _decompressed(raw)
 
     def read(self, size_bytes: int) -> bytes:
-        """Reads up to `size_bytes` of decompressed content; ``b""`` at the end.
+        """Reads up to `size_bytes` of decompressed content. Returns ``b""`` at the end.
 
         Raises:
             FatalError: the compressed data is damaged or cut off.
@@ -124,7 +124,7 @@ class SourceFile:
     def may_grow(self, rest_s: float) -> bool:
         """Tells whether somebody may still be writing to the file: it changed within the last `rest_s` seconds.
 
-        What is packed has an end of its own, and stdin is read to its end.
+        Packed content marks its own end, and stdin is read to its end, so the answer for both is False.
         """
         if self.state is None or self.is_packed or not self.origin.may_be_appended_to:
             return False
@@ -132,18 +132,18 @@ class SourceFile:
 
     @property
     def origin(self) -> Origin:
-        """Where the bytes come from; not for stdin."""
+        """Where the bytes come from. Not available for stdin."""
         assert self._origin is not None
         return self._origin
 
     @property
     def state(self) -> FileState | None:
-        """Size and time at the opening; None for stdin."""
+        """Size and time at opening; None for stdin."""
         return self._origin.state if self._origin is not None else None
 
     @property
     def size_bytes(self) -> int | None:
-        """The file's own size (compressed, where it is); None for stdin."""
+        """The size of the file itself (its compressed size, if it is compressed); None for stdin."""
         return self.state.size_bytes if self.state is not None else None
 
     @property
@@ -152,32 +152,32 @@ class SourceFile:
         return self._stream is not self._raw
 
     def position_bytes(self) -> int:
-        """Returns how far the file itself (compressed, where it is) has been read, by whomever; 0 for stdin."""
+        """Returns how far the file itself has been read, by any process, in bytes before unpacking; 0 for stdin."""
         return self._origin.position_bytes() if self._origin is not None else 0
 
     @property
     def proof(self) -> str | None:
-        """The same for two openings only where their contents are equal; None where nothing says so."""
+        """A text that two openings share only if their contents are equal; None if nothing can prove that."""
         return self._origin.proof if self._origin is not None else None
 
     def go_to(self, offset_bytes: int) -> None:
-        """Moves to an offset of a file that is not packed; not for stdin."""
+        """Moves to an offset of a file that is not packed. Not available for stdin."""
         self._raw.seek(offset_bytes)
 
     def handle(self) -> Handle:
-        """Returns what another process opens the same content by; not for stdin."""
+        """Returns what another process needs to open the same content. Not available for stdin."""
         return self.origin.handle()
 
     def second_look(self) -> SourceFile:
-        """Returns the same open file from its beginning. Reading it does not move this one; not for stdin."""
+        """Returns the same open file from its beginning. Reading it does not move this one. Not available for stdin."""
         return SourceFile(self.name, self.origin.look(), self._origin, self.max_ratio)
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Returns bytes of the file itself (compressed, where it is), without moving anything; not for stdin."""
+        """Returns bytes of the file itself, not unpacked, and moves no reader. Not available for stdin."""
         return self.origin.look(offset_bytes).read(size_bytes)
 
     def refuse_changed(self) -> None:
-        """Raises TransientError where the file was written to, cut or replaced in place since it was opened."""
+        """Raises TransientError if the file was written to, cut or replaced in place since it was opened."""
         if self.state is None:
             return
         now = self.origin.now()
@@ -190,7 +190,7 @@ class SourceFile:
 
 
 class Replayed:
-    """A source whose beginning has been read already, as a sample."""
+    """A source whose beginning was already read as a sample."""
 
     def __init__(self, beginning: bytes, rest: ByteSource) -> None:
         self._beginning = beginning
@@ -204,7 +204,7 @@ class Replayed:
 
 
 def read_sample(source: ByteSource, size_bytes: int) -> bytes:
-    """Returns the beginning of the content: `size_bytes`, or all of it."""
+    """Returns the first `size_bytes` of the content, or all of it."""
     parts: list[bytes] = []
     while size_bytes > 0 and (data := source.read(size_bytes)):
         parts.append(data)
@@ -227,13 +227,13 @@ def open_source(
         path: a regular file or the address of an object, plain, gzip or zstd (its first bytes show it), or ``-`` for
             stdin.
         wait_s: how long to wait for a file that is still being written.
-        cancelled: asked while waiting.
-        max_ratio: a packed file that unpacks to more than so many times its size is refused while it is read.
-        access: credentials for object storage; None: as the stores' own tools find them.
+        cancelled: called while waiting; True ends the wait.
+        max_ratio: a packed file that unpacks to more than this many times its size is refused while it is read.
+        access: credentials for object storage; None: those that the stores' own tools would find.
 
     Raises:
         ConfigError: there is no such file, or it is a folder, FIFO, socket or device.
-        TransientError: it was still being written after `wait_s`; the object's store is away.
+        TransientError: it was still being written after `wait_s`, or the object's store is away.
     """
     if path == STDIN:
         yield SourceFile(STDIN_NAME, io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False)), None, max_ratio)
@@ -249,16 +249,16 @@ def open_source(
 
 
 def store_access(path: str, settings: PlatformSettings) -> StoreAccess | None:
-    """Returns the credentials that an object is read with; None for a file on a disk."""
+    """Returns the credentials for reading an object; None for a file on a disk."""
     if not is_address(path):
         return None
-    from rtp_workers.objects.access import StoreAccess  # a file on a disk needs nothing of it
+    from rtp_workers.objects.access import StoreAccess  # files on a disk do not need it
 
     return StoreAccess.of(settings)
 
 
 def _opened_object(text: str, access: StoreAccess | None, max_ratio: float) -> SourceFile:
-    # Not at the top of the file: a file on a disk needs nothing of it.
+    # Not imported at the top: files on a disk do not need it.
     from rtp_workers.batch.object_origin import ObjectOrigin
     from rtp_workers.objects.access import StoreAccess
 
@@ -291,7 +291,7 @@ def _stat(path: Path) -> FileState:
 
 def _open_regular(path: Path) -> io.BufferedReader:
     try:
-        # Not blocking: between the check and the opening the file may have become a FIFO, which would hang here.
+        # Not blocking: since the check, the file may have become a FIFO, whose opening would hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise ConfigError(f"{shown_path(path)} cannot be opened: {error.strerror}; check its permissions") from error

@@ -1,1 +1,1 @@
-"""cli."""
+"""The `rtp` command: one module per subcommand."""

@@ -1,1 +1,1 @@
-"""consumer."""
+"""The consumer service: Kafka -> PostgreSQL, exactly once, and an HTTP API."""

@@ -1,1 +1,1 @@
-"""The only package that imports confluent_kafka; its errors leave here as the project's own."""
+"""The only package that imports confluent_kafka. It translates the client's errors into the project's own."""

@@ -1,1 +1,1 @@
-"""Object storage: the only package that imports obstore, whose errors it translates."""
+"""Object storage: the only package that imports obstore. It translates obstore's errors into the project's own."""
