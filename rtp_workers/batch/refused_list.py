@@ -1,4 +1,4 @@
-"""Where refused rows are listed: on the disk, and next to the file if it is an object, where the list outlives a pod."""
+"""Where refused rows are listed: on the disk, and for an object also next to it, where the list outlives a pod."""
 
 from __future__ import annotations
 
