@@ -27,7 +27,8 @@ class PlatformSettings(BaseModel):
     If a DSN or the bootstrap is left out, the embedded platform of ``home`` is meant.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # A program reads one or two of these classes: only those are built.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
     home: Path = Field(Path(".rtp"), description="data, logs, secrets and refused rows of the embedded platform")
     data_dir: Path | ObjectAddress = Field(
