@@ -10,9 +10,10 @@ from typing import Any, ParamSpec
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from rtp_workers.errors import RtpError
+from rtp_workers.errors import ConfigError, RtpError
 
 P = ParamSpec("P")
+FOR_NOW = "skipped for now: "  # how a skip reason begins if the next tick may succeed
 Tick = dg.SensorResult | dg.SkipReason
 Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
@@ -45,8 +46,10 @@ def _skips_while_away(tick: Callable[P, Tick]) -> Callable[P, Tick]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Tick:
         try:
             return tick(*args, **kwargs)
-        except RtpError as error:
+        except ConfigError as error:
             return dg.SkipReason(str(error))
+        except RtpError as error:
+            return dg.SkipReason(f"{FOR_NOW}{error}")
 
     return guarded
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from tests.waiting import wait_until
 
 RTP = (sys.executable, "-m", "rtp_workers.cli.main")
 
@@ -35,6 +39,23 @@ def run_rtp(
         timeout=timeout_s,
         check=False,
     )
+
+
+def status_with(told: Callable[[dict[str, Any]], Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what ``rtp status --json`` says once `told` is true of it.
+
+    It gives each part two seconds, and on a crowded machine a part may need more.
+    """
+
+    def report() -> dict[str, Any] | None:
+        done = run_rtp("status", "--json", env=env)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found if told(found) else None
+
+    found = wait_until(report, 60, "a status with what the test looks for")
+    assert found is not None
+    return found
 
 
 @dataclass

@@ -32,7 +32,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
 BIG_ROWS = 1_000_000
-HALF_ROWS = 250_000
+HALF_ROWS = 500_000
 ARRIVALS = "csv_arrival_sensor"
 SENSORS = (
     ARRIVALS,
@@ -167,24 +167,26 @@ def test_every_sensor_ticks_and_every_check_is_evaluated_and_passes(platform: Pl
     def all_ticked() -> bool:
         return all(sensor["ticks"] for sensor in platform.ui.sensors().values())
 
-    wait_until(all_ticked, 180, "a tick of each sensor")
+    wait_until(all_ticked, 300, "a tick of each sensor")
     for name, sensor in platform.ui.sensors().items():
         errors = [tick["error"]["message"] for tick in sensor["ticks"] if tick["status"] == "FAILURE"]
         # Dagster itself gives a tick up after 60 s, which happens where many processes share two cores.
         assert [text for text in errors if "timed out" not in text] == [], name
     # The arrival sensor may have launched a run of its own, whose checks are still to come.
     succeeded = dict.fromkeys(CHECKS, "SUCCEEDED")
-    wait_until(lambda: {name: platform.ui.check(name) for name in CHECKS} == succeeded, 180, "each check's success")
+    wait_until(lambda: {name: platform.ui.check(name) for name in CHECKS} == succeeded, 300, "each check's success")
 
 
 def test_the_row_count_is_plotted_while_the_stream_runs(platform: Platform) -> None:
     wait_until(
-        lambda: len(platform.ui.plotted("transactions", "dagster/row_count")) >= 2, 180, "two points of the plot"
+        lambda: len(platform.ui.plotted("transactions", "dagster/row_count")) >= 2, 300, "two points of the plot"
     )
     values = platform.ui.plotted("transactions", "dagster/row_count")
     assert values == sorted(values, reverse=True)
     assert values[0] > values[-1]
-    assert len(platform.ui.plotted("transactions", "rows_per_s")) == len(values) - 1
+    # All but the first point have a rate. A tick may come between the two questions.
+    rates = len(platform.ui.plotted("transactions", "rows_per_s"))
+    assert rates in (len(values) - 1, len(values))
 
 
 def test_a_file_that_arrives_is_loaded_by_itself(platform: Platform) -> None:
@@ -245,7 +247,7 @@ def test_dagster_killed_in_a_backfill_the_stream_goes_on_sensors_catch_up_the_fi
     acknowledged = platform.acknowledged("half.csv")
     assert acknowledged < HALF_ROWS
     rows = platform.rows()
-    wait_until(lambda: platform.rows() > rows + 50, 60, "rows written while Dagster is dead")
+    wait_until(lambda: platform.rows() > rows + 50, 180, "rows written while Dagster is dead")
 
     def catches_up() -> bool:
         try:

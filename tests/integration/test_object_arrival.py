@@ -8,7 +8,6 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
-from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from rtp_workers.batch import file_states
 from rtp_workers.batch.attempts import mapping_stamp
@@ -18,10 +17,11 @@ from rtp_workers.postgres.csv_files import Attempt, note
 from rtp_workers.settings import DagsterSettings, load
 from tests.conftest import Stack
 from tests.csv_files import canonical_text
-from tests.dagster_runs import backfill_config, failure_text, run_job, settings_of, tick
+from tests.dagster_runs import backfill_config, failure_text, one_tick, run_job, settings_of, tick
 from tests.object_store import S3, Fault, faulty_proxy, running_s3
 from tests.programs import run_rtp
 
+ARRIVALS = "csv_arrival_sensor"
 OBJECTS = 5_000
 CURSOR_BYTES = 20_000
 
@@ -44,15 +44,6 @@ def asked_for(found: object) -> list[str]:
     return [name for request in requests for name in request.run_config["ops"]["csv_backfill"]["config"]["files"]]
 
 
-def looked(cursor: str | None = None) -> SensorExecutionData:
-    """Returns a tick that had its answers: a crowded Kafka may need more than the two seconds that a tick gives it."""
-    for _ in range(10):
-        found = tick("csv_arrival_sensor", cursor)
-        if found.run_requests or "files are loaded" in str(found.skip_message):
-            break
-    return found
-
-
 @pytest.fixture
 def settled_at_once() -> Iterator[None]:
     """Objects count as settled although they were written just now."""
@@ -67,11 +58,11 @@ def test_objects_below_a_prefix_are_asked_for_loaded_and_asked_for_again_when_re
     store.put("arrival/deeper/june.csv", "in a folder of its own")
     env = of_prefix(store, "arrival")
     with settings_of(stack, **env):
-        first = looked()
+        first = tick(ARRIVALS)
         assert run_job("batch_backfill", backfill_config("may.csv", ledger_timeout_s=0.1)) is not None
-        done = looked(first.cursor)
+        done = tick(ARRIVALS, first.cursor)
         store.put("arrival/may.csv", canonical_text(range(40)))
-        replaced = looked(done.cursor)
+        replaced = tick(ARRIVALS, done.cursor)
     assert asked_for(first) == asked_for(replaced) == ["may.csv"]
     assert asked_for(done) == []
     assert "1 of 1 files are loaded" in str(done.skip_message)
@@ -96,13 +87,13 @@ def test_which_of_5000_objects_are_known_stands_in_postgresql(stack: Stack, stor
     store.put_many([f"many/{number:05d}.csv" for number in range(OBJECTS)], canonical_text(range(2)))
     with faulty_proxy(store.url) as proxy, settings_of(stack, **of_prefix(store, "many", proxy.url)):
         with patch("rtp_dagster.backfill.arrivals.SETTLED_AFTER_S", 0.0):
-            first = looked()
+            first = tick(ARRIVALS)
         pages = [asked for asked in proxy.asked if "list-type=2" in asked.path]
         assert len(pages) == len(proxy.asked) == OBJECTS / 1_000
         assert len(asked_for(first)) == 5
         note_loaded(stack, range(OBJECTS - 3))
         with patch("rtp_dagster.backfill.arrivals.SETTLED_AFTER_S", 0.0):
-            forgetful = looked()  # without a cursor
+            forgetful = tick(ARRIVALS)  # without a cursor
         states = file_states.counts(states_now(stack))
     assert asked_for(forgetful) == [f"{number:05d}.csv" for number in range(OBJECTS - 3, OBJECTS)]
     assert (states["loaded"], states["new"]) == (OBJECTS - 3, 3)
@@ -135,7 +126,7 @@ def states_now(stack: Stack) -> list[file_states.FileState]:
 def test_a_store_that_is_away_is_a_reason_and_not_a_failed_tick(stack: Stack, store: S3) -> None:
     env = of_prefix(store, "away", "http://127.0.0.1:1")
     with patch("rtp_workers.objects.access.MAX_RETRIES", 1), settings_of(stack, **env):
-        found = tick("csv_arrival_sensor")
+        found = one_tick(ARRIVALS)
     assert "s3://exports/away: cannot list it" in str(found.skip_message)
 
 

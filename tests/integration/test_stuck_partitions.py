@@ -12,7 +12,7 @@ import time
 from rtp_workers.kafka.topics import ensure_topic
 from tests.conftest import Stack, StartRtp
 from tests.consumer_answers import ask, not_ready_because
-from tests.programs import run_rtp
+from tests.programs import run_rtp, status_with
 from tests.reading import ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce, producer_of
 from tests.waiting import wait_until
@@ -116,8 +116,7 @@ def test_an_open_transaction_that_holds_a_partition_is_told(stack: Stack, start_
     wait_until(lambda: not_ready_because(stack, f"partition 2: {words}"), WAIT_S, "503 with the cause")
     verified = run_rtp("verify", "--json", "--timeout", "1s", env=stack.env)
     assert f"partition 2: 2 records up to offset 3 are not in the ledger; {words}" in verified.stdout
-    shown = json.loads(run_rtp("status", "--json", env=stack.env).stdout)
-    assert words in shown["consumer"]["detail"]
+    status_with(lambda found: words in str(found["consumer"]["detail"]), stack.env)
 
 
 def test_another_program_in_our_group_is_told(stack: Stack, start_rtp: StartRtp) -> None:
