@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from rtp_workers.cli.terminal import say
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.postgres import migrate as schema
-from rtp_workers.postgres.roles import INGEST, READ, credentials, ensure_roles
+from rtp_workers.postgres.roles import INGEST, INSIGHTS, READ, credentials, ensure_roles
 from rtp_workers.settings import PlatformSettings, load
 
 
@@ -41,7 +41,12 @@ def command(check: bool, as_json: bool) -> int:
 def role_passwords(endpoints: Endpoints) -> dict[str, SecretStr]:
     """Returns the passwords in the roles' DSNs: a missing role is created with the password that its users give."""
     found = {}
-    for role, dsn in ((INGEST, endpoints.postgres_ingest_dsn), (READ, endpoints.postgres_read_dsn)):
+    given = {
+        INGEST: endpoints.postgres_ingest_dsn,
+        READ: endpoints.postgres_read_dsn,
+        INSIGHTS: endpoints.postgres_insights_dsn,
+    }
+    for role, dsn in given.items():
         user, password = credentials(dsn) if dsn else (None, None)
         if user == role and password is not None:
             found[role] = password

@@ -95,7 +95,9 @@ def bootstrap(
 
 
 def ensure_roles(owner_dsn: str, passwords: Mapping[str, SecretStr]) -> list[str]:
-    """Creates `INGEST` and `READ` on somebody's own server if they are missing. Existing roles stay as they are.
+    """Creates missing roles on somebody's own server: `INGEST`, `READ`, and `INSIGHTS` where it has a password.
+
+    Existing roles stay as they are.
 
     Args:
         owner_dsn: the platform's database, as a role that may create tables in it.
@@ -108,13 +110,14 @@ def ensure_roles(owner_dsn: str, passwords: Mapping[str, SecretStr]) -> list[str
         ConfigError: roles are missing and this role may not create roles: the message is the SQL to run.
         TransientError: the server is away.
     """
+    wanted = [INGEST, READ, *([INSIGHTS] if INSIGHTS in passwords else [])]
     connection = connect(owner_dsn, "rtp-setup", autocommit=True)
     try:
         with translated("look for the roles"), connection.cursor() as cursor:
             _check_version(connection)
-            cursor.execute("select rolname from pg_roles where rolname = any(%s)", ([INGEST, READ],))
+            cursor.execute("select rolname from pg_roles where rolname = any(%s)", (wanted,))
             there = {name for (name,) in cursor.fetchall()}
-            missing = [role for role in (INGEST, READ) if role not in there]
+            missing = [role for role in wanted if role not in there]
             if not missing:
                 return []
             cursor.execute("select rolcreaterole or rolsuper from pg_roles where rolname = current_user")

@@ -268,9 +268,12 @@ def test_somebody_elses_server_with_that_right_gets_the_roles(own_server: Postgr
         roles.ensure_roles(owner_dsn, {})
     given = secrets_for(roles.INGEST, roles.READ)
     assert roles.ensure_roles(owner_dsn, given) == [roles.INGEST, roles.READ]
-    assert roles.ensure_roles(owner_dsn, given) == []
+    with_insights = secrets_for(roles.INGEST, roles.READ, roles.INSIGHTS)
+    assert roles.ensure_roles(owner_dsn, with_insights) == [roles.INSIGHTS]
+    assert roles.ensure_roles(owner_dsn, with_insights) == []
     assert migrate(owner_dsn) == ALL_REVISIONS
     run(dsn_of(own_server, roles.READ, "shop"), "select * from transactions")
+    run(dsn_of(own_server, roles.INSIGHTS, "shop"), "create schema insights", "select * from transactions")
 
 
 def test_a_template_clone_needs_no_further_grants_on_tables(servers: EmbeddedServers, stack: Stack) -> None:

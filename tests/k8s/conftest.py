@@ -17,7 +17,7 @@ from tests.k8s.cluster import CHART, NAMESPACE, RELEASE, Release, helm, kubectl,
 NEXT_IMAGE = "real-time-data-platform:next"
 # On a new machine Kubernetes and KEDA are compiled: 12 minutes on two idle cores.
 FIRST_BUILD_S = 4800
-ROLES = ("postgres", "rtp_owner", "rtp_ingest", "rtp_read", "rtp_dagster")
+ROLES = ("postgres", "rtp_owner", "rtp_ingest", "rtp_read", "rtp_insights", "rtp_dagster")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -48,7 +48,7 @@
 {{/* Connection strings of some roles. Argument: dict root, roles. */}}
 {{- define "rtp.env.postgres" -}}
 {{- $root := .root -}}
-{{- $settings := dict "owner" "RTP_POSTGRES_DSN" "ingest" "RTP_POSTGRES_INGEST_DSN" "read" "RTP_POSTGRES_READ_DSN" "dagster" "RTP_DAGSTER_POSTGRES_DSN" -}}
+{{- $settings := dict "owner" "RTP_POSTGRES_DSN" "ingest" "RTP_POSTGRES_INGEST_DSN" "read" "RTP_POSTGRES_READ_DSN" "insights" "RTP_POSTGRES_INSIGHTS_DSN" "dagster" "RTP_DAGSTER_POSTGRES_DSN" -}}
 {{- range .roles }}
 {{- $role := index $root.Values.postgres.roles . }}
 {{- $database := eq . "dagster" | ternary $root.Values.postgres.dagsterDatabase $root.Values.postgres.database }}
@@ -74,7 +74,7 @@
 {{- define "rtp.env.batch" -}}
 {{ include "rtp.env.common" (dict "root" . "component" "batch") }}
 {{ include "rtp.env.kafka" . }}
-{{- include "rtp.env.postgres" (dict "root" . "roles" (list "ingest" "read" "dagster")) }}
+{{- include "rtp.env.postgres" (dict "root" . "roles" (list "ingest" "read" "insights" "dagster")) }}
 {{ include "rtp.env.parts" . }}
 {{- if .Values.batch.dataClaim }}
 - {name: RTP_DATA_DIR, value: /data}
