@@ -239,7 +239,7 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
 def _with_twice_open(plan: FilePlan, found: Findings) -> FilePlan:
     """Has local times that come twice asked about, where the mapping does not say which of the two instants they are.
 
-    A file's own order does not tell: its rows may be sorted by the very time that comes twice.
+    The file's own order does not decide: the same row must mean the same instant in an export with another order.
     """
     if plan.undecided or (plan.rules.time_zone == "UTC" and "time_zone" not in plan.uses):
         return plan
