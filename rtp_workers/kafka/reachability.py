@@ -25,6 +25,8 @@ from rtp_workers.kafka.listener import Listener, look_at
 CONNECT_S = 3.0
 LISTENER_S = 5.0  # a broker that has just started takes a second or two for its first TLS handshake
 METADATA_S = 5.0
+METADATA_TRY_S = 0.5  # after each, what the client has reported is looked at
+SEARCH_AFTER = 0.25  # of the time for a request; a Kafka that is up answers sooner
 DEFAULT_PORT = 9092
 AGAIN_AFTER_S = 10.0
 
@@ -64,15 +66,52 @@ class Reachability:
 
 
 @contextmanager
-def explained(endpoints: Endpoints) -> Iterator[None]:
-    """Has a TransientError raised inside say why Kafka did not answer; see `Reachability.explained`."""
+def explained(endpoints: Endpoints, timeout_s: float) -> Iterator[None]:
+    """Has a TransientError raised inside say why Kafka did not answer, where that can be found out.
+
+    The search begins while Kafka is still being waited for. So a caller with little time learns the cause too.
+
+    Args:
+        endpoints: where Kafka is.
+        timeout_s: for a request made inside.
+    """
+    search = _Search(endpoints, timeout_s * SEARCH_AFTER)
     try:
         yield
     except TransientError as error:
-        told = Reachability(endpoints).explained(error)
-        if told is error:
+        told = search.result()
+        if told is None:
             raise
         raise told from error
+    finally:
+        search.cancel()
+
+
+class _Search:
+    """Looks for the cause of a silence, in a thread of its own, once Kafka has been silent for `after_s`."""
+
+    def __init__(self, endpoints: Endpoints, after_s: float) -> None:
+        self._endpoints, self._after_s = endpoints, after_s
+        self._due, self._cancelled = threading.Event(), False
+        self._found: RtpError | None = None
+        self._thread = threading.Thread(target=self._run, name="why-kafka-is-silent", daemon=True)
+        self._thread.start()
+
+    def result(self) -> RtpError | None:
+        """Returns the cause, or None where nothing was found. It may take some seconds."""
+        self._due.set()
+        self._thread.join()
+        return self._found
+
+    def cancel(self) -> None:
+        """Ends the search, if it has not begun."""
+        self._cancelled = True
+        self._due.set()
+
+    def _run(self) -> None:
+        self._due.wait(self._after_s)
+        if not self._cancelled:
+            self._found = cause_of_silence(self._endpoints)
 
 
 def cause_of_silence(endpoints: Endpoints) -> RtpError | None:
@@ -105,10 +144,8 @@ def _of_the_brokers(answered: Address, options: Mapping[str, Any], reached: set[
     told = _Told()
     heard: dict[str, Any] = {**options, "error_cb": told.note}
     admin = AdminClient(heard)
-    try:
-        metadata: Any = admin.list_topics(timeout=METADATA_S)
-    except KafkaException:
-        admin.poll(0.1)  # has what the client has reported by now handed to `told`
+    metadata = _metadata(admin, told)
+    if metadata is None:
         return None if told.refusal is None else translate(told.refusal, f"connect to Kafka at {answered}")
     advertised = {Address(broker.host, broker.port): broker.id for broker in metadata.brokers.values()}
     troubles = _troubles(address for address in advertised if address not in reached)
@@ -123,6 +160,17 @@ def _of_the_brokers(answered: Address, options: Mapping[str, Any], reached: set[
         f"Kafka at {answered} answers, but {'; '.join(sentences)}. Set advertised.listeners of the broker to an "
         "address that can be reached from here, or make that name known here. This is retried automatically"
     )
+
+
+def _metadata(admin: AdminClient, told: _Told) -> Any:
+    """Returns the cluster's metadata; None where Kafka refuses the client or does not answer in `METADATA_S`."""
+    deadline = time.monotonic() + METADATA_S
+    while told.refusal is None and time.monotonic() < deadline:
+        try:
+            return admin.list_topics(timeout=METADATA_TRY_S)
+        except KafkaException:
+            admin.poll(0)  # hands what the client has reported to `told`
+    return None
 
 
 @dataclass(slots=True)

@@ -118,7 +118,7 @@ def ensure_topic(
     wanted = {**CONFIGS, **(configs or {})}
     admin = admin_client(endpoints)
     new = NewTopic(topic, num_partitions=partitions, replication_factor=replication or BROKERS_DEFAULT, config=wanted)
-    with explained(endpoints):
+    with explained(endpoints, timeout_s):
         created = _create(admin, new, timeout_s)
     found, now = _await_led(admin, topic, timeout_s), settings_of(admin, topic, timeout_s)
     drift = _differences(found, now, partitions, wanted)
@@ -144,7 +144,7 @@ def describe(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) 
         TransientError: Kafka is away. AttentionError: not allowed.
     """
     admin = admin_client(endpoints)
-    with explained(endpoints):
+    with explained(endpoints, timeout_s):
         return described(admin, topic, timeout_s)
 
 
@@ -167,7 +167,7 @@ def log_offsets(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_
     found = existing(endpoints, topic, timeout_s)
     admin = admin_client(endpoints)
     spec: Any = OffsetSpec  # its constructors carry no types
-    with explained(endpoints):
+    with explained(endpoints, timeout_s):
         starts = list_offsets(admin, found, spec.earliest(), timeout_s)
         ends = list_offsets(admin, found, spec.latest(), timeout_s)
     return {number: (starts[number], ends[number]) for number in range(found.partitions)}

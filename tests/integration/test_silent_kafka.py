@@ -20,12 +20,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from rtp_dagster.platform import Platform
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import AttentionError, RtpError, TransientError
 from rtp_workers.kafka.reachability import cause_of_silence
 from rtp_workers.kafka.topics import describe, ensure_topic
 from rtp_workers.local import ports
 from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.reconcile.status import status
 from tests.conftest import Stack, StartRtp
 from tests.consumer_answers import not_ready_because
 from tests.programs import clean_env, run_rtp
@@ -223,6 +225,31 @@ def test_commands_say_which_address_cannot_be_resolved(kafka: ManyListeners, tmp
     done = run_rtp(*arguments, env={**env, "RTP_POSTGRES_DSN": "host=127.0.0.1 port=1"})
     assert done.returncode != 0
     assert f"sends clients to {ELSEWHERE}, which cannot be resolved here" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("listener", "words"),
+    [("NAMELESS", f"sends clients to {ELSEWHERE}, which cannot be resolved here"), ("TLS", "speaks TLS")],
+)
+def test_status_says_why_kafka_is_silent(kafka: ManyListeners, listener: str, words: str) -> None:
+    endpoints = endpoints_of(kafka, listener)
+
+    def is_told() -> bool:
+        return words in str(status(endpoints, "transactions")["kafka"]["detail"])
+
+    wait_until(is_told, WAIT_S, f"a status with: {words}")
+
+
+def test_a_sensors_look_says_why_kafka_is_silent(kafka: ManyListeners, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTP_KAFKA_BOOTSTRAP", f"{ports.LOOPBACK}:{kafka.listening['NAMELESS']}")
+    monkeypatch.setenv("RTP_POSTGRES_READ_DSN", "host=127.0.0.1 port=1")
+
+    def is_told() -> bool:
+        with pytest.raises(RtpError) as told:
+            Platform().look()
+        return f"sends clients to {ELSEWHERE}, which cannot be resolved here" in str(told.value)
+
+    wait_until(is_told, WAIT_S, "a look that names the address")
 
 
 def test_a_consumer_says_which_address_cannot_be_resolved(
