@@ -137,7 +137,7 @@ def metrics_page() -> str:
     parts = _producer_parts()
     collectors: dict[str, Collector] = {
         "Producer": ProducerMetrics(ProducerWatcher(parts)),
-        "Consumer": ConsumerMetrics(ConsumerWatcher(_consumer_state())),
+        "Consumer": ConsumerMetrics(ConsumerWatcher(_consumer_state()), "transactions"),
     }
     for title, collector in collectors.items():
         lines += [f"## {title}", "", *_table("metric", "type", "labels", "meaning")]

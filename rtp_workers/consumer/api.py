@@ -81,7 +81,7 @@ class Service:
 def build_api(service: Service, rules: GuardRules) -> FastAPI:
     """Returns the application; it starts nothing."""
     registry = CollectorRegistry()
-    registry.register(ConsumerMetrics(service.watcher))
+    registry.register(ConsumerMetrics(service.watcher, service.settings.topic))
     ProcessCollector(registry=registry)
     app = new_api(ApiParts("Consumer streaming API", DESCRIPTION, PAGE, rules, registry))
     app.add_middleware(Pace, budget=CpuBudget())

@@ -120,11 +120,11 @@ class MappedTopic(BaseModel):
 
     topic: str
     topic_id: str | None
-    state: Literal["starting", "streaming", "idle", "paused", "trouble"]
+    state: Literal["starting", "streaming", "idle", "paused", "stuck", "trouble"]
     problems: dict[str, str]
     partitions: int = Field(description="that this process owns")
-    records_per_s: float
-    lag_records: int | None = Field(description="of these partitions; null while a position is not known")
+    records_per_s: float = Field(description="committed by this process, over ten seconds")
+    lag_records: int | None = Field(description="over all partitions; null while a position is not known")
     inserted: int
     duplicates: int
     dead_lettered: int

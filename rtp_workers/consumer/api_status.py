@@ -111,7 +111,7 @@ class StatusView:
     def build(self, known: Known) -> dict[str, Any]:
         """Returns the status; the keys are those of `api_messages.Status`."""
         state, now = self._watcher.state, self._watcher.now
-        partitions = self._partitions(known.account)
+        partitions = self._partitions(state, known.account)
         lags = [partition["lag_records"] for partition in partitions]
         ages = [partition["lag_s"] for partition in partitions if partition["lag_s"] is not None]
         return {
@@ -144,10 +144,10 @@ class StatusView:
             "uptime_s": round(time.monotonic() - state.started_at_s, 1),
         }
 
-    @staticmethod
-    def _topic(name: str, state: ConsumerState, account: Account | None) -> dict[str, Any]:
-        """Returns what is shown of a mapped topic; its lag is that of the partitions of this process."""
+    def _topic(self, name: str, state: ConsumerState, account: Account | None) -> dict[str, Any]:
+        """Returns what is shown of a mapped topic."""
         rows = {} if account is None else account.of_topic(state.topic_id)
+        lags = [partition["lag_records"] for partition in self._partitions(state, account)]
         return {
             "topic": name,
             "topic_id": state.topic_id,
@@ -155,7 +155,7 @@ class StatusView:
             "problems": dict(state.problems),
             "partitions": len(state.assigned),
             "records_per_s": round(state.records_per_s(), 1),
-            "lag_records": sum(state.lag().values()) if state.settled_at is not None else None,
+            "lag_records": None if not lags or None in lags else sum(lags),
             **asdict(summed(rows.values())),
         }
 
@@ -163,16 +163,17 @@ class StatusView:
         balance = self._reads.balance.peek()
         return None if self._reads.balance.trouble else balance
 
-    def _partitions(self, account: Account | None) -> list[dict[str, Any]]:
-        state = self._watcher.state
+    def _partitions(self, state: ConsumerState, account: Account | None) -> list[dict[str, Any]]:
+        """Returns the figures of all partitions of a topic, whichever process of the group owns them."""
         ledger = {} if account is None else account.of_topic(state.topic_id)
         return [
-            self._partition(number, ledger.get(number), account is not None)
+            self._partition(state, number, ledger.get(number), account is not None)
             for number in sorted({*state.log, *state.positions})
         ]
 
-    def _partition(self, number: int, row: LedgerRow | None, ledger_known: bool) -> dict[str, Any]:
-        state = self._watcher.state
+    def _partition(
+        self, state: ConsumerState, number: int, row: LedgerRow | None, ledger_known: bool
+    ) -> dict[str, Any]:
         start, end = state.log.get(number, (0, 0))
         position = _further(state.positions.get(number), row)
         if position is None and ledger_known:
@@ -186,7 +187,7 @@ class StatusView:
             "log_end": end if position is None else max(end, position),
             "position": position,
             "lag_records": None if position is None else max(0, end - position),
-            "lag_s": None if position is None else round(self._watcher.lag_s(number, position), 1),
+            "lag_s": None if position is None else round(self._watcher.lag_s(number, position, state), 1),
             **(_sums(row) if row is not None else dict.fromkeys(_SUMS)),
         }
 

@@ -197,5 +197,5 @@ class ConsumerState:
 
     @property
     def ready(self) -> bool:
-        """True while nothing keeps records from flowing, but for a pause."""
-        return not self.problems
+        """True while nothing but a pause keeps the records of this topic from flowing."""
+        return not self.problems and self.login_problem is None

@@ -39,6 +39,39 @@ class Moment:
 NOTHING = Moment(0.0, 0.0, None, None, None, None)
 
 
+class LagAge:
+    """How old the records are that wait in one topic."""
+
+    def __init__(self, state: ConsumerState) -> None:
+        self.state = state
+        self._ends = LogEnds()
+        self._topic_id: str | None = None
+
+    def sample(self, now_s: float) -> None:
+        """Notes the ends of the log; forgets those of a topic that was deleted."""
+        if self.state.topic_id != self._topic_id:
+            self._topic_id = self.state.topic_id
+            self._ends.clear()
+        if self.state.log:
+            self._ends.note(now_s, {number: end for number, (_, end) in self.state.log.items()})
+
+    def lag_s(self, kafka_partition: int, position: int) -> float:
+        """Returns the age of the oldest record that waits at `position`; 0 where none waits.
+
+        Exact to about a second while records arrive as we look. What had come before the first look is at least as
+        old as what was stored last.
+        """
+        if self.state.log.get(kafka_partition, (0, 0))[1] <= position:
+            return 0.0
+        now_s = time.monotonic()
+        waiting_s = self._ends.waiting_s(kafka_partition, position, now_s)
+        if waiting_s is not None:
+            return waiting_s
+        stored_at_s = self.state.appended_at_s
+        stored_age_s = 0.0 if stored_at_s is None else now_s - stored_at_s
+        return max(self._ends.watched_s(now_s), stored_age_s)
+
+
 class Watcher:
     """Samples the state twice a second, in a thread of its own.
 
@@ -49,8 +82,7 @@ class Watcher:
     def __init__(self, state: ConsumerState) -> None:
         self.state = state
         self.now = NOTHING
-        self._ends = LogEnds()
-        self._topic_id: str | None = None
+        self._ages: dict[str, LagAge] = {}
         self._written: deque[tuple[float, float]] = deque(maxlen=RATE_OVER_SAMPLES + 1)
         self._latencies: deque[list[int]] = deque(maxlen=LATENCY_OVER_SAMPLES + 1)
         self._history: deque[Moment] = deque(maxlen=HISTORY_SAMPLES)
@@ -75,30 +107,23 @@ class Watcher:
         """Returns the last two minutes, oldest first."""
         return list(self._history)
 
-    def lag_s(self, kafka_partition: int, position: int) -> float:
+    def lag_s(self, kafka_partition: int, position: int, state: ConsumerState | None = None) -> float:
         """Returns the age of the oldest record of a partition that waits at `position`; 0 where none waits.
 
-        Exact to about a second while records arrive as we look. What had come before the first look is at least as
-        old as what was stored last.
+        Args:
+            kafka_partition: of the topic.
+            position: the next offset to store.
+            state: of a mapped topic; None for our own.
         """
-        if self.state.log.get(kafka_partition, (0, 0))[1] <= position:
-            return 0.0
-        now_s = time.monotonic()
-        waiting_s = self._ends.waiting_s(kafka_partition, position, now_s)
-        if waiting_s is not None:
-            return waiting_s
-        stored_at_s = self.state.appended_at_s
-        stored_age_s = 0.0 if stored_at_s is None else now_s - stored_at_s
-        return max(self._ends.watched_s(now_s), stored_age_s)
+        return self._age(self.state if state is None else state).lag_s(kafka_partition, position)
 
     def sample(self) -> None:
         """Takes one sample; the thread does it by itself."""
         state, now_s = self.state, time.monotonic()
-        if state.topic_id != self._topic_id:
-            self._topic_id = state.topic_id
-            self._ends.clear()
-        if state.log:
-            self._ends.note(now_s, {number: end for number, (_, end) in state.log.items()})
+        topics = state.everything()
+        self._ages = {name: age for name, age in self._ages.items() if name in topics}
+        for topic in topics.values():
+            self._age(topic).sample(now_s)
         self._written.append((now_s, state.batch_rows.total))
         self._latencies.append(list(state.latency_s.counts))
         lags = state.lag() if state.positions else None
@@ -112,6 +137,13 @@ class Watcher:
             latency_p95_s=p95,
         )
         self._history.append(self.now)
+
+    def _age(self, state: ConsumerState) -> LagAge:
+        name = state.topic or ""
+        known = self._ages.get(name)
+        if known is None or known.state is not state:
+            known = self._ages[name] = LagAge(state)
+        return known
 
     def _run(self) -> None:
         beat = self.state.watchdog.beat("sampler")

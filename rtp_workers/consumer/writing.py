@@ -167,14 +167,14 @@ class WritingThread:
                 self.outcomes.append(Overtaken(batch, str(error)))
                 break
             except MemoryRefusedError as error:
-                self._note(error)
+                self._note(batch.topic, error)
                 if self._wrote_in_parts(batch) or self._is_too_large(batch, backoff.tries, error):
                     break
                 self._stopping.wait(backoff.next_s())
                 continue
             except (TransientError, AttentionError, ConfigError) as error:
                 in_doubt = in_doubt or isinstance(error, ConnectionLostError)
-                self._note(error)
+                self._note(batch.topic, error)
                 self._busy_since = None
                 self._beat.turn()
                 self._stopping.wait(backoff.next_s(getattr(error, "retry_after_s", None)))
@@ -216,9 +216,9 @@ class WritingThread:
     def _is_current(self, batch: Batch) -> bool:
         return all(self._assignment.is_current(number, span.epoch) for number, span in batch.spans.items())
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, topic: str, error: Exception) -> None:
         self.retries += 1
         if self._reasons.is_new(str(error)):
-            log.warning("write_failed", reason=str(error))
+            log.warning("write_failed", topic=topic, reason=str(error))
         self.problem = str(error)
         self.problem_at = "kafka" if isinstance(error, TopicUnconfirmedError) else "postgres"

@@ -17,6 +17,9 @@ EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client'
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own stub lacks it
 SETTINGS_EVERY_S = 30.0
 COMPACTED_EVERY_S = 2.0
+# librdkafka's admin client does not always recover from a broker that stood still and was taken out of the cluster
+# meanwhile: it waits for a controller for ever, although a new client gets an answer at once.
+NEW_CLIENT_AFTER = 2  # failures in a row
 
 
 class TopicReplacedError(RtpError):
@@ -51,7 +54,9 @@ class TopicWatch:
     """
 
     def __init__(self, endpoints: Endpoints, topic: str, timeout_s: float = 5.0) -> None:
+        self._endpoints = endpoints
         self._admin = topics.admin_client(endpoints)
+        self._failures = 0
         self._topic = topic
         self._timeout_s = timeout_s
         self._reachability = Reachability(endpoints)
@@ -65,9 +70,17 @@ class TopicWatch:
             TransientError: Kafka is away. AttentionError: not allowed, or client and broker do not speak the same.
         """
         try:
-            return self._look()
+            found = self._look()
         except TransientError as error:
+            self._count_failure()
             raise self._reachability.explained(error) from error
+        self._failures = 0
+        return found
+
+    def _count_failure(self) -> None:
+        self._failures += 1
+        if self._failures % NEW_CLIENT_AFTER == 0:
+            self._admin = topics.admin_client(self._endpoints)
 
     def _look(self) -> TopicView | None:
         found = topics.described(self._admin, self._topic, self._timeout_s)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from functools import partial
 
 from rtp_workers.reconcile.verify import TopicCounts, verify
@@ -12,42 +11,13 @@ from tests.conftest import Stack, StartRtp
 from tests.foreign_topics import new_topic, send, simple_section, sums_of, with_topics, write_sections
 from tests.programs import RunningProgram
 from tests.reading import query
-from tests.records import body as own_body
 from tests.records import produce
-from tests.schema_registry import avro, framed, schema_registry
-from tests.topic_records import body
+from tests.schema_registry import schema_registry
+from tests.topic_kinds import KINDS, SALE, SALE_ID, assert_each_offset_once
 from tests.waiting import wait_until
 
-SALE = {
-    "type": "record",
-    "name": "Sale",
-    "fields": [{"name": name, "type": "string"} for name in ("id", "at", "amount")],
-}
-AT = "2026-01-31T13:45:00Z"
 ROUNDS, NEW, REPEATED = 6, 200, 10
 BAD = 2  # a round; and one record that repeats an id with other content
-UNKNOWN_SCHEMA = 99
-
-Make = Callable[[str, str], bytes]  # (id, amount) -> a record's value
-
-
-def own_record(name: str, amount: str) -> bytes:
-    return own_body(name, amount=amount)
-
-
-def json_record(name: str, amount: str) -> bytes:
-    return body(id=name, amount=amount, at=AT)
-
-
-def avro_record(name: str, amount: str) -> bytes:
-    return framed(1, avro(SALE, {"id": name, "at": AT, "amount": amount}))
-
-
-KINDS: dict[str, tuple[Make, list[bytes | None]]] = {
-    "own": (own_record, [b"not json", None]),
-    "json": (json_record, [b"{", body(id="bad", amount="much")]),
-    "avro": (avro_record, [framed(1, b"\x02"), framed(UNKNOWN_SCHEMA, b"")]),
-}
 
 
 def values_of(kind: str, number: int) -> list[bytes | None]:
@@ -77,26 +47,12 @@ def stored_everything(stack: Stack, topics: list[str], rows: int) -> bool:
     return all(sums_of(stack, topic).get("inserted", 0) >= rows for topic in topics)
 
 
-def assert_each_offset_once(stack: Stack, topic: str) -> None:
-    """Checks that each offset of a topic is one row, one dead letter, or one of those that are counted."""
-    for ledger in query(stack, "select * from ingest_ledger where topic = %s", topic):
-        place = (ledger["topic_id"], ledger["kafka_partition"])
-        where = "where topic_id = %s and kafka_partition = %s"
-        rows = [row["at"] for row in query(stack, f"select kafka_offset as at from transactions {where}", *place)]  # noqa: S608
-        letters = [row["at"] for row in query(stack, f"select kafka_offset as at from dead_letters {where}", *place)]  # noqa: S608
-        assert (len(rows), len(letters)) == (ledger["inserted"], ledger["dead_lettered"])
-        assert len({*rows, *letters}) == len(rows) + len(letters)
-        offsets = set(range(ledger["first_offset"], ledger["next_offset"]))
-        assert {*rows, *letters} <= offsets
-        assert len(offsets) - len(rows) - len(letters) == ledger["duplicates"] + ledger["skipped"]
-
-
 def test_three_topics_in_two_consumers_keep_every_record_once(stack: Stack, start_rtp: StartRtp) -> None:
     topics = {"own": stack.topic, "json": new_topic(stack, "json"), "avro": new_topic(stack, "avro")}
     mapped = [topics["json"], topics["avro"]]
     write_sections(stack, simple_section(topics["json"]), simple_section(topics["avro"], "sales"))
     with schema_registry() as registry, always_balanced(stack):
-        assert registry.add(SALE) == 1
+        assert registry.add(SALE) == SALE_ID
         env = with_topics(
             stack,
             RTP_CONSUMER_BATCH_ROWS="100",

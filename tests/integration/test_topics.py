@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.kafka.topic_watch import NEW_CLIENT_AFTER, TopicWatch
 from rtp_workers.kafka.topics import (
     TopicReport,
+    admin_client,
     delete_records,
     delete_topic,
     describe,
@@ -21,6 +24,7 @@ from rtp_workers.local.ports import free_port
 from tests.conftest import Stack
 from tests.programs import run_rtp
 from tests.records import produce
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -107,6 +111,23 @@ def test_what_is_wrong_is_told_by_kind(stack: Stack, name: str) -> None:
     nowhere = Endpoints(kafka_bootstrap=f"127.0.0.1:{free_port()}")
     with pytest.raises(TransientError, match="is Kafka up"):
         describe(nowhere, name, timeout_s=1)
+
+
+def test_a_watch_whose_client_does_not_recover_takes_a_new_one(stack: Stack) -> None:
+    watch = TopicWatch(stack.endpoints, stack.topic, timeout_s=1.0)
+    # A client that never gets an answer, although Kafka would give one, as after a broker that stood still.
+    watch._admin = admin_client(replace(stack.endpoints, kafka_bootstrap=f"127.0.0.1:{free_port()}"))
+    for _ in range(NEW_CLIENT_AFTER):
+        with pytest.raises(TransientError):
+            watch.look()
+    wait_until(lambda: looks(watch), what="an answer to the new client")
+
+
+def looks(watch: TopicWatch) -> bool:
+    try:
+        return watch.look() is not None
+    except TransientError:
+        return False  # a second is short on a busy machine
 
 
 def test_copies_are_asked_for_and_their_drift_is_told_but_never_mended(stack: Stack, name: str) -> None:

@@ -37,7 +37,7 @@ def exported() -> set[str]:
     loop, submitter = SimpleNamespace(alive=True, generated=Counts()), SimpleNamespace(acknowledged=0)
     parts = cast(Parts, SimpleNamespace(controls=controls, loop=loop, link=link, submitter=submitter, topic="t"))
     registry = CollectorRegistry()
-    registry.register(ConsumerMetrics(ConsumerWatcher(state)))
+    registry.register(ConsumerMetrics(ConsumerWatcher(state), "transactions"))
     registry.register(ProducerMetrics(ProducerWatcher(parts)))
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {sample.name for family in families for sample in family.samples}
