@@ -90,7 +90,7 @@ def begin_load(
             planned = settled.planned
         head = head_of(planned)
         if not is_file or dsn is None:
-            if connection is not None and settled.learned is not None:
+            if connection is not None:
                 _compare(connection, source, settled, topic_id)
             return BegunLoad(planned, Start(head, Progress(topic_id=topic_id)))
         store = ProgressStore(dsn, head, wishes.cancelled)
@@ -100,7 +100,7 @@ def begin_load(
         start = find_start(source, planned.plan, head, store.candidates(), topic_id)
         if start.finished is not None:
             return BegunLoad(planned, start, store, start.finished)
-        if settled.learned is not None and connection is not None and not start.progress.byte_offset:
+        if connection is not None and not start.progress.byte_offset:
             _compare(connection, source, settled, topic_id)
     number = store.learn(settled.learned) if settled.learned is not None else None
     derives = planned.plan.derives_ids

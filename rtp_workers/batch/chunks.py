@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from rtp_workers.batch.blocks import Block, BlockReader
 from rtp_workers.batch.row_encoder import Encoded, RowEncoder
-from rtp_workers.batch.rows import RefusedRow, RowParser, refused_row, unquoted_lines
+from rtp_workers.batch.rows import RefusedRow, RowParser, physical_lines, refused_row, unquoted_lines
+from rtp_workers.batch.source_file import SourceFile
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.plan import Dialect, FilePlan
 from rtp_workers.postgres.csv_loads import Progress
@@ -116,7 +117,7 @@ class ChunkReader:
     def _encoded(self, block: Block, text: str, first_line: int) -> tuple[Encoded, str, int]:
         if self._encoding_is_open and not block.data.isascii():
             if not block.decodes:
-                raise _open_encoding(block.data, first_line, self._dialect.encoding)
+                raise encoding_question(block.data, first_line, self._dialect.encoding)
             self._encoding_is_open = False
         quoted = self._dialect.quotechar in text or (self._dialect.escapes and "\\" in text)
         if self._mapped is None and block.decodes and not quoted:
@@ -160,19 +161,42 @@ def _mapped_rows(plan: FilePlan, counts_folder: Path | None) -> MappedRows:
     return MappedRows(plan, counts_folder)
 
 
-def _open_encoding(data: bytes, first_line: int, taken: str) -> ConfigError:
-    """Returns the question for the encoding of a file that begins with ASCII only: any default may be wrong."""
+def encoding_question(data: bytes, first_line: int, taken: str) -> ConfigError:
+    """Returns the question for the encoding of a file that begins with ASCII only: any default may be wrong.
+
+    Args:
+        data: whole lines, the first ones of the file with a letter beyond ASCII.
+        first_line: physical line of the file where they start.
+        taken: the encoding that does not fit.
+    """
     # Not imported at the top: few files need it.
     from rtp_workers.mapping.columns.encodings import find_encoding
 
-    lines = data.split(b"\n")
-    at, line = next(((at, line) for at, line in enumerate(lines) if not line.isascii()), (0, b""))
+    lines = physical_lines(data.decode("latin-1"))
+    at, line = next(((at, line) for at, line in enumerate(lines) if not line.isascii()), (0, ""))
     guess = find_encoding(data)
     return ConfigError(
-        f"line {first_line + at} is the first that is not ASCII, and it is not {taken}: {line[:80]!r}; it looks like "
-        f"{guess}. Load the file again with --encoding {guess}, or add encoding = {guess!r} to its section. "
-        "Rows that are loaded already keep their ids"
+        f"line {first_line + at} is the first that is not ASCII, and it is not {taken}: "
+        f"{line.rstrip().encode('latin-1')[:80]!r}. It looks like {guess}. Load the file again with --encoding "
+        f"{guess}, or add encoding = {guess!r} to its section. Rows that are loaded already keep their ids"
     )
+
+
+def refuse_open_encoding(source: SourceFile, dialect: Dialect) -> None:
+    """Raises the question for the encoding where the first letter beyond ASCII, wherever it is, does not fit it.
+
+    Args:
+        source: the open file, which is not moved.
+        dialect: of a file whose beginning was ASCII only.
+    """
+    reader, first_line = BlockReader(source.second_look(), dialect.encoding), 1
+    while (block := reader.next_block()) is not None:
+        if not block.data.isascii():
+            if not block.decodes:
+                raise encoding_question(block.data, first_line, dialect.encoding)
+            return
+        first_line += 1 if block.overlong else len(physical_lines(block.text))
+        reader.advance(block)
 
 
 def first_lines(sample: bytes, dialect: Dialect) -> bytes:

@@ -73,6 +73,8 @@ def keep_earlier_ids(
         ConfigError: the ids of the stored rows are the cells of one column, and this file would get derived ids.
     """
     memory, plan = planned.memory, planned.plan
+    if memory is not None and memory.id_rule == "derived-2":
+        return _keep_encoding_of_ids(connection, source, planned, memory)
     if memory is not None and (memory.id_rule != "derived-1" or plan.id_encoding is not None):
         return planned
     if not csv_loads.has_unnumbered(connection):
@@ -97,6 +99,31 @@ def keep_earlier_ids(
         elif plan.derives_ids:
             _refuse_ids_of_a_column(connection, source, planned)
     return planned
+
+
+def _keep_encoding_of_ids(
+    connection: Connection, source: SourceFile, planned: PlannedFile, memory: CsvSource
+) -> PlannedFile:
+    """Returns the file with ids from the texts as they were read first, after its encoding was corrected."""
+    plan = planned.plan
+    read_as = plan.dialect.encoding
+    before = [name for name in (memory.reading.get("encoding"), None) if name != read_as]
+    encodings = list(dict.fromkeys([plan.id_encoding, *reversed(before)]))
+    if len(encodings) == 1 or planned.sample.isascii() or read_as.startswith("utf-16"):
+        return planned
+    rows = _spread(cells(source, planned))
+    hits = {
+        encoding: _hits(connection, dataclasses.replace(plan, id_encoding=encoding), rows) for encoding in encodings
+    }
+    best = max(encodings, key=lambda encoding: hits[encoding])
+    return dataclasses.replace(planned, plan=dataclasses.replace(plan, id_encoding=best))
+
+
+def _hits(connection: Connection, plan: FilePlan, rows: list[list[str]]) -> int:
+    from rtp_workers.mapping.rows.convert import derived_ids  # not at the top of the file, as there
+
+    ids = derived_ids(plan).ids(rows)
+    return sum(len(csv_sources.stored_rows(connection, some)) for some in pieces(ids))
 
 
 def refuse_earlier_ids(

@@ -38,7 +38,7 @@ SAVE_EVERY_S = 1.0
 SHOW_EVERY_S = 0.2
 POLL_S = 0.1
 SLOW_S = 2.0
-CANCEL_FLUSH_S = 5.0
+STOPPED_FLUSH_S = 5.0
 log = logs.get("rtp.load")
 
 
@@ -238,9 +238,9 @@ class _Load:
             self._refused.publish()
             self._refuse_unfinished()
         except RtpError as error:
-            if isinstance(error, CancelledError):
+            if isinstance(error, CancelledError | ConfigError):  # Kafka is well: what was sent is acknowledged soon
                 with suppress(RtpError):
-                    self._producer.flush(CANCEL_FLUSH_S)
+                    self._producer.flush(STOPPED_FLUSH_S)
             self._keep()
             if self._store is not None:
                 self._store.fail(str(error))

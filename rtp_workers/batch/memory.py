@@ -9,14 +9,16 @@ from decimal import Decimal
 from functools import partial
 
 from rtp_workers.batch import earlier_ids, overlap
+from rtp_workers.batch.misread import refuse_garbled_rows
 from rtp_workers.batch.overlap import shown
 from rtp_workers.batch.planning import PlannedFile
 from rtp_workers.batch.probe import Probe, pieces, probe
+from rtp_workers.batch.progress import begins_like
 from rtp_workers.batch.series import reading_of
 from rtp_workers.batch.source_file import SourceFile
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.section_text import section_name
-from rtp_workers.postgres import csv_sources
+from rtp_workers.postgres import csv_loads, csv_sources
 from rtp_workers.postgres.connection import Connection, connect
 from rtp_workers.postgres.csv_sources import CsvSource, Looks, StoredRow
 
@@ -112,6 +114,10 @@ def refuse_overlap(connection: Connection, source: SourceFile, settled: Settled)
             transactions under new ids; the message has the lines that decide it.
     """
     planned = settled.planned
+    if not planned.plan.derives_ids:
+        refuse_garbled_rows(connection, source, planned)
+    if planned.plan.canonical:
+        return
     found = settled.found or probe(source, planned)
     if not found.rows:
         return
@@ -120,7 +126,7 @@ def refuse_overlap(connection: Connection, source: SourceFile, settled: Settled)
     if earlier is not None:
         memory, count_between = earlier
         common = overlap.compare(found, stored, memory, count_between)
-        if not common.is_one_series:
+        if not common.is_one_series and not _continues(connection, source, planned):
             raise _two_accounts(source, memory, common)
         doubtful = overlap.cut_off(found, common, stored, memory)
         if doubtful:
@@ -132,6 +138,12 @@ def refuse_overlap(connection: Connection, source: SourceFile, settled: Settled)
             )
     if not stored and planned.overlap != "other":
         _refuse_repeats(connection, source, planned, found)
+
+
+def _continues(connection: Connection, source: SourceFile, planned: PlannedFile) -> bool:
+    """Tells whether this very file was loaded in part before: with an encoding that did not fit, for example."""
+    loads = csv_loads.of_file(connection, source.name)
+    return any(begins_like(source, planned.plan.dialect.encoding, load.progress) for load in loads)
 
 
 def _earlier_exports(

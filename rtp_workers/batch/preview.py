@@ -55,7 +55,7 @@ def preview(source: SourceFile, settings: PlatformSettings, overrides: Overrides
         if connection is None:
             why = remark or ", since no PostgreSQL is known here (rtp up starts one)"
             return Preview(planned, False, f"not compared with earlier files of its source{why}")
-        if planned.plan.canonical or planned.plan.undecided:
+        if planned.plan.undecided:
             return Preview(planned, True, _remark(planned))
         names = [section.name for section in read_mapping(settings).sections]
         return _compared(connection, source, planned, names)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from rtp_workers.batch.blocks import BlockReader
-from rtp_workers.batch.chunks import ChunkReader, row_parser
+from rtp_workers.batch.chunks import ChunkReader, refuse_open_encoding, row_parser
 from rtp_workers.batch.planning import PlannedFile
 from rtp_workers.batch.rows import physical_lines
 from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.errors import ConfigError
+from rtp_workers.mapping.columns.encodings import decodes
+from rtp_workers.mapping.infer import SAMPLE_BYTES
 from rtp_workers.mapping.plan import Dialect, FilePlan
 from rtp_workers.postgres.csv_loads import Progress
 
@@ -25,6 +28,7 @@ WHOLE_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
 TAIL_BYTES = 1 << 15
 MAX_ROWS = 4_000
+MAX_LETTERED_ROWS = 1_000
 
 
 class ProbeRow(msgspec.Struct, frozen=True, gc=False):
@@ -77,8 +81,14 @@ def probe(source: SourceFile, planned: PlannedFile) -> Probe:
     """Converts the file's first and last rows. The source's position does not change.
 
     Derived ids of the first rows are exact. Those of the last rows are exact unless the file repeats a row.
+
+    Raises:
+        ConfigError: the beginning left the encoding open, and a later letter does not fit what was assumed.
     """
     head, tail, whole = _ends(source, planned)
+    dialect = planned.plan.dialect
+    if dialect.encoding_is_open and not decodes(tail, dialect.encoding):
+        refuse_open_encoding(source, dialect)
     rows, refused, refusal = _rows(head, planned.plan)
     last = _rows(tail, _headless(planned.plan))[0] if tail else []
     last = last[-MAX_ROWS // 2 :]
@@ -92,6 +102,33 @@ def cells(source: SourceFile, planned: PlannedFile) -> list[list[str]]:
     return _cells(head, planned.plan.dialect) + (_cells(tail, _headless(planned.plan).dialect) if tail else [])
 
 
+def rows_beyond_ascii(source: SourceFile, planned: PlannedFile) -> list[dict[str, Any]]:
+    """Returns some records with letters beyond ASCII, as they would be stored. The source is not moved.
+
+    They come from the sample and from the file's end, at most `MAX_LETTERED_ROWS`. There are none for UTF-16.
+    """
+    dialect = planned.plan.dialect
+    if dialect.encoding.startswith("utf-16"):
+        return []
+    sample = planned.sample.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = sample.split(b"\n")[dialect.first_data_line - 1 :] if not sample.isascii() else []
+    if source.state is not None and len(planned.sample) >= SAMPLE_BYTES:
+        lines[-1:] = _tail(source, planned).splitlines()  # the sample's last line may be cut off
+    lines = [line for line in lines if not line.isascii()]
+    data = b"\n".join(lines[:: -(-len(lines) // MAX_LETTERED_ROWS) or 1])
+    records: list[dict[str, Any]] = []
+    with suppress(ConfigError):  # a question that the load asks itself, once it is due
+        records.extend(map(msgspec.json.decode, _values(data, _headless(planned.plan))))
+    return records
+
+
+def _values(data: bytes, plan: FilePlan) -> Iterator[bytes]:
+    reader = BlockReader(io.BytesIO(data), plan.dialect.encoding)
+    with closing(ChunkReader(reader, plan, Progress())) as chunks:
+        for chunk in chunks.chunks():
+            yield from chunk.encoded.values
+
+
 def _ends(source: SourceFile, planned: PlannedFile) -> tuple[bytes, bytes, bool]:
     """Returns the file's first lines, its last lines, and whether the first ones are the whole file."""
     if len(planned.sample) < WHOLE_BYTES:
@@ -103,7 +140,8 @@ def _ends(source: SourceFile, planned: PlannedFile) -> tuple[bytes, bytes, bool]
 
 def _headless(plan: FilePlan) -> FilePlan:
     """Returns the plan for lines from the middle of the file, where every line is a row."""
-    return dataclasses.replace(plan, dialect=dataclasses.replace(plan.dialect, first_data_line=1))
+    dialect = dataclasses.replace(plan.dialect, first_data_line=1, encoding_is_open=False)
+    return dataclasses.replace(plan, dialect=dialect)
 
 
 def _cells(data: bytes, dialect: Dialect) -> list[list[str]]:

@@ -236,6 +236,16 @@ def find_start(source: SourceFile, plan: FilePlan, head: str, candidates: Sequen
     return Start(f"{head}-{number}", Progress(topic_id=topic_id))
 
 
+def begins_like(source: SourceFile, encoding: str, stored: Progress) -> bool:
+    """Tells whether a file begins with the content of some progress. The file is not moved."""
+    if not stored.byte_offset or DIGEST not in stored.resume_state:
+        return False
+    if PARTS in stored.resume_state:
+        return _agrees_by_parts(source, encoding, stored)[0]
+    digests, _ = _digests(source, encoding, {stored.byte_offset})
+    return digests[stored.byte_offset] == str(stored.resume_state[DIGEST])
+
+
 def _start_in_same_version(load: CsvLoad, plan: FilePlan, source: SourceFile, topic_id: str) -> Start:
     """Returns where to resume a load of the same version of an object. Nothing needs to be read to prove that."""
     stored = dataclasses.replace(load.progress, topic_id=topic_id)

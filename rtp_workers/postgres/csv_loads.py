@@ -28,6 +28,9 @@ _FIND = f"select {COLUMNS} from csv_loads where identity = %s"  # noqa: S608 - o
 _FIND_BY_HEAD = f"""
 select {COLUMNS} from csv_loads where starts_with(identity, %s) and retired_at is null
 """  # noqa: S608 - our own column names
+_OF_FILE = f"""
+select {COLUMNS} from csv_loads where file_name = %s and retired_because is distinct from 'its rows were purged'
+"""  # noqa: S608 - our own column names
 _RECENT = f"select {COLUMNS} from csv_loads order by updated_at desc limit %s"  # noqa: S608 - our own column names
 _BEGIN = f"""
 insert into csv_loads (identity, file_name, state, size_bytes, topic_id, csv_source_id, derives_ids, numbered)
@@ -165,6 +168,13 @@ def find(connection: Connection, identity: str) -> CsvLoad | None:
         cursor.execute(_FIND, (identity,))
         row = cursor.fetchone()
     return None if row is None else load_of(row)
+
+
+def of_file(connection: Connection, file_name: str) -> list[CsvLoad]:
+    """Returns the loads of files with this name whose rows nobody has purged."""
+    with translated("read the loads of a file name"), connection.cursor() as cursor:
+        cursor.execute(_OF_FILE, (file_name,))
+        return [load_of(row) for row in cursor.fetchall()]
 
 
 def find_by_head(connection: Connection, head: str) -> list[CsvLoad]:

@@ -48,6 +48,11 @@ returning csv_source_id
 _STORED = """
 select transaction_id, occurred_at, source, load_id, status, attributes from transactions where transaction_id = any(%s)
 """
+_STORED_TEXTS = """
+select transaction_id, source, load_id, json_build_object('customer_id', customer_id, 'merchant', merchant,
+    'category', category, 'payment_method', payment_method, 'status', status, 'attributes', attributes)
+from transactions where transaction_id = any(%s)
+"""
 _COUNT_BETWEEN = """
 select count(*) from transactions
 where load_id = any(%s) and (occurred_at at time zone 'UTC')::date > %s::date
@@ -131,6 +136,20 @@ class StoredRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTexts:
+    """The texts of a row that has an id which was asked for.
+
+    Attributes:
+        texts: field -> text; ``attributes`` holds an object.
+    """
+
+    transaction_id: str
+    source: str
+    load_id: int | None
+    texts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Looks:
     """What a person would compare two transactions by."""
 
@@ -168,6 +187,13 @@ def stored_rows(connection: Connection, ids: Sequence[str]) -> dict[str, StoredR
     with translated("look ids up"), connection.cursor() as cursor:
         cursor.execute(_STORED, (list(ids),))
         return {row[0]: StoredRow(*row) for row in cursor.fetchall()}
+
+
+def stored_texts(connection: Connection, ids: Sequence[str]) -> dict[str, StoredTexts]:
+    """Returns the texts of the rows that have one of these ids, by id."""
+    with translated("look up stored texts"), connection.cursor() as cursor:
+        cursor.execute(_STORED_TEXTS, (list(ids),))
+        return {row[0]: StoredTexts(*row) for row in cursor.fetchall()}
 
 
 def rows_between(connection: Connection, load_ids: Sequence[int], first_day: str, last_day: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -37,6 +37,9 @@ select count(*), coalesce(array_agg(distinct day), '{{}}') from gone
 _BY_NUMBER = "load_id = any(%(loads)s)"
 _BY_NAME = "load_id is null and source = %(source)s"
 _DELETE_LETTERS = "delete from dead_letters where load_id = any(%(loads)s)"
+_REPLAYED = """
+select distinct load_id from dead_letters where load_id = any(%(loads)s) and replayed_at is not null
+"""
 _COUNT_ROWS = "select count(*) from transactions where load_id = any(%(loads)s)"
 _COUNT_LETTERS = "select count(*) from dead_letters where load_id = any(%(loads)s)"
 _NOTE = "insert into purges (criteria, purged_rows, purged_dead_letters, days) values (%s, %s, %s, %s::date[])"
@@ -80,7 +83,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class LogEnds:
-    """Where the topic ends now. A load that was killed may have sent more than it recorded."""
+    """Where the topic ends now. A load that was killed may have sent more than it recorded, and so has a replay."""
 
     topic_id: str | None = None
     next_offsets: Mapping[int, int] = field(default_factory=dict)
@@ -215,7 +218,8 @@ def _forget(cursor: Cursor, found: Import, values: Mapping[str, object]) -> None
 
 def _await_ledger(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnds, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while waiting := _waiting(connection, loads, ends):
+    replayed = _replayed(connection, loads)
+    while waiting := _waiting(connection, loads, ends, replayed):
         if time.monotonic() > deadline:
             raise TransientError(
                 f"{waiting:,} records of the load are not in PostgreSQL after {timeout_s:g} s, and would come back "
@@ -224,8 +228,15 @@ def _await_ledger(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnd
         time.sleep(POLL_S)
 
 
-def _waiting(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnds) -> int:
-    """Returns how many offsets, up to the last one of the loads, the ledger has not passed."""
+def _replayed(connection: Connection, loads: Sequence[CsvLoad]) -> set[int]:
+    """Returns which of the loads have dead letters that were sent again: behind the last record of their own run."""
+    with translated("look for replayed dead letters"), connection.cursor() as cursor:
+        cursor.execute(_REPLAYED, {"loads": [load.load_id for load in loads]})
+        return {load_id for (load_id,) in cursor.fetchall()}
+
+
+def _waiting(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnds, replayed: Collection[int]) -> int:
+    """Returns how many offsets, up to the last one that a record of the loads may have, the ledger has not passed."""
     wanted: dict[str, dict[int, int]] = {}
     for load in loads:
         topic_id = load.progress.topic_id
@@ -233,7 +244,8 @@ def _waiting(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnds) ->
             continue  # a topic that is gone brings nothing back
         places = wanted.setdefault(topic_id, {})
         sent = {number: last + 1 for number, last in load.progress.last_offsets.items()}
-        for number, end in (sent if load.state == "loaded" else {**sent, **ends.next_offsets}).items():
+        all_recorded = load.state == "loaded" and load.load_id not in replayed
+        for number, end in (sent if all_recorded else {**sent, **ends.next_offsets}).items():
             places[number] = max(end, places.get(number, 0))
     behind = 0
     with translated("read the ledger"), connection.cursor() as cursor:

@@ -10,6 +10,7 @@ from tests.csv_files import write_settled
 from tests.integration.test_csv_sources import HEADER, Loader, loader  # noqa: F401 - the fixture
 from tests.programs import run_rtp
 from tests.reading import query
+from tests.waiting import wait_until
 
 OWN = "transaction_id,occurred_at,amount\nT-1,2026-03-01T10:00:00Z,5.25\nT-2,2026-03-01T11:00:00Z,"
 REST = "50.75\nT-3,2026-03-01T11:00:01Z,9.99\n"
@@ -66,6 +67,27 @@ def test_a_corrected_encoding_goes_over_the_refused_rows_again(loader: Loader) -
     said = loader.load("shops.csv", text, "--encoding", "cp1252")
     assert "1 new, 28 already stored" in said
     assert loader.count("select count(*) as n from transactions where merchant = 'Bäckerei'") == 1
+
+
+def test_a_late_letter_stops_the_load_at_its_line_and_the_corrected_load_asks_nothing(
+    loader: Loader,  # noqa: F811 - the fixture's name
+) -> None:
+    def plain(count: int, month: int) -> list[str]:
+        text = "a long text about nothing " * 12
+        return [f"2026-{month:02d}-{at % 28 + 1:02d};Shop {at} {text};-{at % 97}.50" for at in range(count)]
+
+    late = [f"2026-06-{day:02d};Bäckerei {day};-{day}.10" for day in range(1, 6)]
+    lines = ["Date;Description;Amount", *plain(17_000, 6), *late, *plain(200, 6)]
+    data = ("\n".join(lines) + "\n").encode("cp1252")
+    said = loader.load("shops.csv", data, ok=False)
+    assert "line 17002 is the first that is not ASCII" in said
+    assert "--encoding cp1252" in said
+    wait_until(lambda: loader.count() > 10_000, what="the rows before that line are stored")
+    loader.load("shops.csv", data, "--encoding", "cp1252")
+    wait_until(lambda: loader.count() == len(lines) - 1, what="every row is stored once")
+    bakeries = "select count(*) as n from transactions where starts_with(merchant, 'Bäckerei')"
+    assert loader.count(bakeries) == len(late)
+    assert loader.count("select count(*) as n from dead_letters") == 0
 
 
 def test_a_load_of_which_nothing_is_loaded_fails(loader: Loader) -> None:  # noqa: F811 - the fixture's name

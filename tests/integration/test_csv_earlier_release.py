@@ -47,6 +47,11 @@ NEXT_EXPORTS = {
 @pytest.fixture
 def earlier(stack: Stack, start_rtp: StartRtp, tmp_path: Path) -> Loader:
     """A database that the first release has filled, migrated, with a consumer at work."""
+    return filled_earlier(stack, start_rtp, tmp_path, STORED)
+
+
+def filled_earlier(stack: Stack, start_rtp: StartRtp, tmp_path: Path, stored: Path) -> Loader:
+    """Puts the tables that the first release has filled into the database, migrates it and starts a consumer."""
     owner_dsn = stack.endpoints.need("postgres_dsn")
     query(stack, "drop schema public cascade; create schema public; revoke all on schema public from public")
     with schema._alembic(owner_dsn) as (config, _):
@@ -55,7 +60,7 @@ def earlier(stack: Stack, start_rtp: StartRtp, tmp_path: Path) -> Loader:
     try:
         with connection.cursor() as cursor:
             for table in ("transactions", "csv_loads", "ingest_ledger"):
-                with (STORED / f"{table}.csv").open() as file:
+                with (stored / f"{table}.csv").open() as file:
                     columns = file.readline()
                     cursor.copy_expert(f"copy {table} ({columns}) from stdin csv", file)
             cursor.execute("select setval(pg_get_serial_sequence('csv_loads', 'load_id'), max(load_id)) from csv_loads")

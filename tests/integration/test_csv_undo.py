@@ -78,6 +78,25 @@ def test_a_purge_waits_until_the_consumer_has_written_the_load(
     assert files.count() == 0
 
 
+def test_a_purge_waits_for_the_records_that_a_replay_has_just_sent(
+    stack: Stack, start_rtp: StartRtp, tmp_path: Path
+) -> None:
+    files = Loader(stack, tmp_path)
+    files.load("first.csv", OWN + "T-1,2026-03-01T10:00:00Z,5.25\n")
+    files.load("second.csv", OWN + "T-1,2026-03-01T10:00:00Z,7.00\n")
+    files.rtp("consume", "--no-api", "--until-idle", "2s")
+    files.rtp("purge", "--file", "first.csv", "--yes")
+    files.rtp("dead-letters", "replay", "--reason", "conflicting_duplicate")
+    in_vain = run_rtp("purge", "--file", "second.csv", "--yes", "--timeout", "1", env=stack.env)
+    assert in_vain.returncode != 0
+    assert "1 records of the load are not in PostgreSQL" in in_vain.stderr
+    assert files.count("select count(*) as n from dead_letters") == 1
+    start_rtp("consume", "--no-api", env=stack.env)
+    files.rtp("purge", "--file", "second.csv", "--yes", "--timeout", "50")
+    nothing_comes_any_more(stack)
+    assert files.count() == 0
+
+
 def nothing_comes_any_more(stack: Stack) -> None:
     """Waits until no record of the topic can come any more."""
     done = run_rtp("verify", "--json", "--timeout", "120s", env=stack.env)

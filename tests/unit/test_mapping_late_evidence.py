@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rtp_workers.batch.blocks import BlockReader
-from rtp_workers.batch.chunks import ChunkReader
+from rtp_workers.batch.chunks import ChunkReader, refuse_open_encoding
+from rtp_workers.batch.source_file import open_source
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.infer import infer
 from rtp_workers.mapping.sources import Section
 from rtp_workers.postgres.csv_loads import Progress
+from tests.csv_files import write_settled
 from tests.mapping_files import csv_of, load_all
 
 HEAD = "Date;Description;Amount"
@@ -70,6 +73,21 @@ def test_the_first_letter_beyond_ascii_keeps_utf_8_or_stops_the_load_with_the_en
     with pytest.raises(ConfigError, match="--encoding cp1252"):
         load(late, "cp1252")
     assert load(late, "cp1252", encoding="cp1252")[0]["merchant"] == "Bäckerei Müller"
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_the_question_for_the_encoding_names_the_line_of_the_letter(line_end: str, tmp_path: Path) -> None:
+    lines = [HEAD, *PLAIN, "2024-02-01;Bäckerei;-1", *PLAIN]
+    data = (line_end.join(lines) + line_end).encode("cp1252")
+    plan = infer(csv_of(HEAD, *PLAIN), "bank.csv")
+    chunks = ChunkReader(BlockReader(io.BytesIO(data), "utf-8", BLOCK_BYTES), plan, Progress())
+    with pytest.raises(ConfigError, match=f"line {len(PLAIN) + 2} is the first"):
+        list(chunks.chunks())
+    with (
+        open_source(str(write_settled(tmp_path / "bank.csv", data))) as source,
+        pytest.raises(ConfigError, match=f"line {len(PLAIN) + 2} is the first"),
+    ):
+        refuse_open_encoding(source, plan.dialect)
 
 
 @pytest.mark.parametrize(("ambiguous", "offset"), [("earlier", "+02:00"), ("later", "+01:00"), ("refuse", None)])

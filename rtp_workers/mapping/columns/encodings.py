@@ -69,6 +69,9 @@ OTHER_ENCODINGS: dict[str, tuple[str, ...]] = {
     "cp1256": ("arabic",),
     "cp874": ("thai",),
 }
+# In which a person or an earlier release may have read a text, the likeliest first.
+LIKELIEST = ("cp1252", "utf-8", "cp1250", "latin-1", "cp1254", "gb18030", "big5", "shift_jis", "euc_kr", "euc_jp")
+EVERY_ENCODING = tuple(dict.fromkeys((*LIKELIEST, *LATIN_ENCODINGS, *OTHER_ENCODINGS)))
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
 _NEUTRAL = "‘’‚“”„–—…\u00a0«»·•°€£§®©™ºª"  # punctuation next to words; it does not show the language
 _GLUED = re.compile("(?<=[^\\W\\d_])[‚“„…«»·•°€£§®©™ºª]+(?=[^\\W\\d_])")  # inside a word no language has it
