@@ -1,5 +1,5 @@
-"""Foreign CSVs: what their bytes, headers and values say, which column is which field, and the conversion.
+"""Foreign CSVs: finds out how a file is written and which column is which field, and converts its rows.
 
-``infer`` reads a sample and returns a FilePlan; ``rows.convert`` turns rows of cells into canonical ones by that plan.
-Everything here is pure: no network, no database. Only ``rows.ids`` may write files, to a folder that it is given.
+``infer`` reads a sample and returns a FilePlan. ``rows.convert`` converts rows of cells according to that plan.
+Everything here is pure: no network, no database. Only ``rows.ids`` may write files, in a folder that it is given.
 """

@@ -1,4 +1,4 @@
-"""The beginning of a file -> its FilePlan. Pure, and within about a second."""
+"""The beginning of a file -> its FilePlan. Pure; takes about a second at most."""
 
 from __future__ import annotations
 
@@ -52,14 +52,15 @@ def infer(
     """Finds the mapping of a file.
 
     Args:
-        sample: the file's beginning, decompressed, SAMPLE_BYTES or all of it.
-        file_name: what the mapping's patterns are compared with, and what errors name.
-        sources: the mapping file; the first section that fits the name applies.
-        section: this section instead (command-line overrides are in it already).
-        read_ahead: gives the next piece of the file, ``b""`` at its end; called only while day and month are open.
+        sample: the file's beginning, decompressed: SAMPLE_BYTES, or the whole file.
+        file_name: the name that the mapping's patterns are compared with, and that errors mention.
+        sources: the mapping file. The first section whose pattern matches the name applies.
+        section: use this section instead. It already includes overrides from the command line.
+        read_ahead: returns the next piece of the file, ``b""`` at its end. Called only while the order of day and
+            month is open.
 
     Raises:
-        ConfigError: an empty file, or a mapping that names what is not there.
+        ConfigError: the file is empty, or the mapping names something that the file does not have.
     """
     section = section or (sources.section_for(file_name) if sources else None) or Section()
     dialect, rows = find_dialect(sample, section.given, file_name)
@@ -76,12 +77,12 @@ def infer(
 
 
 def infer_columns(section: Section, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> FilePlan:
-    """Finds the mapping of named columns that do not come from a file: the values of a topic's documents.
+    """Finds the mapping of named columns that do not come from a file, such as the values of a topic's documents.
 
     Args:
         section: what is known already.
-        columns: their names.
-        rows: a cell a column.
+        columns: the names of the columns.
+        rows: rows with one cell per column.
     """
     dialect = Dialect("utf-8", ",", '"', 1, 2, tuple(columns), tuple(columns))
     numbered = [Row(line, list(cells)) for line, cells in enumerate(rows, start=2)]
@@ -107,7 +108,7 @@ def _search(
 
 
 def _begin(profiles: tuple[Profile, ...], section: Section, languages: frozenset[str]) -> Findings:
-    """Returns findings in which no column is free that the mapping names or drops."""
+    """Returns findings in which the columns that the mapping names or drops are not free."""
     found = Findings(profiles, section, languages)
     named = {name for names in section.columns.values() for name in names} | set(section.drop)
     found.taken.update(profile.index for profile in profiles if profile.name in named)
@@ -130,7 +131,7 @@ def _profiles(dialect: Dialect, rows: Sequence[Row], given: Affix | None) -> tup
 
 
 def _without_sparse(rows: list[list[str]]) -> list[list[str]]:
-    """Leaves out balance lines and similar rows, which fill a third or less of the cells that rows usually fill."""
+    """Leaves out balance lines and similar rows: they fill at most a third of the cells that rows usually fill."""
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
     usual = statistics.median(filled) if filled else 0
     full = [row for row, count in zip(rows, filled, strict=True) if count * 3 > usual]
@@ -144,7 +145,7 @@ def _begins_like_a_balance(row: list[str]) -> bool:
 def _cells_ahead(
     found: Findings, dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
 ) -> dict[str, list[str]]:
-    """Returns every cell of the columns that may hold dates, of the sample and of what is read ahead."""
+    """Returns every cell of the columns that may hold dates, from the sample and from what is read ahead."""
     until = time.monotonic() + READ_AHEAD_S
     places = {profile.name: profile.index for profile in found.profiles if profile.dates >= 0.4}
     cells: dict[str, set[str]] = {name: set() for name in places}
@@ -167,7 +168,7 @@ def _cells_ahead(
 
 
 def _take_attributes(found: Findings) -> None:
-    """A column called ``attributes`` that holds JSON objects is the record's own."""
+    """Takes a column called ``attributes`` that holds JSON objects as the record's own field."""
     for profile in found.profiles:
         if profile.name == "attributes" and profile.share(lambda cell: cell[:1] == "{" and cell[-1:] == "}") == 1.0:
             found.take("attributes", [profile], 1.0, "name (the field's own)")
@@ -237,9 +238,9 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
 
 
 def _with_twice_open(plan: FilePlan, found: Findings) -> FilePlan:
-    """Has local times that come twice asked about, where the mapping does not say which of the two instants they are.
+    """Asks about local times that occur twice, if the mapping does not say which of the two instants they mean.
 
-    The file's own order does not decide: the same row must mean the same instant in an export with another order.
+    The order of the rows does not decide: a row must mean the same instant in an export with another order.
     """
     if plan.undecided or (plan.rules.time_zone == "UTC" and "time_zone" not in plan.uses):
         return plan
@@ -247,7 +248,7 @@ def _with_twice_open(plan: FilePlan, found: Findings) -> FilePlan:
     try:
         answers = refusing.read([found.profiles[at].cells for at in refusing.columns])
     except ConfigError:
-        answers = []  # the beginning has no dates that can be read yet
+        answers = []  # the beginning has no dates that can be read so far
     twice = (one for one in answers if isinstance(one, NoInstantError) and one.reason == TWICE)
     first = next(twice, None)
     if first is None:
@@ -292,7 +293,7 @@ def _uses_default_zone(found: Findings) -> bool:
 
 
 def _id_columns(found: Findings) -> tuple[str, ...]:
-    """Returns the columns that derived ids are made of: the mapping's, or all that do not change by themselves."""
+    """Returns the columns that derived ids are made of: the mapping's, or all that stay the same in every export."""
     if found.rules["id_rule"] != "derived":
         return ()
     left_out = find_volatile(found)
@@ -300,6 +301,6 @@ def _id_columns(found: Findings) -> tuple[str, ...]:
 
 
 def fingerprint(dialect: Dialect) -> str:
-    """Returns the name that ids of an unmapped source start from: the same for every file with these columns."""
+    """Returns the text that ids of an unmapped source start from. It is the same for every file with these columns."""
     text = "\x1f".join(cell.strip() for cell in dialect.header_cells) or f"{dialect.row_width} columns"
     return "columns-" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

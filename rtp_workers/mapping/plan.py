@@ -1,4 +1,4 @@
-"""The FilePlan: everything that is known, assumed or still open about one CSV before a row is loaded."""
+"""The FilePlan: everything that is known, assumed or still open about a CSV before its first row is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtp_workers.mapping.cells.affixes import Affix
 from rtp_workers.record.transaction import FIELD_NAMES, FIELDS
 
 REQUIRED_FIELDS = frozenset(field.name for field in FIELDS if field.required)
-# Roles whose columns are all read and joined. Of any other role the first column counts, or the first that is filled.
+# Roles whose columns are all read and joined. For any other role, the first column or the first filled one is used.
 JOINED_ROLES = frozenset({"occurred_at", "date", "time", "transaction_id", "attributes"})
 
 
@@ -20,11 +20,11 @@ QuestionKind = Literal["day_order", "no_time", "year", "id", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the mapping or the command line says about the dialect; None leaves it to be found.
+    """What the mapping or the command line says about the dialect. What is None is found from the file.
 
     Attributes:
-        escapes: a backslash escapes the character after it.
-        header_line: 0 says that there is no header.
+        escapes: True if a backslash escapes the character after it.
+        header_line: physical line of the header; 0: there is none.
         header: names for the columns, in order.
     """
 
@@ -41,15 +41,15 @@ class Dialect:
     """How bytes become cells.
 
     Attributes:
-        encoding: Python codec name; ``utf-8-sig`` where there is a byte order mark.
+        encoding: Python codec name; ``utf-8-sig`` if there is a byte order mark.
         delimiter: one character.
         quotechar: one character.
-        header_line: physical line (1-based) of the header; 0 where the file has none.
+        header_line: physical line (1-based) of the header; 0 if the file has none.
         first_data_line: physical line of the first row after the header (or of the file's first row).
-        columns: a unique name per cell of a data row, in order; ``column 3`` where the file names none.
+        columns: a unique name for each cell of a data row, in order; ``column 3`` if the file does not name it.
         header_cells: the header as the file writes it, ``()`` without a header.
-        escapes: a backslash escapes the character after it, as MySQL and PostgreSQL's COPY write it.
-        encoding_is_open: the beginning holds ASCII only, which fits nearly every encoding.
+        escapes: True if a backslash escapes the character after it, as MySQL and PostgreSQL's COPY write it.
+        encoding_is_open: True if the beginning holds only ASCII, which is valid in nearly every encoding.
     """
 
     encoding: str
@@ -64,7 +64,7 @@ class Dialect:
 
     @property
     def row_width(self) -> int:
-        """Cells of every data row; a row of another width is ragged and refused."""
+        """The number of cells in every data row. A row of another width is refused as ragged."""
         return len(self.columns)
 
 
@@ -74,8 +74,8 @@ class ColumnUse:
 
     Attributes:
         columns: column names, in the order in which they are joined.
-        confidence: 0..1; 1.0 is the mapping's own word.
-        why: ``name``, ``values``, ``name and values`` or ``mapping``, with what was seen.
+        confidence: 0..1; 1.0 if the mapping says so.
+        why: ``name``, ``values``, ``name and values`` or ``mapping``, with the evidence.
     """
 
     role: str
@@ -86,11 +86,12 @@ class ColumnUse:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What could not be decided, and the mapping lines (TOML, to add to the file's section) that decide it.
+    """A decision that only a person can make, and the mapping lines that make it.
 
     Attributes:
         field: the record's field that stays open.
-        lines: alternatives are commented out; the first line is the likeliest.
+        lines: lines of TOML to add to the file's section. The first line is the likeliest answer; the alternatives
+            are commented out.
         kind: what is undecided. Code tests this, never the wording of the question.
     """
 
@@ -102,27 +103,27 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How cells become values; every entry can be set in the mapping.
+    """How cells become values. Every entry can be set in the mapping.
 
     Attributes:
         date_order: ``YMD``, ``DMY`` or ``MDY`` for dates written in numbers.
         date_format: a strptime format that replaces recognition, or None.
-        epoch_unit: ``s``, ``ms`` or ``us`` where time is a number since 1970, or None.
-        time_zone: IANA name of times that carry no offset.
+        epoch_unit: ``s``, ``ms`` or ``us`` if times are numbers since 1970, or None.
+        time_zone: IANA name of the zone for times without an offset.
         step_origin: RFC 3339 instant of step 0; ``step_unit`` is ``second``, ``minute``, ``hour`` or ``day``.
         sign: ``as_is``, ``negate``, ``direction`` (by the direction column) or ``pair`` (debit and credit columns).
-        debit_negative: the debit column already carries minus signs.
-        credit_negative: the credit column carries minus signs, as a card's statement may: money in all the same.
+        debit_negative: True if the debit column already has minus signs.
+        credit_negative: True if the credit column has minus signs, as on some card statements. It is money in anyway.
         amount_unit: ``major`` or ``minor`` (integer cents).
         id_rule: ``columns`` or ``derived``.
-        amount_affix: text around the numbers of amounts, which is not read, or None.
+        amount_affix: text around the numbers of amounts, which is ignored, or None.
         round_to: digits after the point that amounts are rounded to, half to even, or None.
-        year: the year of dates that carry none, or None.
-        year_from: (month, year) in which a file of such dates begins, or None.
+        year: the year of dates without one, or None.
+        year_from: (month, year) in which a file with such dates begins, or None.
         ambiguous: ``earlier``, ``later`` or ``refuse``: what happens to a local time that occurs twice or not at all.
-        currency: code that the amounts' sign or the header's text gives, or None.
-        open_rules: names of rules that nothing in the beginning decides. The first cell that needs one decides it, or
-            stops the load with the question.
+        currency: code that follows from the amounts' currency sign or from the header, or None.
+        open_rules: names of rules that nothing in the beginning decides. The first cell that needs such a rule decides
+            it, or stops the load with the question.
     """
 
     date_order: str = "YMD"
@@ -159,16 +160,16 @@ class FilePlan:
     """The mapping of one file, found or given.
 
     Attributes:
-        source: name that derived ids start from: the section's, or a fingerprint of the header.
-        section: the section of the mapping file that applied, or None.
+        source: the name that derived ids start from: the section's name, or a fingerprint of the header.
+        section: the section of the mapping file that applies, or None.
         uses: role -> columns; roles are the record's fields and their parts (see ``vocabulary.ROLES``).
-        attributes: columns without a field, kept in ``attributes``.
-        undecided: the file must not be loaded while this is not empty.
-        id_columns: columns whose cells make a derived id, in that order; ``()``: all of them. One that this file does
-            not have counts as empty.
-        id_encoding: encoding in which an earlier release read the cells that its ids are made of; None where the ids
-            are made of the cells as they are read now.
-        canonical: the header is ours and every cell is already a canonical value: conversion is the identity.
+        attributes: columns that fill no field and are kept in ``attributes``.
+        undecided: open questions. While there is one, the file must not be loaded.
+        id_columns: columns whose cells make a derived id, in that order; ``()``: all of them. A column that this file
+            does not have counts as empty.
+        id_encoding: encoding in which an earlier release read the cells of its ids; None if the ids are made of the
+            cells as they are read now.
+        canonical: True if the header is ours and every cell is already a canonical value. Nothing is converted then.
     """
 
     dialect: Dialect
@@ -185,7 +186,7 @@ class FilePlan:
 
     @property
     def roles_read(self) -> tuple[str, ...]:
-        """The roles that conversion reads; what fills any other role stays in ``attributes``."""
+        """The roles that conversion reads. Columns of any other role stay in ``attributes``."""
         return roles_read(self.uses, self.rules)
 
     @property
@@ -195,19 +196,19 @@ class FilePlan:
 
     @property
     def derives_ids(self) -> bool:
-        """True where ids come from cells and occurrence numbers: a resumed load must count the earlier rows again."""
+        """True if ids are made of cells and occurrence numbers. A resumed load then has to count earlier rows again."""
         return not self.canonical and self.rules.id_rule == "derived"
 
 
 def has_year(date_format: str) -> bool:
-    """True where a strptime format reads a year; without one, strptime takes 1900."""
+    """True if a strptime format contains a year. Without one, strptime assumes 1900."""
     return re.search(r"%[-#]?[YyGcxsD]", date_format) is not None
 
 
 def roles_read(uses: Mapping[str, ColumnUse], rules: Rules) -> tuple[str, ...]:
     """Returns the roles that conversion reads, in the order in which their columns are joined.
 
-    A mapping may fill roles that exclude each other, such as ``amount`` and ``debit``: only one of them is read.
+    A mapping may name columns for roles that exclude each other, such as ``amount`` and ``debit``. Only one is read.
     """
     if "occurred_at" in rules.constants:
         when: tuple[str, ...] = ()
@@ -226,7 +227,7 @@ def roles_read(uses: Mapping[str, ColumnUse], rules: Rules) -> tuple[str, ...]:
 
 
 def columns_in_fields(uses: Mapping[str, ColumnUse], rules: Rules) -> frozenset[str]:
-    """Returns the columns whose whole content goes into a field: ``attributes`` need not keep them."""
+    """Returns the columns whose whole content goes into a field, so that ``attributes`` need not keep it."""
     read = roles_read(uses, rules)
     kept_as_factors = {"quantity", "amount"} if "quantity" in read else set()
     whole: set[str] = set()

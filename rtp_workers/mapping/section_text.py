@@ -1,4 +1,4 @@
-"""A FilePlan -> the TOML section that says the same, for people to read and edit."""
+"""A FilePlan -> the same plan as a TOML section, for people to read and edit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtp_workers.mapping.toml_text import quoted
 
 
 def section_name(file_name: str) -> str:
-    """Returns a bare TOML key from a file's name, dates and numbers left out: ``umsatz-2024-01.csv`` -> ``umsatz``."""
+    """Returns a TOML key made from a file's name without dates and numbers: ``umsatz-2024-01.csv`` -> ``umsatz``."""
     stem = PurePath(bare_name(file_name)).stem
     words = [word for word in normalise(stem).split() if not word.isdigit()]
     name = re.sub(r"[^a-z0-9]+", "-", "-".join(words)).strip("-")
@@ -20,14 +20,14 @@ def section_name(file_name: str) -> str:
 
 
 def file_pattern(file_name: str) -> str:
-    """Returns a pattern that the next export's name fits too: runs of digits become ``*``."""
+    """Returns a pattern that also matches the next export's name: runs of digits become ``*``."""
     name = re.sub(r"([*?\[])", "?", bare_name(file_name))
     pattern = re.sub(r"(?:\d+[-_. ]?)*\d{2,}", "*", PurePath(name).stem)
     return pattern + PurePath(name).suffix
 
 
 def section_text(plan: FilePlan, file_name: str, name: str | None = None) -> str:
-    """Returns the section, open questions as commented lines in it."""
+    """Returns the section, with open questions as commented lines."""
     lines = [f"[{name or section_name(file_name)}]", f"files = [{quoted([file_pattern(file_name)])}]"]
     lines += _dialect_lines(plan)
     lines += [f"columns.{role} = {quoted(use.columns)}" for role, use in plan.uses.items() if role != "attributes"]
@@ -41,7 +41,7 @@ def section_text(plan: FilePlan, file_name: str, name: str | None = None) -> str
 
 
 def question_text(questions: tuple[Question, ...], plan: FilePlan, file_name: str) -> str:
-    """Returns the lines that answer the questions, below the section that they belong to."""
+    """Returns the lines that answer the questions, below the header of their section."""
     lines = [f"[{plan.section or section_name(file_name)}]"]
     if plan.section is None:
         lines.append(f"files = [{quoted([file_pattern(file_name)])}]")

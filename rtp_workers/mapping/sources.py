@@ -1,4 +1,4 @@
-"""``data/sources.toml``: a section per source, read strictly and written for people to edit."""
+"""Reads ``data/sources.toml``, which people edit: one section per source, checked strictly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "overlap": ("same", "other"),
     "ambiguous": ("earlier", "later", "refuse"),
 }
-# What stands for a value that only a person knows: a section for topics is not used while one is open.
+# Stands for a value that only a person knows. A section for topics is not used while it has one.
 OPEN = "?"
 FOR_TOPICS_ONLY = ("occurred_at", "changes")
 FOR_FILES_ONLY = (
@@ -49,7 +49,7 @@ WHOLE_NUMBERS: Mapping[str, tuple[int, int]] = {"round_to": (0, 18), "year": (19
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One source's mapping. What is left out (None, or empty) is found in the file.
+    """The mapping of one source. What is left out (None, or empty) is found from the file.
 
     Attributes:
         name: the section's name.
@@ -57,22 +57,22 @@ class Section:
         topics: patterns of topic names, ``*`` and ``?`` as in a shell; case matters. A section has files or topics.
         columns: role -> column names, or paths into a topic's documents; several are joined (ids) or the first filled
             one is taken (texts).
-        escape: ``backslash`` where one escapes the character after it, ``none`` where it is a character like others.
+        escape: ``backslash`` if it escapes the character after it, ``none`` if it is an ordinary character.
         constants: field -> value for every row.
         header: names for the columns of a file without a header.
         header_line: physical line of the header, 0 for none.
         drop: columns that do not go into ``attributes``.
-        amount_prefix: text before every amount, such as an unknown currency's sign; ``amount_suffix`` after it.
+        amount_prefix: text before every amount, such as an unknown currency sign; ``amount_suffix``: text after it.
         round_to: digits after the point that amounts are rounded to, half to even; None keeps them as they are.
-        year: the year of dates that carry none; ``year_from`` (MM/YYYY) is the month in which such a file begins.
+        year: the year of dates without one; ``year_from`` (MM/YYYY) is the month in which such a file begins.
         ambiguous: which instant is meant by a local time that occurs twice, when clocks go back.
         skip_rows: rows in which a cell starts with one of these are refused as ``skipped_by_mapping``.
-        id_source: what derived ids start from; the section's name where left out.
-        id_columns: columns whose cells make derived ids, instead of all but the volatile ones.
-        overlap: what rows are that look like stored ones but cannot be told from others: ``same`` or ``other``.
-        occurred_at: ``kafka_timestamp`` takes the time that Kafka keeps of a record.
+        id_source: the text that derived ids start from; if left out, the section's name.
+        id_columns: columns whose cells make derived ids; if left out, all except the volatile ones.
+        overlap: whether rows that look like stored ones are the ``same`` transactions or ``other`` ones.
+        occurred_at: ``kafka_timestamp`` takes the timestamp of the Kafka record.
         changes: what becomes of updates, deletes and tombstones: ``dead_letter`` or ``skip``.
-        open: keys that stand at ``?``, which a person has to answer.
+        open: keys whose value is ``?``, which a person has to replace.
     """
 
     name: str = ""
@@ -124,24 +124,24 @@ class Section:
 
     @property
     def affix(self) -> Affix | None:
-        """Returns the text around the numbers of amounts, or None where the section does not give it."""
+        """Returns the text around the numbers of amounts; None if the section does not give it."""
         if self.amount_prefix is None and self.amount_suffix is None:
             return None
         return Affix(self.amount_prefix or "", self.amount_suffix or "")
 
     def overridden(self, **values: Any) -> Section:
-        """Returns the section with values of the command line; None means not given."""
+        """Returns the section with values from the command line. None means not given."""
         return replace(self, **{key: value for key, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The mapping file: sections in the order in which they are tried."""
+    """The mapping file: its sections, in the order in which they are tried."""
 
     sections: tuple[Section, ...] = ()
 
     def section_for(self, file_name: str) -> Section | None:
-        """Returns the first section with a pattern that the file's name fits, or None."""
+        """Returns the first section with a pattern that matches the file's name, or None."""
         name = bare_name(file_name).lower()
         for section in self.sections:
             if any(fnmatch(name, bare_name(pattern).lower()) for pattern in section.files):
@@ -149,14 +149,14 @@ class Sources:
         return None
 
     def section_for_topic(self, topic: str) -> Section | None:
-        """Returns the first section with a pattern that the topic's name fits, or None."""
+        """Returns the first section with a pattern that matches the topic's name, or None."""
         for section in self.sections:
             if any(fnmatchcase(topic, pattern) for pattern in section.topics):
                 return section
         return None
 
     def section_named(self, name: str) -> Section:
-        """Returns the section of that name.
+        """Returns the section with that name.
 
         Raises:
             ConfigError: there is no such section.
@@ -169,15 +169,16 @@ class Sources:
 
 
 def bare_name(file_name: str) -> str:
-    """Returns a file's name without folders and without the compression's suffix."""
+    """Returns a file's name without its folders and without the suffix of a compressed file."""
     return re.sub(r"\.(gz|zst)$", "", PurePath(file_name).name, flags=re.IGNORECASE)
 
 
 def read_sources(path: Path) -> Sources:
-    """Reads the mapping file; a file that is not there holds no sections.
+    """Reads the mapping file. If there is none, there are no sections.
 
     Raises:
-        ConfigError: not TOML, an unknown key, or a value of the wrong kind; the message names section and key.
+        ConfigError: the file is not TOML, or has an unknown key or a value of the wrong kind. The message names section
+            and key.
     """
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -191,7 +192,7 @@ def read_sources(path: Path) -> Sources:
 
 
 def sources_from(table: Mapping[str, Any], origin: str) -> Sources:
-    """Returns the sections of a parsed mapping file; ``origin`` names it in errors."""
+    """Returns the sections of a parsed mapping file. ``origin`` is its name in errors."""
     return Sources(tuple(_section(name, entries, origin) for name, entries in table.items()))
 
 
@@ -212,7 +213,7 @@ def _section(name: str, entries: Any, origin: str) -> Section:
 
 
 def _without_open(entries: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Returns a section's entries without those that stand at `OPEN`, and the keys of those."""
+    """Returns a section's entries without those whose value is `OPEN`, and the keys of those."""
     answered: dict[str, Any] = {}
     still_open = []
     for key, value in entries.items():
@@ -227,7 +228,7 @@ def _without_open(entries: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str
 
 
 def _check_purpose(section: Section, entries: Mapping[str, Any], where: str) -> None:
-    """Refuses a section that is for nothing, or for files and topics at once, or with keys of the other kind."""
+    """Refuses a section for neither or both of files and topics, or with keys of the other kind."""
     if bool(section.files) == bool(section.topics):
         raise ConfigError(
             f'{where}: needs files, patterns of file names such as files = ["bank-*.csv"], '
@@ -242,7 +243,7 @@ def _check_purpose(section: Section, entries: Mapping[str, Any], where: str) -> 
 
 
 def _check_format(section: Section, where: str) -> None:
-    """Refuses a date format that leaves the year out without a year to take: strptime would read 1900."""
+    """Refuses a date format without a year if the section gives none either: strptime would assume 1900."""
     pattern = section.date_format
     if pattern is None or pattern == "excel" or section.year or section.year_from:
         return

@@ -1,4 +1,4 @@
-"""Values as the mapping file writes them."""
+"""Writes values in the mapping file's notation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from collections.abc import Sequence
 
 
 def quoted(names: Sequence[str]) -> str:
-    """Returns names as a TOML value: one text, or a list."""
+    """Returns names as a TOML value: one string, or a list of strings."""
     texts = [json.dumps(name, ensure_ascii=False) for name in names]  # a JSON text is a TOML basic string
     return texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"

@@ -1,4 +1,4 @@
-"""What every amount of a column carries around its number, a currency's sign that no list knows: ``R38.70``."""
+"""Text around the number in every amount of a column, such as a currency sign that no list knows: ``R38.70``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rtp_workers.mapping.cells.words import INVISIBLE, shared_signs, sign_code
 
-MOSTLY = 0.8  # of the filled cells carry it
+MOSTLY = 0.8  # share of the filled cells that must have it
 MAX_LENGTH = 12
 _CELL = re.compile(
     r"[\s(+\-−–]*(?P<before>[^\d+\-−–()]*?)\s*(?P<sign>[+\-−–]?)\s*"
@@ -27,21 +27,21 @@ class Affix:
 
     @property
     def text(self) -> str:
-        """The text without blanks and invisible marks, as people would call the sign."""
+        """The text without blanks and invisible marks, as people would write the sign."""
         return (self.before.translate(INVISIBLE) or self.after.translate(INVISIBLE)).strip()
 
     @property
     def currency(self) -> str | None:
-        """The currency's code, or None where the sign is unknown or several currencies share it."""
+        """The currency's code; None if the sign is unknown or several currencies share it."""
         return sign_code(self.text) or None
 
     @property
     def currencies(self) -> tuple[str, ...]:
-        """Codes that the sign may stand for, where several share it."""
+        """The codes that the sign may stand for, if several currencies share it."""
         return shared_signs().get(self.text.lower().rstrip("."), ())
 
     def stripped(self, cell: str) -> str:
-        """Returns the cell without the text, its sign kept; a cell that does not carry it stays as it is."""
+        """Returns the cell without the text, but with its minus or plus. A cell without the text is left as it is."""
         if self.before:
             head, found, tail = cell.partition(self.before)
             if found and not any(char.isalnum() for char in head):
@@ -54,7 +54,7 @@ class Affix:
 
 
 def common_affix(cells: Sequence[str]) -> Affix | None:
-    """Returns the text that nearly all cells carry around their number, or None."""
+    """Returns the text that nearly all cells have around their number, or None."""
     found = [_CELL.fullmatch(cell.strip()) for cell in cells]
     counts = Counter((match["before"].strip(), match["after"].strip()) for match in found if match is not None)
     if not counts:

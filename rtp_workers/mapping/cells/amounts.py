@@ -1,4 +1,4 @@
-"""Amounts as people write them -> plain decimals, exactly: never through a float."""
+"""Amounts as people write them -> plain decimals. Exact: a float is never involved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from rtp_workers.mapping.cells.words import sign_code, word_list
 
-# Python rounds what it computes to 28 digits; an amount may have more.
+# Python's decimal rounds results to 28 digits by default, and an amount may have more.
 EXACT = Context(prec=200)
 SPACES = " \u00a0\u202f\u2009\t"
 APOSTROPHES = "'’"
@@ -37,7 +37,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A parsed cell: ``value`` is a plain decimal, ``currency`` the code next to it, or None."""
+    """A parsed cell. ``value`` is a plain decimal; ``currency`` is the code next to it, or None."""
 
     value: str
     currency: str | None
@@ -45,12 +45,12 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A cell taken apart, the number still as written.
+    """The parts of a cell. The number is still as written.
 
     Attributes:
-        negative: by a minus, by parentheses or by DR.
-        currency: the code next to the number, ``""`` if a sign or name is there that has no code of three
-            letters of its own, None where nothing does.
+        negative: True if the cell has a minus, parentheses or DR.
+        currency: the currency's code; ``""`` if a sign or name is next to the number that has no three-letter code of
+            its own; None if nothing is next to it.
     """
 
     number: str
@@ -60,7 +60,7 @@ class Parts:
 
 @lru_cache(maxsize=20_000)
 def take_apart(cell: str) -> Parts | None:
-    """Returns sign, number and currency of a cell, or None where it is not an amount."""
+    """Returns sign, number and currency of a cell; None if it is not an amount."""
     text = cell.strip().strip('"').strip()
     found = _PARTS.fullmatch(text)
     if found is None or bool(found["open"]) != bool(found["close"]):
@@ -70,7 +70,7 @@ def take_apart(cell: str) -> Parts | None:
         return None
     number, before = found["number"].strip(), found["pre"].strip()
     if number.startswith(".") and before[-1:].isalpha():
-        # "Rs.500" is five hundred, not a half: the point ends the abbreviation, where one is known to have it.
+        # "Rs.500" is five hundred, not a half: the point belongs to an abbreviation that is known to end with one.
         if _currency_of(f"{before}.") is None:
             return None
         number = number[1:]
@@ -86,7 +86,7 @@ def take_apart(cell: str) -> Parts | None:
 
 
 def _currency_of(text: str) -> str | None:
-    """Returns a code, ``""`` for a sign that several currencies share, None where the text is not a currency."""
+    """Returns a code; ``""`` for a sign that several currencies share; None if the text is not a currency."""
     if (upper := text.upper()) in word_list("currencies") or upper in word_list("crypto"):
         return upper if len(upper) == 3 else ""
     return sign_code(text)
@@ -102,9 +102,9 @@ def _number(marks: Marks) -> re.Pattern[str]:
 
 
 def parse(cell: str, marks: Marks) -> Amount | None:
-    """Returns the amount of a cell, or None where it is not one in this format.
+    """Returns the amount of a cell; None if it is not an amount in this format.
 
-    A number whose grouping does not fit (``1,23`` with a decimal point) is refused rather than read as another.
+    A number whose grouping is wrong (``1,23`` with a decimal point) is refused rather than read as another number.
     """
     if marks.decimal == "." and _PLAIN.fullmatch(cell) and (cell[0] != "-" or cell.strip("-0.")):
         return Amount(cell, None)
@@ -127,31 +127,31 @@ def parse(cell: str, marks: Marks) -> Amount | None:
 
 
 def negated(value: str) -> str:
-    """Returns the plain decimal with the other sign; zero keeps none."""
+    """Returns the plain decimal with the opposite sign. Zero has no sign."""
     if value.startswith("-"):
         return value[1:]
     return "-" + value if value.strip("0.") else value
 
 
 def minor_to_major(value: str) -> str:
-    """Returns cents as a decimal: ``1999`` -> ``19.99``; a fraction of a cent is kept."""
+    """Converts cents to a decimal: ``1999`` -> ``19.99``. A fraction of a cent is kept."""
     return shifted(value, -2)
 
 
 def shifted(value: str, digits: int) -> str:
-    """Returns a plain decimal with its point moved, every digit kept."""
+    """Moves the point of a plain decimal. Every digit is kept."""
     return format(Decimal(value).scaleb(digits, EXACT), "f")
 
 
 @dataclass(slots=True)
 class Evidence:
-    """What a column's cells say about its marks. Counts of cells.
+    """What a column's cells show about its marks. All values count cells.
 
     Attributes:
         decimal: mark -> cells in which it can only be the decimal mark.
         thousands: mark -> cells in which it can only be a thousands mark.
-        either: mark -> cells like ``1,234``, which both readings fit.
-        plain: whole numbers without any mark; ``long_plain`` of them have more than three digits.
+        either: mark -> cells like ``1,234``, in which it can be either.
+        plain: whole numbers without any mark; ``long_plain`` counts those with more than three digits.
     """
 
     decimal: Counter[str]
@@ -163,7 +163,7 @@ class Evidence:
 
 
 def evidence_of(cells: Iterable[str]) -> Evidence:
-    """Reads cells that are amounts; others are passed over."""
+    """Collects the evidence from the cells that are amounts. Other cells are skipped."""
     seen = Evidence(Counter(), Counter(), Counter())
     for cell in cells:
         if _SCIENTIFIC.fullmatch(cell.strip()) or (parts := take_apart(cell)) is None:
@@ -194,7 +194,7 @@ def _weigh(number: str, seen: Evidence) -> None:
 
 
 def decide_marks(seen: Evidence, *, hint: str | None = None) -> Marks | None:
-    """Returns the marks, or None where cells like ``1,234`` leave it open (or contradict each other).
+    """Returns the marks; None if cells like ``1,234`` leave it open or contradict each other.
 
     Args:
         hint: the decimal mark that other money columns of the file show, or None.
@@ -220,7 +220,7 @@ def decide_marks(seen: Evidence, *, hint: str | None = None) -> Marks | None:
 
 
 def rounded(value: str, digits: int) -> str:
-    """Returns a plain decimal with at most ``digits`` digits after the point, halves rounded to the even neighbour."""
+    """Rounds a plain decimal to at most ``digits`` digits after the point, halves to the even neighbour."""
     if len(value.partition(".")[2]) <= digits:
         return value
     text = format(Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_EVEN, context=EXACT), "f")
@@ -228,5 +228,5 @@ def rounded(value: str, digits: int) -> str:
 
 
 def is_scientific(cell: str) -> bool:
-    """True for ``1.5e-05``, as programs write small numbers."""
+    """True for numbers such as ``1.5e-05``, which programs write for small values."""
     return _SCIENTIFIC.fullmatch(cell.strip()) is not None

@@ -21,8 +21,8 @@ def _codes() -> dict[str, str]:
 
 @lru_cache(maxsize=20_000)
 def country_code(cell: str) -> str | None:
-    """Returns the ISO 3166 alpha-2 code, or None where the cell names no country that is known."""
+    """Returns the ISO 3166 alpha-2 code; None if the cell does not name a known country."""
     text = cell.strip()
     if len(text) == 2 and not text.isupper():
-        return None  # "is", "no", "de" in lower case are words far more often
+        return None  # in lower case, "is", "no" and "de" are mostly ordinary words
     return _codes().get(normalise(text))

@@ -1,4 +1,4 @@
-"""Dates and times as people write them -> calendar parts, by a day order that was decided once per file."""
+"""Dates and times as people write them -> calendar parts. The order of day and month is decided once per file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rtp_workers.mapping.cells.words import months, zones
 Order = Literal["YMD", "DMY", "MDY"]
 ORDERS: tuple[Order, ...] = ("YMD", "DMY", "MDY")
 FIRST_YEAR, LAST_YEAR = 1900, 2100
-PIVOT = 69  # two-digit years from 69 on are 19xx, as strptime has it
+PIVOT = 69  # two-digit years from 69 on are 19xx, as in strptime
 
 _LETTERS = r"[^\W\d_]"
 _TIME = (
@@ -37,7 +37,7 @@ _MONTH_SECOND = re.compile(
 _YEAR_MONTH_NAME = re.compile(rf"(?P<y>\d{{4}})[-/ .]*(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?!\d)\.?")
 _COMPACT = re.compile(r"(?P<date>\d{8})(?:[T ]?(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?)?(?:[.,]0+)?(?!\d)")
 _SHORT = re.compile(r"\d{6}")
-# As C's ctime and Java's Date write it: the clock comes before the year.
+# The format of C's ctime and Java's Date, in which the clock comes before the year.
 _CTIME = re.compile(
     rf"(?P<mon>{_LETTERS}{{3,12}}) +(?P<d>\d{{1,2}}),? +"
     r"(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: [A-Z]{1,5})?) +(?P<y>\d{4})(?!\d)"
@@ -56,7 +56,7 @@ class Moment:
 
     Attributes:
         day: ``YYYY-MM-DD``.
-        clock: ``HH:MM:SS[.fraction]``, or None where the cell has no time.
+        clock: ``HH:MM:SS[.fraction]``; None if the cell has no time.
         zone: an offset (``+01:00``), a zone's abbreviation, or None.
     """
 
@@ -67,7 +67,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a cell is written: ``ymd``, ``numeric``, ``month``, ``compact``, ``short`` or ``epoch``, and its numbers."""
+    """The form of a cell (``ymd``, ``numeric``, ``month``, ``compact``, ``short`` or ``epoch``), and its numbers."""
 
     kind: str
     numbers: tuple[str, str, str]
@@ -75,13 +75,13 @@ class Shape:
     rest: str
 
     def readings(self) -> frozenset[Order]:
-        """Returns the orders in which the numbers are a calendar date."""
+        """Returns the orders of day, month and year in which the numbers are a calendar date."""
         return frozenset(order for order in ORDERS if _day(self, order) is not None)
 
 
 @lru_cache(maxsize=20_000)
 def shape_of(cell: str) -> Shape | None:
-    """Returns how a cell is written as a date, or None if it is not a date."""
+    """Returns the form in which a cell writes a date; None if it is not a date."""
     text = cell.strip().strip("\"'").strip()
     if not 6 <= len(text) <= 80 or not any(char.isdigit() for char in text):
         return None
@@ -148,7 +148,7 @@ def _full_year(year: str) -> int:
 
 
 def parse(cell: str, order: Order) -> Moment | None:
-    """Returns the moment a cell names in this day order, or None: ``13/02/2024`` is not a M/D/Y date."""
+    """Returns the moment that a cell names in this order, or None: ``13/02/2024`` is not a date in the order M/D/Y."""
     shape = shape_of(cell)
     day = _day(shape, order) if shape is not None else None
     if shape is None or day is None:
@@ -164,14 +164,14 @@ def parse(cell: str, order: Order) -> Moment | None:
 
 
 def without_other_date(rest: str) -> str:
-    """Returns what follows a date without a second one: ``09/16/2020 as of 09/15/2020`` was booked on the first."""
+    """Removes a second date from the text after a date: ``09/16/2020 as of 09/15/2020`` was booked on the first one."""
     found = OTHER_DATE.search(rest)
     return rest[: found.start()] if found is not None and shape_of(rest[found.end() :]) is not None else rest
 
 
 @lru_cache(maxsize=20_000)
 def is_date(cell: str) -> bool:
-    """Returns whether a cell is wholly a date, or date and time, in some day order."""
+    """Tells whether the whole cell is a date, or a date and time, in some order of day and month."""
     shape = shape_of(cell)
     return shape is not None and any(parse(cell, order) is not None for order in shape.readings())
 
@@ -195,7 +195,7 @@ def parse_clock(cell: str, digits: str = "HHMMSS") -> tuple[str, str | None] | N
     """Returns (``HH:MM:SS``, zone or None) of a cell that holds only a time, or None.
 
     Args:
-        digits: what a bare number means, ``HHMMSS`` or ``HHMM``; leading zeros may be lost (``14450`` is 01:44:50).
+        digits: what a bare number means: ``HHMMSS`` or ``HHMM``. Leading zeros may be lost (``14450`` is 01:44:50).
     """
     text = cell.strip().strip('"').strip()
     if len(text) == 6 == len(digits) and text.isdigit() and text[:2] < "24" and text[2] < "6" and text[4] < "6":
@@ -212,7 +212,7 @@ def parse_clock(cell: str, digits: str = "HHMMSS") -> tuple[str, str | None] | N
 
 
 def offset_minutes(zone: str) -> int | None:
-    """Returns minutes east of UTC of ``Z``, ``+05:30``, ``UTC+2`` or a known abbreviation; None for anything else."""
+    """Returns the minutes east of UTC for ``Z``, ``+05:30``, ``UTC+2`` or a known abbreviation; None for others."""
     text = zone.strip().upper().replace("−", "-")
     if text in zones():
         return zones()[text]
@@ -224,7 +224,7 @@ def offset_minutes(zone: str) -> int | None:
 
 
 def epoch_unit(cells: Iterable[str]) -> str | None:
-    """Returns ``s``, ``ms`` or ``us`` where every cell is a number of seconds since 1970 between 1980 and 2100."""
+    """Returns ``s``, ``ms`` or ``us`` if every cell, in that unit since 1970, lies between 1980 and 2100; else None."""
     units = set()
     for cell in cells:
         found = _EPOCH.fullmatch(cell.strip())
@@ -238,7 +238,7 @@ def epoch_unit(cells: Iterable[str]) -> str | None:
 
 
 def parse_format(cell: str, pattern: str) -> Moment | None:
-    """Returns the moment by a strptime format of the mapping, or None where the cell does not fit it."""
+    """Reads a cell with a strptime format from the mapping. Returns None if it does not match."""
     try:
         found = datetime.strptime(cell.strip(), pattern)
     except ValueError:

@@ -1,7 +1,7 @@
 r"""Backslash escapes, as MySQL's ``INTO OUTFILE`` and PostgreSQL's ``COPY`` write them: ``\"``, ``\\``, ``\N``.
 
-Each escape is hidden behind a character that no text has (Unicode reserves some that stand for nothing), so that lines
-and cells can be cut as in any other CSV. Afterwards a cell shows what was meant; a line shows what the file has.
+Each escape is replaced by a character that no text contains (Unicode reserves some noncharacters). Lines and cells can
+then be split as in any other CSV. Afterwards, `shown` gives the meaning of a cell, and `original` the text of the file.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ HIDDEN_NULL = _HIDDEN["\\" + NULL]
 
 
 def hidden(text: str) -> str:
-    """Returns text in which every escape is one character that cuts neither a line nor a cell."""
+    """Returns the text with each escape replaced by one character that ends neither a line nor a cell."""
     return _ESCAPE.sub(lambda found: _HIDDEN[found[0]], text) if "\\" in text else text
 
 
 def original(text: str) -> str:
-    """Returns text as the file has it."""
+    """Returns the text as it is in the file."""
     return text.translate(_ORIGINAL) if _ANY.search(text) else text
 
 
 def shown(cell: str) -> str:
-    r"""Returns what a cell means: nothing for ``\N``."""
+    r"""Returns the meaning of a cell: an empty text for ``\N``."""
     if _ANY.search(cell) is None:
         return cell
     return "" if cell == HIDDEN_NULL else cell.translate(_SHOWN)

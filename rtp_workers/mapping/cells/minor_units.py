@@ -1,4 +1,4 @@
-"""How many digits a currency's minor unit has: 2 for a cent, 0 for a yen. ISO 4217, list one, and no other source."""
+"""How many digits a currency's minor unit has: 2 for a cent, 0 for a yen. The source is ISO 4217, list one."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ _BY_CODE = {code: digits for digits, codes in _DIGITS.items() for code in codes.
 
 
 def minor_digits(currency: str) -> int:
-    """Returns the digits after the point of an ISO 4217 code; 2 for one that the list does not have."""
+    """Returns the digits after the point for an ISO 4217 code; 2 for a code that is not in the list."""
     return _BY_CODE.get(currency, USUAL_DIGITS)

@@ -1,4 +1,4 @@
-"""Header names, compared the way people read them: without case, accents, punctuation and camelCase."""
+"""Normalises header names so that case, accents, punctuation and camelCase do not matter."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _UNDECOMPOSED = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß":
 
 @lru_cache(maxsize=20_000)
 def normalise(name: str) -> str:
-    """Returns words joined by one space: ``Transaktions-Datum`` and ``transaktionsDatum`` alike.
+    """Returns the words joined by single spaces: the same for ``Transaktions-Datum`` and ``transaktionsDatum``.
 
-    Accents go (ü -> u), full-width characters become plain, CJK characters stay.
+    Accents are removed (ü -> u), full-width characters become plain ones, CJK characters stay.
     """
     text = unicodedata.normalize("NFKC", name)
     text = _CAMEL.sub(" ", text).translate(_UNDECOMPOSED)
-    # Decomposed, a Hangul syllable or a kana falls apart too: only what NFC cannot put together again is an accent.
+    # Decomposing also splits Hangul syllables and kana. Only marks that NFC cannot recombine are accents.
     decomposed = unicodedata.normalize("NFKD", text)
     bare = "".join(char for char in decomposed if not (unicodedata.combining(char) and ord(char) < 0x3000))
     return _NOT_WORD.sub(" ", unicodedata.normalize("NFC", bare)).strip().lower()
@@ -38,11 +38,11 @@ def without_brackets(name: str) -> str:
 
 
 def bracketed(name: str) -> str:
-    """Returns what the brackets hold, or ``""``."""
+    """Returns the text inside the brackets, or ``""``."""
     found = _BRACKETS.search(name)
     return found.group(0)[1:-1].strip() if found else ""
 
 
 def is_cjk(text: str) -> bool:
-    """True where the text holds Chinese, Japanese or Korean characters."""
+    """True if the text contains Chinese, Japanese or Korean characters."""
     return any("぀" <= char <= "鿿" or "가" <= char <= "힣" for char in text)

@@ -1,4 +1,4 @@
-"""What counts as nothing in a cell, and what surrounds a text without being part of it."""
+"""Which characters count as blank in a cell, and which surround a text without being part of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ NOTHING = frozenset({"", "/", "-", "--", "NULL", "null", "NaN", "nan", "None", "
 
 
 def recoded(text: str, read_as: str, earlier: str) -> str:
-    """Returns what the same bytes are in another encoding, in which an earlier release read them.
+    """Returns the text that the same bytes give in another encoding, in which an earlier release read them.
 
     Args:
-        text: as read now.
+        text: the text as read now.
         read_as: the encoding in which it was read.
-        earlier: the other one.
+        earlier: the encoding of the earlier release.
     """
     data = text.encode(read_as.removesuffix("-sig"), "surrogateescape")
     return data.decode(earlier, "surrogateescape")

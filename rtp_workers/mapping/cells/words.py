@@ -1,4 +1,4 @@
-"""Words that stand in cells: directions, balance lines, months, currencies, countries."""
+"""Words that occur in cells: directions, balance lines, months, currencies, countries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _tables() -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def word_list(name: str) -> frozenset[str]:
-    """Returns one of the lists: ``currencies``, ``crypto``, ``whole_amounts`` or ``noise``."""
+    """Returns the list of that name: ``currencies``, ``crypto``, ``whole_amounts`` or ``noise``."""
     return frozenset(_tables()["lists"][name].split())
 
 
@@ -42,20 +42,20 @@ def currency_code(cell: str) -> str | None:
 
 @lru_cache(maxsize=20)
 def field_words(field: str) -> frozenset[str]:
-    """Returns words, normalised, that cells of a field say; none where nothing is known of the field."""
+    """Returns the normalised words that are typical of a field's cells; empty if none are known."""
     return frozenset(normalise(word) for word in _tables()["field_words"].get(field, ()))
 
 
 @lru_cache(maxsize=1)
 def direction_words() -> dict[str, str]:
-    """Returns normalised word -> ``debit``, ``credit`` or ``neutral``."""
+    """Maps each normalised word to ``debit``, ``credit`` or ``neutral``."""
     table = _tables()["direction"]
     return {normalise(word): kind for kind in ("neutral", "credit", "debit") for word in table[kind]}
 
 
 @lru_cache(maxsize=20_000)
 def direction_of(cell: str) -> str | None:
-    """Returns ``debit``, ``credit`` or ``neutral`` of a cell that is a word, a code or a sign for it, else None."""
+    """Returns ``debit``, ``credit`` or ``neutral`` if the cell is a word, a code or a sign for it, else None."""
     sign = cell.strip(" ()[]")
     if sign in SIGNS:
         return SIGNS[sign]
@@ -78,7 +78,7 @@ def direction_codes() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def direction_views() -> frozenset[str]:
-    """Returns words whose sign depends on who tells it: what is bought is paid by one and received by the other."""
+    """Returns words whose sign depends on the point of view: one side pays for what the other side sells."""
     return frozenset(normalise(word) for word in _tables()["direction"]["views"])
 
 
@@ -90,13 +90,13 @@ def trade_words() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def months() -> dict[str, int]:
-    """Returns normalised month names and abbreviations -> 1..12."""
+    """Maps normalised month names and abbreviations to 1..12."""
     return {normalise(name): int(number) for number, names in _tables()["months"].items() for name in names}
 
 
 @lru_cache(maxsize=1)
 def signs() -> tuple[tuple[str, str], ...]:
-    """Returns (currency sign, code or ``""``), longest first."""
+    """Returns pairs of currency sign and code (or ``""``), the longest sign first."""
     return tuple(sorted(_tables()["signs"].items(), key=lambda item: -len(item[0])))
 
 
@@ -105,7 +105,7 @@ INVISIBLE = dict.fromkeys(map(ord, "\u200e\u200f\u061c\u202a\u202b\u202c\u2066\u
 
 @lru_cache(maxsize=1_000)
 def sign_code(text: str) -> str | None:
-    """Returns the code of a currency's sign, ``""`` for one that several currencies share, None for no sign."""
+    """Returns a currency sign's code; ``""`` if several currencies share the sign; None if it is not a sign."""
     bare = text.translate(INVISIBLE).strip().lower()
     for sign, code in signs():
         if bare in (sign.lower(), f"{sign.lower()}."):
@@ -115,37 +115,37 @@ def sign_code(text: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def shared_signs() -> dict[str, tuple[str, ...]]:
-    """Returns signs that several currencies share, in lower case without a point -> their codes."""
+    """Maps signs that several currencies share (in lower case, without a point) to their codes."""
     return {sign: tuple(codes.split()) for sign, codes in _tables()["shared_signs"].items()}
 
 
 @lru_cache(maxsize=1)
 def zones() -> dict[str, int]:
-    """Returns zone abbreviation -> minutes east of UTC."""
+    """Maps a zone's abbreviation to minutes east of UTC."""
     return dict(_tables()["zones"])
 
 
 @lru_cache(maxsize=1)
 def zone_names() -> dict[str, str]:
-    """Returns names of zones as programs write them -> IANA names."""
+    """Maps names of zones as programs write them to IANA names."""
     return dict(_tables()["zone_names"])
 
 
 @lru_cache(maxsize=1)
 def column_zones() -> dict[str, str]:
-    """Returns abbreviations in a column's name -> the IANA name of the one zone that they mean."""
+    """Maps abbreviations in a column's name that mean one zone only to its IANA name."""
     return dict(_tables()["column_zones"])
 
 
 @lru_cache(maxsize=1)
 def unsure_column_zones() -> dict[str, str]:
-    """Returns abbreviations in a column's name that may mean several zones -> the likeliest zone's IANA name."""
+    """Maps abbreviations in a column's name that may mean several zones to the likeliest zone's IANA name."""
     return dict(_tables()["unsure_column_zones"])
 
 
 @lru_cache(maxsize=50_000)
 def is_balance_line(cell: str) -> bool:
-    """True where the cell's text names a balance or a total instead of a transaction."""
+    """True if the cell's text names a balance or a total instead of a transaction."""
     text = normalise(cell)
     if not text or len(text) > MAX_BALANCE_TEXT:
         return False
@@ -160,7 +160,7 @@ def _whole_lines() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _balance_phrases() -> tuple[tuple[str, ...], frozenset[str]]:
-    """Returns phrases that open a balance line, and whole texts of one."""
+    """Returns phrases with which a balance line begins, and texts that are a balance line as a whole."""
     table = _tables()["balance_lines"]
     whole = frozenset(normalise(text) for text in table["whole"]) - set(table["shops"])
     return tuple(normalise(text) for text in table["starts"]), whole
@@ -168,14 +168,14 @@ def _balance_phrases() -> tuple[tuple[str, ...], frozenset[str]]:
 
 @lru_cache(maxsize=1)
 def _balance_opening() -> re.Pattern[str]:
-    """Returns a quick sieve: texts that open with the first letters of a balance line, accents or not."""
+    """Returns a pattern for a quick first test: texts that begin like a balance line, with or without accents."""
     starts, whole = _balance_phrases()
     openings = {text[:3] for text in (*starts, *whole)} | {"erö", "zár"}
     return re.compile(rf"\W*(?:{'|'.join(map(re.escape, sorted(openings)))})", re.IGNORECASE)
 
 
 def may_hold_balance_line(cells: Sequence[str]) -> bool:
-    """True where some cell may be a balance line: one quick look at a whole column."""
+    """True if some cell may be a balance line. A quick first test of a whole column."""
     return _balance_column().search("\n" + "\n".join(cells).lower()) is not None
 
 
@@ -185,7 +185,7 @@ def _balance_column() -> re.Pattern[str]:
 
 
 def looks_like_balance_line(cell: str) -> bool:
-    """True where a text alone shows that the row is a balance. A shop called Total does not count."""
+    """True if the text alone shows that the row is a balance. A shop called Total does not count."""
     if _balance_opening().match(cell) is None or len(cell) > MAX_BALANCE_TEXT:
         return False
     starts, whole = _balance_phrases()

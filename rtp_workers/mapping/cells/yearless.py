@@ -1,4 +1,4 @@
-"""Dates without a year: ``2102``, ``'06/07``, ``01 Mrt``. Their year is the mapping's to say."""
+"""Dates without a year: ``2102``, ``'06/07``, ``01 Mrt``. Only the mapping can give their year."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rtp_workers.mapping.cells import dates
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import months
 
-LEAP_YEAR = 2024  # has every day that a date without a year can name
+LEAP_YEAR = 2024  # contains every day that a date without a year can name
 _SEPARATED = re.compile(r"(?P<a>\d{1,2})\s?(?P<mark>[-/.])\s?(?P<b>\d{1,2})\.?(?![\d/.\-])(?P<rest>.*)")
 _DIGITS = re.compile(r"(?P<a>\d{1,2})(?P<b>\d{2})")
 _DAY_NAME = re.compile(
@@ -20,7 +20,7 @@ _NAME_DAY = re.compile(r"(?P<name>[^\W\d_]{3,12})\.?[-/ ]*(?P<day>\d{1,2})(?:st|
 
 @lru_cache(maxsize=20_000)
 def _parts(cell: str) -> tuple[str, str, bool, str] | None:
-    """Returns (first number, second number, whether these are month and day for sure, what follows), or None."""
+    """Returns (first number, second number, True if these are surely month and day, what follows), or None."""
     text = cell.strip().strip("\"'").strip()
     for pattern in (_DAY_NAME, _NAME_DAY):
         found = pattern.fullmatch(text)
@@ -35,12 +35,12 @@ def _parts(cell: str) -> tuple[str, str, bool, str] | None:
 
 
 def complete(cell: str, order: dates.Order, year: int | None, start: tuple[int, int] | None) -> str | None:
-    """Returns the cell as an ISO date with its time of day, or None where it is not a date without a year.
+    """Returns the cell as an ISO date with its time of day; None if it is not a date without a year.
 
     Args:
-        order: ``DMY`` where the day comes first.
+        order: ``DMY`` if the day comes first.
         year: the year of every date.
-        start: (month, year) in which the file begins; earlier months are those of the next year.
+        start: (month, year) in which the file begins; earlier months belong to the next year.
     """
     parts = _parts(cell)
     if parts is None:
@@ -53,7 +53,7 @@ def complete(cell: str, order: dates.Order, year: int | None, start: tuple[int, 
 
 
 def is_yearless(cell: str) -> bool:
-    """True for a date that lacks only its year."""
+    """True for a date that is complete except for its year."""
     if dates.shape_of(cell) is not None:
         return False
     return any(_fits(cell, order) for order in ("DMY", "MDY"))
@@ -65,7 +65,7 @@ def _fits(cell: str, order: dates.Order) -> bool:
 
 
 def numeric_shape(cell: str) -> dates.Shape | None:
-    """Returns the cell in numbers, with a year put in, to tell which orders of day and month it fits."""
+    """Returns the cell's numbers with a year added, to find the orders of day and month in which it is a date."""
     parts = _parts(cell)
     if parts is None or parts[2]:
         return None

@@ -1,4 +1,4 @@
-"""What a column means: the dialect, which column fills which field, where the sign comes from, and what must be asked.
+"""What a column means: the dialect, which column fills which field, where the sign comes from, what must be asked.
 
-Each ``find_*`` module decides one question, and no other module decides it too.
+Each ``find_*`` module decides one question, which no other module decides.
 """

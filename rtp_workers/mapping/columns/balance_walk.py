@@ -1,4 +1,4 @@
-"""Which nameless number columns are the amount: the ones that another column, the balance, sums up row by row."""
+"""Finds the amount among number columns without names: another column, the balance, sums it up row by row."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LEAST_SHARE = 0.8
 
 
 def balance_walk(full: Sequence[Profile], sparse: Sequence[Profile]) -> tuple[Profile, ...] | None:
-    """Returns the amount column, or debit and credit, whose sums some column walks through; None where none does.
+    """Returns the amount column, or debit and credit, of which another column is the running balance; else None.
 
     Args:
-        full: number columns that every row fills.
-        sparse: number columns that some rows leave empty.
+        full: number columns that are filled in every row.
+        sparse: number columns that are empty in some rows.
     """
     for balance in full:
         for amount in full:
@@ -34,7 +34,7 @@ def balance_walk(full: Sequence[Profile], sparse: Sequence[Profile]) -> tuple[Pr
 
 
 def walks_through(balance: Profile, plus: Profile | None, minus: Profile | None) -> bool:
-    """True where a column is the running balance of the amounts: it changes by them, row by row."""
+    """True if a column is the running balance of the amounts: row by row, it changes by them."""
     if plus is None and minus is None:
         return False
     into = _values(plus) if plus is not None else [0] * min(balance.rows, LOOKED_AT_ROWS)
@@ -45,9 +45,9 @@ def walks_through(balance: Profile, plus: Profile | None, minus: Profile | None)
 
 
 def _walks(balance: list[int], sums: list[int]) -> bool:
-    """True where the balance changes by the sums, oldest row first or last.
+    """True if the balance changes by the sums, with the oldest row first or last.
 
-    Rows in which neither changes say nothing: a column of zeros walks through any constant.
+    Rows in which neither changes do not count: otherwise any constant would be the balance of a column of zeros.
     """
     if len(sums) != len(balance):
         return False
@@ -65,7 +65,7 @@ def _agree(steps: list[tuple[int, int]]) -> bool:
 
 
 def _values(profile: Profile) -> list[int]:
-    """Returns the column's numbers in hundredths, 0 for an empty cell; the marks do not matter for sums."""
+    """Returns the column's numbers in hundredths, 0 for an empty cell. For sums, the marks do not matter."""
     values = []
     for cell in profile.column[:LOOKED_AT_ROWS]:
         part = amounts.take_apart(cell) if cell else None

@@ -1,4 +1,4 @@
-"""Encoding, delimiter and header row of a file, from its beginning."""
+"""Finds the encoding, delimiter and header row of a file from its beginning."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DELIMITERS = (",", ";", "\t", "|")
 LOOKED_AT_ROWS = 400
 PREAMBLE_ROWS = 60
 MAX_NAME_LENGTH = 80
-TAG = re.compile(r"#[a-z_]+(?:\+[a-z_]+)*")  # of the Humanitarian Exchange Language, in a row below the header
+TAG = re.compile(r"#[a-z_]+(?:\+[a-z_]+)*")  # a tag of the Humanitarian Exchange Language, in a row below the header
 
 
 def find_delimiter(lines: list[str], quotechar: str) -> str:
-    """Returns the delimiter under which rows have one width and the header's words are known."""
+    """Returns the delimiter with which the rows have one width and the header consists of known words."""
     return max(DELIMITERS, key=lambda mark: _delimiter_score(rows_of(lines, mark, quotechar, LOOKED_AT_ROWS)))
 
 
@@ -38,22 +38,22 @@ def _delimiter_score(rows: list[Row]) -> float:
 
 
 def _hits(cells: Sequence[str]) -> int:
-    """Returns how many cells are names that the vocabulary knows; 0 for a row of data."""
+    """Returns how many cells are names in the vocabulary; 0 for a row of data."""
     if _holds_sentences(cells):
         return 0
     typed = sum(looks_typed(cell) for cell in cells[:6])
     known = sum(is_known(cell) for cell in cells)
-    # A year or a total may stand in a header; a row of data has a date and an amount.
+    # A year or a total may occur in a header, but a row of data has both a date and an amount.
     return known if not typed or (typed == 1 and known >= 2) else 0
 
 
 def _holds_sentences(cells: Sequence[str]) -> bool:
-    """True for a row of text; a long name or two, with a hint in brackets, is a header still."""
+    """True for a row of text. A row with one or two long names, with a hint in brackets, may still be a header."""
     return sum(len(cell) > MAX_NAME_LENGTH for cell in cells) > len(cells) * 0.25
 
 
 def looks_typed(cell: str) -> bool:
-    """True where a cell is a date, a time or a number: headers hold none."""
+    """True if a cell is a date, a time or a number, which headers do not contain."""
     text = cell.strip()
     if not any(char.isdigit() for char in text):
         return False
@@ -63,7 +63,7 @@ def looks_typed(cell: str) -> bool:
 
 
 def find_header(rows: Sequence[Row]) -> Row | None:
-    """Returns the header row, or None where the file begins with data."""
+    """Returns the header row; None if the file begins with data."""
     filled = [row for row in rows[:LOOKED_AT_ROWS] if not row.is_blank]
     data_width = _data_width(filled)
     best: tuple[float, int] | None = None
@@ -100,10 +100,10 @@ def _data_width(rows: Sequence[Row]) -> int:
 
 
 def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, list[Row]]:
-    """Returns the dialect and the sample's data rows (blank and ragged ones among them).
+    """Returns the dialect and the sample's data rows, including blank and ragged ones.
 
     Raises:
-        ConfigError: nothing in the file, or a header line that is not there.
+        ConfigError: the file is empty, or no row starts on the given header line.
     """
     encoding = given.encoding or find_encoding(data)
     text = decode(data, encoding)
@@ -112,7 +112,7 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
     quotechar = given.quotechar or '"'
     lines = physical_lines(text.removeprefix("\ufeff"))
     if len(lines) > 1 and not lines[-1].endswith(("\n", "\r")) and len(data) > 1_000_000:
-        lines.pop()  # the sample's end cuts a line
+        lines.pop()  # the sample ends in the middle of a line
     delimiter = given.delimiter or find_delimiter(lines[:2000], quotechar)
     escapes = has_escapes("".join(lines[:2000]), delimiter, quotechar) if given.escapes is None else given.escapes
     rows = escaped_rows_of("".join(lines), delimiter, quotechar) if escapes else rows_of(lines, delimiter, quotechar)
@@ -135,7 +135,7 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
 
 
 def has_escapes(text: str, delimiter: str, quotechar: str) -> bool:
-    r"""Tells whether a backslash escapes: some cell is ``\N``, or rows have one width only if it does."""
+    r"""Tells whether a backslash is an escape: a cell is ``\N``, or rows have one width only if it is."""
     if "\\" not in text:
         return False
     plain = rows_of(physical_lines(text), delimiter, quotechar)
@@ -145,7 +145,7 @@ def has_escapes(text: str, delimiter: str, quotechar: str) -> bool:
 
 
 def _evenness(rows: Sequence[Row]) -> float:
-    """Returns the share of rows that have the usual width, of those with more than one cell."""
+    """Returns the share of rows with the usual width, among the rows with more than one cell."""
     widths = Counter(len(row.cells) for row in rows if not row.is_blank)
     usual = max((count for width, count in widths.items() if width > 1), default=0)
     return usual / max(1, widths.total())
@@ -180,16 +180,16 @@ def _columns(header: Row | None, body: list[Row], given: Given) -> tuple[str, ..
     usual = [row for row in body if len(row.cells) == width and not row.is_blank]
     if width == len(names) + 1 and sum(bool(row.cells[-1].strip()) for row in usual) > total * 0.5:
         shifted, straight = ["", *names], [*names, ""]
-        # Row names, as R writes them, unless the cells say that the surplus one is the last.
+        # The surplus cell is a row name, as R writes it, unless the cells show that it is the last one.
         return unique_names(straight if _confirmed(straight, usual) > _confirmed(shifted, usual) else shifted)
     if width > len(names):
         return unique_names(names + [""] * (width - len(names)))
-    # Every row is shorter than the header: the cells at the end are left out where they are empty.
+    # Every row is shorter than the header: empty cells at the end are left out.
     return unique_names(names[:width])
 
 
 def _confirmed(names: Sequence[str], rows: Sequence[Row]) -> int:
-    """Returns how many cells are what their column's name says: dates below dates, numbers below amounts."""
+    """Returns how many cells agree with their column's name: dates below dates, numbers below amounts."""
     tests = {"occurred_at": _is_when, "time": _is_when, "amount": _is_number, "fee": _is_number, "balance": _is_number}
     roles = [(at, tests[role]) for at, name in enumerate(names) if (role := best_role(name)[0]) in tests]
     return sum(test(row.cells[at].strip()) for row in rows[:LOOKED_AT_ROWS] for at, test in roles)
@@ -204,7 +204,7 @@ def _is_number(cell: str) -> bool:
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns names without repeats: ``column 3`` for an empty one, ``Text (2)`` for the second ``Text``."""
+    """Makes the names unique: ``column 3`` for an empty one, ``Text (2)`` for the second ``Text``."""
     seen: Counter[str] = Counter()
     result = []
     for at, name in enumerate(names, 1):

@@ -1,4 +1,4 @@
-"""Which encoding a file is in, from its beginning: by marks and zero bytes, by validity, and else by its letters."""
+"""Finds a file's encoding from its beginning: by marks and zero bytes, then by validity, then by its letters."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LEAST_ASCII = 0.3
 FITS, CLOSE = 0.9, 0.02  # share of letters that belong to one language; a smaller difference does not count
 MAX_WORDS = 5_000
 
-# The letters beyond ASCII that a language writes, and those of the loan words and names that it writes most (café,
-# Müller). A pattern in place of a letter says where in a word it can stand:
-# Icelandic begins words with thorn, and a Portuguese o with tilde comes before an e.
+# The non-ASCII letters of a language, and those of its most common loan words and names (café, Müller). A pattern in
+# place of a letter says where in a word it can occur: Icelandic begins words with thorn, and in Portuguese an o with
+# tilde comes before an e.
 LATIN = {
     "de": "äöüß",
     "fr": "àâæçéèêëîïôœùûüÿ",
@@ -44,7 +44,7 @@ LATIN = {
 }
 OTHERS = {"cyrillic": "\u0400-\u04ff", "greek": "\u0370-\u03ff", "hebrew": "\u05d0-\u05ea", "arabic": "\u0600-\u06ff"}
 OTHERS |= {"thai": "\u0e00-\u0e7f"}
-# Encodings in the order in which they are preferred where the letters fit several, and the languages written in each.
+# The encodings and the languages written in each. If the letters fit several, the first one is preferred.
 LATIN_ENCODINGS: dict[str, tuple[str, ...]] = {
     "cp1252": ("de", "fr", "es", "pt", "it", "nl", "sv", "is", "ca"),
     "cp1250": ("pl", "cs", "hu", "hr", "ro"),
@@ -59,7 +59,7 @@ LATIN_ENCODINGS: dict[str, tuple[str, ...]] = {
     "mac_roman": ("de", "fr", "es", "pt", "it", "nl", "sv"),
 }
 OTHER_ENCODINGS: dict[str, tuple[str, ...]] = {
-    "cp1255": ("hebrew",),  # first: without capitals, its letters are also Cyrillic ones
+    "cp1255": ("hebrew",),  # first, because without capitals its letters are also Cyrillic ones
     "cp1251": ("cyrillic",),
     "koi8_r": ("cyrillic",),
     "cp866": ("cyrillic",),
@@ -74,10 +74,10 @@ LIKELIEST = ("cp1252", "utf-8", "cp1250", "latin-1", "cp1254", "gb18030", "big5"
 EVERY_ENCODING = tuple(dict.fromkeys((*LIKELIEST, *LATIN_ENCODINGS, *OTHER_ENCODINGS)))
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]{2,}")
 _NEUTRAL = "‘’‚“”„–—…\u00a0«»·•°€£§®©™ºª"  # punctuation next to words; it does not show the language
-_GLUED = re.compile("(?<=[^\\W\\d_])[‚“„…«»·•°€£§®©™ºª]+(?=[^\\W\\d_])")  # inside a word no language has it
+_GLUED = re.compile("(?<=[^\\W\\d_])[‚“„…«»·•°€£§®©™ºª]+(?=[^\\W\\d_])")  # no language has it inside a word
 _SHOUTED = re.compile("(?<=[a-zß-öø-ÿа-яα-ω])[A-ZÀ-ÖØ-ÞА-ЯΑ-Ω]")  # a capital after a small letter
 
-# Of the encodings of the East: how a character is found, the first bytes of common ones, and of punctuation.
+# East Asian encodings: how a character is found, the first bytes of common characters, and those of punctuation.
 COMMON_SHARE = 0.85
 _PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
 COMMON: dict[str, tuple[re.Pattern[bytes], range | frozenset[int], frozenset[int]]] = {
@@ -94,7 +94,7 @@ COMMON: dict[str, tuple[re.Pattern[bytes], range | frozenset[int], frozenset[int
 
 
 def find_encoding(data: bytes) -> str:
-    """Returns the Python codec of a file's beginning (which may end inside a character)."""
+    """Returns the Python codec name for a file's beginning, which may end inside a character."""
     if data.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -108,7 +108,7 @@ def find_encoding(data: bytes) -> str:
 
 
 def decodes(data: bytes, encoding: str) -> bool:
-    """True where every whole character of the data is one in this encoding."""
+    """True if every complete character of the data is valid in this encoding."""
     try:
         codecs.getincrementaldecoder(encoding)("strict").decode(data, final=False)
     except UnicodeDecodeError:
@@ -117,10 +117,10 @@ def decodes(data: bytes, encoding: str) -> bool:
 
 
 def decode(data: bytes, encoding: str) -> str:
-    """Returns the text; what does not decode becomes a replacement character (the loader refuses such rows).
+    """Decodes the data. Invalid bytes become replacement characters (the loader refuses such rows).
 
     Raises:
-        ConfigError: no such encoding.
+        ConfigError: there is no such encoding.
     """
     try:
         decoder = codecs.getincrementaldecoder(encoding)("replace")
@@ -132,8 +132,8 @@ def decode(data: bytes, encoding: str) -> str:
 def _legacy(data: bytes) -> str:
     """Chooses between encodings that cannot be told apart by validity alone.
 
-    Multi-byte text has its high bytes in runs; of the encodings that decode it, the one whose words are known wins.
-    Single-byte text is judged by its letters: they must be those of one language, with capitals where words begin.
+    Multi-byte text has its high bytes in runs. Of the encodings that decode it, the one that gives known words wins.
+    Single-byte text is judged by its letters: they must belong to one language, with capitals at the start of words.
     """
     words = _words_beyond_ascii(data)
     is_latin = _has_ascii_letters(words)
@@ -153,18 +153,18 @@ def _legacy(data: bytes) -> str:
 
 
 def _has_ascii_letters(words: bytes) -> bool:
-    """True where most words mix ASCII letters with others, as every language in Latin letters does."""
+    """True if most words mix ASCII letters with others, as in every language with Latin letters."""
     return sum(byte < 128 for byte in words) >= len(words) * LEAST_ASCII
 
 
 def _best(scores: dict[str, float]) -> str | None:
-    """Returns the encoding of the highest score, where that is high enough."""
+    """Returns the encoding with the highest score, if that is high enough."""
     best = max(scores, key=lambda name: scores[name], default=None)
     return best if best is not None and scores[best] >= FITS else None
 
 
 def _words_beyond_ascii(data: bytes) -> bytes:
-    """Returns distinct words with letters beyond ASCII, a line each."""
+    """Returns the distinct words with non-ASCII letters, one per line."""
     found: dict[bytes, None] = {}
     for word in _WORD.finditer(data):
         if not word[0].isascii():
@@ -175,7 +175,7 @@ def _words_beyond_ascii(data: bytes) -> bytes:
 
 
 def _scores(words: bytes, encodings: dict[str, tuple[str, ...]]) -> dict[str, float]:
-    """Returns encoding -> share of the letters beyond ASCII that are those of its best language, where it decodes."""
+    """Maps each encoding that decodes to the share of non-ASCII letters that belong to its best language."""
     found: dict[str, float] = {}
     for encoding, languages in encodings.items():
         try:
@@ -191,7 +191,7 @@ def _scores(words: bytes, encodings: dict[str, tuple[str, ...]]) -> dict[str, fl
 
 
 def _count_letters(text: str, language: str) -> int:
-    # Without regard to case, a dotless i also matches the i of ASCII.
+    # If case is ignored, a dotless i also matches the ASCII i.
     return sum(not letter.isascii() for letter in re.findall(_letters_of(language), text, re.IGNORECASE))
 
 
@@ -203,7 +203,7 @@ def _letters_of(language: str) -> str:
 
 
 def _multibyte(data: bytes) -> str | None:
-    """Returns the encoding of the East whose characters are mostly common ones, where one decodes the data."""
+    """Returns the East Asian encoding that decodes the data to mostly common characters, or None."""
     shares = {name: _common_share(data, name) for name in COMMON if decodes(data, name)}
     likely = [name for name, share in shares.items() if share >= COMMON_SHARE]
     if not likely:
@@ -218,7 +218,7 @@ def _common_share(data: bytes, encoding: str) -> float:
 
 
 def has_central_european_header(data: bytes) -> bool:
-    """True where the names of columns, read as cp1250, are words of one of its languages."""
+    """True if the column names, read as cp1250, are words of one of its languages."""
     languages = _languages(decode(data[:20_000], "cp1250"))
     return bool(languages & CENTRAL_EUROPEAN) and len(languages) <= 2
 

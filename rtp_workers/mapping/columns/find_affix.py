@@ -1,4 +1,4 @@
-"""Whether a column's cells are amounts with a text around each number that no list of currencies knows."""
+"""Decides whether a column's cells are amounts with an unknown text around each number."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MONEY = frozenset({"amount", "debit", "credit", "balance", "fee", "unit_price", 
 
 
 def without_affix(profile: Profile, given: Affix | None) -> Profile:
-    """Returns the column without the text around its numbers, or as it is without such text.
+    """Returns the column without the text around its numbers, or unchanged if there is no such text.
 
-    A name must say that the column is money, or its numbers must be decimals: ``R1001`` may be an id.
+    The name must say that the column is money, or its numbers must be decimals: ``R1001`` may be an id.
 
     Args:
         given: what the mapping says, or None.

@@ -1,4 +1,4 @@
-"""Which columns say how much, and how their numbers are to be read."""
+"""Decides which columns hold the amount, and how their numbers are read."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from rtp_workers.mapping.toml_text import quoted
 
 MOST_CHOICES = 6
 # Shares of filled cells.
-FULL = 0.95  # every row has an amount, but for a stray one
-OFTEN = 0.8  # more than one of two sides would be
-MOSTLY = 0.7  # filled in most rows, or whole numbers in most cells; below it a column has gaps, or decimals
-LEAST_FILLED = 0.3  # fewer amounts than this belong to something that only some rows have
+FULL = 0.95  # every row has an amount, except stray ones
+OFTEN = 0.8  # more than one of two sides would have
+MOSTLY = 0.7  # filled in most rows, or whole numbers in most cells; with less, a column has gaps or decimals
+LEAST_FILLED = 0.3  # with fewer amounts, a column belongs to something that only some rows have
 MOST_FACTORS = 8
 
 
 def find_amount(found: Findings) -> None:
-    """Decides the amount's columns, sign, marks and unit; asks where that cannot be known."""
+    """Decides the amount's columns, sign, marks and unit. Asks if they cannot be known."""
     if not _given(found):
         _choose(found)
     columns = [
@@ -79,12 +79,12 @@ def _choose(found: Findings) -> None:
 
 
 def _is_per_piece(candidate: Candidate) -> bool:
-    """True for ``Price Each``: the whole name is a unit price, and only a part of it an amount."""
+    """True for names like ``Price Each``: as a whole a unit price, and an amount only in part."""
     return vocabulary.score(candidate.profile.name, "unit_price").exact and not candidate.name.exact
 
 
 def _take_lone_side(found: Findings, role: str, candidate: Candidate) -> None:
-    """Takes the only side of a statement, unless very few rows fill it."""
+    """Takes the only side of a statement, unless it is filled in very few rows."""
     if candidate.profile.filled > HALF:
         found.take(role, [candidate.profile], candidate.score, candidate.why)
     else:
@@ -99,7 +99,7 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
         if best.score - other.score < MARGIN and list(other.profile.cells) != list(best.profile.cells)
     ]
     if rivals:
-        # A tie: the one that every row fills, where the others are filled for foreign currencies only.
+        # A tie: takes the one that every row fills if the others are filled only for foreign currencies.
         full = [candidate for candidate in (best, *rivals) if candidate.profile.filled >= FULL]
         sparse = [candidate for candidate in (best, *rivals) if candidate.profile.filled < MOSTLY]
         if len(full) == 1 and len(sparse) == len(rivals):
@@ -115,9 +115,9 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
 
 
 def _products(found: Findings, candidates: list[Candidate]) -> list[Candidate]:
-    """Returns those that are two other columns multiplied: price times pieces.
+    """Returns the candidates that are the product of two other columns: price times pieces.
 
-    A rate does not count as a factor: one amount times a rate is the same amount in another currency.
+    A rate does not count as a factor: an amount times a rate is the same amount in another currency.
     """
     numeric = [one for one in found.free() if one.numbers >= FULL]
     factors = [one for one in numeric if vocabulary.best_role(one.name)[0] not in vocabulary.DECOYS][:MOST_FACTORS]
@@ -161,12 +161,12 @@ def _unit_price_or_values(found: Findings) -> None:
 
 
 def _is_often_zero(profile: Profile) -> bool:
-    """True for a column filled in every row, that may yet be one side only: the other rows say 0."""
+    """True for a column that is filled in every row but may still be one side only, with 0 in the other rows."""
     return profile.filled >= MOSTLY and len(profile.nonzero) < len(profile.cells)
 
 
 def _sides_by_sign(sparse: list[Profile]) -> tuple[Profile, Profile] | None:
-    """Returns money out and money in: two columns of which each row fills one, with minus signs in the first only."""
+    """Returns money out and money in: each row fills one of the two, and only the first column has minus signs."""
     decimals = [profile for profile in sparse if profile.whole_numbers < MOSTLY]
     out = [profile for profile in decimals if profile.all_negative]
     into = [profile for profile in decimals if not profile.signed]
@@ -177,7 +177,7 @@ def _sides_by_sign(sparse: list[Profile]) -> tuple[Profile, Profile] | None:
 
 
 def _may_be_amount(profile: Profile) -> bool:
-    """True for numbers whose name does not mean something else. Decimals are never ids, whatever their name."""
+    """True for numbers whose name does not mean something else. Decimals are never ids, whatever the name says."""
     if profile.numbers < NEARLY_ALL or profile.dates >= MOST:
         return False
     role, best = vocabulary.best_role(profile.name)

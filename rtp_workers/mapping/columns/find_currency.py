@@ -1,4 +1,4 @@
-"""The amounts' currency: from their own cells and header, else from a filled column next to them, else asked for."""
+"""Decides the amounts' currency: by their cells and header, else by a filled column next to them. Else it asks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rtp_workers.mapping.columns.profile import MOST, Profile
 DOLLAR_LANGUAGES = frozenset({"es", "pt"})
 # Codes that a sign may stand for without being one of them: a column of codes knows better.
 LOOSE_SIGNS = frozenset({"USD", "CNY", "JPY"})
-CODES_FILLED = 0.8  # share of rows that codes next to the amount must fill, where their name does not help
-LEAST_FILLED = 0.2  # a currency that fewer rows name is that of the foreign ones only
-FOLLOWS = 0.6  # more than half a column: of the columns on both sides of an amount, the one after it is nearer
-# Words that say which of several amounts a column belongs to.
+CODES_FILLED = 0.8  # share of rows that codes next to the amount must fill if their name does not help
+LEAST_FILLED = 0.2  # a column filled in fewer rows is only the currency of foreign amounts
+FOLLOWS = 0.6  # more than half a column: of the columns on both sides of an amount, the one after it counts as nearer
+# Words that say to which of several amounts a column belongs.
 QUALIFIERS = frozenset(
     {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
     | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
     | {"transaction", "account", "local", "instrument", "security", "asset", "input", "output", "incoming", "outgoing"}
 )
-# What a share is traded in: seldom what was paid in.
+# The currency in which a share is traded: seldom the currency of the payment.
 OF_THE_SECURITY = frozenset({"instrument", "security", "asset"})
 
 
 def find_currency(found: Findings, columns: list[Profile]) -> None:
-    """Decides the currency of the amounts; asks where columns contradict each other, or a sign is shared.
+    """Decides the currency of the amounts. Asks if columns contradict each other, or several currencies share a sign.
 
     Args:
         columns: the columns of the amount.
@@ -49,7 +49,7 @@ def find_currency(found: Findings, columns: list[Profile]) -> None:
 
 
 def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> str | None:
-    """Returns the currency that the amounts' own cells name."""
+    """Returns the currency that the cells of the amounts name."""
     written = {
         part.currency
         for profile in columns
@@ -58,7 +58,7 @@ def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate
     }
     codes: set[str] = written - {""}
     if codes and "" in written:
-        return None  # other cells name a currency without a code of three letters
+        return None  # other cells name a currency that has no three-letter code
     codes |= {profile.affix.currency for profile in columns if profile.affix and profile.affix.currency}
     if codes == {"USD"} and found.languages & DOLLAR_LANGUAGES and _bare_dollars(found, columns, candidates):
         return None
@@ -87,7 +87,7 @@ def _by_header(found: Findings, columns: list[Profile]) -> str | None:
 
 
 def _column_knows_better(code: str, columns: list[Profile], candidates: list[Candidate]) -> bool:
-    """True where a filled column agrees, or the amounts carry a sign that several countries write."""
+    """True if a filled column agrees, or the amounts have a sign that several countries use."""
     full = [one.profile for one in candidates if _is_filled_with(one.profile, columns)]
     if not full:
         return False
@@ -100,7 +100,7 @@ def _is_foreign(name: str) -> bool:
 
 
 def _take_column(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:
-    """Takes the column of currencies that belongs to the amounts; asks where several do and differ."""
+    """Takes the column of currencies that belongs to the amounts. Asks if several belong to them and differ."""
     full = [one for one in candidates if _is_filled_with(one.profile, columns)]
     best = (full or candidates)[0]
     rivals = [one for one in full if _codes_of(one.profile) != _codes_of(best.profile)]
@@ -118,7 +118,7 @@ def _take_column(found: Findings, columns: list[Profile], candidates: list[Candi
 
 
 def _is_filled_with(profile: Profile, columns: list[Profile]) -> bool:
-    """True where nearly every row that has an amount has a currency too."""
+    """True if nearly every row with an amount also has a currency."""
     cells = [
         cell
         for cell, *amounts_of in zip(profile.column, *(one.column for one in columns), strict=True)
@@ -136,17 +136,17 @@ def _is_next_to(profile: Profile, columns: list[Profile]) -> bool:
 
 
 def _has_foreign_amount(found: Findings, currency: Profile) -> bool:
-    """True where a number column next to it is filled in just the same rows."""
+    """True if a number column next to it is filled in exactly the same rows."""
     filled = [bool(cell) for cell in currency.column]
     neighbours = (profile for profile in found.free() if abs(profile.index - currency.index) == 1)
     return any(profile.numbers >= MOST and [bool(c) for c in profile.column] == filled for profile in neighbours)
 
 
 def _take_codes_next_to(found: Findings, columns: list[Profile]) -> bool:
-    """Takes a column of codes right next to the amount, if its own name does not mention a currency."""
+    """Takes a column of codes directly next to the amount, if its name does not mention a currency."""
     for profile in found.free():
         codes = profile.filled > CODES_FILLED and bool(profile.cells) and profile.distinct <= word_list("currencies")
-        speaks = vocabulary.score(profile.name, "currency").score > 0  # and was found wanting
+        speaks = vocabulary.score(profile.name, "currency").score > 0  # and its cells did not fit
         if codes and not speaks and _is_next_to(profile, columns):
             found.take("currency", [profile], BY_VALUES, "values (codes right next to the amount)")
             return True
@@ -154,7 +154,7 @@ def _take_codes_next_to(found: Findings, columns: list[Profile]) -> bool:
 
 
 def _ask_about_sign(found: Findings, columns: list[Profile]) -> None:
-    """Asks for the currency of a sign that no list knows, or that several currencies share."""
+    """Asks for the currency of a sign that is unknown, or that several currencies share."""
     affix = next((affix for profile in columns if (affix := profile.affix or _shared_sign(profile))), None)
     if affix is None:
         return
@@ -183,7 +183,7 @@ def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Can
     kept = [one for one in kept if not _qualifiers(one.profile.name) & OF_THE_SECURITY] or kept
     same = [one for one in kept if (words := _qualifiers(one.profile.name)) and words in own]
     places = [profile.index for profile in columns]
-    # Of equals, the nearest to the amount. A currency usually follows it.
+    # Of equal ones, the nearest to the amount. A currency usually follows it.
     return sorted(
         same or kept, key=lambda one: min((abs(one.profile.index - at - FOLLOWS) for at in places), default=0)
     )
@@ -198,12 +198,12 @@ def _qualifiers(name: str) -> frozenset[str]:
 
 
 def is_currency(profile: Profile) -> float:
-    """Fits codes, signs and names of currencies."""
+    """Measures how well a column's cells fit codes, signs and names of currencies, 0..1."""
     return 1.0 if profile.currencies >= MOST and profile.filled > LEAST_FILLED else 0.0
 
 
 def _bare_dollars(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:
-    """Asks whose dollars or pesos a bare ``$`` means in a language whose countries all write it."""
+    """Asks which country's dollar or peso a bare ``$`` means, in a language whose countries all use it."""
     cells = [cell for profile in columns for cell in profile.some if "$" in cell]
     if not cells or any("U" in cell.upper() for cell in cells):
         return False
@@ -217,7 +217,7 @@ def _bare_dollars(found: Findings, columns: list[Profile], candidates: list[Cand
 
 
 def header_currency(name: str) -> str | None:
-    """Returns the currency that an amount's column name carries: ``Betrag (EUR)``, ``amount_usd``, ``金额(元)``."""
+    """Returns the currency in the name of an amount's column: ``Betrag (EUR)``, ``amount_usd``, ``金额(元)``."""
     inside = currency_code(bracketed(name)) if bracketed(name) else None
     words = [word.upper() for word in normalise(name).split()]
     codes = {word for word in words if word in word_list("currencies") and word not in ("ALL", "TOP", "MOP", "TRY")}

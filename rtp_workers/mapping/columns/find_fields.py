@@ -1,4 +1,4 @@
-"""Which columns fill the optional fields. A column that is not sure stays in ``attributes``: nothing is invented."""
+"""Decides which columns fill the optional fields. A doubtful column stays in ``attributes``: nothing is invented."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from rtp_workers.mapping.columns.findings import BY_VALUES, GOOD_NAME, Candidate
 from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 from rtp_workers.record.transaction import RULES, Kind, fields_of
 
-FEW_ROWS, SOME_ROWS = 20, 5  # fewer rows than this say nothing of repeats; of a cell that never changes
-MAX_TEXT = 10_000  # characters, of a field without a limit of its own
-CLEARLY = 0.2  # by so much another field's name must fit better
-SOME_SAY_SO = 0.3  # share of cells with a word of the field, where the name may mean something else
+FEW_ROWS, SOME_ROWS = 20, 5  # fewer rows than this show nothing about repeats, or about a cell that never changes
+MAX_TEXT = 10_000  # characters, for a field without a limit
+CLEARLY = 0.2  # another field's name must fit better by at least this
+SOME_SAY_SO = 0.3  # share of cells that must have a word of the field if the name may mean something else
 ALL_DIFFER = 0.999  # one repeat in a thousand cells may be a mistake in the file
-UNNAMED = 0.8  # share of the rows that a column without a name must fill, and of its cells that must have letters
-COUNTRIES = 0.7  # a country's column holds names in many languages, some of which are not known
-# A choice has few values: so many, or so large a share of the rows.
+UNNAMED = 0.8  # a column without a name: share of rows that must be filled, and of cells that must have letters
+COUNTRIES = 0.7  # a column of countries has names in many languages, and some are unknown to us
+# A choice has few different values: at most this many, or at most this share of the rows.
 FEW_VALUES, FEW_OF_ROWS = 50, 0.3
-RARELY_FILLED = 0.3  # a party that so few rows name is not who the transaction was with
-# What a column's fit is worth where its values speak against it without refuting it.
+RARELY_FILLED = 0.3  # if so few rows name a party, it is not the other side of the transactions
+# The weight of a column's fit if its values speak against it without ruling it out.
 CONSTANT_FIT, MANY_VALUES_FIT, NUMBERS_FIT = 0.7, 0.5, 0.7
-LONGEST_STATE = 2  # letters of a US state, whose column is called "state" as well
+LONGEST_STATE = 2  # letters of a US state's code; such a column is also called "state"
 MOST_TELLING = 0.6  # confidence in the merchant of a file without names
-# Names of a status, a way of payment and of much else: a state of India, a test mode, a sales channel.
+# Names that mean a status or a payment method, but also other things: an Indian state, a test mode, a sales channel.
 UNSURE_NAMES = frozenset(
     {"state", "result", "outcome", "response", "decision", "errors", "error", "estado", "situacion", "situacao", "etat"}
     | {
@@ -49,11 +49,11 @@ FLAGS = frozenset({"y", "n", "t", "f", "0", "1", "yes", "no", "true", "false", "
 
 
 def find_fields(found: Findings) -> None:
-    """Decides the optional fields, best names first, each column once."""
+    """Decides the optional fields, those with the best names first. Each column is used once."""
     optional = optional_fields()
     for field in optional:
         found.take_given(field)
-    decided = {*found.uses, *found.section.constants, "currency"}  # the currency by find_currency
+    decided = {*found.uses, *found.section.constants, "currency"}  # find_currency decides the currency
     wanted = [field for field in optional if field not in decided]
     options: list[tuple[float, int, str, Candidate]] = []
     for order, field in enumerate(wanted):
@@ -73,7 +73,7 @@ def find_fields(found: Findings) -> None:
 
 @lru_cache(maxsize=1)
 def optional_fields() -> tuple[str, ...]:
-    """Returns the fields in the order in which equally good columns are given to them: the strictest first."""
+    """Returns the optional fields, the strictest first: it gets a column that fits several fields equally well."""
     kinds: tuple[Kind, ...] = ("code", "choice", "party", "text")
     return tuple(
         name for kind in kinds for name in sorted(fields_of(kind), key=lambda name: RULES[name].max_length or MAX_TEXT)
@@ -81,35 +81,35 @@ def optional_fields() -> tuple[str, ...]:
 
 
 def _weight(candidate: Candidate, field: str) -> float:
-    """A merchant that is the same in every row says little; another text, where there is one, says more."""
+    """Lowers the score of a merchant that is the same in every row: another text, if there is one, says more."""
     constant = field == "merchant" and candidate.profile.rows >= SOME_ROWS and len(candidate.profile.distinct) == 1
     return candidate.score * (CONSTANT_FIT if constant else 1.0)
 
 
 def _says_too_little(candidate: Candidate, field: str) -> bool:
-    """True where the name may mean something else and the values do not say what the field says."""
+    """True if the name may mean something else and the values do not contain the field's words."""
     profile, words = candidate.profile, field_words(field)
     if words and candidate.name.phrase in UNSURE_NAMES:
         return profile.share(lambda cell: bool(words & {normalise(cell), *normalise(cell).split()})) < SOME_SAY_SO
-    # The same text in every row, by a name that says little: the account's owner rather than the other side.
+    # The same text in every row, under a vague name: rather the account's owner than the other side.
     constant = profile.rows >= SOME_ROWS and len(profile.distinct) == 1
     return RULES[field].kind == "text" and constant and candidate.name.score < GOOD_NAME
 
 
 def _all_differ(profile: Profile) -> bool:
-    """True where no customer would come twice: rather a reference of the row's own."""
+    """True if no customer would occur twice: then it is rather a reference of the row itself."""
     return profile.rows >= FEW_ROWS and profile.uniqueness >= ALL_DIFFER
 
 
 def _names_better(candidate: Candidate, field: str) -> bool:
-    """True where the name speaks clearly for another field that the values refute: a number called payment_type."""
+    """True if the name clearly means another field, and the values rule it out: numbers called payment_type."""
     role, best = vocabulary.best_role(candidate.profile.name)
     other = role in optional_fields() and role != field
     return other and best.score >= candidate.name.score + CLEARLY and not fit_of(role)(candidate.profile)
 
 
 def _add_description(found: Findings) -> None:
-    """Lets a description stand in where the merchant's own column is often empty."""
+    """Uses a description where the merchant is empty, if the merchant's column is often empty."""
     use = found.uses.get("merchant")
     if use is None or use.why == "mapping" or found.profile(use.columns[0]).filled >= MOST:
         return
@@ -122,7 +122,7 @@ def _add_description(found: Findings) -> None:
 
 
 def _by_values(found: Findings, wanted: list[str]) -> None:
-    """Without names: codes that are currencies, and the one column of telling text, the other side as it is called."""
+    """Decides fields without names: the currency by its codes, and the merchant by the column with most varied text."""
     codes = [profile for profile in found.free() if profile.currencies == 1.0 and profile.filled > UNNAMED]
     if "currency" in wanted and len(codes) == 1:
         found.take("currency", codes, BY_VALUES, "values (only codes of currencies)")
@@ -146,7 +146,7 @@ def _is_code(cell: str) -> bool:
 
 
 def _tells(profile: Profile) -> bool:
-    """True for texts in which words vary; a handful of words over and over is a kind, not a name."""
+    """True for texts with many different words. A few words that repeat all the time are a kind, not a name."""
     return profile.uniqueness >= HALF or any(" " in cell for cell in profile.distinct)
 
 
@@ -159,7 +159,7 @@ def _country(profile: Profile) -> float:
 
 
 def _choice(profile: Profile, longest: int) -> float:
-    """Fits a column with few different short texts."""
+    """Measures how well a column fits a choice: short texts, few of them different."""
     if not _is_plain_text(profile) or profile.longest > longest:
         return 0.0
     if _is_flag(profile) or profile.currencies >= MOST:
@@ -193,18 +193,18 @@ def _text(profile: Profile, longest: int) -> float:
         return 0.0
     if _is_flag(profile):
         return 0.0
-    # A merchant may be named by a code, but a column of numbers needs a strong name for it.
+    # A merchant may be given as a code, but a column of numbers needs a strong name to count as one.
     return 1.0 if profile.letters >= HALF else NUMBERS_FIT
 
 
 BY_KIND: dict[str, Callable[[Profile, int], float]] = {"choice": _choice, "party": _party, "text": _text}
-# Fields of which more is known than their kind.
+# Fields about which more is known than their kind.
 BY_FIELD: dict[str, Callable[[Profile, int], float]] = {"payment_method": _words, "status": _status}
 CODES: dict[str, Callable[[Profile], float]] = {"currency": is_currency, "country": _country}
 
 
 def fit_of(field: str) -> Callable[[Profile], float]:
-    """Returns how well a column's values fit a text field, 0..1: by what is known of the field, else by its kind."""
+    """Returns a function that measures how well a column's values fit a text field, 0..1."""
     rule = RULES[field]
     if rule.pattern is not None:
         pattern = re.compile(rule.pattern)

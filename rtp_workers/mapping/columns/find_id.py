@@ -1,4 +1,4 @@
-"""Which column identifies a transaction, or whether ids are derived from the row."""
+"""Decides which column identifies a transaction, or that ids are derived from the row."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from rtp_workers.mapping.toml_text import quoted
 from rtp_workers.record.transaction import RULES
 
 MAX_ID_LENGTH = RULES["transaction_id"].max_length or 0
-MAX_ROW_TEXT = 160  # characters of a row that is shown in a question
+MAX_ROW_TEXT = 160  # characters of a row that a question shows
 SHORT_COUNTER = 6  # digits
-# Words that a name must have to be taken for an id when the vocabulary knows only a part of it.
+# If the vocabulary knows only a part of a name, the name must contain one of these words to count as an id.
 ID_WORDS = frozenset(
     {"id", "ids", "no", "nr", "num", "number", "ref", "reference", "code", "key", "uuid", "guid", "hash", "identifier"}
     | {"nummer", "numero", "codigo", "codice", "referenz", "referencia", "reference", "referentie", "kenmerk", "rif"}
     | {"azonosito", "szam", "numer", "cislo", "номер", "ид", "referens", "n", "txid", "kode", "invoice", "receipt"}
 )
 # An id with a clear name may repeat (the ledger handles repeats). One with a weaker name must almost never repeat.
-# Each pair: the least score of the name, and how unique the column must be then.
+# Each pair: the lowest score of the name, and how unique the column must be at that score.
 LEAST_UNIQUE = ((0.95, 0.5), (0.7, 0.95), (0.0, 0.98))
 UNIQUE = 0.999  # one repeat in a thousand cells may be a mistake in the file
 NEARLY_AS_GOOD = 0.2  # a unique column wins over a better name that is ahead by no more than this
-TWO_COLUMNS = 0.9  # two columns together are a little less sure than one
+TWO_COLUMNS = 0.9  # two columns together are slightly less certain than one
 
 
 def find_id(found: Findings, *, canonical_name: bool) -> None:
     """Decides the id: a column that is nearly unique, account and number together, or derived from the row.
 
     Args:
-        canonical_name: the file has a column called exactly ``transaction_id``, which is taken as it is.
+        canonical_name: True if the file has a column called exactly ``transaction_id``, which is used as it is.
     """
     found.rules["id_rule"] = "columns"
     if found.take_given("transaction_id"):
@@ -69,7 +69,7 @@ def _most_unique(candidates: list[Candidate]) -> Candidate:
 
 
 def _id_fit(found: Findings) -> Callable[[Profile], float]:
-    """Returns the fit of an id: every row that has a date and an amount must have one, balance lines need not."""
+    """Returns the test of an id column: every row with a date and an amount must have one, balance lines need not."""
     needed = [
         found.profile(found.uses[role].columns[0]).column
         for role in ("occurred_at", "date", "amount")
@@ -87,7 +87,7 @@ def _id_fit(found: Findings) -> Callable[[Profile], float]:
 
 
 def _speaks_of_ids(name: str) -> bool:
-    """False for ``transaction duration``: a part of such a name is an entry, but none of its words means an id."""
+    """False for names like ``transaction duration``: part of it is in the vocabulary, but no word means an id."""
     score = vocabulary.score(name, "transaction_id")
     words = set(normalise(name).split())
     return score.exact or bool(words & ID_WORDS) or any(char in name for char in "号號番번")
@@ -108,7 +108,7 @@ def _is_id(profile: Profile) -> float:
 
 
 def _ask_about_repeats(found: Findings, profile: Profile) -> None:
-    """Asks where an id occurs twice with different content: such a column does not identify a row."""
+    """Asks if an id occurs twice with different content: such a column does not identify a row."""
     if len(profile.distinct) == len(profile.cells):
         return
     pair = _conflicting_rows(found, profile)
@@ -156,7 +156,7 @@ def _note_counter(found: Findings, profile: Profile) -> None:
 
 
 def _numbered(found: Findings) -> bool:
-    """Takes account and sequence number together where the number alone is unique only within the account."""
+    """Takes account and sequence number together if the number is unique only within its account."""
     numbers = found.candidates(
         "sequence", lambda profile: float(profile.filled > NEARLY_ALL and profile.uniqueness > NEARLY_ALL)
     )

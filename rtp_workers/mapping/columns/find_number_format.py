@@ -1,4 +1,4 @@
-"""How the numbers of amounts are written: decimal and thousands mark, cents or whole units, digits to be rounded."""
+"""Decides how amounts are written: decimal and thousands mark, cents or whole units, digits to round."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 
 WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies rarely have cents
 MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
-NOISY_DIGITS = 10  # more digits after the point than this, and a hair off a round number: a float was printed
-LEAST_CENTS = 5  # amounts; fewer say nothing
-# Whole numbers are cents where most of them are round or end like prices, and half of them are no small change.
+NOISY_DIGITS = 10  # a float was printed: more digits after the point than this, and almost a round number
+LEAST_CENTS = 5  # amounts; fewer show nothing
+# Whole numbers may be cents if most are round or end like prices, and half of them are more than small change.
 PRICE_ENDS = (99, 95, 50, 49, 0)
 CENTS_MEDIAN, ROUND_SHARE, PRICED_SHARE = 400, 0.85, 0.6
-# Or where they have many digits, and enough of them do not even end in 0.
+# They may also be cents if they have many digits and enough of them do not end in 0.
 LEAST_ODD, ODD_MEDIAN, ODD_SHARE = 3, 1_000, 0.25
 
 
 def find_number_format(found: Findings, columns: list[Profile]) -> None:
-    """Decides how the numbers of the amount's columns are read; asks where no row decides."""
+    """Decides how the numbers of the amount's columns are read. Asks if no row decides it."""
     affix = next((profile.affix for profile in columns if profile.affix is not None), None)
     if affix is not None:
         found.rules["amount_affix"] = affix
@@ -35,7 +35,7 @@ def find_number_format(found: Findings, columns: list[Profile]) -> None:
 
 
 def _note_float_noise(found: Findings, columns: list[Profile]) -> None:
-    """Suggests rounding where numbers such as 22.200000000000003 were floats once."""
+    """Suggests rounding if numbers such as 22.200000000000003 were once floats."""
     if found.section.round_to is not None:
         found.notes.append(f"amounts are rounded to {found.section.round_to} digits after the point, half to even")
         return
@@ -76,7 +76,7 @@ def _find_marks(found: Findings, columns: list[Profile]) -> None:
 
 
 def _three_digits(found: Findings, seen: amounts.Evidence) -> amounts.Marks | None:
-    """Returns the marks where all cells have three digits after one mark, and the currency has as many."""
+    """Returns the marks if all cells have three digits after one mark, and the currency has three too."""
     codes = _currencies(found)
     if not codes or not codes <= word_list("three_digits") or len(seen.either) != 1 or seen.plain:
         return None
@@ -85,7 +85,7 @@ def _three_digits(found: Findings, seen: amounts.Evidence) -> amounts.Marks | No
 
 
 def _hint(found: Findings, columns: list[Profile]) -> str | None:
-    """Returns the decimal mark that the file's other numbers show, where they agree."""
+    """Returns the decimal mark of the file's other numbers, if they agree."""
     used = {profile.index for profile in columns}
     hints = set()
     for profile in found.profiles:
@@ -98,7 +98,7 @@ def _hint(found: Findings, columns: list[Profile]) -> str | None:
 
 
 def _check_unit(found: Findings, columns: list[Profile]) -> None:
-    """Asks where whole numbers look like cents."""
+    """Asks if whole numbers look like cents."""
     codes = _currencies(found)
     if found.section.amount_unit is not None or (codes and codes <= word_list("whole_amounts")):
         return
@@ -120,7 +120,7 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
 
 
 def _currencies(found: Findings) -> frozenset[str]:
-    """Returns the currencies of the amounts, as far as they are known."""
+    """Returns the known currencies of the amounts."""
     known = found.section.constants.get("currency") or found.rules.get("currency")
     if known:
         return frozenset({known})
@@ -131,7 +131,7 @@ def _currencies(found: Findings) -> frozenset[str]:
 
 
 def _are_large_and_odd(numbers: list[int]) -> bool:
-    """True for numbers such as 117524: in a currency that has cents, hardly a whole amount of so many digits."""
+    """True for numbers such as 117524: in a currency with cents, whole amounts rarely have so many digits."""
     odd = sum(number % 10 != 0 for number in numbers)
     return statistics.median(numbers) >= ODD_MEDIAN and odd >= len(numbers) * ODD_SHARE
 

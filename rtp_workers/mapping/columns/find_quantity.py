@@ -1,4 +1,4 @@
-"""Whether the amount is a price per piece, or a number of pieces: then the money is something else."""
+"""Decides whether the column taken for the amount is a price per piece or a number of pieces instead."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ UNIT_PRICES = frozenset(
 PRICES = UNIT_PRICES - {"value", "cost"}
 MARKETS = frozenset({"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"})
 LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
-# A product may be off by a rounded cent, or where the price was rounded, by a thousandth.
+# A product may differ by a rounded cent, or by a thousandth if the price was rounded.
 CENT, THOUSANDTH = Decimal("0.011"), Decimal("0.001")
 MOST_FACTORS = 8
 
 
 def find_quantity(found: Findings) -> None:
-    """Asks whether a price per unit is to be multiplied by a quantity. Only the mapping can say so."""
+    """Asks whether a price per unit must be multiplied by a quantity. Only the mapping can say so."""
     if found.take_given("quantity") or "amount" in found.section.columns:
         return
     _take_total(found)
@@ -50,7 +50,7 @@ def find_quantity(found: Findings) -> None:
 
 
 def _take_total(found: Findings) -> None:
-    """Takes the column that is price times pieces instead of the price, whatever the column is called."""
+    """Takes the column that equals price times pieces instead of the price, whatever it is called."""
     price = found.profile(found.uses["amount"].columns[0])
     if not _is_price(price):
         return
@@ -64,13 +64,13 @@ def _take_total(found: Findings) -> None:
 
 
 def _is_total(found: Findings, pieces: Profile) -> bool:
-    """True where the amount is those pieces times a price in a column of its own."""
+    """True if the amount equals these pieces times a price in another column."""
     total = found.profile(found.uses["amount"].columns[0])
     return any(is_product(total, price, pieces) for price in found.free() if price is not pieces and _is_price(price))
 
 
 def _ask_whether_pieces(found: Findings) -> None:
-    """Asks where the amount counts pieces whose price is next to it."""
+    """Asks if the amount may be a number of pieces whose price is next to it."""
     amount = found.profile(found.uses["amount"].columns[0])
     if any(_is_currency_of(profile, amount) for profile in found.free()):
         return  # pieces have no currency
@@ -110,7 +110,7 @@ def _is_price(profile: Profile) -> bool:
 
 
 def is_product(product: Profile, one: Profile, other: Profile) -> bool:
-    """True where one column is the other two multiplied, to a cent or a thousandth."""
+    """True if one column is the product of the other two, to within a cent or a thousandth."""
     rows = []
     for cells in zip(product.column[:LOOKED_AT_ROWS], one.column, other.column, strict=False):
         parts = [_value(cell) for cell in cells]

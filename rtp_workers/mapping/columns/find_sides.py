@@ -1,4 +1,4 @@
-"""Two columns that share the amounts of a statement: one for money out, one for money in."""
+"""Finds two columns that share the amounts of a statement: one for money out, one for money in."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rtp_workers.mapping.toml_text import quoted
 
 # Roles whose numbers are never the other side of an amount.
 NO_SIDES = (vocabulary.DECOYS | {"quantity", "unit_price", "transaction_id", "sequence"}) - {"index"}
-MOST_STRAYS = 10  # one row in so many may fill both sides or neither
-# Texts between the numbers: up to 15 % of the cells weigh little, more of them need a strong name to make up for it.
+MOST_STRAYS = 10  # one row in this many may fill both sides or neither
+# Texts between the numbers: up to 15 % of the cells count little; with more of them, the name must be strong.
 FEW_STRAYS, FEW_STRAYS_FIT, STRAYS_FIT = 0.85, 0.9, 0.7
 
 
 def is_number(profile: Profile) -> float:
-    """Fits numbers; some stray texts weigh little against a telling name, much against a weak one."""
+    """Measures how well a column fits numbers, 0..1. Stray texts count little under a clear name, else much."""
     if profile.numbers < HALF or (profile.dates >= NEARLY_ALL and profile.numbers < 1.0):
         return 0.0
     return 1.0 if profile.numbers >= NEARLY_ALL else FEW_STRAYS_FIT if profile.numbers >= FEW_STRAYS else STRAYS_FIT
 
 
 def named_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
-    """Returns the debit and the credit column, if very few rows fill both."""
+    """Returns the debit and the credit column by their names, if very few rows fill both."""
     debits, credits = (found.candidates(role, _is_side) for role in ("debit", "credit"))
     for debit in debits:
         for credit in credits:
@@ -35,7 +35,7 @@ def named_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
 
 
 def lone_side(found: Findings) -> tuple[str, Candidate] | None:
-    """Returns the only debit or credit column, of a statement of one side."""
+    """Returns the only debit or credit column of a statement that shows one side."""
     sides = [
         (role, candidate)
         for role in ("debit", "credit")
@@ -46,12 +46,12 @@ def lone_side(found: Findings) -> tuple[str, Candidate] | None:
 
 
 def _is_side(profile: Profile) -> float:
-    # A side without a single entry is still one: an export of withdrawals only.
+    # A side without any entry is still a side, for example in an export of withdrawals only.
     return 1.0 if not profile.cells else is_number(profile)
 
 
 def _exclusive(debit: Profile, credit: Profile) -> bool:
-    """True where very few rows fill both sides."""
+    """True if very few rows fill both sides."""
     both = sum(map(_is_nonzero, debit.column, credit.column))
     return both <= max(1, debit.rows // MOST_STRAYS) and bool(debit.nonzero or credit.nonzero)
 
@@ -62,13 +62,13 @@ def _is_nonzero(one: str, other: str) -> bool:
 
 
 def take_with_partner(found: Findings, known: Candidate, side: str | None) -> bool:
-    """Takes a known column and an unknown one as the two sides, where one is filled exactly where the other is not.
+    """Takes a known column and an unknown one as the two sides, if each is filled exactly where the other is not.
 
     Args:
-        side: ``debit`` or ``credit``, what the known column is by its name, or None where it is only called an amount.
+        side: ``debit`` or ``credit``, as the known column's name says; None if it is only called an amount.
 
     Returns:
-        False where no other column completes it.
+        False if no other column completes the known one.
     """
     partner = next((profile for profile in found.free() if _completes(found, known.profile, profile)), None)
     if partner is None:
@@ -94,7 +94,7 @@ def take_with_partner(found: Findings, known: Candidate, side: str | None) -> bo
 
 
 def _completes(found: Findings, known: Profile, other: Profile) -> bool:
-    """True where the other column has an amount in just those rows in which the known one is empty or zero."""
+    """True if the other column has an amount in exactly the rows in which the known one is empty or zero."""
     if other is known or other.numbers < NEARLY_ALL or other.dates >= NEARLY_ALL or not other.cells:
         return False
     role, best = vocabulary.best_role(other.name)
@@ -108,7 +108,7 @@ def _completes(found: Findings, known: Profile, other: Profile) -> bool:
 
 
 def _rows_of_transactions(found: Findings) -> list[int]:
-    """Returns the rows that are not balance lines, because those fill the balance but not the amount."""
+    """Returns the rows that are not balance lines. (Those fill the balance but not the amount.)"""
     texts = [profile.column for profile in found.profiles if profile.letters > 0 and profile.numbers < NEARLY_ALL]
     rows = range(found.profiles[0].rows)
     return [at for at in rows if not any(looks_like_balance_line(column[at]) for column in texts)]
@@ -127,7 +127,7 @@ def _side_by_name(name: str) -> str | None:
 
 
 def _side_by_balance(found: Findings, known: Profile, partner: Profile) -> str | None:
-    """Returns the side of the known column by a running balance that goes up or down with it."""
+    """Returns the side of the known column, found by a running balance that rises or falls with it."""
     for balance in found.free():
         if balance in (known, partner) or balance.numbers < NEARLY_ALL:
             continue

@@ -1,4 +1,4 @@
-"""Where the sign of an amount comes from. The only module that decides it; ``rows.how_much`` applies what it says."""
+"""Decides where the sign of an amount comes from. Only this module decides it; ``rows.how_much`` applies it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SIDE_ROLES = ("debit", "credit")
 SIDES = frozenset(SIDE_ROLES)
 AS_IS = '# sign = "as_is"  # keep the amounts as they are'
 FEW_WORDS = 12
-MOST_WORDS = 4  # of a cell that names a kind; a longer text says what happened, or to whom
+MOST_WORDS = 4  # in a cell that names a kind; a longer text says what happened, or to whom
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
 
 def find_sign(found: Findings) -> None:
-    """Decides where the sign of an amount comes from: its own, a word in another column, or the side it is on.
+    """Decides where the sign of an amount comes from: its own sign, a word in another column, or the side it is on.
 
-    Asks where a column seems to speak of it in words that are not understood.
+    Asks if a column seems to show the sign in words that are not understood.
     """
     if "amount" not in found.uses:
         found.rules["sign"] = "pair"
@@ -42,7 +42,7 @@ def find_sign(found: Findings) -> None:
 
 
 def _ask_opposite_amount(found: Findings) -> None:
-    """Asks where an amount and two sides have opposite signs: a ledger's debits are positive in its amounts."""
+    """Asks if an amount and its two sides have opposite signs, as in a ledger whose debits are positive."""
     if found.section.sign is not None or found.section.columns.keys() & {"amount", *SIDES}:
         return
     if "amount" in found.uses:
@@ -67,7 +67,7 @@ def _ask_opposite_amount(found: Findings) -> None:
 
 def _is_opposite(total: Profile, into: Profile, out: Profile) -> bool:
     rows = zip(total.column, into.column, out.column, strict=True)
-    # An amount on the side of money out is money out, with a minus of its own or not.
+    # An amount on the side of money out is money out, whether it has a minus or not.
     signs = [(_sign(cell), bool(_sign(plus)) - bool(_sign(minus))) for cell, plus, minus in rows]
     both = [(one, other) for one, other in signs if one and other]
     return bool(both) and sum(one == -other for one, other in both) >= len(both) * MOST
@@ -133,7 +133,7 @@ def _says_direction(profile: Profile) -> bool:
 
 
 def _ask_contradiction(found: Findings, amount: Profile) -> bool:
-    """Asks where signs say the opposite of words: debits without a minus, credits with one."""
+    """Asks if the signs contradict the words: debits without a minus, credits with one."""
     for profile in found.free():
         named = vocabulary.score(profile.name, "direction").score > CLEAR_NAME
         codes_only = profile.direction_words <= direction_codes() and not named
@@ -153,7 +153,7 @@ def _ask_contradiction(found: Findings, amount: Profile) -> bool:
 
 
 def _ask_mixed_signs(found: Findings, amount: Profile) -> None:
-    """Asks where one word for money out never has a minus and another always has: the first may lack it."""
+    """Asks if one word for money out never has a minus and another always has: the first may lack its minus."""
     for profile in found.free():
         if len(profile.distinct) > FEW_WORDS or not _says_kind(profile.name):
             continue
@@ -173,7 +173,7 @@ def _ask_mixed_signs(found: Findings, amount: Profile) -> None:
 
 
 def _words_and_signs(profile: Profile, amount: Profile) -> list[tuple[str, str, bool]]:
-    """Returns (word, side, whether the amount is negative) of the rows that have a word for a side and an amount."""
+    """Returns (word, side, whether the amount is negative) for each row with an amount and a word for a side."""
     rows = []
     for word, cell in zip(profile.column, amount.column, strict=True):
         kind, part = (_side_of(word) if word else None), (amounts.take_apart(cell) if cell else None)
@@ -183,7 +183,7 @@ def _words_and_signs(profile: Profile, amount: Profile) -> list[tuple[str, str, 
 
 
 def _side_of(cell: str) -> str | None:
-    """Returns the side that a cell names, whole or by a word in it: ``BUY - MARKET`` is a debit."""
+    """Returns the side that a cell, or a word in it, names: ``BUY - MARKET`` is a debit."""
     kind = direction_of(cell)
     if kind is not None:
         return kind
@@ -195,7 +195,7 @@ def _side_of(cell: str) -> str | None:
 
 
 def _ask_direction(found: Findings) -> bool:
-    """Asks about a column of debit and credit words whose name does not say what it is: a card's type, maybe."""
+    """Asks about a column of debit and credit words whose name is unclear: it may be the type of a card."""
     for profile in found.free():
         sides = profile.direction_kinds & SIDES
         if len(sides) == 2 and profile.directions >= NEARLY_ALL and not _named_otherwise(profile):
@@ -219,7 +219,7 @@ def _buys_and_sells(profile: Profile) -> bool:
 
 
 def _named_otherwise(profile: Profile) -> bool:
-    """True for the type of a card, and for other names that explain why a cell says debit or credit."""
+    """True for the type of a card, and for other names that explain the words debit or credit differently."""
     role, best = vocabulary.best_role(profile.name)
     # A column that says debit or credit in every row cannot be an id, whatever its name.
     speaks = role and role not in ("direction", "payment_method", "category", "merchant", "transaction_id")
@@ -227,7 +227,7 @@ def _named_otherwise(profile: Profile) -> bool:
 
 
 def _says_kind(name: str) -> bool:
-    """True for names of a transaction's kind, and for those that say nothing."""
+    """True for names that mean a transaction's kind, and for names that say nothing."""
     return vocabulary.best_role(name)[0] in ("direction", "payment_method", "category", "")
 
 
@@ -251,7 +251,7 @@ def _ask_unknown_words(found: Findings) -> bool:
 
 
 def _word_lines(unknown: list[str]) -> list[str]:
-    """Returns mapping lines that put each word on the side that a word inside it names; the rest is left to people."""
+    """Returns mapping lines that put each word on the side that a word inside it names. People decide on the rest."""
     sides: dict[str, list[str]] = {"debit": [], "credit": [], "": []}
     for word in unknown:
         sides[_side_of(word) or ""].append(word)
@@ -265,7 +265,7 @@ def _word_lines(unknown: list[str]) -> list[str]:
 
 
 def _ask_marked_rows(found: Findings) -> bool:
-    """Asks about a column that marks only some rows, with CR for example."""
+    """Asks about a column that marks only some rows, for example with CR."""
     for profile in found.free():
         one_side = len(profile.direction_kinds & SIDES) == 1 and profile.directions == 1.0
         if one_side and 0 < profile.filled < 1 and not profile.direction_words & direction_views():
@@ -283,7 +283,7 @@ def _ask_marked_rows(found: Findings) -> bool:
 
 
 def _trades(cells: set[str]) -> set[str]:
-    """Returns the sides that words for buying and selling name."""
+    """Returns the sides that words for buying and selling mean."""
     return {str(direction_of(cell)) for cell in cells if normalise(cell) in trade_words()}
 
 
@@ -292,7 +292,7 @@ def _says_nothing_of_a_kind(name: str) -> bool:
 
 
 def _ask_one_side(found: Findings) -> bool:
-    """Asks where every row says ``Debit``, say, in a column that may give the direction, and no amount has a minus."""
+    """Asks if every row says, for example, ``Debit`` in a possible direction column, and no amount has a minus."""
     for profile in found.free():
         kinds = profile.direction_kinds & SIDES
         may_say = vocabulary.score(profile.name, "direction").score >= ENOUGH and not _named_otherwise(profile)
@@ -307,7 +307,7 @@ def _tells_little(profile: Profile) -> bool:
 
 
 def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
-    """Asks about words of the direction's column that name no side, such as transfers; notes its empty cells."""
+    """Asks about words in the direction's column that name no side, such as transfers. Notes its empty cells."""
     rows = [cell for cell in profile.column if direction_of(cell) == "neutral" and not _is_taught(found, cell)]
     words = sorted({cell for cell in rows if normalise(cell)})
     if words:
@@ -334,7 +334,7 @@ def _is_taught(found: Findings, word: str) -> bool:
 
 
 def _ask_some_words(found: Findings) -> None:
-    """Asks where a column knows debits or credits among other words, and no amount carries a sign."""
+    """Asks if a column has debits or credits among other words, and no amount has a sign."""
     for profile in found.free():
         side_of = direction_of if _says_nothing_of_a_kind(profile.name) else _side_of
         known = {cell for cell in profile.distinct if side_of(cell) in SIDES}

@@ -1,4 +1,4 @@
-"""Which columns say when, and how their dates are to be read."""
+"""Decides which columns say when, and how their dates are read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rtp_workers.mapping.toml_text import quoted
 
 CALENDAR = ("year", "month", "day")
 SOME_ROWS = 5
-# Weight of the fit where some cells are not dates, and where most are empty.
+# Weight of the fit if some cells are not dates, and if most are empty.
 STRAYS_FIT, SPARSE_FIT = 0.8, 0.7
 LARGEST_HOUR = 50_000  # more steps than this are seconds: as hours they would be more than five years
 MOST_DATES, OTHER_DATES = 0.98, 0.9  # dates that fit the best order, and at most those that fit the second
@@ -59,7 +59,7 @@ def find_time(found: Findings, more_cells: dict[str, list[str]]) -> None:
 
 
 def _ask_for_time(found: Findings) -> None:
-    """Asks for the column, naming those that may be dates in digits only; it never offers one moment for every row."""
+    """Asks for the column, and names those that may be dates in digits. It never offers one moment for all rows."""
     digits = [profile for profile in found.free() if is_short_date(profile)]
     question, lines = (
         "no column contains a date or a time",
@@ -82,7 +82,7 @@ SHORT_FORMATS: dict[dates.Order, str] = {"YMD": "%y%m%d", "DMY": "%d%m%y", "MDY"
 
 
 def is_short_date(profile: Profile) -> bool:
-    """True for six digits that are a date in every row: a number may look like that too, so a person decides."""
+    """True if six digits are a date in every row. Numbers may look the same, so a person decides."""
     is_named_otherwise = vocabulary.best_role(profile.name)[1].score >= BY_VALUES
     return (
         profile.share(lambda cell: len(cell) == 6 and cell.isdigit()) == 1.0
@@ -140,13 +140,13 @@ def _by_name(found: Findings) -> bool:
 
 
 def _without_constants(candidates: list[Candidate]) -> list[Candidate]:
-    """Leaves out columns that say the same moment in every row, the export's own maybe, where another one varies."""
+    """Leaves out columns with the same moment in every row (perhaps that of the export), if another column varies."""
     varying = [one for one in candidates if len(one.profile.distinct) > 1 or one.profile.rows < SOME_ROWS]
     return varying or candidates
 
 
 def _without_records(candidates: list[Candidate]) -> list[Candidate]:
-    """Leaves out columns that say when the record was made, where another one just says the date."""
+    """Leaves out columns that say when the record was written, if another one simply holds a date."""
     happened = [one for one in candidates if not set(normalise(one.profile.name).split()) & MADE_WORDS]
     plain = any(one.name.exact and (one.name.phrase in PLAIN_DATES or one.score >= SURE) for one in happened)
     return happened if plain else candidates
@@ -171,7 +171,7 @@ def _note_epoch(found: Findings, profile: Profile) -> None:
 
 
 def _add_clock(found: Findings, date_column: Profile) -> None:
-    """Joins a column that holds only the time of day, where there is one."""
+    """Adds the column that holds only the time of day, if there is one."""
     clocks = found.candidates("time", lambda profile: 1.0 if profile.clocks >= MOST and profile.dates < HALF else 0.0)
     if not clocks:
         clocks = _nameless_clock(found)
@@ -184,7 +184,7 @@ def _add_clock(found: Findings, date_column: Profile) -> None:
 
 
 def _nameless_clock(found: Findings) -> list[Candidate]:
-    """Returns the one column of clock times of a file without names."""
+    """Returns the only column with times of day in a file without column names."""
     if any(not profile.name.startswith("column ") for profile in found.profiles):
         return []
     clocks = [profile for profile in found.free() if profile.clocks >= MOST and profile.numbers < HALF]
@@ -222,7 +222,7 @@ def _step(found: Findings) -> bool:
 
 
 def _counter(found: Findings) -> bool:
-    """A column called time that holds plain numbers counts from somewhere; dates elsewhere say more."""
+    """Finds a column called time with plain numbers, which count from some moment. Dates in other columns win."""
     numbers = found.candidates("time", lambda profile: float(profile.numbers >= NEARLY_ALL and profile.clocks < MOST))
     return _take_step(found, numbers)
 
@@ -247,7 +247,7 @@ def _ask_origin(found: Findings, profile: Profile) -> None:
 
 
 def _by_values(found: Findings) -> bool:
-    """Without a telling name: the only column of dates, or a question."""
+    """Decides without a clear name: takes the only column of dates, or asks."""
     free = [profile for profile in found.free() if profile.dates >= MOST and profile.filled > HALF]
     named = [profile for profile in free if vocabulary.best_role(profile.name)[0] in vocabulary.DECOYS]
     # Six or eight digits alone may be any number: they need a name or a separator.
@@ -314,7 +314,7 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
 
 
 def possible_orders(shapes: Iterable[dates.Shape]) -> list[dates.Order]:
-    """Returns the orders that contradict no date; where each contradicts some, the one that 98 % of them fit."""
+    """Returns the orders that no date contradicts; if all are contradicted, the one that fits 98 % of the dates."""
     counts: Counter[dates.Order] = Counter()
     total = 0
     two_digit = True
@@ -330,7 +330,7 @@ def possible_orders(shapes: Iterable[dates.Shape]) -> list[dates.Order]:
     if counts["YMD"] == total and (not day_orders or not two_digit):
         return ["YMD"]
     if counts["YMD"] == total and not two_digit:
-        return ["YMD", *day_orders]  # six digits, which fit year first and day first alike
+        return ["YMD", *day_orders]  # six digits, which can be read with the year first or with the day first
     if day_orders:
         return day_orders
     (best, most), *rest = counts.most_common()
@@ -341,7 +341,7 @@ def possible_orders(shapes: Iterable[dates.Shape]) -> list[dates.Order]:
 def _narrowed(
     found: Findings, orders: list[dates.Order], shapes: list[dates.Shape], more_cells: dict[str, list[str]]
 ) -> list[dates.Order]:
-    """Looks at what else decides: points between the numbers, the file's other dates, the header's language."""
+    """Looks for other evidence: points between the numbers, the file's other dates, the header's language."""
     if not orders:
         return orders
     if all(shape.separator == "." for shape in shapes):

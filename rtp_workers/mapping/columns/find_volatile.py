@@ -1,4 +1,4 @@
-"""Which columns change in the next export of the same rows: derived ids must not contain them."""
+"""Finds the columns that change in the next export of the same rows. Derived ids must not contain them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.findings import ENOUGH, GOOD_NAME, Findings
 from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
 
-# Roles whose columns are part of what happened; whatever else they look like, an id needs them.
+# Roles whose columns describe what happened. An id needs them, whatever else they look like.
 LASTING = frozenset({"occurred_at", "date", "time", "year", "month", "day", "step", "amount", "debit", "credit"})
 SOME_ROWS = 3
-# Words of a column that says when the row was written, changed or exported, not when it happened.
+# Words in names of columns that say when the row was written, changed or exported, not when it happened.
 STAMP_WORDS = frozenset(
     {"export", "exported", "exportdatum", "exportzeit", "exportado", "exporte", "download", "downloaded", "generated"}
     | {"updated", "update", "modified", "changed", "geandert", "aktualisiert", "actualizado", "modifie", "modificato"}
@@ -23,7 +23,7 @@ STAMP_WORDS = frozenset(
 
 
 def find_volatile(found: Findings) -> tuple[str, ...]:
-    """Returns the columns of running balances, statuses, export stamps and row numbers, in the file's order."""
+    """Returns the columns with running balances, statuses, export times and row numbers, in the file's order."""
     lasting = {name for role, use in found.uses.items() if role in LASTING for name in use.columns}
     return tuple(
         profile.name

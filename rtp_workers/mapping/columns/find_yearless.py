@@ -1,4 +1,4 @@
-"""Which column holds dates without a year, and which year they are of: the mapping has to say it."""
+"""Finds the column with dates without a year, and asks for their year, which only the mapping can give."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ YEAR_LINES = (
 
 
 def find_yearless(found: Findings) -> Candidate | None:
-    """Returns the column whose name says that it holds dates, and whose cells are dates without a year."""
+    """Returns the column whose name means a date and whose cells are dates without a year."""
     candidates = found.candidates("occurred_at", lambda profile: float(_is_yearless(profile)), least=GOOD_NAME)
     return candidates[0] if candidates else None
 
 
 def ask_for_year(found: Findings) -> None:
-    """Asks for the year of dates that have none; a format of the mapping has been checked where it was read."""
+    """Asks for the year of dates without one. (A format in the mapping was checked when the mapping was read.)"""
     use = found.uses.get("occurred_at") or found.uses.get("date")
     if use is None or found.section.date_format is not None or len(use.columns) != 1:
         return

@@ -1,4 +1,4 @@
-"""Which time zone the times of a file are in."""
+"""Decides which time zone the times of a file are in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtp_workers.mapping.columns.profile import MOST
 
 
 def find_zone(found: Findings) -> None:
-    """Decides the zone of times that carry none. Asks about an abbreviation that several zones share."""
+    """Decides the zone of times without one. Asks about an abbreviation that several zones share."""
     if found.take_given("time_zone"):
         return
     zones = found.candidates("time_zone", lambda profile: float(profile.share(_is_zone) >= MOST))
@@ -31,7 +31,7 @@ def _time_columns(found: Findings) -> list[str]:
 
 
 def zone_in(name: str) -> str | None:
-    """Returns the zone that a column's name carries: ``Time (UTC+8)`` -> ``Etc/GMT-8``, ``Time (CET)`` -> Paris."""
+    """Returns the zone in a column's name: ``Time (UTC+8)`` -> ``Etc/GMT-8``, ``Time (CET)`` -> Paris."""
     offset = re.search(r"(?:UTC|GMT)\s?([+\-−])0?(\d{1,2})(?::?00)?(?![:\d])", name)
     if offset is None:
         return column_zones().get(_abbreviation_in(name))
@@ -40,7 +40,7 @@ def zone_in(name: str) -> str | None:
 
 
 def _ask_unsure_zone(found: Findings) -> bool:
-    """Asks about ``Time (EST)``: New York's time, or five hours behind UTC in summer too."""
+    """Asks about names like ``Time (EST)``: New York's time, or five hours behind UTC all year."""
     if found.section.time_zone is not None:
         return False
     for name in _time_columns(found):
@@ -53,20 +53,20 @@ def _ask_unsure_zone(found: Findings) -> bool:
 
 
 def _has_bare_clock(cell: str) -> bool:
-    """True where a cell has a time of day and no zone of its own."""
+    """True if a cell has a time of day but no zone."""
     shape = dates.shape_of(cell)
     clock = dates.parse_clock(shape.rest.strip(" ,;.T") if shape is not None else cell)
     return clock is not None and clock[1] is None
 
 
 def _abbreviation_in(name: str) -> str:
-    """Returns the capitals at a name's end, in brackets or not: ``Date (ET)`` -> ``ET``; ``""`` where it has none."""
+    """Returns the capitals at the end of a name, with or without brackets: ``Date (ET)`` -> ``ET``. ``""`` if none."""
     found = re.search(r"[\[(]\s*([A-Z]{2,4})\s*[\])]\s*$|(?<=[a-z])[ _]([A-Z]{3,4})$", name)
     return (found[1] or found[2]) if found is not None else ""
 
 
 def _ask_zone(found: Findings) -> None:
-    """Asks which zone an abbreviation means that several zones share, as IST does."""
+    """Asks which zone is meant by an abbreviation that several zones share, such as IST."""
     for cell in dict.fromkeys(cell for name in _time_columns(found) for cell in found.profile(name).some):
         zone, day = _written_zone(cell)
         if zone is None or dates.offset_minutes(zone) is not None:
@@ -79,7 +79,7 @@ def _ask_zone(found: Findings) -> None:
 
 
 def _written_zone(cell: str) -> tuple[str | None, str]:
-    """Returns the zone that a cell names, and its day."""
+    """Returns the zone in a cell, and its day."""
     moment = next((one for order in dates.ORDERS if (one := dates.parse(cell, order)) is not None), None)
     if moment is not None:
         return moment.zone, moment.day

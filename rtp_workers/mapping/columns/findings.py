@@ -1,4 +1,4 @@
-"""What inference has found so far: which column plays which role, which rules hold, what is still open."""
+"""What inference has found so far: the role of each column, the rules, and what is still open."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rtp_workers.mapping.plan import ColumnUse, Question, QuestionKind
 from rtp_workers.mapping.sources import Section
 from rtp_workers.mapping.toml_text import quoted
 
-# Below this a name says too little; two candidates closer than the margin are a tie, and a tie is asked for.
+# With a lower score, a name says too little. Two candidates closer than the margin are a tie, which becomes a question.
 ENOUGH = 0.5
 MARGIN = 0.04
-# Scores of names: the vocabulary gives a strong entry 1.0 and a good one 0.85; words around an entry cost some of it.
+# Scores of names: the vocabulary gives a strong entry 1.0 and a good one 0.85. Words around an entry lower the score.
 STRONG_NAME = 0.95  # a strong entry, word for word
-CLEAR_NAME = 0.9  # a strong entry, with filler words at most
+CLEAR_NAME = 0.9  # a strong entry, with nothing but filler words around it
 GOOD_NAME = 0.8  # a good entry, word for word
-# Confidence in a column that was taken without the help of its name.
+# Confidence in a column that was chosen without help from its name.
 BY_VALUES = 0.7
-GUESS = 0.4  # taken only so that a question can show its cells
+GUESS = 0.4  # chosen only so that a question can show its cells
 MAX_SAMPLE = 40  # characters of a cell that a question shows
-# Languages whose dates are day-first and whose amounts, where "1,5" can be, use a decimal comma.
+# Languages that write the day first and use a decimal comma.
 DAY_FIRST_LANGUAGES = frozenset(
     {"bg", "he", "id", "de", "fr", "es", "pt", "nl", "it", "pl", "cs", "sv", "no", "fi", "tr", "ro", "ru"}
 )
@@ -31,7 +31,7 @@ DAY_FIRST_LANGUAGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A column that may play a role. ``score`` is name times values, 0..1 (a little above for the best names)."""
+    """A column that may have a role. ``score`` is name times values, 0..1 (slightly more for the best names)."""
 
     profile: Profile
     score: float
@@ -62,13 +62,13 @@ class Findings:
         return next(profile for profile in self.profiles if profile.name == name)
 
     def take(self, role: str, columns: Sequence[Profile], confidence: float, why: str) -> None:
-        """Gives columns a role; they are free for no other."""
+        """Gives columns a role. They are then no longer free for other roles."""
         names = tuple(profile.name for profile in columns)
         self.uses[role] = ColumnUse(role, names, round(min(1.0, confidence), 2), why)
         self.taken.update(profile.index for profile in columns)
 
     def take_given(self, role: str) -> bool:
-        """Uses the mapping's own columns for a role; False where the mapping names none."""
+        """Uses the columns that the mapping names for a role. Returns False if it names none."""
         if role not in self.section.columns:
             return False
         self.take(role, [self.profile(name) for name in self.section.columns[role]], 1.0, "mapping")
@@ -79,19 +79,19 @@ class Findings:
         self.undecided.append(Question(record_field, question, lines, kind))
 
     def is_open(self, kind: QuestionKind) -> bool:
-        """True where a question of this kind has been asked."""
+        """True if a question of this kind has been asked."""
         return any(question.kind == kind for question in self.undecided)
 
     def leave_open(self, *rules: str) -> None:
-        """Says that nothing in the sample decides these rules, so that a later cell must."""
+        """Records that nothing in the sample decides these rules, so that a later cell must decide them."""
         self.rules["open_rules"] = (*self.rules.get("open_rules", ()), *rules)
 
     def is_asked(self, record_field: str) -> bool:
-        """True where a field has been left open."""
+        """True if a field has been left open."""
         return any(question.field == record_field for question in self.undecided)
 
     def candidates(self, role: str, fit: Callable[[Profile], float], least: float = ENOUGH) -> list[Candidate]:
-        """Returns the free columns whose name speaks for the role and whose values fit it, best first."""
+        """Returns the free columns whose name suggests the role and whose values fit it, best first."""
         found = []
         for profile in self.profiles:
             if profile.index in self.taken:
@@ -106,14 +106,14 @@ class Findings:
 
     @staticmethod
     def _belongs_elsewhere(column: str, name: vocabulary.NameScore) -> bool:
-        """True where the whole name is that of a balance, a fee or the like, and at most a part of it fits here."""
+        """True if the whole name means a balance, a fee or the like, and at most a part of it fits the role."""
         role, best = vocabulary.best_role(column)
         if role not in vocabulary.DECOYS or (name.score >= best.score and name.exact):
             return False
         return best.exact or (best.score > name.score and not name.exact)
 
     def amounts_of_uses(self) -> tuple[Profile | None, Profile | None]:
-        """Returns the columns whose numbers are added and subtracted: (amount or credit, debit), None where unused."""
+        """Returns the columns whose numbers are added and subtracted: (amount or credit, debit). None: not used."""
         into, out = self.uses.get("amount") or self.uses.get("credit"), self.uses.get("debit")
         plus = self.profile(into.columns[0]) if into is not None else None
         return plus, self.profile(out.columns[0]) if out is not None and "amount" not in self.uses else None
@@ -124,7 +124,7 @@ class Findings:
 
 
 def choices(role: str, profiles: Sequence[Profile]) -> list[str]:
-    """Returns the mapping lines that offer columns for a role, all but the first commented out, with sample cells."""
+    """Returns mapping lines that offer columns for a role, with sample cells. All but the first are commented out."""
     return [
         f"{'# ' if at else ''}columns.{role} = {quoted([profile.name])}{samples(profile)}"
         for at, profile in enumerate(profiles)
@@ -132,14 +132,14 @@ def choices(role: str, profiles: Sequence[Profile]) -> list[str]:
 
 
 def samples(profile: Profile) -> str:
-    """Returns a comment with two different cells of a column, and with its place where it has no name."""
+    """Returns a comment with two different cells of a column, and with its position if it has no name."""
     cells = ", ".join(cell[:MAX_SAMPLE] for cell in list(dict.fromkeys(profile.cells))[:2])
     place = f" (column {profile.index + 1}, which has no name)" if profile.name.startswith("column ") else ""
     return f"  # e.g. {cells}{place}".replace("\n", " ") if cells else place and f"  #{place}"
 
 
 def languages_of(names: Sequence[str]) -> frozenset[str]:
-    """Returns the languages that at least two column names (or half of them) are entries of, English left out."""
+    """Returns the languages, without English, in which the vocabulary knows at least two names (or half of them)."""
     counts: dict[str, int] = {}
     english = 0
     for name in names:

@@ -1,4 +1,4 @@
-"""What the cells of one column look like: the evidence that confirms or refutes its name."""
+"""Describes the cells of one column: the evidence for or against what its name says."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Profile:
     Attributes:
         name: the column's name.
         index: its position.
-        column: every cell, stripped, ``""`` where it is empty; without `affix`.
-        affix: text that the column's numbers carry, such as the sign of a currency, or None.
+        column: every cell, stripped and without `affix`; ``""`` for an empty one.
+        affix: text around the column's numbers, such as a currency sign, or None.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Profile:
 
     @property
     def rows(self) -> int:
-        """Rows looked at."""
+        """How many rows there are."""
         return len(self.column)
 
     @cached_property
@@ -48,7 +48,7 @@ class Profile:
 
     @cached_property
     def some(self) -> Sequence[str]:
-        """Filled cells, at most LOOKED_AT, taken evenly."""
+        """At most LOOKED_AT of the filled cells, evenly spread."""
         step = max(1, len(self.cells) // LOOKED_AT)
         return self.cells[::step]
 
@@ -63,11 +63,11 @@ class Profile:
 
     @property
     def uniqueness(self) -> float:
-        """Distinct cells by filled ones, 1.0 where no cell repeats."""
+        """The number of distinct cells divided by that of filled cells: 1.0 if no cell repeats."""
         return len(self.distinct) / len(self.cells) if self.cells else 0.0
 
     def share(self, test: Callable[[str], bool]) -> float:
-        """Returns the share of filled cells that pass."""
+        """Returns the share of filled cells that pass the test."""
         return sum(map(test, self.some)) / len(self.some) if self.some else 0.0
 
     @cached_property
@@ -76,7 +76,7 @@ class Profile:
 
     @cached_property
     def has_clock(self) -> bool:
-        """True where the dates carry a time of day."""
+        """True if the dates have a time of day."""
         shapes = [shape for cell in self.some if (shape := dates.shape_of(cell))]
         return bool(shapes) and sum(bool(shape.rest.strip(" ,;.T")) for shape in shapes) > len(shapes) * HALF
 
@@ -103,12 +103,12 @@ class Profile:
 
     @cached_property
     def signed(self) -> bool:
-        """True where some amounts are negative."""
+        """True if some amounts are negative."""
         return any((parts := amounts.take_apart(cell)) is not None and parts.negative for cell in self.cells)
 
     @cached_property
     def all_negative(self) -> bool:
-        """True where every amount but zero is negative."""
+        """True if every amount except zero is negative."""
         parts = [part for cell in self.cells if (part := amounts.take_apart(cell)) and part.number.strip("0.,")]
         return bool(parts) and all(part.negative for part in parts)
 
@@ -129,7 +129,7 @@ class Profile:
 
     @cached_property
     def direction_words(self) -> frozenset[str]:
-        """Its cells, normalised, that are words for debit or credit; a sign stays what it is."""
+        """The normalised cells that are words for debit or credit. A sign is kept as it is."""
         return frozenset(normalise(cell) or cell for cell in self.distinct if direction_of(cell) is not None)
 
     @cached_property
@@ -150,5 +150,5 @@ class Profile:
 
 
 def _has_fraction(cell: str) -> bool:
-    """True for 12.50, False for 17850.0: an id that a program made a float is still one."""
+    """True for 12.50, False for 17850.0: a program may have turned an id into a float, and it is still an id."""
     return any(mark in cell and cell.rpartition(mark)[2].strip("0") != "" for mark in ".,")

@@ -1,4 +1,4 @@
-"""The beginning of a file as rows of cells, read the forgiving way: only for looking at, never for loading."""
+"""Splits the beginning of a file into rows of cells, tolerantly: only for looking at, never for loading."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Row:
 
 
 def physical_lines(text: str) -> list[str]:
-    """Returns the lines with their ends; CR, LF and CRLF all end a line."""
+    """Returns the lines, including their line ends (CR, LF or CRLF)."""
     return list(io.StringIO(text, newline=""))
 
 
 def rows_of(lines: list[str], delimiter: str, quotechar: str = '"', limit: int | None = None) -> list[Row]:
-    """Returns at most ``limit`` rows; a quote that never closes swallows one line, not the rest of the file."""
+    """Returns at most ``limit`` rows. A quote that is never closed affects one line, not the rest of the file."""
     return list(islice(_rows(lines, delimiter, quotechar), limit))
 
 
@@ -66,5 +66,5 @@ def _rows(lines: list[str], delimiter: str, quotechar: str) -> Iterator[Row]:
 
 
 def _is_open(cells: list[str]) -> bool:
-    """True where the last cell ran to the end of the text through several lines: its quote was never closed."""
+    """True if the last cell extends over several lines to the end of the text: its quote was never closed."""
     return bool(cells) and cells[-1].count("\n") + cells[-1].count("\r") > 1

@@ -1,4 +1,4 @@
-"""Which role a column's name speaks for, by the vocabulary in ``vocabulary.toml``."""
+"""Finds the role that a column's name suggests, with the vocabulary in ``vocabulary.toml``."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rtp_workers.record.transaction import FIELD_NAMES
 
 TIERS = {"prime": 1.1, "strong": 1.0, "good": 0.85, "weak": 0.6}
 EXACT, BARE, PART, SPOILT = 1.0, 0.94, 0.5, 0.4
-# Roles whose columns are known but fill no field: they only keep their columns from being taken for another.
+# Roles that fill no field. They only prevent that their columns are taken for another role.
 SIDES = ("debit", "credit")
 DECOYS = frozenset({"balance", "fee", "rate", "other_amount", "other_date", "other_party", "place", "label", "index"})
 SUFFIX_LENGTH = 5
 REPEATED = re.compile(r" \(\d\)$")  # the second column of a name, as the dialect calls it
-# What is left of a score for each step around the end of a path; a little more than a tie's margin for each level.
+# The factor for each step around the end of a path: it lowers a score by a little more than a tie's margin per level.
 ONE_LEVEL, INEXACT_LEVEL, IN_A_LIST, OF_ANOTHER, REFUTES = 0.95, 0.9, 0.4, 0.4, 0.8
 GENERIC_ENDS = frozenset({"value"})
-MAX_WORDS, MAX_NAME = 8, 24  # longer names are sentences; their beginning is looked at
+MAX_WORDS, MAX_NAME = 8, 24  # longer names are sentences, of which only the beginning counts
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """One entry: normalised words, without spaces, weight 0..1 and the languages that use it."""
+    """One entry: its normalised words, the same without spaces, its weight 0..1, and the languages that use it."""
 
     text: str
     joined: str
@@ -38,7 +38,7 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class NameScore:
-    """How well a name fits a role. ``score`` 0..1; ``exact`` where the whole name is an entry."""
+    """How well a name fits a role. ``score``: 0..1. ``exact``: True if the whole name is an entry."""
 
     score: float
     exact: bool
@@ -51,7 +51,7 @@ NO_SCORE = NameScore(0.0, False, "", frozenset())
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """The entries of one role, by their joined form, and the words that spoil a longer name."""
+    """The entries of one role, by their joined form, and the words that rule a longer name out."""
 
     name: str
     by_joined: dict[str, Phrase]
@@ -60,10 +60,10 @@ class Role:
 
 @lru_cache(maxsize=1)
 def roles() -> dict[str, Role]:
-    """Returns every role of the vocabulary; read once."""
+    """Returns every role of the vocabulary, which is read once."""
     text = files("rtp_workers.mapping.columns").joinpath("vocabulary.toml").read_text("utf-8")
     known = {name: _role(name, table) for name, table in tomllib.loads(text).items()}
-    # A field without words of its own is known by its name.
+    # A field without entries is known by its own name.
     new = {name: _role(name, {"strong": {"en": [name]}}) for name in FIELD_NAMES if name not in known}
     return known | new
 
@@ -85,10 +85,10 @@ def _role(name: str, table: dict[str, object]) -> Role:
 
 
 class DocumentPath(str):
-    """A column's name that is a path into a document: its last steps say most, the ones above say of what.
+    """A column's name that is a path into a document. The last steps say most; those above say what they belong to.
 
     Attributes:
-        steps: the names on the way, those around every value of the document left out.
+        steps: the names along the path, without those that every path of the document has.
     """
 
     steps: tuple[str, ...]
@@ -101,7 +101,7 @@ class DocumentPath(str):
 
 @lru_cache(maxsize=20_000, typed=True)
 def score(name: str, role_name: str) -> NameScore:
-    """Returns how well a column's name fits a role; of a path its end counts, and what is around it may refute it."""
+    """Returns how well a column's name fits a role. Of a path the end counts; the steps around it may rule it out."""
     if not isinstance(name, DocumentPath):
         return _score(name, role_name)
     best = NO_SCORE
@@ -114,7 +114,7 @@ def score(name: str, role_name: str) -> NameScore:
 
 
 def _spoken(steps: tuple[str, ...]) -> str:
-    """Returns the words of a path as one would say them: ``transactionAmount.amount`` is a transaction amount."""
+    """Returns the words of a path as people would say them: ``transactionAmount.amount`` is a transaction amount."""
     words: list[str] = []
     for word in " ".join(map(normalise, steps)).split():
         if not words or words[-1] != word:
@@ -123,7 +123,7 @@ def _spoken(steps: tuple[str, ...]) -> str:
 
 
 def _weight_of_outer(steps: tuple[str, ...], one_level: float) -> float:
-    """Returns what remains of a score for the end of a path, by what is around it."""
+    """Returns the share of a score that remains after the steps around the end of a path are considered."""
     weight = 1.0
     for step in steps:
         if step.isdecimal():
@@ -137,8 +137,8 @@ def _weight_of_outer(steps: tuple[str, ...], one_level: float) -> float:
 def _score(name: str, role_name: str) -> NameScore:
     """Returns how well a name fits a role.
 
-    The whole name, the name without brackets, and the name without filler words are looked up; then known names
-    inside a longer one. These count less, and much less next to a spoiling word.
+    It looks up the whole name, the name without brackets and the name without filler words; then known names inside a
+    longer one. Those count less, and much less next to a word that rules them out.
     """
     role, name = roles()[role_name], REPEATED.sub("", name)
     if not normalise(name):
@@ -161,7 +161,7 @@ def _score(name: str, role_name: str) -> NameScore:
 
 
 def _side_in_brackets(name: str) -> Phrase | None:
-    """Returns the side of an amount that brackets name: ``交易金额(支出)`` and ``Amount (Debit)`` are debits only."""
+    """Returns the side of an amount given in brackets: ``交易金额(支出)`` and ``Amount (Debit)`` are debits only."""
     inside = compact(bracketed(name))
     if not inside or not _is_whole_or_part(without_brackets(name), roles()["amount"]):
         return None
@@ -196,7 +196,7 @@ def _inside(name: str, role: Role) -> NameScore:
 
 
 def _parts(words: list[str]) -> Iterator[tuple[str, float]]:
-    """Yields parts of a name and the share that each makes up: runs of words, word endings, runs of CJK characters."""
+    """Yields parts of a name, each with its share of the name: runs of words, word endings, runs of CJK characters."""
     whole = "".join(words)
     if is_cjk(whole):
         for start in range(min(len(whole), MAX_NAME)):
@@ -214,12 +214,12 @@ def _parts(words: list[str]) -> Iterator[tuple[str, float]]:
 
 @lru_cache(maxsize=20_000, typed=True)
 def best_role(name: str) -> tuple[str, NameScore]:
-    """Returns the role that the name speaks for most, decoys among them; ``("", NO_SCORE)`` where none does."""
+    """Returns the role that fits the name best, including decoys; ``("", NO_SCORE)`` if none fits."""
     found = [(role, score(name, role)) for role in roles()]
     role, best = max(found, key=lambda item: (item[1].score, item[1].exact))
     return (role, best) if best.score > 0 else ("", NO_SCORE)
 
 
 def is_known(name: str) -> bool:
-    """True where the vocabulary knows the name as a whole, or most of it."""
+    """True if the vocabulary knows the whole name, or most of it."""
     return best_role(name)[1].score >= 0.55

@@ -1,4 +1,4 @@
-"""Rows of a foreign file -> rows of canonical cells, column by column, and the rows that cannot be one."""
+"""Rows of a foreign file -> rows of canonical cells, column by column, and the refused rows."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 Cells = Sequence[Sequence[str]]
 _ENCODER = msgspec.json.Encoder()
-SAFE_LENGTH = MAX_ATTRIBUTES_BYTES // 5  # characters: even with four bytes each, and blanks, within the limit
+SAFE_LENGTH = MAX_ATTRIBUTES_BYTES // 5  # characters: within the limit even with four bytes each, and blanks
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A row that is not loaded: its position among the rows given, a stable code and one sentence."""
+    """A row that is not loaded: its position among the given rows, a stable code and one sentence."""
 
     index: int
     reason: str
@@ -42,8 +42,8 @@ class Converted:
 
     Attributes:
         rows: cells in the order of `Converter.columns`; ``""`` is null; ``attributes`` is JSON within its limits.
-        kept: position of each among the rows given.
-        refused: by position.
+        kept: the position of each converted row among the given rows.
+        refused: the refused rows, by position.
     """
 
     rows: list[tuple[str, ...]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Converter:
 
     Args:
         plan: a plan without open questions.
-        counter: for derived ids; None counts in memory only, which is right for a sample.
+        counter: counts identical rows for derived ids; None: in memory only, which suits a sample.
 
     Attributes:
         columns: the fields of each converted row, in the record's order.
@@ -75,7 +75,7 @@ class Converter:
         has_attributes = bool(self._kept_columns) or self._base is not None or bool(self._shown)
         names = {"transaction_id", "occurred_at", "amount", *self._shown, *(["attributes"] if has_attributes else [])}
         self.columns = tuple(name for name in FIELD_NAMES if name in names)
-        # Any column but dates, amounts and ids may say that the row is a balance.
+        # Any column except dates, amounts and ids may show that the row is a balance.
         named = {name for use in plan.uses.values() for name in use.columns}
         spoken = {name for role in ("merchant", "category") if role in plan.uses for name in plan.uses[role].columns}
         self._texts_at = [at for name, at in self._where.items() if name not in named or name in spoken]
@@ -90,7 +90,7 @@ class Converter:
             self._ids.ids(rows)
 
     def convert(self, rows: Cells) -> Converted:
-        """Converts rows that all have the plan's width."""
+        """Converts rows, which must all have the plan's width."""
         converted = Converted()
         if not rows:
             return converted
@@ -118,7 +118,7 @@ class Converter:
         return converted
 
     def _form_refusals(self, rows: Cells, columns: Cells) -> dict[int, tuple[str, str]]:
-        """Returns the rows that do not have the form of a transaction: repeated headers, balances, skipped rows."""
+        """Returns the rows that are not transactions by their form: repeated headers, balances, skipped rows."""
         refused: dict[int, tuple[str, str]] = {}
         for at in self._texts_at:
             if not may_hold_balance_line(columns[at]):
@@ -162,7 +162,7 @@ class Converter:
         return [prefix + value for value in found] if prefix else found
 
     def _texts(self, columns: Cells, signs: Sequence[str]) -> tuple[dict[str, list[str]], dict[int, dict[str, str]]]:
-        """Returns the text fields, and by row what did not fit one and goes into ``attributes``."""
+        """Returns the text fields and, by row, the cells that fit no field and go into ``attributes``."""
         leftovers: dict[int, dict[str, str]] = {}
         found = {name: self._fields[name].read(columns, leftovers) for name in self._shown}
         if signs and "currency" not in self._plan.uses and "currency" not in self._plan.rules.constants:
@@ -171,7 +171,7 @@ class Converter:
         return found, leftovers
 
     def _keep_other_dates(self, columns: Cells, leftovers: dict[int, dict[str, str]]) -> None:
-        """Keeps the cells that hold a second date next to the one that is stored."""
+        """Keeps cells that contain a second date besides the stored one."""
         for name, at in self._date_columns:
             if dates.OTHER_DATE.search("\n".join(columns[at])) is None:
                 continue
@@ -198,7 +198,7 @@ class Converter:
         return found
 
     def _merged(self, cell: str, text: str, index: int, refused: dict[int, tuple[str, str]]) -> str:
-        """Returns the file's own attributes with the columns that have no field."""
+        """Returns the file's own attributes, extended by the columns that have no field."""
         if not cell.strip():
             return text
         members = self._given_attributes(cell, index, refused)
@@ -215,7 +215,7 @@ class Converter:
 
     @staticmethod
     def _check_attributes(text: str, index: int, refused: dict[int, tuple[str, str]]) -> None:
-        # json.dumps, which the limit is defined by, writes blanks that this compact form lacks.
+        # The limit is defined by json.dumps, which writes blanks that this compact form lacks.
         size = len(json.dumps(msgspec.json.decode(text), ensure_ascii=False).encode())
         if size > MAX_ATTRIBUTES_BYTES:
             detail = f"the columns without a field have {size:,} bytes; 8,192 are allowed: drop some in the mapping"
@@ -225,7 +225,7 @@ class Converter:
 
     @staticmethod
     def _name_balance_lines(rows: Cells, refused: dict[int, tuple[str, str]]) -> None:
-        """Says of a refused row that it is blank or a total, where that is why it has no date or amount."""
+        """Corrects the reason of refused rows that lack a date or an amount because they are blank, or a total."""
         for index, (reason, _) in list(refused.items()):
             if not any(cell.strip(BLANK) for cell in rows[index]):
                 refused[index] = ("blank_row", "every cell of the row is empty")
@@ -236,7 +236,7 @@ class Converter:
 
 
 def _members(name: str, cells: Sequence[str]) -> list[str]:
-    """Returns a JSON member with a comma behind it for each cell, nothing for an empty one."""
+    """Returns a JSON member followed by a comma for each cell, and an empty text for an empty cell."""
     key = _ENCODER.encode(name).decode() + ":"
     text = "\n".join(cells)
     if text.count("\n") == len(cells) - 1 and _is_plain(text):
@@ -255,15 +255,15 @@ def _member(name: str, text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """True where no line needs an escape in JSON, and none has padding."""
+    """True if no line needs an escape in JSON, and none has padding."""
     if '"' in text or "\\" in text or "\n " in text or " \n" in text or text[:1] == " " or text[-1:] == " ":
         return False
     return text.replace("\n", "").isprintable()
 
 
 def derived_ids(plan: FilePlan, counter: OccurrenceCounter | None = None) -> DerivedIds:
-    """Returns what gives each row of a file its derived id; without a counter it counts in memory."""
-    # Not at the top of the file: numpy comes with it, a quarter of a second and 25 MB that files with ids don't need.
+    """Returns the object that gives each row of a file its derived id. Without a counter, it counts in memory."""
+    # Not imported at the top: it imports numpy, which takes 0.25 s and 25 MB. Files with ids do not need it.
     from rtp_workers.mapping.rows.ids import DerivedIds, OccurrenceCounter
 
     where = {name: at for at, name in enumerate(plan.dialect.columns)}

@@ -1,4 +1,4 @@
-"""Cells that say how much -> plain decimals with the right sign; what does not fit becomes a refusal."""
+"""Cells with amounts -> plain decimals with the right sign. A cell that is not an amount refuses its row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Refusals = dict[int, tuple[str, str]]
 
 @dataclass(slots=True)
 class Column:
-    """The amounts of one column: None where a cell holds no amount; ``currencies`` is empty if no cell names one."""
+    """The amounts of one column, None for a cell without an amount. ``currencies`` is empty if no cell names one."""
 
     values: list[str | None]
     currencies: list[str]
@@ -53,7 +53,7 @@ class HowMuch:
         self._signs: dict[str, int | None] = {}
 
     def read(self, columns: Sequence[Sequence[str]], refused: Refusals) -> tuple[list[str], list[str]]:
-        """Returns an amount a row (``""`` where refused), and the currency next to each, or no currencies at all."""
+        """Returns one amount per row (``""`` if refused), and the currency next to each, or no currencies at all."""
         if len(self._seen) > CACHE_ENTRIES:
             self._seen.clear()
         if self._is_open:
@@ -70,10 +70,10 @@ class HowMuch:
         return [value or "" for value in values], currencies
 
     def _settle(self, cells: Sequence[str]) -> None:
-        """Decides the decimal mark by the first cells that have one, where the file's beginning has none.
+        """Decides the decimal mark by the first cells that have one, if the file's beginning left it open.
 
         Raises:
-            ConfigError: they fit both readings, a thousand apart.
+            ConfigError: the cells can be read with either mark, which would differ by a factor of a thousand.
         """
         marked = [cell for cell in set(cells) if "." in cell or "," in cell]
         seen = amounts.evidence_of(marked)
@@ -91,7 +91,7 @@ class HowMuch:
         self._seen.clear()
 
     def _column(self, cells: Sequence[str]) -> Column:
-        """Reads a column at once where all its cells are plain numbers, else cell by cell."""
+        """Reads a column in one step if all its cells are plain numbers, else cell by cell."""
         if (affix := self._rules.amount_affix) is not None:
             bare = {cell: affix.stripped(cell) for cell in set(cells)}
             cells = list(map(bare.__getitem__, cells))
@@ -181,7 +181,7 @@ class HowMuch:
 
 
 def _one_of(index: int, debit: str | None, credit: str | None, refused: Refusals) -> str | None:
-    """Returns the side that is filled; a zero on the other side counts as empty."""
+    """Returns the filled side. A zero on the other side counts as empty."""
     if credit is None and debit is not None:
         return debit
     if debit is None and credit is not None:
@@ -205,7 +205,7 @@ def _refuse_missing(values: Sequence[str | None], cells: Sequence[str], refused:
 
 
 def _plain_column(marks: Marks) -> re.Pattern[str]:
-    """Returns what a column of plain numbers (or empty cells) looks like, one a line; minus zero is not plain."""
+    """Returns the pattern of a column of plain numbers or empty cells, one per line. Minus zero is not plain."""
     decimal = re.escape(marks.decimal)
     number = "[0-9]+"
     if marks.thousands:

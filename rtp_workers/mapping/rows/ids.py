@@ -1,6 +1,6 @@
-"""Ids for rows that have none: from the source's name, the row's own cells and its number among identical rows.
+"""Ids for rows without one, made of the source's name, the row's cells and its number among identical rows.
 
-The same export loaded again, renamed, or grown at its end gives the same ids; two identical purchases get two.
+An export that is loaded again, renamed, or longer than before gets the same ids. Two identical purchases get two ids.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Counts = NDArray[np.int64]
 
 
 class OccurrenceCounter:
-    """Counts identical rows in bounded memory: at most MEMORY_ROWS keys, the rest in sorted files on disk.
+    """Counts identical rows in bounded memory: at most MEMORY_ROWS keys. The others are in sorted files on disk.
 
-    A key is 64 bits of a row's digest. Two different rows that share one (one chance in millions for a file of
-    ten million rows) only number each other up, the same way at every load: their ids differ by the whole digest.
+    A key is 64 bits of a row's digest. If two different rows share a key, they only raise each other's number, in the
+    same way at every load; their ids still differ, because ids use the whole digest.
 
     Args:
-        folder: where counts may be spilled; a folder of its own is made in it when needed and removed by `close`.
+        folder: where counts may be spilled. If needed, a new folder is created in it, and `close` removes that.
     """
 
     def __init__(self, folder: Path, memory_rows: int = MEMORY_ROWS) -> None:
@@ -52,7 +52,7 @@ class OccurrenceCounter:
         return cls(Path(), memory_rows=2**62)
 
     def number(self, keys: Keys) -> list[int]:
-        """Returns for each row how many rows with its key came before it, plus one; and counts them."""
+        """Counts the rows, and returns for each row how many rows with its key came before it, plus one."""
         before = self._on_disk(keys)
         recent = self._recent
         numbers: list[int] = []
@@ -65,7 +65,7 @@ class OccurrenceCounter:
         return numbers
 
     def close(self) -> None:
-        """Removes what was spilled. Counts are rebuilt by reading the file's earlier rows again."""
+        """Removes the spilled counts. They are rebuilt by reading the file's earlier rows again."""
         self._open.clear()
         self._runs.clear()
         if self._folder is not None:
@@ -115,7 +115,7 @@ class OccurrenceCounter:
         return path
 
     def _merge(self, level: int, paths: list[Path]) -> None:
-        """Merges sorted runs slice by slice of the key space, so that memory holds one slice at a time."""
+        """Merges sorted runs, one slice of the key space after another, so that memory holds only one slice."""
         target = self._new_run(sum(len(self._open[path][0]) for path in paths))
         keys, counts = self._open[target]
         filled = 0
@@ -144,14 +144,14 @@ class OccurrenceCounter:
 
 
 class DerivedIds:
-    """Gives each row its id; the rows must come in file order, from the first.
+    """Gives each row its id. The rows must come in file order, starting with the first.
 
     Args:
         source: the source's name in the mapping.
         counter: numbers identical rows.
         places: position of each cell that enters the id, in that order; None for a cell that the file does not have.
-            No list at all: every cell of the row, in the file's order.
-        recode: changes text beyond ASCII into what an earlier release took it for; None leaves it as it is.
+            Without a list, every cell of the row enters it, in the file's order.
+        recode: converts non-ASCII text to what an earlier release would have read; None leaves it as it is.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class DerivedIds:
         self._chosen = None if places is None else _chooser(places)
 
     def digests(self, rows: Sequence[Sequence[str]]) -> list[bytes]:
-        """Returns the digest of each row's cells, without padding and without empty cells at its end."""
+        """Returns a digest of each row's cells, without padding and without empty cells at the end."""
         if self._chosen is not None:
             rows = list(map(self._chosen, rows))
         prefix, blake2b = self._prefix, hashlib.blake2b
@@ -180,7 +180,7 @@ class DerivedIds:
         ]
 
     def ids(self, rows: Sequence[Sequence[str]]) -> list[str]:
-        """Returns an id a row, 32 hexadecimal digits and the occurrence number from the second on."""
+        """Returns one id per row: 32 hexadecimal digits and, from the second occurrence on, its number."""
         digests = self.digests(rows)
         keys = np.frombuffer(b"".join(digests), dtype=np.uint64)[::2] if digests else np.empty(0, dtype=np.uint64)
         numbers = self._counter.number(keys)

@@ -1,4 +1,4 @@
-"""Cells that say when -> RFC 3339 texts, by the plan's rules; what does not fit becomes a refusal."""
+"""Cells with dates and times -> RFC 3339 texts, by the plan's rules. A cell that is not a date refuses its row."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LOOKED_AT_CLOCKS = 20_000
 _IN_NUMBERS = re.compile(r"(?m)^[\s'\"]*(?:\d{1,2}[-/. ]\s?\d{1,2}[-/. ]|\d{6}[\s'\"]*$)")
 
 
-# A column of times in UTC that are written as they are stored.
+# A column of times in UTC in the form in which they are stored.
 _AS_STORED = re.compile(
     r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z\n)++"
 )
 
 
 class NoInstantError(ValueError):
-    """Cells that name no instant. ``reason`` is a stable code; the message is one sentence."""
+    """Cells that do not name an instant. ``reason`` is a stable code; the message is one sentence."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -48,7 +48,7 @@ class Instants:
     """Reads the time columns of one file. Not thread-safe: it remembers cells that it has seen.
 
     Attributes:
-        columns: positions of the columns to read, in the order in which `read` wants them.
+        columns: positions of the columns to read, in the order that `read` expects.
     """
 
     def __init__(self, plan: FilePlan) -> None:
@@ -72,11 +72,11 @@ class Instants:
         self._joins = in_utc and "time" in plan.uses
 
     def read(self, columns: Sequence[Sequence[str]]) -> list[Answer]:
-        """Returns one answer a row; ``columns`` are the cells of `columns`, all of one length.
+        """Returns one answer per row. ``columns`` holds the cells of `self.columns`, all of the same length.
 
         Raises:
-            ConfigError: a date needs an order of day and month that nothing in the file decides, or a local time comes
-                twice and nobody has said which of the two instants it is.
+            ConfigError: a date needs an order of day and month that nothing in the file decides, or a local time
+                occurs twice and nobody has said which of the two instants it is.
         """
         if self._constant is not None and not columns:
             return []
@@ -95,7 +95,7 @@ class Instants:
         return list(map(read, zip(*columns, strict=True)))
 
     def _are_as_stored(self, cells: Sequence[str]) -> bool:
-        """Tells whether every cell is an instant in UTC as it is stored, its day in the calendar."""
+        """Tells whether every cell is a UTC instant in the stored form, with a day that exists."""
         if _AS_STORED.fullmatch("\n".join(cells) + "\n") is None:
             return False
         return all(
@@ -103,7 +103,7 @@ class Instants:
         )
 
     def _settle(self, cells: Sequence[str]) -> None:
-        """Decides the order of day and month by the first dates in numbers, where the file's beginning has none."""
+        """Decides the order of day and month by the first dates in numbers, if the file's beginning left it open."""
         shapes = [shape for cell in set(cells) if (shape := dates.shape_of(cell)) is not None]
         numeric = [shape for shape in shapes if shape.kind in ("numeric", "short") and shape.readings()]
         if not numeric:
@@ -121,7 +121,7 @@ class Instants:
         self._parse = _reading(replace(self._plan, rules=self._rules), self._where)[1]
 
     def _joined(self, cells: tuple[str, ...]) -> Answer:
-        """As `_split`, where the clock has a column of its own."""
+        """Does the same as `_split`, for a time of day in a separate column."""
         *date_cells, clock_cell = cells
         day, clock = self._dates.get(cells[:-1]), self._clocks.get(clock_cell)
         if day is not None and clock is not None:
@@ -147,7 +147,7 @@ class Instants:
             self._dates.clear()
 
     def _split(self, cell: str) -> Answer:
-        """Puts an instant together from a date and a clock that were read before: most cells of most files."""
+        """Combines an instant from a date and a time of day that were read before, as in most cells of most files."""
         head, mark, tail = cell.partition(" ")
         if not mark:
             head, mark, tail = cell.partition("T")
@@ -220,7 +220,7 @@ Parse = Callable[[tuple[str, ...]], dates.Moment | str]
 
 
 def _reading(plan: FilePlan, where: dict[str, int]) -> tuple[list[int], Parse]:
-    """Returns the columns that say when, and the function that reads them."""
+    """Returns the columns with dates and times, and the function that reads them."""
     uses, rules = plan.uses, plan.rules
     if "step" in uses:
         return [where[uses["step"].columns[0]]], lambda cells: _step(cells[0], rules)
@@ -252,7 +252,7 @@ def _dated(cells: tuple[str, ...], order: dates.Order) -> dates.Moment:
 
 
 def _with_year(cells: tuple[str, ...], order: dates.Order, rules: Rules) -> tuple[str, ...]:
-    """Puts the year of the mapping into a date that has none."""
+    """Adds the mapping's year to a date without one."""
     full = yearless.complete(cells[0], order, rules.year, rules.year_from) if dates.shape_of(cells[0]) is None else None
     return (full, *cells[1:]) if full is not None else cells
 
@@ -273,7 +273,7 @@ def _clock(cell: str) -> tuple[str, str | None]:
 
 
 def _digits(cell: str) -> str:
-    """A zero-padded number of four digits is HHMM; shorter or longer ones have lost zeros of HHMMSS."""
+    """Returns the form of a time in digits: HHMM if it is zero-padded with four digits, else HHMMSS without zeros."""
     text = cell.strip()
     return "HHMM" if len(text) == 4 and text.isdigit() and text[0] == "0" else "HHMMSS"
 

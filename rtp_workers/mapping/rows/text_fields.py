@@ -1,4 +1,4 @@
-"""Cells -> the record's text fields. What breaks a field's rule goes into ``attributes``: never lost, never cut."""
+"""Cells -> the record's text fields. A cell that breaks its field's rule goes into ``attributes``, uncut."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.record.transaction import FIELD_NAMES, RULES, fields_of
 
 CACHE_ENTRIES = 50_000
-# Fields whose codes have other names too: "euro", "Germany". In any other code field only the code itself is read.
+# Fields whose codes have other names too, such as "euro" and "Germany". Other code fields accept only the code itself.
 CODES: dict[str, Callable[[str], str | None]] = {"currency": currency_code, "country": country_code}
-# A code that no list knows is still a currency's, in a column of currencies; two letters might be a state's.
+# In a column of currencies, an unknown code is still a currency. Two unknown letters might be a US state instead.
 UNLISTED_CODES = frozenset({"currency"})
 
 
@@ -26,10 +26,10 @@ def text_field_names() -> tuple[str, ...]:
 
 
 class FieldCells:
-    """Reads one text field. Several columns: the first that is filled counts.
+    """Reads one text field. If it has several columns, the first filled one counts.
 
     Attributes:
-        positions: the columns of the field; empty where the file has none.
+        positions: the columns of the field; empty if the file has none.
     """
 
     def __init__(self, field: str, plan: FilePlan, where: dict[str, int]) -> None:
@@ -47,11 +47,11 @@ class FieldCells:
 
     @property
     def may_be_filled(self) -> bool:
-        """False where the file has neither a column nor a constant for the field."""
+        """False if the file has neither a column nor a constant for the field."""
         return bool(self.positions or self._constant)
 
     def read(self, columns: Sequence[Sequence[str]], leftovers: dict[int, dict[str, str]]) -> list[str]:
-        """Returns a text a row, ``""`` for null; cells that fit no rule are added to ``leftovers`` by row."""
+        """Returns one text per row, ``""`` for null. Cells that break the rule are added to ``leftovers``, by row."""
         if not self.positions:
             return [self._constant] * len(columns[0])
         if len(self._seen) > CACHE_ENTRIES:
