@@ -44,6 +44,6 @@ def watched_page(*expected: str) -> Iterator[Page]:
 def is_ready(url: str) -> bool:
     """Tells whether the service at `url` says that it is ready."""
     try:
-        return httpx.get(f"{url}/health/ready", timeout=10).status_code == 200
+        return httpx.get(f"{url}/health/ready", timeout=60).status_code == 200
     except httpx.TransportError:
         return False

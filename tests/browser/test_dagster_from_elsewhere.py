@@ -72,7 +72,7 @@ def add_run(folder: Path) -> str:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/server_info", timeout=20).status_code == 200
+        return httpx.get(f"{url}/server_info", timeout=60).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -38,7 +38,7 @@ def number(page: Page, selector: str) -> float:
 
 
 def status(url: str) -> dict[str, object]:
-    found: dict[str, object] = httpx.get(f"{url}/status", timeout=10).json()
+    found: dict[str, object] = httpx.get(f"{url}/status", timeout=60).json()
     return found
 
 

@@ -154,7 +154,7 @@ class Project:
 
     def get(self, service: str, path: str) -> Any:
         """Returns a page's JSON."""
-        with urllib.request.urlopen(self.url(service, path), timeout=30) as answer:
+        with urllib.request.urlopen(self.url(service, path), timeout=60) as answer:
             return json.load(answer)
 
     def send(self, service: str, method: str, path: str, body: Any = None) -> Any:

@@ -35,7 +35,7 @@ def prometheus(platform: Project) -> Iterator[str]:
 
 def _asked(url: str) -> Any:
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=60) as answer:
             return json.load(answer)["data"]
     except OSError:
         return None

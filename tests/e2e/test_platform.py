@@ -137,7 +137,7 @@ def test_ctrl_c_stops_everything_within_seconds(home: Path, start_rtp: StartRtp)
     await_boot(program, place)
     everything = tree(program.pid)
     program.signal(signal.SIGINT)
-    assert program.wait(60) == 0
+    assert program.wait(120) == 0
     wait_until(lambda: gone(everything), 5)
     assert read_file(place) == Endpoints()
     assert list((place / "run").glob("*.pid")) == []
@@ -194,7 +194,7 @@ def test_with_own_servers_nothing_is_started_and_the_rest_works(
     consumed = run_rtp("consume", "--no-api", "--until-idle", "1s", env=env)
     assert consumed.returncode == 0, consumed.stdout + consumed.stderr
     assert execute(endpoints.need("postgres_read_dsn"), "select transaction_id from transactions") == [("t-1",)]
-    assert program.wait(60) == 0
+    assert program.wait(120) == 0
 
 
 def someones_database(postgres: PostgresServer) -> str:

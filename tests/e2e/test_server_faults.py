@@ -213,7 +213,7 @@ def test_a_stop_while_postgres_is_away_is_quick_and_loses_nothing(
     faulty.postgres_proxy.cut()
     wait_until(lambda: "write_failed" in consumer.output(), SEEN_S, "a failed write")
     consumer.signal(signal.SIGTERM)
-    assert consumer.wait(60) == 0
+    assert consumer.wait(120) == 0
     assert seconds_between(consumer, "partitions_revoked", "consumer_stopped") < 8
     faulty.postgres_proxy.heal()
     assert_balanced(stack)

@@ -15,7 +15,7 @@ from tests.programs import RunningProgram
 @pytest.fixture
 def api(stack: Stack) -> Iterator[httpx.Client]:
     """A client of the consumer's API."""
-    with httpx.Client(base_url=stack.endpoints.need("consumer_url"), timeout=30) as client:
+    with httpx.Client(base_url=stack.endpoints.need("consumer_url"), timeout=60) as client:
         yield client
 
 

@@ -48,7 +48,7 @@ def consume_all(stack: Stack, **settings: str) -> None:
 def ready(stack: Stack) -> tuple[int, str]:
     """Returns the status and the text of /health/ready; (0, "") while nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stack.consumer_port}/health/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stack.consumer_port}/health/ready", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

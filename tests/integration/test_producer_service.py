@@ -46,7 +46,7 @@ def transaction(number: int, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def api(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.endpoints.need("producer_url"), timeout=30) as client:
+    with httpx.Client(base_url=stack.endpoints.need("producer_url"), timeout=60) as client:
         yield client
 
 
@@ -178,7 +178,7 @@ def test_sigterm_flushes_and_ends_with_success(service: RunningProgram, api: htt
     api.post("/burst", json={"records": 100_000})
     wait_until(lambda: api.get("/status").json()["acknowledged"] > 1_000, what="a burst under way")
     service.signal(signal.SIGTERM)
-    assert service.wait(60) == 0
+    assert service.wait(120) == 0
     said = service.output().strip().splitlines()[-1]
     assert said.startswith("stopped: ")
     acknowledged = int(said.split(" acknowledged")[0].rsplit(" ", 1)[1].replace(",", ""))

@@ -32,7 +32,7 @@ def in_a_terminal(*arguments: str, env: Mapping[str, str]) -> list[str]:
             raise
     finally:
         os.close(ours)
-    assert process.wait(60) == 0, b"".join(parts)
+    assert process.wait(120) == 0, b"".join(parts)
     return b"".join(parts).decode().splitlines()
 
 

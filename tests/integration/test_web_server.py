@@ -278,12 +278,12 @@ def test_a_thousand_idle_connections_do_no_harm(server: WebServer) -> None:
         wait_until(lambda: server.connections() >= 1_000, what="a thousand connections")
         started_s = time.monotonic()
         assert call(server, "GET", "/docs").status_code == 200
-        assert time.monotonic() - started_s < 5
+        assert time.monotonic() - started_s < 30
 
 
 def test_the_number_of_open_pages_is_bounded(server: WebServer) -> None:
     url = f"http://{HOST}:{server.port}/events"
-    with ExitStack() as opened, httpx.Client(timeout=20) as client:
+    with ExitStack() as opened, httpx.Client(timeout=60) as client:
         for _ in range(3):
             page = opened.enter_context(client.stream("GET", url))
             assert page.headers["content-type"].startswith("text/event-stream")
