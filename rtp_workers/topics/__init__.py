@@ -1,1 +1,1 @@
-"""Topics as people have them: documents of any shape become the same COPY lines as our own records."""
+"""Other people's topics: documents of any shape become the same COPY lines as our own records."""

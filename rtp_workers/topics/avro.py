@@ -1,7 +1,7 @@
-"""An Avro schema -> what reads a body straight into a row, without a dictionary on the way.
+"""An Avro schema -> a reader that turns a body directly into a row, without building a dictionary.
 
-It reads the values at the paths of a section, and keeps the other members. It raises an error for anything else that
-Avro allows, and for every broken body. The careful way, by fastavro, then reads the record or says what is wrong.
+It reads the values at the paths of a section, and keeps the other members. It raises an error for any other schema that
+Avro allows, and for every broken body. The careful path, with fastavro, then reads the record or says what is wrong.
 https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 
@@ -44,19 +44,19 @@ class RowReader:
     """Reads the bodies of one schema with Python code that is generated once.
 
     Args:
-        schema: as fastavro parses it.
-        paths: to read; none leads through a list, and none leads into another.
-        dropped: paths to leave out.
+        schema: the schema as fastavro parses it.
+        paths: the paths to read. None leads through a list, and none leads into another.
+        dropped: the paths to leave out.
 
     Attributes:
-        row: makes a row of a value in the registry's wire format, whose first 5 bytes it does not look at: the values
-            at the paths, then the members that stay (`ABSENT` where there is none). It raises one of `UNREADABLE`
-            where the careful way is needed.
-        left_over: where the members that stay belong: their places in a row, less the number of paths.
+        row: turns a value in the registry's wire format (it ignores the first 5 bytes) into a row: the values at the
+            paths, then the members that stay, `ABSENT` for a missing one. It raises one of `UNREADABLE` if the careful
+            path must read the value.
+        left_over: where the members that stay belong: their positions in a row, minus the number of paths.
         left_overs: how many members may stay.
 
     Raises:
-        NotReadableHereError: the schema needs the careful way.
+        NotReadableHereError: the schema needs the careful path.
     """
 
     def __init__(self, schema: Any, paths: Sequence[Path], dropped: Sequence[Path]) -> None:
@@ -65,7 +65,7 @@ class RowReader:
         self._dropped = frozenset(dropped)
         self._above = {path[:depth] for path in (*paths, *dropped) for depth in range(1, len(path))}
         self._width = len(paths)
-        # The code contains only numbers of places. Names and symbols of the schema are passed to it as values.
+        # The code contains only positions. Names and symbols of the schema are passed to it as values.
         self._code: list[str] = []
         self._values: dict[str, Any] = {
             "size": read_size,
@@ -99,7 +99,7 @@ class RowReader:
         self._code.extend(" " * depth + line for line in lines)
 
     def _given(self, value: Any) -> str:
-        """Returns the name by which the code knows a value."""
+        """Returns the name under which the generated code can use a value."""
         name = f"g{len(self._values)}"
         self._values[name] = value
         return name
@@ -109,7 +109,7 @@ class RowReader:
         return self._width - 1
 
     def _record(self, schema: dict[str, Any], prefix: Path, depth: int) -> LeftOver:
-        """Writes the code that reads a record; returns what stays of it."""
+        """Writes the code that reads a record. Returns the members that stay."""
         if depth > MAX_DEPTH:
             raise NotReadableHereError("a schema that refers to itself")
         left: list[tuple[str, int | LeftOver]] = []
@@ -128,7 +128,7 @@ class RowReader:
         return LeftOver(tuple(left))
 
     def _inner(self, schema: Any, path: Path, left: list[tuple[str, int | LeftOver]], depth: int) -> None:
-        """Writes the code that reads a record inside the record. If that one is null, the null stays."""
+        """Writes the code that reads a record inside the record. If the inner record is null, the null stays."""
         null, inner = _nullable(schema)
         inner = self._resolved(inner)
         if inner["type"] != "record":
@@ -152,7 +152,7 @@ class RowReader:
         """Writes the code that reads one value into a variable.
 
         Args:
-            as_text: the value becomes a cell: times and decimals are made texts at once.
+            as_text: True if the value becomes a cell: times and decimals are converted to text at once.
         """
         if isinstance(schema, list):
             null, inner = _nullable(schema)
@@ -178,7 +178,7 @@ class RowReader:
         return None
 
     def _text(self, name: str, depth: int, decoded: str = "") -> None:
-        """Writes the code that reads bytes. If the body is cut, the final check of the position finds it."""
+        """Writes the code that reads bytes. If the body is cut off, the final check of the position notices."""
         self._emit(depth, "n = b[p]", "if n & 129: n, p = size(b, p)", "else:", " n >>= 1", " p += 1")
         self._emit(depth, f"{name} = b[p:p + n]{decoded}", "p += n")
 
@@ -196,7 +196,7 @@ class RowReader:
         self._emit(depth, f"{name}, p = {self._given(reader)}(b, p)")
 
     def _reader(self, schema: Any, depth: int = 0) -> Reader:
-        """Returns what reads one value that stays as it is."""
+        """Returns a reader for one value that stays as it is."""
         if depth > MAX_DEPTH:
             raise NotReadableHereError("a schema that refers to itself")
         if isinstance(schema, list):
@@ -224,7 +224,7 @@ class RowReader:
 
 
 def _nullable(schema: Any) -> tuple[int | None, Any]:
-    """Returns the place of null in a union of it and one other schema, and that one; (None, the schema) of others."""
+    """Returns the position of null in a union with one other schema, and that schema; else (None, the schema)."""
     if isinstance(schema, list) and len(schema) == 2 and schema.count("null") == 1:
         null = schema.index("null")
         return null, schema[1 - null]

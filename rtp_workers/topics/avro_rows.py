@@ -1,4 +1,4 @@
-"""Avro in the registry's wire format -> columns of cells. Unusual records are left to the careful way."""
+"""Avro in the registry's wire format -> columns of cells. Unusual records are left to the careful path."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class AvroRows:
     """Reads the Avro of one topic. Not thread-safe.
 
     Args:
-        schemas: the registry.
-        paths: to read; none leads through a list, and none leads into another.
-        dropped: paths to leave out.
+        schemas: the schema registry.
+        paths: the paths to read. None leads through a list, and none leads into another.
+        dropped: the paths to leave out.
     """
 
     def __init__(self, schemas: Schemas, paths: Sequence[Path], dropped: Sequence[Path]) -> None:
@@ -33,7 +33,8 @@ class AvroRows:
         """Yields the records that can be read here, schema by schema.
 
         Raises:
-            TransientError: the registry is away. AttentionError: it needs a person.
+            TransientError: the registry is away.
+            AttentionError: the registry needs a person.
         """
         heads = dict.fromkeys(value[:HEADER_BYTES] for value in values if value is not None and value[:1] == MAGIC)
         for head in heads:
@@ -57,14 +58,14 @@ class AvroRows:
         return Rows(places, cells, attributes).without(unfit)
 
     def _reader(self, head: bytes) -> RowReader | None:
-        """Returns the reader of a schema's bodies; None if the careful way must read them, or say what is wrong."""
+        """Returns a reader for bodies of a schema; None if the careful path must read them or say what is wrong."""
         if len(head) < HEADER_BYTES:
             return None
         if head not in self._readers:
             try:
                 schema = self._schemas.avro_schema(int.from_bytes(head[1:], "big"))
             except RecordError:
-                return None  # it may be known later
+                return None  # the registry may know it later
             self._readers[head] = self._make_reader(schema)
         return self._readers[head]
 

@@ -1,4 +1,4 @@
-"""Values in Avro's binary form, each read from its position in a body.
+"""Readers for values in Avro's binary form. Each reads one value at a position in a body.
 
 https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
@@ -11,22 +11,22 @@ from datetime import date, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
-Reader = Callable[[bytes, int], tuple[Any, int]]  # (body, position) -> (value, position behind it)
+Reader = Callable[[bytes, int], tuple[Any, int]]  # (body, position) -> (value, position after it)
 
 MAX_VARINT_BITS = 70
-END_S = 4_102_444_800  # 2100-01-01T00:00:00Z; later times go the careful way
+END_S = 4_102_444_800  # 2100-01-01T00:00:00Z; later times take the careful path
 _FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
 
 
 class NotReadableHereError(Exception):
-    """The schema, or the body, needs the careful way."""
+    """The schema, or the body, needs the careful path."""
 
 
 UNREADABLE = (NotReadableHereError, ValueError, LookupError, TypeError, ArithmeticError, struct.error, RecursionError)
 
 
 def read_long(body: bytes, at: int) -> tuple[int, int]:
-    """Reads an integer: seven bits a byte, the sign in the lowest bit."""
+    """Reads an integer: seven bits per byte, with the sign in the lowest bit."""
     byte = body[at]
     at += 1
     number = byte & 0x7F
@@ -114,7 +114,7 @@ def read_map(member: Reader, body: bytes, at: int) -> tuple[dict[str, Any], int]
 
 
 def read_items(body: bytes, at: int) -> tuple[int, int]:
-    """Returns how many items come next; a negative count is followed by the size of the block."""
+    """Returns how many items come next. After a negative count comes the size of the block."""
     count, at = read_long(body, at)
     if count < 0:
         _, at = read_long(body, at)
@@ -155,7 +155,7 @@ def read_logical(reader: Reader, convert: Callable[..., Any], schema: Any, body:
 
 
 def text_reader(logical: str, schema: Mapping[str, Any]) -> Callable[[Any], str] | None:
-    """Returns what makes the text of a time or a decimal; None for other kinds of values."""
+    """Returns a function that converts a time or a decimal to text; None for other kinds of values."""
     if logical in ("bytes-decimal", "fixed-decimal"):
         return partial(_decimal_text, schema.get("scale", 0))
     if logical == "long-timestamp-micros":

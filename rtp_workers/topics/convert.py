@@ -1,8 +1,8 @@
-"""Records of a topic -> COPY lines, the same that our own records give.
+"""Records of a topic -> the same COPY lines that our own records give.
 
-Cells are read by the code that reads a CSV's (`rtp_workers.mapping`), column by column. Plain JSON of a known layout
-and Avro take a short way to their cells (`json_rows`, `avro_rows`). Every unusual record takes the long way, through a
-document. Both ways give the same row.
+The code that reads a CSV's cells (`rtp_workers.mapping`) reads these cells too, column by column. Plain JSON of a known
+layout and Avro take a fast path to their cells (`json_rows`, `avro_rows`). Every unusual record takes the careful path,
+through a document. Both paths give the same row.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rtp_workers.topics.plan import TopicPlan
 from rtp_workers.topics.reading import MAGIC, DocumentReader, Schemas
 
 DERIVED_ID_BYTES = 16
-LOOKED_AT = 10  # values of a batch that tell which way is tried
+LOOKED_AT = 10  # how many values of a batch decide which path is tried
 NO_TIMESTAMP = 0  # confluent_kafka.TIMESTAMP_NOT_AVAILABLE
 END_MS = 4_133_980_800_000  # 2101-01-01T00:00:00Z
 
@@ -41,7 +41,7 @@ Extract = Callable[[Sequence[Document]], list[list[Any]]]
 
 
 class Placed(Protocol):
-    """Where and when Kafka keeps a record."""
+    """A record's place and timestamp in Kafka."""
 
     def partition(self) -> int: ...
     def offset(self) -> int: ...
@@ -53,10 +53,10 @@ class Mapped:
     """A converted batch.
 
     Attributes:
-        lines: for each message, one COPY line of the record's own fields, without a line end; or None.
+        lines: for each message, one COPY line with the record's own fields, without a line end; or None.
         refusals: records that become dead letters.
-        skipped: places of records that the section says to skip.
-        careful: how many records went the long way.
+        skipped: positions of records that the section says to skip.
+        careful: how many records took the careful path.
     """
 
     lines: list[str | None]
@@ -69,10 +69,10 @@ class TopicConverter:
     """Converts the records of one topic. Not thread-safe.
 
     Args:
-        plan: without open questions.
-        schemas: the schema registry, or None where none is set.
-        topic_id: Kafka's id of the topic, part of ids by offset.
-        generation: of a partition's log, part of ids by offset.
+        plan: a plan without open questions.
+        schemas: the schema registry; None if none is set.
+        topic_id: Kafka's id of the topic, which is part of ids by offset.
+        generation: returns the generation of a partition's log, which is part of ids by offset.
     """
 
     def __init__(
@@ -110,7 +110,8 @@ class TopicConverter:
             records: the records, in the same order.
 
         Raises:
-            TransientError: the schema registry is away; nothing is decided. AttentionError: it needs a person.
+            TransientError: the schema registry is away; nothing is decided.
+            AttentionError: the registry needs a person.
         """
         result = Mapped([None] * len(values))
         short = sum(self._add_rows(result, rows, records) for rows in self._rows(values))
@@ -123,11 +124,12 @@ class TopicConverter:
         return result
 
     def record(self, value: bytes | None, placed: Placed) -> dict[str, Any]:
-        """Returns the fields of one record, ``attributes`` as JSON bytes: the reference that `lines` must agree with.
+        """Returns the fields of one record, with ``attributes`` as JSON bytes. `lines` must agree with this.
 
         Raises:
             RecordError: the record breaks a rule, or is not an insert (`NotAnInsertError`).
-            TransientError: the schema registry is away. AttentionError: it needs a person.
+            TransientError: the schema registry is away.
+            AttentionError: the registry needs a person.
         """
         document = self._reader.read(value)
         refused: Refused = {}
@@ -136,13 +138,13 @@ class TopicConverter:
         return {**fields, "attributes": encode_json(document)} if document else fields
 
     def _rows(self, values: Sequence[bytes | None]) -> Iterable[Rows]:
-        """Returns the records that can take a short way; the first values of the batch tell the format."""
+        """Returns the records that can take a fast path. The first values of the batch decide the format."""
         if self._avro is not None and any(value and value[:1] == MAGIC for value in values[:LOOKED_AT]):
             return self._avro.read(values)
         return (self._json.read(values),)
 
     def _add_rows(self, result: Mapped, rows: Rows, records: Sequence[Placed]) -> int:
-        """Fills in the lines of rows that break no rule; returns how many they are."""
+        """Fills in the lines of rows that break no rule. Returns how many there are."""
         if not rows.places:
             return 0
         refused: Refused = {}
@@ -165,7 +167,7 @@ class TopicConverter:
         """Fills in the line, the refusal or the skip of each of these records.
 
         Args:
-            places: of the records in the result.
+            places: positions of these records in the result.
         """
         read = self._reader.read_all(values)
         for index, error in read.errors.items():
@@ -194,7 +196,7 @@ class TopicConverter:
     def _columns_of(
         self, documents: Sequence[Document], records: Sequence[Placed], extract: Extract, refused: Refused
     ) -> dict[str, Sequence[str]]:
-        """Returns the fields of documents; a value that fits no field stays in its document."""
+        """Returns the fields of the documents. A value that fits no field stays in its document."""
         derived = self._derived(documents)
         values = extract(documents)
         cells = [self._cells(at, column, documents, refused) for at, column in enumerate(values)]
@@ -213,7 +215,7 @@ class TopicConverter:
         refused: Refused,
         leftovers: dict[int, dict[str, str]],
     ) -> dict[str, Sequence[str]]:
-        """Returns a column of texts a field, ``""`` for null; cells that fit no field are added to ``leftovers``."""
+        """Returns one column of texts per field, ``""`` for null. Cells that fit no field go into ``leftovers``."""
         found: dict[str, Sequence[str]] = {
             "transaction_id": self._ids(cells, records, refused) if derived is None else derived,
             "occurred_at": self._times(cells, records, refused),
@@ -227,7 +229,7 @@ class TopicConverter:
         return found
 
     def _cells(self, at: int, column: Sequence[Any], documents: Sequence[Document], refused: Refused) -> list[str]:
-        """Returns the values' texts; an object or a list stays in its document, or refuses the record."""
+        """Returns the values as texts. An object or a list stays in its document, or refuses the record."""
         cells, without = texts_of(column)
         for index in without:
             if at in self._needed:
@@ -273,19 +275,19 @@ class TopicConverter:
 
 
 def offset_id(topic_id: str, generation: Callable[[int], int], record: Placed) -> str:
-    """Returns an id from where Kafka keeps the record: no other record ever has it."""
+    """Returns an id made from the record's place in Kafka, which no other record ever has."""
     kafka_partition = record.partition()
     return f"{topic_id}/{generation(kafka_partition)}/{kafka_partition}/{record.offset()}"
 
 
 def _in_minor_units_of(amount: str, currency: str) -> str:
-    """Returns an amount, read as cents so far, in the minor units of its currency: a yen has none."""
+    """Corrects an amount that was read as cents to the minor units of its currency: a yen has none."""
     digits = minor_digits(currency)
     return amount if digits == USUAL_DIGITS or not amount else shifted(amount, USUAL_DIGITS - digits)
 
 
 def _digest(source: str, document: Document) -> str:
-    """Returns an id from the record's content. The order of its members does not matter."""
+    """Returns an id made from the record's content. The order of its members does not matter."""
     content = source.encode() + b"\x1f" + canonical_bytes(document)
     return hashlib.blake2b(content, digest_size=DERIVED_ID_BYTES).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Columns of field texts -> COPY lines: a column that is plainly fine is taken as it is, else each text is judged."""
+"""Columns of field texts -> COPY lines. A column that surely breaks no rule is used as it is, else text by text."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Columns = Mapping[str, Sequence[str]]
 
 
 def copy_lines(columns: Columns, attributes: Callable[[], Sequence[str]], refused: Refused) -> list[str]:
-    """Returns a line a record; that of a refused one means nothing.
+    """Returns one line per record. The line of a refused record has no meaning.
 
     Args:
-        columns: by field, a text a record; ``""`` is null. ``attributes`` are not among them.
-        attributes: returns their JSON, escaped for COPY; ``""`` is null. Called last: of several faults of a record,
-            the first field's counts.
-        refused: records that are refused already; those that break a rule are added.
+        columns: by field, one text per record; ``""`` is null. ``attributes`` is not among them.
+        attributes: returns the attributes as JSON, escaped for COPY; ``""`` is null. Called last, because if a record
+            has several faults, the first field's counts.
+        refused: records that are refused already. Records that break a rule are added.
     """
     parts: list[Iterable[str]] = []
     for declared in FIELDS:
@@ -40,7 +40,7 @@ def copy_lines(columns: Columns, attributes: Callable[[], Sequence[str]], refuse
 
 
 def check_record(columns: Columns, document: Document, refused: Refused) -> dict[str, str]:
-    """Returns the fields of the one record in `columns`, every rule checked; null ones are left out.
+    """Checks every rule for the one record in `columns`, and returns its fields without null ones.
 
     Raises:
         RecordError: the record is refused already, or breaks a rule.
@@ -65,7 +65,7 @@ def _texts(declared: Field, column: Sequence[str], refused: Refused) -> Iterable
 
 
 def _is_plain(declared: Field, column: Sequence[str], joined: str) -> bool:
-    """Tells whether a column breaks no rule for sure; False may also mean "judge one by one"."""
+    """Tells whether a column surely breaks no rule. False may also mean that each text must be judged."""
     if declared.name == "occurred_at":
         return instants_have_form(column) and {text[:4] for text in column} <= SAFE_YEARS
     if declared.name == "amount":
@@ -85,7 +85,7 @@ def _judge(declared: Field, index: int, text: str, refused: Refused) -> None:
 
 
 def attributes_of(documents: Sequence[Document], refused: Refused) -> list[str]:
-    """Returns what is left of each document as JSON, escaped for COPY; ``""`` where nothing is."""
+    """Returns the rest of each document as JSON, escaped for COPY; ``""`` if nothing is left."""
     bodies = [encode_json(document) for document in documents]
     text = b"\n".join(bodies).decode()
     if "\\" in text:

@@ -1,4 +1,4 @@
-"""What others wrap a row in: Kafka Connect's ``{"schema", "payload"}`` and Debezium's change events."""
+"""The envelopes around a row: Kafka Connect's ``{"schema", "payload"}`` and Debezium's change events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARKS = frozenset({"payload", "op", "__op", "__deleted"})
 
 
 class NotAnInsertError(RecordError):
-    """The record changes or deletes a row, or is a tombstone: it adds no transaction."""
+    """The record changes or deletes a row, or is a tombstone, so it adds no transaction."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -34,11 +34,11 @@ class NotAnInsertError(RecordError):
 
 
 def unwrap(document: Document) -> Document:
-    """Returns the row inside Connect's and Debezium's envelopes; a document without one is returned as it is.
+    """Returns the row inside Connect's and Debezium's envelopes. A document without an envelope is returned as it is.
 
     Raises:
-        NotAnInsertError: an update, a delete or another event that adds no row.
-        RecordError: an envelope that holds no row.
+        NotAnInsertError: the document is an update, a delete or another event that adds no row.
+        RecordError: the envelope contains no row.
     """
     if MARKS.isdisjoint(document):
         return document
@@ -76,7 +76,7 @@ def _created_row(event: Document) -> Document:
 
 
 def _flattened(document: Document) -> Document:
-    """Judges a row that Debezium's ExtractNewRecordState has taken out of its event: it marks what was done to it."""
+    """Judges a row that Debezium's ExtractNewRecordState took out of its event, by the mark that it adds."""
     kind, deleted = document.get("__op"), document.get("__deleted")
     if deleted in ("true", True) or kind == "d":
         raise NotAnInsertError("a delete")
@@ -86,7 +86,7 @@ def _flattened(document: Document) -> Document:
 
 
 def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Returns a payload whose logical types are readable: decimals exact, days as dates; the rest as it is."""
+    """Returns a payload with readable logical types: exact decimals, days as dates. The rest stays as it is."""
     if value is None:
         return None
     read = _LOGICAL.get(str(schema.get("name", "")))
@@ -105,7 +105,7 @@ def _schemas(fields: Any) -> list[Mapping[str, Any]]:
 
 
 def _decimal(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Returns a Connect decimal: the big-endian integer in base64, its scale in the schema."""
+    """Decodes a Connect decimal: a big-endian integer in base64, with its scale in the schema."""
     if not isinstance(value, str):
         return value  # decimal.format=NUMERIC writes a JSON number, which is exact already
     parameters = schema.get("parameters")
@@ -119,10 +119,10 @@ def _variable_decimal(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def scaled(text: str, scale: Any) -> Decimal:
-    """Returns base64 of a big-endian integer as a decimal, exactly.
+    """Converts a big-endian integer in base64 to a decimal, exactly.
 
     Raises:
-        RecordError: not base64, or a scale that is not a number.
+        RecordError: the text is not base64, or the scale is not a number.
     """
     try:
         digits = int.from_bytes(base64.b64decode(text, validate=True), "big", signed=True)

@@ -1,7 +1,7 @@
-"""Documents of a batch -> columns of cells, path by path, in loops without a call per document.
+"""Documents of a batch -> columns of cells, path by path, in loops without a function call per document.
 
-What is read leaves the document, so that what remains is its ``attributes``. `value_at` and `remove_at` say the same
-one document at a time; a property test holds the two together.
+Values that are read leave the document, so that the rest is its ``attributes``. `value_at` and `remove_at` do the same
+for one document at a time. A property test checks that both agree.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from rtp_workers.record.documents import Document, cell_text
 from rtp_workers.topics.paths import Path, is_removable, remove_at, value_at
 
-_NOTHING: dict[str, Any] = {}  # stands for an object that is not there; never filled
+_NOTHING: dict[str, Any] = {}  # stands for a missing object; never filled
 _TEXT_ONLY = frozenset({str})
 _TEXT_OR_NULL = frozenset({str, type(None)})
 
@@ -21,12 +21,12 @@ class Extractor:
     """Takes the values at some paths out of documents.
 
     Args:
-        paths: to read; each only once.
-        stays: whether the value at each path also stays in the document.
+        paths: the paths to read, each only once.
+        stays: for each path, True if its value also stays in the document.
         dropped: paths to remove without reading them.
 
     Attributes:
-        takes: whether the value at each path leaves the document.
+        takes: for each path, True if its value leaves the document.
     """
 
     def __init__(self, paths: Sequence[Path], stays: Sequence[bool], dropped: Sequence[Path] = ()) -> None:
@@ -40,7 +40,7 @@ class Extractor:
         self._emptied = sorted(emptied, key=len, reverse=True)
 
     def columns(self, documents: Sequence[Document]) -> list[list[Any]]:
-        """Returns a list of values a path, one a document (None where there is nothing), and prunes the documents."""
+        """Returns for each path a list with one value per document, None if it has none. Prunes the documents."""
         objects: dict[Path, list[Any]] = {(): list(documents)}
         found = [self._values(objects, path, remove) for path, remove in zip(self._paths, self.takes, strict=True)]
         for path in self._dropped:
@@ -49,15 +49,15 @@ class Extractor:
             *_, step = path
             for parent, child in zip(_objects(objects, path[:-1]), _objects(objects, path), strict=True):
                 if not child and child is not _NOTHING:
-                    parent.pop(step, None)  # it may be dropped as a whole, too
+                    parent.pop(step, None)  # it may also be dropped as a whole
         return found
 
     def one_by_one(self, documents: Sequence[Document]) -> list[list[Any]]:
-        """Does what `columns` does, a document at a time: the reference that it must agree with."""
+        """Does the same as `columns`, one document at a time. `columns` must agree with it."""
         return list(map(list, zip(*map(self.values, documents), strict=True)))
 
     def values(self, document: Document) -> list[Any]:
-        """Does for one document what `columns` does for many."""
+        """Does the same as `columns` for one document."""
         found = [value_at(document, path) for path in self._paths]
         for path, gone in self._going():
             if gone:
@@ -91,7 +91,7 @@ class Extractor:
 
 
 def texts_of(values: Sequence[Any]) -> tuple[list[str], list[int]]:
-    """Returns the text of each value, and the places of objects and lists, which have none (``""`` there)."""
+    """Returns the text of each value, and the positions of objects and lists, which have no text (``""``)."""
     kinds = frozenset(map(type, values))
     if kinds <= _TEXT_ONLY:
         return list(values), []
@@ -115,7 +115,7 @@ def _texts_one_by_one(values: Iterable[Any]) -> tuple[list[str], list[int]]:
 
 
 def _objects(objects: dict[Path, list[Any]], path: Path) -> list[Any]:
-    """Returns the object at a path in each document, `_NOTHING` if it has none."""
+    """Returns the object at a path in each document, `_NOTHING` for a document without one."""
     known = objects.get(path)
     if known is None:
         name = path[-1]
@@ -125,5 +125,5 @@ def _objects(objects: dict[Path, list[Any]], path: Path) -> list[Any]:
 
 
 def _is_inside(path: Path, paths: Sequence[Path]) -> bool:
-    """True for a path that another one leads into: an object that is read as a whole would lose its members."""
+    """True if another path leads into this one: an object that is read as a whole would lose its members."""
     return any(other != path and other[: len(path)] == path for other in paths)

@@ -1,4 +1,4 @@
-"""Documents of a topic -> the mapping found for them, by the rules that a CSV's columns are judged by."""
+"""Documents of a topic -> the mapping found for them, by the same rules as for a CSV's columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtp_workers.topics.paths import Path, leaves, parse_path, path_text
 Cells = dict[str, tuple[str, ...]]
 
 MOST_PATHS = 500
-# The object that holds so many of the values is what the document is about; what is around it is its wrapping.
+# An object with at least this share of the values is the document's subject. Everything around it is wrapping.
 WRAPPED = 0.6
 NO_TIME_LINES = (
     'occurred_at = "kafka_timestamp"  # when the record was written to Kafka',
@@ -31,7 +31,7 @@ def infer_documents(documents: Sequence[Document], section: Section | None = Non
     """Finds the mapping of a topic.
 
     Args:
-        documents: a sample, in the order in which it came.
+        documents: a sample, in the order of the topic.
         section: what is known already.
     """
     section = section or Section()
@@ -47,7 +47,7 @@ def infer_documents(documents: Sequence[Document], section: Section | None = Non
 
 
 def _wrapping(paths: Sequence[Path]) -> Path:
-    """Returns the longest start that most paths share."""
+    """Returns the longest beginning that most paths share."""
     starts = Counter(path[:length] for path in paths for length in range(1, len(path)))
     most = [start for start, count in starts.items() if count >= WRAPPED * len(paths)]
     return max(most, key=len, default=())
@@ -59,7 +59,7 @@ def _steps(path: Path, wrapping: Path) -> tuple[str, ...]:
 
 
 def _for_topics(plan: FilePlan, cells: Cells) -> FilePlan:
-    """Returns the plan with the questions and the id rule that topics have."""
+    """Returns the plan with the questions and the id rule of topics."""
     questions = [_about_time(question) for question in plan.undecided]
     if _may_be_minor(plan, cells) and not any("amount_unit" in line for one in questions for line in one.lines):
         name = plan.uses["amount"].columns[0]
@@ -79,7 +79,7 @@ def _about_time(question: Question) -> Question:
 
 
 def _may_be_minor(plan: FilePlan, cells: Cells) -> bool:
-    """Tells whether the amounts are whole numbers: an API that counts in cents writes them so."""
+    """Tells whether all amounts are whole numbers, as from an API that counts in cents."""
     use = plan.uses.get("amount")
     if use is None or plan.rules.amount_unit == "minor" or use.why == "mapping":
         return False
@@ -91,7 +91,7 @@ def _may_be_minor(plan: FilePlan, cells: Cells) -> bool:
 
 
 def _currency_next_to_amount(plan: FilePlan, cells: Cells) -> FilePlan:
-    """Returns the plan with the currency from the object that holds the amount, where there is one."""
+    """Returns the plan with the currency from the object that contains the amount, if there is one."""
     amount, currency = plan.uses.get("amount"), plan.uses.get("currency")
     if amount is None or currency is None or currency.why == "mapping":
         return plan
@@ -106,6 +106,6 @@ def _currency_next_to_amount(plan: FilePlan, cells: Cells) -> FilePlan:
 
 
 def _codes(column: Sequence[str]) -> frozenset[str]:
-    """Returns the currencies that a column names; none if a filled cell is not a currency."""
+    """Returns the currencies in a column; empty if a filled cell is not a currency."""
     codes = [currency_code(cell) for cell in column if cell]
     return frozenset(code for code in codes if code) if all(codes) else frozenset()

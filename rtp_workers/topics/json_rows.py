@@ -1,4 +1,4 @@
-"""Plain JSON of a known layout -> columns of cells. Unusual records are left to the careful way."""
+"""Plain JSON of a known layout -> columns of cells. Unusual records are left to the careful path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtp_workers.topics.layout import Decoding, Layout, attributes_of
 # If more than one record in this many does not fit, the layout learns from those records.
 MISFITS_IN = 20
 LEARN_FROM = 500
-# So many batches go the careful way after one that mostly did not fit and had nothing new to learn.
+# After a batch that mostly did not fit and had nothing new to learn, this many batches take the careful path.
 RESTS_FOR = 100
 _NUMBERS = re.compile(r"(?:(?!-0\n)-?[0-9]+(?:\.[0-9]+)?\n)*+")
 _PLAIN_LITERAL = re.compile(r'(?!-0$)-?[0-9]+(?:\.[0-9]+)?|true|false|null|"[^"\\]*"')
@@ -30,9 +30,9 @@ class Rows:
     """Records of a batch that fit the layout.
 
     Attributes:
-        places: of these records in the batch.
-        cells: a column of texts a path, ``""`` where there is nothing.
-        attributes: JSON of what stays of each record, ``""`` where nothing does.
+        places: positions of these records in the batch.
+        cells: one column of texts per path, ``""`` for a missing value.
+        attributes: the rest of each record as JSON, ``""`` if nothing is left.
     """
 
     places: list[int]
@@ -40,7 +40,7 @@ class Rows:
     attributes: list[str]
 
     def without(self, unfit: set[int]) -> Rows:
-        """Returns the rows but for some, given by their place among these."""
+        """Returns the rows except some, which are given by their position among these."""
         if not unfit:
             return self
         fit = [at for at in range(len(self.places)) if at not in unfit]
@@ -52,7 +52,7 @@ NO_ROWS = Rows([], [], [])
 
 
 class JsonRows:
-    """Reads the JSON of one topic, and learns its layout on the way. Not thread-safe."""
+    """Reads the JSON of one topic, and learns its layout while reading. Not thread-safe."""
 
     def __init__(self, layout: Layout | None) -> None:
         self._layout = layout
@@ -60,7 +60,7 @@ class JsonRows:
         self._resting = 0
 
     def read(self, values: Sequence[bytes | None]) -> Rows:
-        """Returns the records that fit the layout, as far as it is known."""
+        """Returns the records that fit the layout known so far."""
         if self._decoding is None or self._resting:
             self._resting = max(0, self._resting - 1)
             return NO_ROWS
@@ -78,10 +78,11 @@ class JsonRows:
         return Rows(places, cells, attributes).without(unfit)
 
     def learn(self, documents: Sequence[Document], records: int) -> None:
-        """Learns from documents that did not fit, before anything is taken out of them.
+        """Learns from documents that did not fit. Call it before anything is taken out of them.
 
         Args:
-            records: how many the batch had.
+            documents: the documents that did not fit.
+            records: how many records the batch had.
         """
         if self._layout is None or self._resting or len(documents) * MISFITS_IN < records:
             return
@@ -125,12 +126,12 @@ def _json_texts(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
     texts = escaped(_decoded_texts(column, unfit), unfit)
     if "".join(texts).isprintable():
         return texts
-    # Line ends and tabs stand between members only: inside a text, JSON has them escaped.
+    # Line ends and tabs occur only between members: inside a text, JSON escapes them.
     return [text.translate(_BLANKS) for text in texts]
 
 
 def escaped(texts: list[str], unfit: set[int]) -> list[str]:
-    """Returns JSON as COPY needs it. A text that PostgreSQL would refuse does not fit."""
+    """Escapes JSON for COPY. A text that PostgreSQL would refuse does not fit."""
     if "\\" not in "".join(texts):
         return texts
     unfit.update(at for at, text in enumerate(texts) if "\\" in text and not _ESCAPED.fullmatch(text))

@@ -1,7 +1,7 @@
-"""The layout of a topic's JSON, learned from its records, as a type that msgspec decodes in one call.
+"""The layout of a topic's JSON: a type, learned from its records, that msgspec decodes in one call.
 
-The producers of a topic write the same members again and again. Once we know them, we need no dictionary for a record.
-The members that a path leads to are decoded to texts; all others stay JSON.
+The producers of a topic write the same members again and again. Once they are known, no dictionary is needed for a
+record. Members that a path leads to are decoded to texts; all others stay JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ABSENT_VALUE = msgspec.Raw(b"null")
 
 @dataclass(slots=True)
 class Members:
-    """The members of an object: those that hold what a path leads to, and the other ones."""
+    """The members of an object: those on the way to a path's value, and the others."""
 
     objects: dict[str, Members] = field(default_factory=dict)
     values: dict[str, Path] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class LeftOver:
-    """What stays of an object: by member, the place of its JSON in a row, or the object that has something left."""
+    """The part of an object that stays: by member, its JSON's position in a row, or what stays of an inner object."""
 
     members: tuple[tuple[str, int | LeftOver], ...]
 
@@ -45,11 +45,11 @@ class Decoding:
     """How a record becomes a row.
 
     Attributes:
-        decode: decodes a body; raises what msgspec raises where one does not fit.
-        take: makes a tuple of what was decoded: the values at the paths, then the JSON of the members that stay.
-        raw: whether the value at each path comes as JSON and not as text.
+        decode: decodes a body. If it does not fit, it raises what msgspec raises.
+        take: turns the decoded object into a tuple: the values at the paths, then the JSON of the members that stay.
+        raw: for each path, True if its value comes as JSON, False if as text.
         left_over: where the members that stay belong.
-        members: how many of them there are.
+        members: how many members stay.
     """
 
     decode: Callable[[bytes], Any]
@@ -63,8 +63,8 @@ class Layout:
     """Learns the members of a topic's records.
 
     Args:
-        paths: to read; none leads through a list, and none leads into another.
-        dropped: paths to leave out.
+        paths: the paths to read. None leads through a list, and none leads into another.
+        dropped: the paths to leave out.
     """
 
     def __init__(self, paths: Sequence[Path], dropped: Sequence[Path]) -> None:
@@ -78,7 +78,7 @@ class Layout:
             self._holder(path).values[str(path[-1])] = path
 
     def learn(self, documents: Iterable[Document]) -> bool:
-        """Adds what documents hold; returns whether there was anything new."""
+        """Adds the members of these documents. Returns True if any of them is new."""
         before = (self._count, len(self._not_text))
         for document in documents:
             self._learn(self._root, document)
@@ -86,7 +86,7 @@ class Layout:
 
     @property
     def is_too_large(self) -> bool:
-        """True if there are too many members to call them a layout."""
+        """True if there are too many members for a layout."""
         return self._count > MAX_MEMBERS
 
     def decoding(self) -> Decoding:
@@ -97,7 +97,7 @@ class Layout:
         decode = msgspec.json.Decoder(struct).decode
         places = [found[path] for path in self._paths] + kept
         if len(places) == 1:
-            # attrgetter returns a bare value where it reads only one.
+            # With only one name, attrgetter returns a bare value instead of a tuple.
             places += places
         raw = tuple(path in self._not_text for path in self._paths)
         return Decoding(decode, attrgetter(*places), raw, left_over, len(kept))
@@ -121,7 +121,7 @@ class Layout:
                 self._count += 1
 
     def _struct(self, members: Members, where: str, found: dict[Path, str], kept: list[str]) -> tuple[Any, LeftOver]:
-        """Returns the type of an object, and what stays of it; notes the places of values and of what stays."""
+        """Returns the type of an object and what stays of it. Notes the positions of both in `found` and `kept`."""
         fields: list[tuple[str, Any, Any]] = []
         left: list[tuple[str, int | LeftOver]] = []
         names = [*members.values, *members.objects, *members.others, *(members.dropped - members.values.keys())]
@@ -147,10 +147,12 @@ class Layout:
 
 
 def layout_of(paths: Sequence[Path], takes: Sequence[bool], dropped: Sequence[Path]) -> Layout | None:
-    """Returns an empty layout; None where the paths need whole documents.
+    """Returns an empty layout; None if the paths need whole documents.
 
     Args:
-        takes: whether the value at each path leaves the document.
+        paths: the paths to read.
+        takes: for each path, True if its value leaves the document.
+        dropped: the paths to leave out.
     """
     gone = [path for path in dropped if is_removable(path)]
     above = {path[:depth] for path in (*paths, *gone) for depth in range(1, len(path))}
@@ -164,15 +166,17 @@ def layout_of(paths: Sequence[Path], takes: Sequence[bool], dropped: Sequence[Pa
 
 
 def is_plain(name: str) -> bool:
-    """Tells whether a member's name is written in JSON as it is."""
+    """Tells whether JSON writes a member's name without escapes."""
     return name.isprintable() and '"' not in name and "\\" not in name
 
 
 def attributes_of(left_over: LeftOver, columns: Sequence[Sequence[str]], rows: int) -> list[str]:
-    """Returns the JSON of what stays of each record, ``""`` where nothing does.
+    """Returns the rest of each record as JSON, ``""`` if nothing is left.
 
     Args:
-        columns: JSON texts of the members that stay, ``""`` where a record does not have one.
+        left_over: where the members that stay belong.
+        columns: for each member that stays, its JSON text in each record, ``""`` in a record without it.
+        rows: how many records there are.
     """
     if not left_over.members:
         return [""] * rows

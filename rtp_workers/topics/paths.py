@@ -1,4 +1,4 @@
-"""Paths into a document: ``payment.amount.value``, ``items[0].sku``, or a JSON Pointer where names have dots."""
+"""Paths into a document: ``payment.amount.value``, ``items[0].sku``, or a JSON Pointer if names contain dots."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PLACE = re.compile(r"0|[1-9]\d{0,5}", re.ASCII)
 
 
 def parse_path(text: str) -> Path:
-    """Returns the steps of a path: a text is a member's name, a number an item's place in a list.
+    """Returns the steps of a path. A text is a member's name, a number is an item's position in a list.
 
     Raises:
-        ConfigError: the text is neither form.
+        ConfigError: the text has neither form.
     """
     if text.startswith("/"):
         return tuple(_unescaped(token) for token in text[1:].split("/"))
@@ -42,7 +42,7 @@ def parse_path(text: str) -> Path:
 
 
 def path_text(path: Path) -> str:
-    """Returns the path as people write it; a JSON Pointer where a name would not survive the dotted form."""
+    """Returns the path as people write it: a JSON Pointer if a name cannot be written in the dotted form."""
     if not all(isinstance(step, int) or _PLAIN_NAME.fullmatch(step) for step in path):
         return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
@@ -50,7 +50,7 @@ def path_text(path: Path) -> str:
 
 
 def value_at(document: Any, path: Path) -> Any:
-    """Returns the value at a path, or None if the document has nothing there."""
+    """Returns the value at a path; None if the document has none."""
     value = document
     for step in path:
         value = _child(value, step)
@@ -67,7 +67,7 @@ def remove_at(document: Any, path: Path) -> None:
 
 
 def put_at(document: dict[Any, Any], path: Path, value: Any) -> None:
-    """Puts a value back to where `remove_at` took it from, and the objects around it."""
+    """Puts a value, and the objects around it, back where `remove_at` took it from."""
     *above, last = path
     for step in above:
         document = document.setdefault(step, {})
@@ -75,12 +75,12 @@ def put_at(document: dict[Any, Any], path: Path, value: Any) -> None:
 
 
 def is_removable(path: Path) -> bool:
-    """False for a path through a list: an item that is used stays, so that the list keeps its shape."""
+    """False for a path through a list: its items stay even if they are used, so that the list keeps its shape."""
     return all(isinstance(step, str) for step in path)
 
 
 def leaves(document: Any, prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yields every value that is neither an object nor a list; of a list only the first item's."""
+    """Yields every value that is neither an object nor a list. Of a list it looks only at the first item."""
     if isinstance(document, dict):
         for name, value in document.items():
             yield from leaves(value, (*prefix, name))
@@ -92,7 +92,7 @@ def leaves(document: Any, prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def starts_with(path: Path, start: Path) -> bool:
-    """Tells whether ``start`` is the path itself or something that holds it."""
+    """Tells whether ``start`` is the path itself, or the path of something around it."""
     return path[: len(start)] == start
 
 
@@ -116,7 +116,7 @@ def _not_a_path(text: str) -> ConfigError:
 
 
 def common_start(paths: Sequence[Path]) -> Path:
-    """Returns the steps that every path begins with, the last step of each left out."""
+    """Returns the steps with which every path begins, without the last step of each path."""
     if not paths:
         return ()
     shortest = min(paths, key=len)

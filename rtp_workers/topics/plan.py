@@ -1,4 +1,4 @@
-"""A topic's mapping, complete: which path is which field, and by which rules."""
+"""The complete mapping of a topic: which path fills which field, and by which rules."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class TopicPlan:
     """How the documents of a topic become records.
 
     Attributes:
-        topic: its name; rows carry ``topic:<name>`` as their source.
-        mapping: roles, rules and constants; its dialect's columns are the paths that are read, as texts.
+        topic: the topic's name. Rows carry ``topic:<name>`` as their source.
+        mapping: roles, rules and constants. The columns of its dialect are the paths that are read, as texts.
         paths: the same paths, parsed, in the same order.
-        id_rule: ``columns`` (a path or several), ``offset`` (the record's place in Kafka) or ``derived`` (from
-            its content).
-        time_from_kafka: True takes Kafka's own timestamp of the record as ``occurred_at``.
-        skips_changes: True counts updates, deletes and tombstones as skipped instead of keeping dead letters.
+        id_rule: ``columns`` (one or more paths), ``offset`` (the record's place in Kafka) or ``derived`` (the
+            record's content).
+        time_from_kafka: True: ``occurred_at`` is Kafka's timestamp of the record.
+        skips_changes: True: updates, deletes and tombstones count as skipped. False: they become dead letters.
         dropped: paths that do not go into ``attributes``.
     """
 
@@ -33,10 +33,10 @@ class TopicPlan:
 
     @property
     def source(self) -> str:
-        """What rows of this topic carry as their source."""
+        """The source that rows of this topic carry."""
         return f"topic:{self.topic}"
 
     @property
     def stays(self) -> frozenset[str]:
-        """Paths that are read and stay in ``attributes`` all the same, because no field holds all of their value."""
+        """Paths whose value is read and also stays in ``attributes``, because no field holds all of it."""
         return frozenset(self.mapping.dialect.columns) - columns_in_fields(self.mapping.uses, self.mapping.rules)

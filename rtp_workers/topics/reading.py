@@ -1,7 +1,7 @@
-"""Record values -> documents, whatever format they travel in.
+"""Record values in any known format -> documents.
 
 A value that begins with the byte 0 is in the schema registry's wire format (byte 0, a schema id of four bytes, the
-body); every other value is JSON. https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format
+body). Every other value is JSON. https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ class Schemas(Protocol):
     """A schema registry."""
 
     def reader(self, schema_id: int) -> ReadBody:
-        """Returns what reads the bodies of this schema.
+        """Returns a function that reads bodies of this schema.
 
         Raises:
-            RecordError: the registry knows no such id. TransientError: it is away. AttentionError: not allowed.
+            RecordError: the registry knows no such id.
+            TransientError: the registry is away.
+            AttentionError: the registry refuses us.
         """
 
     def avro_schema(self, schema_id: int) -> Any:
-        """Returns the schema as fastavro parses it; None where it is not Avro. Raises what `reader` raises."""
+        """Returns the schema as fastavro parses it; None if it is not Avro. Raises what `reader` raises."""
 
 
 @dataclass(slots=True)
 class Documents:
-    """Documents of a batch, by place; None where the value holds none, with the error that says why."""
+    """The documents of a batch, by position. If a value holds none, it is None, and an error says why."""
 
     found: list[Document | None]
     errors: dict[int, RecordError] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class DocumentReader:
     """Reads values of any known format, and takes rows out of Connect's and Debezium's envelopes.
 
     Args:
-        schemas: the registry, or None where none is set.
+        schemas: the registry; None if none is set.
     """
 
     def __init__(self, schemas: Schemas | None = None) -> None:
@@ -58,8 +60,8 @@ class DocumentReader:
         """Returns the document of one value.
 
         Raises:
-            RecordError: the value holds no document.
-            NotAnInsertError: a tombstone, or a change event that adds no row.
+            RecordError: the value is not a document.
+            NotAnInsertError: the value is a tombstone, or a change event that adds no row.
             TransientError: the registry is away; nothing is decided about the record.
             AttentionError: the registry refuses us, or a registry is needed and none is set.
         """
@@ -68,7 +70,7 @@ class DocumentReader:
         return unwrap(self._read_framed(value) if value[:1] == MAGIC else read_json(value))
 
     def read_all(self, values: Sequence[bytes | None]) -> Documents:
-        """Reads a batch; raises only what `read` raises about the registry."""
+        """Reads a batch. Raises only the errors of `read` that concern the registry."""
         documents = Documents([])
         append = documents.found.append
         for index, value in enumerate(values):

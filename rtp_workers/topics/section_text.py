@@ -1,4 +1,4 @@
-"""The mapping found for a topic -> the TOML section that says the same; open questions are written as ``"?"``."""
+"""The mapping found for a topic -> the same mapping as a TOML section, with ``"?"`` for each open question."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtp_workers.mapping.toml_text import quoted
 
 
 def topic_section_text(plan: FilePlan, topic: str, name: str | None = None) -> str:
-    """Returns the section of a topic."""
+    """Returns a topic's section."""
     open_keys = [key_of(question) for question in plan.undecided]
     lines = [f"[{name or section_name(topic)}]", f"topics = [{quoted([topic])}]"]
     lines += [
@@ -32,5 +32,5 @@ def topic_section_text(plan: FilePlan, topic: str, name: str | None = None) -> s
 
 
 def key_of(question: Question) -> str:
-    """Returns the key that a question's first line answers."""
+    """Returns the key in the first line of a question's answer."""
     return question.lines[0].removeprefix("# ").partition("=")[0].strip()

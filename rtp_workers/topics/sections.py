@@ -18,10 +18,10 @@ KAFKA_TIMESTAMP = "kafka_timestamp"
 
 
 def topic_plan(section: Section, topic: str) -> TopicPlan:
-    """Returns the plan that a section gives a topic.
+    """Returns the plan that a section gives for a topic.
 
     Raises:
-        ConfigError: the section leaves open what only a person knows, or a name in it is not a path.
+        ConfigError: the section leaves open something that only a person knows, or a name in it is not a path.
     """
     _refuse_open(section, topic)
     columns = tuple(dict.fromkeys(name for names in section.columns.values() for name in names))
@@ -84,7 +84,7 @@ def _rules(section: Section, id_rule: str) -> Rules:
         **given,
         date_order={True: "DMY", False: "MDY", None: "YMD"}[section.day_first],
         sign=_sign(section),
-        # An id by offset needs no column either, and an occurrence number is of no meaning in a topic.
+        # An id by offset needs no column either, and an occurrence number has no meaning in a topic.
         id_rule="columns" if id_rule == "columns" else "derived",
         constants=dict(section.constants),
         drop=section.drop,
