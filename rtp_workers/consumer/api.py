@@ -1,4 +1,4 @@
-"""The consumer's HTTP API: handlers read counters and cached answers; the stream never waits for them."""
+"""The consumer's HTTP API. Handlers read counters and cached answers, and the stream never waits for them."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Service:
     """What the handlers work with.
 
     Attributes:
-        threads: connections that change things; a replay takes one of two.
-        closing: set when the service stops: open pages are let go.
+        threads: connections for calls that change something; a replay takes one of two.
+        closing: set when the service stops, so that open pages are released.
     """
 
     settings: ConsumerSettings
@@ -79,7 +79,7 @@ class Service:
 
 
 def build_api(service: Service, rules: GuardRules) -> FastAPI:
-    """Returns the application; it starts nothing."""
+    """Returns the application. Nothing is started yet."""
     registry = CollectorRegistry()
     registry.register(ConsumerMetrics(service.watcher, service.settings.topic))
     ProcessCollector(registry=registry)
@@ -234,7 +234,7 @@ def _replay(service: Service, wish: ReplaySome | ReplayAll) -> ReplayReport:
 
 
 async def _done(future: asyncio.Future[T]) -> T:
-    """Awaits work in PostgreSQL; what is wrong with our own settings is the service's trouble, not the caller's."""
+    """Awaits work in PostgreSQL. An error in our own settings is the service's fault, not the caller's."""
     try:
         return await future
     except ConfigError as error:

@@ -15,7 +15,7 @@ LetterId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}:[0-9]{1,9}:[0-9]{
 
 
 class Request(BaseModel):
-    """A request's body: exact types, no unknown members."""
+    """The body of a request: exact types, no unknown members."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -60,7 +60,7 @@ class ReplayAll(Request):
 
 
 class Health(BaseModel):
-    """Fine, waiting for a moment, or paused by a person. Trouble is a problem with status 503."""
+    """The service is fine, waits for a moment, or was paused by a person. Trouble is a problem with status 503."""
 
     status: Literal["ok", "waiting", "paused"] = "ok"
     detail: str | None = Field(default=None, description="why it waits or is paused, or another thing to look at")
@@ -153,7 +153,7 @@ class Status(BaseModel):
     )
     latency_p95_s: float | None
     partitions: list[Partition]
-    topics: list[MappedTopic] = Field(description="topics of others that are consumed")
+    topics: list[MappedTopic] = Field(description="topics that others write and that are consumed too")
     topics_not_consumed: dict[str, str] = Field(description="wanted topics that are not consumed, with the reason")
     ledger: LedgerSums | None = Field(description="null while PostgreSQL cannot be asked")
     ledger_trouble: str | None = Field(description="why it cannot be asked")
@@ -186,7 +186,7 @@ class Pause(BaseModel):
 
 
 class Hole(BaseModel):
-    """Offsets that Kafka no longer had when the consumer came to them."""
+    """Offsets that Kafka no longer had when the consumer reached them."""
 
     topic_id: str
     kafka_partition: int

@@ -1,7 +1,7 @@
-"""How much of the processor the API may take from the stream: callers beyond that wait, and then are sent away.
+"""Limits how much CPU the API takes from the stream. Callers beyond that wait, and are then turned away.
 
-The API shares the interpreter with the loop. Whatever its clients do, its thread gets a fixed share of one core, so
-that a thousand of them asking as fast as they can slow each other down, and not the stream.
+The API shares the interpreter with the loop. Whatever its clients do, its thread gets a fixed share of one core. A
+thousand clients that ask as fast as they can slow each other down, but not the stream.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rtp_workers.web.problems import Problem, problem_response
 
 SHARE = 0.10
-# Opening a page, or a script's few dozen calls, are served at once.
+# Enough to serve a page, or a script's few dozen calls, at once.
 BURST_S = 1.0
 PATIENCE_S = 5.0
 MAX_WAITING = 2_000
@@ -32,7 +32,7 @@ class CpuBudget:
         self._used_s: float | None = None
 
     def missing_s(self) -> float:
-        """Returns how long to wait until there is something left; 0 where there is. Always from the same thread."""
+        """Returns how long to wait until some budget is left; 0 if there is some. Call it from one thread only."""
         now, used_s = time.monotonic(), time.thread_time()
         spent_s = 0.0 if self._used_s is None else used_s - self._used_s
         refill_s = (now - self._seen_at) * self._share
@@ -42,7 +42,7 @@ class CpuBudget:
 
 
 class Pace:
-    """ASGI middleware: a request starts once the budget allows; in order of arrival, health checks first."""
+    """ASGI middleware: a request starts once the budget allows it, in order of arrival. Health checks go first."""
 
     def __init__(self, app: ASGIApp, budget: CpuBudget) -> None:
         self._app = app
@@ -53,7 +53,7 @@ class Pace:
         self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on in its turn, or answers 503."""
+        """Passes the request on when its turn comes, or answers 503."""
         if scope["type"] == "http" and (self._waiting or self._urgent_waiting or self._budget.missing_s()):
             try:
                 await self._wait_for_turn(urgent=scope["path"].startswith(URGENT))

@@ -1,4 +1,4 @@
-"""The API's way to PostgreSQL: a few threads, short statements, and one read a second for all clients together."""
+"""The API's access to PostgreSQL: a few threads, short statements, and one read per second for all clients together."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class _Job:
     future: asyncio.Future[Any]
 
     def settle(self, result: Any, error: Exception | None) -> None:
-        """Gives the outcome to whoever awaits it; called on the thread."""
+        """Passes the outcome to whoever awaits it. Called on the thread."""
         try:
             self.loop.call_soon_threadsafe(self._settle, result, error)
         except RuntimeError:
-            return  # the server has stopped meanwhile: nobody waits any more
+            return  # the server has stopped meanwhile, so nobody waits any more
 
     def _settle(self, result: Any, error: Exception | None) -> None:
         if self.future.done():
@@ -48,14 +48,14 @@ class _Job:
 
 
 class ConnectionThreads:
-    """Runs work on a fixed number of threads, each with a connection of its own, opened when first needed.
+    """Runs work on a fixed number of threads. Each has its own connection, which opens when it is first needed.
 
-    The threads are daemons: work that hangs in a dead connection does not keep the process.
+    The threads are daemons: work that hangs in a dead connection does not keep the process alive.
 
     Args:
-        dsn: role rtp_ingest.
-        options: server settings of the sessions.
-        threads: how much runs at once.
+        dsn: connects as role rtp_ingest.
+        options: server settings for the sessions.
+        threads: how many pieces of work run at the same time.
     """
 
     def __init__(self, dsn: str, options: str, threads: int) -> None:
@@ -67,10 +67,10 @@ class ConnectionThreads:
             thread.start()
 
     def run(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
-        """Queues work; to be called, and its future awaited, on an event loop.
+        """Queues work. Call it, and await its future, on an event loop.
 
         Raises:
-            TransientError: too much waits already.
+            TransientError: too much work waits already.
         """
         if self._jobs.qsize() >= MAX_WAITING:
             raise TransientError("too many requests wait for PostgreSQL; send this one again a little later")
@@ -80,7 +80,7 @@ class ConnectionThreads:
         return future
 
     def close(self) -> None:
-        """Ends the threads once their present work is done; does not wait for them."""
+        """Ends the threads once their current work is done. Does not wait for them."""
         for _ in self._threads:
             self._jobs.put(None)
 
@@ -102,13 +102,13 @@ class ConnectionThreads:
 
 
 class Cached(Generic[T]):
-    """A read that runs at most once per `max_age_s`, whoever asks. Belongs to one event loop.
+    """A read that runs at most once per `max_age_s`, however many ask. Belongs to one event loop.
 
     Args:
-        threads: where it runs.
-        read: what is read; never gives None.
+        threads: the threads on which it runs.
+        read: reads the answer, which is never None.
         max_age_s: how old an answer may be; also the pause after a failure.
-        cost_factor: an answer that took t seconds is kept for at least t times this.
+        cost_factor: an answer that took t seconds is kept for at least t times this factor.
 
     Attributes:
         trouble: why the last read failed, or None.
@@ -127,16 +127,16 @@ class Cached(Generic[T]):
         self.trouble: str | None = None
 
     def peek(self) -> T | None:
-        """Returns what was read last (None: nothing yet) and starts another read where that is due. Never waits."""
+        """Returns what was read last (None: nothing yet), and starts another read if one is due. Never waits."""
         if self._running is None and time.monotonic() >= self._due_at:
             self._start()
         return self._value
 
     async def get(self) -> T:
-        """Returns an answer that is no older than allowed.
+        """Returns an answer that is not older than allowed.
 
         Raises:
-            TransientError: PostgreSQL is away or refuses.
+            TransientError: PostgreSQL is away, or refuses.
         """
         value = self.peek()
         if self._running is not None:
@@ -147,7 +147,7 @@ class Cached(Generic[T]):
         return value
 
     def expire(self) -> None:
-        """Makes the next question read again."""
+        """Drops the answer, so that the next call reads again."""
         self._due_at = float("-inf")
 
     def _start(self) -> None:

@@ -38,22 +38,22 @@ class Reads:
         self._letters = {limit: Cached(threads, _letters(limit), READ_EVERY_S, 10) for limit in (FEW, MANY)}
 
     def rows(self, limit: int) -> Cached[list[str]]:
-        """Returns the latest rows, at least `limit` where there are so many, each as JSON text."""
+        """Returns the latest rows, each as JSON text: at least `limit` of them, if there are that many."""
         return self._rows[FEW if limit <= FEW else MANY]
 
     def letters(self, limit: int) -> Cached[list[str]]:
-        """Returns the newest dead letters, likewise."""
+        """Returns the newest dead letters, in the same way."""
         return self._letters[FEW if limit <= FEW else MANY]
 
     def expire(self) -> None:
-        """Makes every next question read again: something was changed."""
+        """Drops every answer, because something was changed."""
         for cached in (self.account, *self._rows.values(), *self._letters.values()):
             cached.expire()
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What PostgreSQL has said last; None where it has said nothing."""
+    """The last answers of PostgreSQL; None for those that it has not given yet."""
 
     account: Account | None
     trouble: str | None
@@ -65,8 +65,8 @@ class StatusView:
 
     Args:
         settings: topic and group.
-        watcher: of the process's own state.
-        reads: of PostgreSQL.
+        watcher: samples the process's own state.
+        reads: cached reads from PostgreSQL.
     """
 
     def __init__(self, settings: ConsumerSettings, watcher: Watcher, reads: Reads) -> None:
@@ -77,7 +77,7 @@ class StatusView:
         self._made_at = float("-inf")
 
     async def text(self) -> bytes:
-        """Returns the status as JSON, made at most four times a second."""
+        """Returns the status as JSON. It is built at most four times a second."""
         if time.monotonic() - self._made_at > 0.25:
             trouble = None
             try:
@@ -90,7 +90,7 @@ class StatusView:
         return self._text
 
     def event(self) -> dict[str, Any]:
-        """Returns what the live page shows: status, latest rows and dead letters; waits for nothing."""
+        """Returns what the live page shows: status, latest rows and dead letters. Does not wait."""
         reads = self._reads
         account = reads.account.peek()
         trouble = reads.account.trouble
@@ -109,7 +109,7 @@ class StatusView:
         return {name: [moment[name] for moment in moments] for name in names}
 
     def build(self, known: Known) -> dict[str, Any]:
-        """Returns the status; the keys are those of `api_messages.Status`."""
+        """Returns the status, with the keys of `api_messages.Status`."""
         state, now = self._watcher.state, self._watcher.now
         partitions = self._partitions(state, known.account)
         lags = [partition["lag_records"] for partition in partitions]
@@ -145,7 +145,7 @@ class StatusView:
         }
 
     def _topic(self, name: str, state: ConsumerState, account: Account | None) -> dict[str, Any]:
-        """Returns what is shown of a mapped topic."""
+        """Returns the figures of a mapped topic."""
         rows = {} if account is None else account.of_topic(state.topic_id)
         lags = [partition["lag_records"] for partition in self._partitions(state, account)]
         return {
@@ -177,13 +177,13 @@ class StatusView:
         start, end = state.log.get(number, (0, 0))
         position = _further(state.positions.get(number), row)
         if position is None and ledger_known:
-            position = start  # added lately: the ledger has nothing of it, so it will be read from its beginning
+            position = start  # a new partition: the ledger does not have it, so it will be read from its beginning
         return {
             "kafka_partition": number,
             "assigned": number in state.assigned,
             "problem": state.problems.get(f"partition {number}") or state.waiting.get(f"partition {number}"),
             "log_start": start,
-            # Kafka is asked less often than records are stored.
+            # The log's end may be older than our position, because Kafka is asked less often than records are stored.
             "log_end": end if position is None else max(end, position),
             "position": position,
             "lag_records": None if position is None else max(0, end - position),
@@ -193,14 +193,14 @@ class StatusView:
 
 
 def not_ready(state: ConsumerState) -> str | None:
-    """Returns what keeps records from flowing, or None. A pause does not count: a person asked for it."""
+    """Returns what keeps records from flowing, or None. A pause does not count, because a person asked for it."""
     if not state.all_problems() and state.settled_at is None:
         return "waiting for its share of the topic's partitions; this takes seconds"
     return said(state.all_problems()) or None
 
 
 def said(problems: Mapping[str, str]) -> str:
-    """Returns problems as one line."""
+    """Returns the problems as one line."""
     return "; ".join(f"{where}: {what}" for where, what in sorted(problems.items()))
 
 
@@ -221,7 +221,7 @@ _SUMS = ("inserted", "duplicates", "dead_lettered", "skipped")
 
 
 def _further(own: int | None, row: LedgerRow | None) -> int | None:
-    """Returns the later of two positions: the ledger's may be a second old, ours that of a partition given up."""
+    """Returns the later of two positions. The ledger's may be a second old; ours may be of a partition given up."""
     if own is None or row is None:
         return own if row is None else row.next_offset
     return max(own, row.next_offset)

@@ -16,15 +16,15 @@ class Assembler:
     """Collects polls into the batch that is written next. Not thread-safe.
 
     Args:
-        topic: its name.
-        topic_id: Kafka's id of it.
-        assignment: positions are read from it and moved along.
+        topic: the topic's name.
+        topic_id: Kafka's id of the topic.
+        assignment: holds the positions, which move with the records.
 
     Attributes:
         bytes: size of the record values in the open batch.
-        record_bytes: mean size of the values of the last poll.
-        unknown_fields: seen since the start.
-        careful: records that needed the careful way, since the start.
+        record_bytes: mean size of the values in the last poll.
+        unknown_fields: how many unknown fields were seen since the start.
+        careful: how many records needed the careful path since the start.
     """
 
     def __init__(self, topic: str, topic_id: str, assignment: Assignment) -> None:
@@ -42,7 +42,7 @@ class Assembler:
 
     @property
     def rows(self) -> int:
-        """Records in the open batch, refused ones included."""
+        """How many records the open batch has, including refused ones."""
         return len(self._batch.lines) + len(self._batch.dead_letters)
 
     @property
@@ -57,7 +57,8 @@ class Assembler:
     def add(self, records: Sequence[KafkaRecord], ends: Mapping[int, int]) -> None:
         """Adds a poll's records, and the ends of partitions that it reached, to the open batch.
 
-        A record of a partition that is not open, or before its position, is dropped: it is not ours, or stored.
+        A record is dropped if its partition is not open, or if it lies before the position: it is not ours, or is
+        stored already.
         """
         taken, values, tails = self._take(records)
         decoded = self._decoder.lines(values)
@@ -75,7 +76,7 @@ class Assembler:
         return self._renew()
 
     def drop(self) -> None:
-        """Throws the open batch away; positions are the caller's to reset."""
+        """Drops the open batch. The caller must reset the positions."""
         self._renew()
 
     def _renew(self) -> Batch:
@@ -150,7 +151,7 @@ class Assembler:
         """Opens the partition's span and counts offsets without a record up to `offset`.
 
         Returns:
-            False where the partition is not open, or is further on already.
+            False if the partition is not open, or its position is already beyond `offset`.
         """
         position = self._assignment.positions.get(partition)
         if position is None or offset < position:
@@ -166,7 +167,7 @@ class Assembler:
         return True
 
     def _origin(self, partition: int) -> str:
-        """Returns what every line of this partition has in common, between its offset and its load."""
+        """Returns the part of a line, between its offset and its load, that all lines of this partition share."""
         return f"\t{self.topic_id}\t{self._assignment.generations[partition]}\t"
 
     def _load(self, value: bytes | None) -> str:

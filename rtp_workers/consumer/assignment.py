@@ -1,4 +1,4 @@
-"""Which partitions are ours, from where, and by which assignment: plain bookkeeping, no network."""
+"""Keeps track of which partitions are ours, where they resume, and in which epoch. No network."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Assignment:
 
     Attributes:
         positions: next expected offset of every open partition.
-        pending: ours, waiting for the ledger.
-        epochs: by kafka_partition; only ever grows.
-        generations: the life of its log that an open partition is read in, by kafka_partition.
-        marks: fingerprints of what was read of an open partition, by kafka_partition.
+        pending: partitions that are ours and wait for the ledger.
+        epochs: the epoch of each partition, by kafka_partition; it only grows.
+        generations: the generation of the log that an open partition is read in, by kafka_partition.
+        marks: fingerprints of the records read from an open partition, by kafka_partition.
         joints: by kafka_partition, the marks of the last record of each poll since the connection to Kafka was last
-            known to be unbroken. If Kafka came back with another log between two polls, one of these records is not
-            in it, even if both polls went into the same batch.
+            known to be unbroken. If Kafka came back with another log between two polls, that log lacks one of these
+            records, even if both polls went into the same batch.
     """
 
     positions: dict[int, int] = field(default_factory=dict)
@@ -42,14 +42,14 @@ class Assignment:
         return self.pending | set(self.positions)
 
     def assigned(self, partitions: Iterable[int]) -> None:
-        """Takes partitions over; they wait for their offsets."""
+        """Adds partitions, which then wait for their offsets."""
         for partition in partitions:
             self.positions.pop(partition, None)
             self.pending.add(partition)
             self.epochs[partition] = self.epochs.get(partition, 0) + 1
 
     def opened(self, places: Mapping[int, Place]) -> None:
-        """Notes where pending partitions start."""
+        """Records where pending partitions resume."""
         for partition, place in places.items():
             self.pending.discard(partition)
             self.positions[partition] = place.offset
@@ -58,7 +58,7 @@ class Assignment:
             self.joints[partition] = []
 
     def polled(self, last: Mapping[int, MarkedRecord]) -> None:
-        """Notes the last record that a poll brought of each partition."""
+        """Records the last record that a poll brought from each partition."""
         for partition, record in last.items():
             joints = self.joints[partition]
             joints.append(mark_of(record))
@@ -76,9 +76,9 @@ class Assignment:
                 self.marks[partition] = extended(known, fresh, {joint.offset for joint in self.joints[partition]})
 
     def connection_held(self) -> None:
-        """Notes that the connection to Kafka was unbroken so far: what was read is one piece of one log.
+        """Records that the connection to Kafka was unbroken so far, so that everything read comes from one log.
 
-        Its last record stays a joint, because the connection may break before the next poll.
+        The last record stays a joint, because the connection may break before the next poll.
         """
         for joints in self.joints.values():
             del joints[:-1]

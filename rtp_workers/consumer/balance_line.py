@@ -1,4 +1,4 @@
-"""The balance as the page shows it: the judgements of `reconcile/balance.py`, in one line."""
+"""The balance as the page shows it: the judgements of `reconcile/balance.py` in one line."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rtp_workers.postgres.account import Account, Snapshot, read_account, snapsh
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.reconcile import balance
 
-# Counting this much takes some 0.3 s. Above it, only the ledger's own arithmetic is checked.
+# Counting this many rows takes about 0.3 s. In larger tables, only the ledger's own arithmetic is checked.
 COUNTABLE_BYTES = 128_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class BalanceLine:
-    """The answer.
+    """Whether the ledger balances.
 
     Attributes:
-        balances: nothing disagrees.
-        counted: whether rows and dead letters were counted, too.
+        balances: True if nothing disagrees.
+        counted: True if rows and dead letters were counted too.
         says: what was compared with what, in one or two sentences.
-        problems: one sentence each, as `rtp verify` has them.
+        problems: one sentence each, as in `rtp verify`.
         checked_at_s: when it was checked, Unix seconds.
     """
 
@@ -33,13 +33,14 @@ class BalanceLine:
 
 
 def read_balance(connection: Connection) -> BalanceLine:
-    """Checks the ledger, and counts the tables where that is cheap.
+    """Checks the ledger, and counts the tables if that is cheap.
 
     Args:
         connection: in autocommit mode. A count may take longer than the session's statement_timeout.
 
     Raises:
-        TransientError: PostgreSQL is away. AttentionError: a table is missing.
+        TransientError: PostgreSQL is away.
+        AttentionError: a table is missing.
     """
     if table_bytes(connection) > COUNTABLE_BYTES:
         return of_account(read_account(connection))
@@ -60,7 +61,7 @@ def of_snapshot(found: Snapshot) -> BalanceLine:
 
 
 def of_account(account: Account) -> BalanceLine:
-    """Checks the ledger's own arithmetic; the tables are too large to be counted in passing."""
+    """Checks only the ledger's own arithmetic, for tables that are too large to count quickly."""
     return _line(
         balance.offsets(account),
         f"{_offsets(account)}. That makes {account.stored_rows:,} rows, too many to count here: "

@@ -1,4 +1,4 @@
-"""How large a batch may be: less than the settings allow for a while after this process has run out of memory."""
+"""How large a batch may be. After this process ran out of memory, it is less than the settings allow for a while."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rtp_workers.settings import ConsumerSettings
 
 SHRINKS_BY = 4
-# After this long without another shortage a batch may be larger again, by the same factor.
+# After this time without another shortage, batches may grow again by the same factor.
 GROWS_AFTER_S = 300.0
 
 
@@ -19,7 +19,7 @@ class BatchRoom:
 
     Attributes:
         most_rows, most_bytes: what the settings allow.
-        divisor: 1 while there is memory enough.
+        divisor: 1 while there is enough memory.
     """
 
     most_rows: int
@@ -35,16 +35,16 @@ class BatchRoom:
 
     @property
     def rows(self) -> int:
-        """Rows that a batch may have, at least 1."""
+        """How many rows a batch may have, at least 1."""
         return max(1, self.most_rows // self.divisor)
 
     @property
     def bytes(self) -> int:
-        """Bytes of record values that a batch may have; a single record may have more."""
+        """How many bytes of record values a batch may have. A single record may have more."""
         return max(1, self.most_bytes // self.divisor)
 
     def shrink(self) -> bool:
-        """Makes batches smaller; returns False where they are single records already."""
+        """Makes batches smaller. Returns False if they are single records already."""
         self._since_s = self.read()
         if self.rows == 1:
             return False
@@ -52,13 +52,13 @@ class BatchRoom:
         return True
 
     def grow_when_due(self) -> None:
-        """Makes batches larger again where memory has sufficed for `GROWS_AFTER_S`."""
+        """Makes batches larger again if memory has sufficed for `GROWS_AFTER_S`."""
         if self.divisor > 1 and self.read() - self._since_s > GROWS_AFTER_S:
             self._since_s = self.read()
             self.divisor //= SHRINKS_BY
 
     def warning(self) -> str | None:
-        """Says that batches are smaller than the settings allow; None while they are not."""
+        """Returns a sentence that says that batches are smaller than the settings allow; None if they are not."""
         if self.divisor == 1:
             return None
         return (

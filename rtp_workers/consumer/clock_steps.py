@@ -1,4 +1,4 @@
-"""How long ago something was by the clock on the wall, left out where that clock has been set in between."""
+"""How long ago something happened by the system clock, unless that clock was set in between."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Less than that is how time servers keep a clock right; more is a clock that somebody, or something, has set.
+# Smaller steps are time synchronisation keeping the clock right. A larger step means that somebody set the clock.
 STEP_S = 0.5
 
 
 @dataclass(slots=True)
 class ClockSteps:
-    """Notices when this machine's clock is set, by comparing it with the monotonic one. One thread uses it."""
+    """Notices when this machine's clock is set, by comparing it with the monotonic clock. One thread uses it."""
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
@@ -25,7 +25,7 @@ class ClockSteps:
     def age_s(self, at_ms: int) -> float | None:
         """Returns how long ago a time was, in seconds.
 
-        None where it lies well ahead (Kafka's machine has another clock), or where our clock has been set since.
+        None if the time lies well in the future (the clock of Kafka's machine differs), or if our clock was set since.
 
         Args:
             at_ms: Unix milliseconds.

@@ -1,4 +1,4 @@
-"""A partition whose log was rewritten begins a new generation, and what was lost is noted."""
+"""Begins a new generation for a partition whose log was rewritten, and stores what was lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logs.get(__name__)
 
 
 class Continuity:
-    """Compares partitions with the ledger, and begins a generation where a log was rewritten. One thread uses it.
+    """Compares partitions with the ledger, and begins a generation if a log was rewritten. One thread uses it.
 
     Args:
         reader: makes a reader of the topic's log.
@@ -29,19 +29,20 @@ class Continuity:
     def checked(
         self, connection: Connection, topic: Topic, places: Mapping[int, Place], log_now: Log
     ) -> tuple[dict[int, Place], dict[int, str]]:
-        """Returns where partitions resume, and by kafka_partition why one is not known yet.
+        """Returns where partitions resume and, by kafka_partition, why that is not known yet.
 
-        A difference counts when it is seen twice in a row: right after a change of leaders Kafka may not yet show the
-        last records that it holds.
+        A difference counts only if it is seen twice in a row. Directly after a change of leaders, Kafka may not yet
+        show the last records that it holds.
 
         Args:
             connection: role rtp_ingest, in autocommit mode.
-            topic: whose partitions.
+            topic: the topic of the partitions.
             places: the ledger's positions.
             log_now: (log start, end) by kafka_partition.
 
         Raises:
-            LogUnreadError: Kafka's log cannot be read. TransientError: PostgreSQL is away.
+            LogUnreadError: Kafka's log cannot be read.
+            TransientError: PostgreSQL is away.
         """
         comparisons = compare_all(self._reader, places, log_now)
         good: dict[int, Place] = {}
@@ -70,9 +71,9 @@ class Continuity:
         return good, unclear
 
     def doubt(self, places: Mapping[int, Place], log_now: Log) -> str | None:
-        """Says which partition's log differs from the ledger, for open partitions; None where none does.
+        """Returns a sentence about an open partition whose log differs from the ledger; None if there is none.
 
-        Only `checked` decides: the caller asks for the partitions again.
+        Only `checked` decides. The caller must have the positions looked up again.
         """
         for number, found in compare_all(self._reader, places, log_now).items():
             if not found.same and not found.hidden:

@@ -1,7 +1,7 @@
-"""The control thread: everything slow or remote that the main thread must not wait for.
+"""The control thread: does everything slow or remote that the main thread must not wait for.
 
-It looks at the topic (its id, its ends), reads the platform-wide pause, and finds from the ledger where a partition
-resumes. It compares the ledger with Kafka's log and with what the main thread believes, and it ends an ingest session
+It looks at the topic (its id, its ends), reads the platform-wide pause, and finds in the ledger where a partition
+resumes. It compares the ledger with Kafka's log and with the main thread's positions, and it ends an ingest session
 that blocks our writer. The main thread reads `view`, `take_offsets` and `take_setback`.
 """
 
@@ -28,7 +28,7 @@ from rtp_workers.postgres.pooling import PooledSessionError
 from rtp_workers.reconcile.log_comparison import LogUnreadError
 
 LOOK_EVERY_S = 0.5
-# The server ends a statement of ours after 5 s; without any word for this long it is lost, though the socket is open.
+# The server ends a statement of ours after 5 s. If it is silent for this long, it is lost, though the socket is open.
 SILENT_S = 15.0
 # How often the marks of open partitions are compared with Kafka's log; they are also compared at every assignment.
 COMPARE_EVERY_S = 60.0
@@ -46,13 +46,13 @@ class View:
     """What the control thread saw last.
 
     Attributes:
-        topic: the topic, None while it does not exist or was never seen.
-        seen: whether Kafka has answered at all yet.
-        paused: platform-wide pause, with its reason.
-        problems: by where: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``, ``log:<kafka_partition>``,
-            and ``disk`` where a full disk is likely to be the cause of the others.
-        warnings: what a person should know and confirm, while records flow; by ``loss:<kafka_partition>``.
-        ledger_id: of the database, None until it was reached once; empty if it cannot be known.
+        topic: the topic; None while it does not exist or has never been seen.
+        seen: True once Kafka has answered.
+        paused: the platform-wide pause, with its reason.
+        problems: by place: ``kafka``, ``postgres``, ``topic``, ``hole:<kafka_partition>``, ``log:<kafka_partition>``;
+            and ``disk`` if a full disk probably causes the others.
+        warnings: what a person should know and confirm while records flow, by ``loss:<kafka_partition>``.
+        ledger_id: the id of the database; None until it was reached once, empty if it cannot be known.
     """
 
     topic: TopicView | None = None
@@ -68,9 +68,9 @@ class ControlThread:
     """Looks every `LOOK_EVERY_S`, and at once when asked for offsets.
 
     Attributes:
-        view: replaced as a whole, never changed in place.
+        view: what it saw last; replaced as a whole, never changed in place.
         diagnosis: finds out why records wait; ends with this thread.
-        failure: an error that ends the process (a ConfigError, or one of ours), or None.
+        failure: an error that ends the process (a ConfigError, or a bug of ours), or None.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class ControlThread:
         self._thread.start()
 
     def want_offsets(self, epochs: dict[int, int]) -> None:
-        """Asks where these partitions resume. Each answer has its epoch with it. Replaces an earlier question."""
+        """Asks where these partitions resume. Each answer carries the epoch. A new question replaces an earlier one."""
         with self._lock:
             if self._wanted == epochs:
                 return
@@ -124,7 +124,7 @@ class ControlThread:
         return found
 
     def stand_at(self, places: dict[int, Place]) -> None:
-        """Says where the main thread knows the ledger to stand, for its open partitions; marks are not looked at."""
+        """Tells the ledger's positions that the main thread knows, for its open partitions. Marks are ignored."""
         self._standing = places
 
     def take_setback(self) -> str | None:
@@ -133,15 +133,15 @@ class ControlThread:
         return setback
 
     def confirmation(self, topic_id: str) -> Callable[[], None]:
-        """Asks whether the topic still has this id; the function returned waits for the answer (see `TopicCheck`)."""
+        """Asks whether the topic still has this id. The returned function waits for the answer (see `TopicCheck`)."""
         return self._watch.check(topic_id).confirm
 
     def writer_is_stuck(self, backend_pid: int | None) -> None:
-        """Says that our writer has been in one statement for long (None: it is not): see who blocks it."""
+        """Tells that our writer has been in one statement for long (None: it has not), to find out who blocks it."""
         self._writer_pid = backend_pid
 
     def give_up_silent_session(self) -> None:
-        """Breaks the connection to PostgreSQL off where it has been silent for `SILENT_S`; another is made then."""
+        """Drops the connection to PostgreSQL if it has been silent for `SILENT_S`. A new one is then opened."""
         since, connection = self._asking_since, self._connection
         if since is not None and connection is not None and time.monotonic() - since > SILENT_S:
             self._asking_since = None
@@ -149,7 +149,7 @@ class ControlThread:
             break_off(connection)
 
     def raise_failure(self) -> None:
-        """Raises what has ended the thread, if anything has; for the main thread, which owns the process."""
+        """Raises the error that has ended the thread, if any. For the main thread, which owns the process."""
         if self.failure is not None:
             raise self.failure
 
@@ -235,7 +235,7 @@ class ControlThread:
         )
 
     def _find_offsets(self, connection: Connection, topic: TopicView) -> dict[str, str]:
-        """Answers what is wanted; returns the problems that keep a partition from resuming."""
+        """Answers the question for offsets. Returns the problems that keep partitions from resuming."""
         with self._lock:
             wanted = dict(self._wanted)
         starts = {number: topic.log[number][0] for number in wanted if number in topic.log}
@@ -259,14 +259,14 @@ class ControlThread:
         return {**problems, **{f"log:{number}": problem for number, problem in unclear.items()}}
 
     def _compare_standing(self, connection: Connection, topic: TopicView) -> None:
-        """Notes a setback if an open partition is no longer at its position, in the ledger or in Kafka's log."""
+        """Records a setback if an open partition is no longer at its position in the ledger or in Kafka's log."""
         standing = self._standing
         if not standing or self._setback is not None:
             self._stored = {}
             return
         with translated("compare the ledger with what was read from it"), connection.cursor() as cursor:
             stored = ledger.places(cursor, topic.topic_id, list(standing))
-        # Kafka's log was looked at before `stored` was read, and both grow: what the ledger said before is compared.
+        # Kafka's log was read before `stored`, and both grow. So the earlier positions of the ledger are compared.
         before = {
             number: place
             for number, place in self._stored.items()
@@ -295,7 +295,7 @@ class ControlThread:
 
 
 def _past_hole(connection: Connection, topic: TopicView, number: int, place: Place) -> tuple[Place, str | None]:
-    """Counts a hole before the log's start that a person has accepted; else says that it waits for one."""
+    """Counts a hole before the log's start if a person has accepted it. Else returns that it waits for a person."""
     start = topic.log[number][0]
     if place.offset >= start:
         return place, None
@@ -310,7 +310,7 @@ def _past_hole(connection: Connection, topic: TopicView, number: int, place: Pla
 
 
 def _went_back(standing: dict[int, Place], stored: dict[int, Place]) -> str | None:
-    """Says which partition's position in the ledger has gone back, which it never does by itself."""
+    """Returns a sentence about a partition whose ledger position went back, which never happens by itself; or None."""
     for number, place in sorted(standing.items()):
         now = stored.get(number)
         if now is not None and now.generation > place.generation:
@@ -325,7 +325,7 @@ def _went_back(standing: dict[int, Place], stored: dict[int, Place]) -> str | No
 
 
 def _beyond(stored: dict[int, Place], topic: TopicView) -> str | None:
-    """Says which partition's log ends before the ledger."""
+    """Returns a sentence about a partition whose log ends before the ledger's position, or None."""
     for number, place in sorted(stored.items()):
         end = topic.log[number][1]
         if place.offset > end:

@@ -1,4 +1,4 @@
-"""A topic whose records cannot be decoded yet, because the schema registry is away: it waits, and says why."""
+"""Makes a topic wait, and says why, while its records cannot be decoded because the schema registry is away."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rtp_workers.errors import AttentionError, TransientError
 
 
 class DecodingWait:
-    """Knows whether delivery is held, and for what reason.
+    """Knows whether delivery is held, and why.
 
     Attributes:
         problem: why records cannot be decoded, or None.
@@ -22,15 +22,15 @@ class DecodingWait:
 
     @property
     def holds(self) -> bool:
-        """True until the records are to be tried again."""
+        """True until it is time to try the records again."""
         return self.problem is not None and time.monotonic() < self._until
 
     def begin(self, error: TransientError | AttentionError) -> None:
-        """Notes that the records polled last cannot be decoded yet."""
+        """Records that the last polled records cannot be decoded yet."""
         self.problem = str(error)
         self._until = time.monotonic() + self._backoff.next_s(getattr(error, "retry_after_s", None))
 
     def end(self) -> None:
-        """Notes that records were decoded."""
+        """Records that decoding works again."""
         self.problem = None
         self._backoff.reset()

@@ -1,4 +1,4 @@
-"""The diagnosis thread: finds out why records wait, so that whoever looks reads the cause and not only the lag."""
+"""The diagnosis thread: finds out why records wait, so that people see the cause and not only the lag."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ log = logs.get(__name__)
 
 
 class DiagnosisThread:
-    """Asks Kafka every `LOOK_EVERY_S`: about the group while it has other members, about partitions while some stand.
+    """Asks Kafka every `LOOK_EVERY_S`: about the group if it has other members, about partitions if some are stuck.
 
     Attributes:
-        standing: kafka_partition -> position, of partitions that stand although records wait; set by the session.
-        causes: why, by kafka_partition, as far as Kafka names it; replaced as a whole.
-        kafka_answered: set by the control thread each time that Kafka answers. Nothing is asked until it has just
-            answered: where a request about the group times out, librdkafka may fail an assertion
+        standing: kafka_partition -> position, for partitions that do not move although records wait. The session sets
+            it.
+        causes: why they do not move, by kafka_partition, if Kafka names a cause; replaced as a whole.
+        kafka_answered: set by the control thread whenever Kafka answers. Nothing is asked until Kafka has just
+            answered: if a request about the group times out, librdkafka may fail an assertion
             (`eonce->refcnt > 0`, confluentinc/librdkafka#4605), which ends the process.
-        shared: whether partitions of the topic are not ours; set by the session. While all of them are, nobody else
-            has any, and the request that librdkafka may abort at is not made at all.
-        ledger_id: of the database that the session stores into; set by the session, empty while it is not known.
-        others: who else has partitions of ours.
+        shared: True if some partitions of the topic are not ours; set by the session. While all of them are ours,
+            nobody else has any, and the request that may end the process is not made at all.
+        ledger_id: the id of the database that the session stores into; set by the session, empty if not known.
+        others: who else has partitions of our topic.
     """
 
     def __init__(self, endpoints: Endpoints, topic: str, group_id: str) -> None:
@@ -42,7 +43,7 @@ class DiagnosisThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread, without waiting: it is a daemon, and a request to Kafka may take seconds."""
+        """Ends the thread without waiting for it: it is a daemon, and a request to Kafka may take seconds."""
         self._stopping.set()
 
     def _run(self) -> None:
@@ -64,5 +65,5 @@ class DiagnosisThread:
         try:
             look()
         except (RtpError, MemoryError) as error:
-            # What cannot be found out is not a problem of its own: the control thread tells that Kafka is away.
+            # A failed question is not a problem by itself: the control thread reports that Kafka is away.
             log.debug("cause_not_found", reason=str(error))

@@ -9,7 +9,7 @@ FULL_BELOW_BYTES = 20_000_000
 
 
 def full_disk(home: Path) -> str | None:
-    """Says that the disk of this folder is full; None while it is not, or if that cannot be known."""
+    """Returns a sentence if the disk of this folder is full; None if it is not, or if that cannot be known."""
     try:
         free = shutil.disk_usage(home).free
     except OSError:

@@ -1,4 +1,4 @@
-"""How old is what waits? Kafka tells lag in records only; the ends of the log seen in time turn it into seconds."""
+"""Finds the lag in seconds. Kafka gives the lag only in records; the log's end over time turns it into seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping
 
-# Two samples a second for ten minutes, then one a minute for a day: some 2,600 in all.
+# Two samples a second for ten minutes, then one a minute for a day: about 2,600 in all.
 FINE_SAMPLES = 1_200
 COARSE_EVERY_S = 60.0
 COARSE_SAMPLES = 1_440
@@ -16,7 +16,7 @@ Ends = Mapping[int, int]
 
 
 class LogEnds:
-    """Remembers when each partition's end was seen where. Thread-safe."""
+    """Remembers at which time each partition's log ended where. Thread-safe."""
 
     def __init__(self) -> None:
         self._fine: deque[tuple[float, Ends]] = deque(maxlen=FINE_SAMPLES)
@@ -31,13 +31,13 @@ class LogEnds:
                 self._coarse.append((at_s, ends))
 
     def clear(self) -> None:
-        """Forgets everything: the topic is another."""
+        """Forgets everything, because the topic is another one."""
         with self._lock:
             self._fine.clear()
             self._coarse.clear()
 
     def waiting_s(self, kafka_partition: int, position: int, now_s: float) -> float | None:
-        """Returns for how long a record at `position` has been waiting: 0 where none has been seen.
+        """Returns for how long a record at `position` has been waiting; 0 if no record was seen there.
 
         None means that it was there before the first sample.
         """
@@ -55,6 +55,6 @@ class LogEnds:
         return max(0.0, now_s - samples[bisect_right(samples, position, key=end)][0])
 
     def watched_s(self, now_s: float) -> float:
-        """Returns for how long samples have been taken (a day at most)."""
+        """Returns for how long samples have been taken (at most a day)."""
         with self._lock:
             return now_s - self._coarse[0][0] if self._coarse else 0.0

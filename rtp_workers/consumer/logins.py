@@ -1,6 +1,6 @@
-"""What only a look into PostgreSQL tells: whether our roles can still log in, and how many files are not loaded.
+"""Checks regularly, in PostgreSQL, whether our roles can still log in, and how many files are not loaded.
 
-Sessions that are open live on when a role loses its password or its right to log in.
+Open sessions continue to work after a role loses its password or its right to log in, so they show nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ APPLICATION_NAME = "rtp-consumer-login"
 
 
 class LoginWatch:
-    """Tries the logins again and again, in a thread of its own, and notes in the state what it finds.
+    """Tries the logins regularly in its own thread, and puts what it finds into the state.
 
     Args:
-        endpoints: the DSN of rtp_ingest, without whose login the stream stops at its next connection; that of rtp_read
-            where it is known.
-        state: gets what is found.
+        endpoints: the DSN of rtp_ingest, without whose login the stream stops at its next connection; and that of
+            rtp_read, if it is known.
+        state: receives the findings.
     """
 
     def __init__(self, endpoints: Endpoints, state: ConsumerState) -> None:
@@ -34,11 +34,11 @@ class LoginWatch:
         self._thread = threading.Thread(target=self._run, name="logins", daemon=True)
 
     def start(self) -> None:
-        """Starts looking, for the first time in `LOOK_EVERY_S`."""
+        """Starts the thread. It looks for the first time after `LOOK_EVERY_S`."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread once its present try is over; does not wait for it."""
+        """Ends the thread once its current try is over. Does not wait for it."""
         self._stopping.set()
 
     def _run(self) -> None:
@@ -60,15 +60,15 @@ class LoginWatch:
             finally:
                 connection.close()
         except RtpError:
-            return  # the figure stays as it was; why PostgreSQL does not answer is reported elsewhere
+            return  # the figure stays; another part reports why PostgreSQL does not answer
 
 
 def refusal(dsn: str, duty: str) -> str | None:
-    """Returns why PostgreSQL refuses the login, and what to do; None where it lets us in, or is away.
+    """Returns why PostgreSQL refuses the login, and what to do; None if it lets us in, or is away.
 
     Args:
-        dsn: whose login to try.
-        duty: what the role does for us.
+        dsn: the login to try.
+        duty: what the role does for us, for the sentence.
     """
     try:
         connect(dsn, APPLICATION_NAME, autocommit=True).close()
@@ -78,5 +78,5 @@ def refusal(dsn: str, duty: str) -> str | None:
             "its login and its password back: `rtp setup --rotate`, or start the embedded platform again"
         )
     except RtpError:
-        return None  # away or full, which others tell
+        return None  # PostgreSQL is away or full, which other parts report
     return None

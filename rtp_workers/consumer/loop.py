@@ -28,20 +28,20 @@ from rtp_workers.kafka.topic_names import TopicNames
 from rtp_workers.postgres.batch_writer import BatchWriter
 from rtp_workers.settings import ConsumerSettings
 
-# The writing thread wants the interpreter some twenty times a batch; Python's 5 ms until it gets it would add up.
+# The writing thread needs the interpreter about twenty times per batch. Python's default wait of 5 ms would add up.
 SWITCH_INTERVAL_S = 0.0005
 OUT_OF_MEMORY = "this process has no memory left; a new session begins with smaller batches"
 log = logs.get(__name__)
 
 
 class ConsumerLoop:
-    """One consumer process's work, from start to stop.
+    """The work of one consumer process, from start to stop.
 
     Args:
         settings: limits, topic and group.
         endpoints: where Kafka and PostgreSQL are.
         state: written here, read by the API.
-        mapping: of a topic that is not our own; None reads our own records.
+        mapping: the mapping of a topic that is not our own; None for our own topic.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class ConsumerLoop:
         self._failpoint = Failpoint.parse(settings.failpoint)
 
     def stop(self) -> None:
-        """Asks the loop to end; safe in a signal handler."""
+        """Asks the loop to end. Safe in a signal handler."""
         self._stop = True
 
     def run(self, until: Callable[[ConsumerState], bool] = lambda _: False) -> None:
         """Consumes until stopped, or until `until` returns True. Records that are not written then are still in Kafka.
 
-        It owns the process: it sets Python's garbage collector and switch interval for itself.
+        It owns the process: it changes Python's garbage collector and switch interval.
 
         Raises:
-            ConfigError: the ledger belongs to another group, or settings are wrong.
+            ConfigError: the ledger belongs to another group, or a setting is wrong.
         """
         self._garbage.take_over()
         switch_interval_s = sys.getswitchinterval()
@@ -108,7 +108,7 @@ class ConsumerLoop:
             control.stop(STOP_S)
 
     def _mapped_topics(self) -> MappedTopics | None:
-        """Returns what consumes the topics that are not our own; None where none are wanted."""
+        """Returns the consumer of topics that are not our own; None if none are wanted."""
         settings, endpoints = self._settings, self._endpoints
         if not settings.foreign_topics:
             return None
@@ -153,7 +153,7 @@ class ConsumerLoop:
         except SessionOverError as end:
             log.warning("session_over", topic=settings.topic, cause=end.cause, reason=str(end))
         except MemoryError:
-            # Closing the session frees all that it holds. The next one reads it again from the ledger's position.
+            # Closing the session frees all its memory. The next one reads again from the ledger's position.
             if self._state.batch_room is not None:
                 self._state.batch_room.shrink()
             log.warning("session_over", topic=settings.topic, cause="memory_short", reason=OUT_OF_MEMORY)

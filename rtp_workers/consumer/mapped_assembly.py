@@ -1,4 +1,4 @@
-"""Records of a mapped topic -> a batch: as `assembly` does for our own, but the topic's section says what they mean."""
+"""Records of a mapped topic -> a batch. Like `assembly`, but the topic's section says what the records mean."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TopicMapping:
     """How a topic is mapped now.
 
     Attributes:
-        plan: replaced when the mapping file changes; it applies to records that come from then on.
+        plan: replaced when the mapping file changes. It applies to records that come from then on.
         schemas: the schema registry, or None.
     """
 
@@ -37,11 +37,13 @@ class MappedAssembler(Assembler):
         self._converter = self._new_converter()
 
     def add(self, records: Sequence[KafkaRecord], ends: Mapping[int, int]) -> None:
-        """As in `Assembler`.
+        """Does the same as in `Assembler`.
+
+        After an error, the open batch cannot be used: drop it, and read its records again.
 
         Raises:
-            TransientError: the schema registry is away. AttentionError: it needs a person. The open batch is of no
-                use then: drop it, and read its records again.
+            TransientError: the schema registry is away.
+            AttentionError: the registry needs a person.
         """
         if self._converter.plan is not self._mapping.plan:
             self._converter = self._new_converter()

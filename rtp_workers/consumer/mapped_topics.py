@@ -1,7 +1,7 @@
-"""Topics that are not our own. Each is consumed by a thread of its own, so trouble with one stops that one alone.
+"""Consumes topics that are not our own. Each has its own thread, so trouble with one topic stops only that topic.
 
-Every few seconds Kafka is asked for topics and the mapping file for sections. A topic with a section gets a thread and
-is consumed as a member of the same group. One without gets a sentence that says so; its partitions are not owned.
+Every few seconds it asks Kafka for topics and looks into the mapping file for sections. A topic with a section gets a
+thread, which joins the same group. For a topic without one, the status says so; its partitions are not consumed.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class StoppableThread:
     """Works in a thread until it is asked to stop.
 
     Args:
-        name: of the thread.
-        work: gets the event that asks it to stop.
+        name: the thread's name.
+        work: called with the event that asks it to stop.
 
     Attributes:
-        failure: what has ended the work, for the main thread to raise: an error that `work` does not handle. Else None.
+        failure: an error that `work` did not handle and that ended it, for the main thread to raise; else None.
     """
 
     def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
@@ -51,11 +51,11 @@ class StoppableThread:
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Asks it to end, without waiting."""
+        """Asks the work to end, without waiting."""
         self._stopping.set()
 
     def stop(self) -> None:
-        """Ends it, and waits up to `STOP_S` seconds until it has ended."""
+        """Asks the work to end, and waits for that up to `STOP_S` seconds."""
         self.ask_to_stop()
         self._thread.join(STOP_S)
 
@@ -67,7 +67,7 @@ class StoppableThread:
 
 
 class TopicThread(StoppableThread):
-    """Consumes one mapped topic. After an error of ours it waits and starts again."""
+    """Consumes one mapped topic. After an error of the project's own tree it waits and starts again."""
 
     def __init__(self, mapping: TopicMapping, state: ConsumerState, consume: Consume) -> None:
         super().__init__(f"topic-{mapping.plan.topic}", self._keep_consuming)
@@ -90,10 +90,10 @@ class MappedTopics:
     """Finds the topics and keeps their threads.
 
     Args:
-        names: which topics there are.
-        sources_file: the mapping file, read again whenever it changes.
-        state: of the process; the topics' states are put into it.
-        new_mapping: puts a plan together with the schema registry.
+        names: finds which topics exist.
+        sources_file: the mapping file, which is read again whenever it changes.
+        state: the state of the process, which receives the topics' states.
+        new_mapping: combines a plan with the schema registry.
         consume: what a topic's thread does.
     """
 
@@ -112,19 +112,19 @@ class MappedTopics:
         self._looking.start()
 
     def ask_to_stop(self) -> None:
-        """Asks every thread to end, without waiting: they end while our own topic's session does."""
+        """Asks every thread to end, without waiting: they end while our own topic's session ends."""
         for thread in (self._looking, *list(self._threads.values())):
             thread.ask_to_stop()
 
     def stop(self) -> None:
-        """Ends every thread; what is not written is still in Kafka."""
+        """Ends every thread. Records that are not written are still in Kafka."""
         self.ask_to_stop()
         self._looking.stop()
         for thread in self._threads.values():
             thread.stop()
 
     def raise_failure(self) -> None:
-        """Raises an error that has ended one of the threads and is not one of ours; for the main thread."""
+        """Raises an unexpected error that has ended one of the threads. For the main thread."""
         for thread in (self._looking, *list(self._threads.values())):
             if thread.failure is not None:
                 raise thread.failure
@@ -135,7 +135,7 @@ class MappedTopics:
             stopping.wait(LOOK_EVERY_S)
 
     def look(self) -> None:
-        """Looks once: starts, changes and ends threads. The thread does it by itself."""
+        """Looks once, and starts, changes and ends threads. This object's own thread calls it regularly."""
         try:
             topics = self._names.look()
         except RtpError as error:
@@ -155,7 +155,7 @@ class MappedTopics:
         self._note(unmapped)
 
     def _read_sources(self) -> None:
-        """Reads the mapping file if it has changed; a broken one is reported for every topic that has no thread yet."""
+        """Reads the mapping file if it has changed. If it is broken, every topic without a thread reports that."""
         stamp = _stamp_of(self._sources_file)
         if stamp == self._stamp and not isinstance(self._sources, ConfigError):
             return
@@ -166,7 +166,7 @@ class MappedTopics:
             self._sources = error
 
     def _plan(self, topic: str) -> TopicPlan | str:
-        """Returns a topic's plan, or why it has none and what mends that."""
+        """Returns a topic's plan, or a sentence that says why it has none and what to do."""
         if isinstance(self._sources, ConfigError):
             running = self._threads.get(topic)
             return running.mapping.plan if running is not None else f"not consumed: {self._sources}"
@@ -202,7 +202,7 @@ class MappedTopics:
 
 
 def _stamp_of(path: Path) -> object:
-    """Returns what changes when a file is written or replaced; None where it is not there."""
+    """Returns a value that changes when a file is written or replaced; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

@@ -1,6 +1,6 @@
 """The consumer's counters as Prometheus metrics, read from memory when scraped.
 
-What belongs to a topic carries its name in the label ``topic``, for our own topic as for the mapped ones.
+Metrics of a topic carry its name in the label ``topic``, for our own topic and for mapped ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COUNTERS = {
     "careful_records": "Records that needed the careful decoder, by topic.",
 }
 
-Topics = Mapping[str, ConsumerState]  # by name, our own topic among them
+Topics = Mapping[str, ConsumerState]  # by name, including our own topic
 
 
 class ConsumerMetrics(Collector):
@@ -38,7 +38,7 @@ class ConsumerMetrics(Collector):
         self._topic = topic
 
     def collect(self) -> Iterable[Metric]:
-        """Yields each metric with its present value."""
+        """Yields each metric with its current value."""
         state = self._watcher.state
         topics = {self._topic: state, **state.mapped}
         yield from _counters(topics)

@@ -1,4 +1,4 @@
-"""What keeps records from flowing, and why: everything that the API says about it is put together here."""
+"""Collects what keeps records from flowing, and why, for the API."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ STOPS_EVERYTHING = frozenset({"kafka", "postgres", "topic"})
 
 
 class ProblemFinder:
-    """Belongs to one session and its thread.
+    """Finds the problems of one session. Belongs to the session's thread.
 
     Attributes:
-        clock: counts the turns of the loop; the session turns it.
-        stuck: partitions with a place that cannot be read.
+        clock: counts the time of the loop's turns; the session advances it.
+        stuck: partitions with an offset that cannot be read.
         client_errors: what Kafka's client has reported.
     """
 
@@ -34,7 +34,7 @@ class ProblemFinder:
         self._progress = Progress()
 
     def look(self, owned: Set[int]) -> dict[str, str]:
-        """Returns one sentence for each problem, by where; notes in the state which partitions wait.
+        """Returns one sentence for each problem, by place. Puts into the state which partitions wait.
 
         Args:
             owned: the partitions that are ours.
@@ -49,7 +49,7 @@ class ProblemFinder:
         return problems
 
     def _look_at_progress(self, owned: Set[int], problems: dict[str, str]) -> dict[str, str]:
-        """Adds partitions that stand for too long to `problems`; returns those that may still move by themselves."""
+        """Adds partitions that are stuck for too long to `problems`. Returns those that may still move again."""
         state, diagnosis = self._state, self._control.diagnosis
         ends = {number: end for number, (_, end) in state.log.items()}
         positions = {number: state.positions.get(number) for number in owned}

@@ -1,4 +1,4 @@
-"""What has already been said about an outage, so that each reason is logged once and not at every attempt."""
+"""Remembers what was logged about an outage, so that each reason is logged once and not at every attempt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _FIGURES = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class Reasons:
-    """Remembers the reasons given for one outage. Two reasons that differ only in figures count as the same."""
+    """Remembers the reasons given during one outage. Reasons that differ only in figures count as the same."""
 
     def __init__(self) -> None:
         self._said: set[str] = set()
@@ -22,5 +22,5 @@ class Reasons:
         return True
 
     def clear(self) -> None:
-        """Forgets everything: the outage is over."""
+        """Forgets all reasons, because the outage is over."""
         self._said.clear()

@@ -23,12 +23,12 @@ log = logs.get(__name__)
 
 @contextmanager
 def serving(settings: ConsumerSettings, endpoints: Endpoints, state: ConsumerState) -> Iterator[None]:
-    """Serves the API for as long as the block runs; the loop inside it never waits for the API.
+    """Serves the API while the block runs. The loop in the block never waits for the API.
 
     Args:
-        settings: address, port, token.
-        endpoints: Kafka for replays, PostgreSQL as rtp_ingest.
-        state: written by the loop, read here.
+        settings: address, port and token.
+        endpoints: Kafka for replays; PostgreSQL as rtp_ingest.
+        state: written by the loop, read by the API.
 
     Raises:
         ConfigError: the port is taken (RTP_CONSUMER_PORT), or PostgreSQL is not known.

@@ -1,7 +1,7 @@
 """A session: one topic, known by its id, consumed as one member of the group.
 
-A batch is closed when the writer is free. So batches are small while little comes (low latency) and large while much
-does (throughput). While the writer is busy the open batch grows to its bounds; then delivery is paused.
+A batch is closed when the writer is free. So batches are small while few records come (low latency), and large while
+many come (high throughput). While the writer is busy, the open batch grows to its limits; then delivery is paused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ POLL_RECORDS = 5_000
 IDLE_POLL_S = 0.05
 HELD_AFTER_S = 1.0
 REVOKE_FLUSH_S = 10.0
-# Together 12 s at most, which is what `rtp up` grants: last batch, writer (twice), group, control thread.
+# At most 12 s together, which is what `rtp up` allows: last batch, writer (twice), group, control thread.
 LAST_WRITE_S = 4.0
 STOP_S = 1.5
 LEAVE_S = 3.5
@@ -49,9 +49,9 @@ class SessionOverError(RtpError):
     """This session cannot continue; a new one can.
 
     Attributes:
-        cause: ``topic_replaced`` (deleted and created again, so it has another id), ``client_broken`` (the Kafka
-            client reported an error that it cannot recover from) or ``database_replaced`` (the DSN leads to another
-            database than at first).
+        cause: ``topic_replaced`` (it was re-created, so it has another id), ``client_broken`` (the Kafka client
+            reported an error from which it cannot recover) or ``database_replaced`` (the DSN now leads to another
+            database).
     """
 
     def __init__(self, cause: Cause, message: str) -> None:
@@ -60,10 +60,10 @@ class SessionOverError(RtpError):
 
 
 class Session:
-    """Moves records from Kafka's client into batches and hands these to the writing thread.
+    """Moves records from Kafka's client into batches, and hands these to the writing thread.
 
     Args:
-        mapping: of a topic that is not our own; None reads our own records.
+        mapping: the mapping of a topic that is not our own; None for our own topic.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Session:
         """Consumes until `finished`, which is asked at every turn.
 
         Raises:
-            SessionOverError: a new session is needed; its cause says why.
+            SessionOverError: a new session is needed. Its cause says why.
         """
         while not finished():
             self._serve()
@@ -128,13 +128,13 @@ class Session:
             self._submit()
 
     def close(self) -> None:
-        """Writes what was submitted, drops the rest, and leaves the group. It takes seconds at most."""
+        """Writes what was submitted, drops the rest, and leaves the group. Takes a few seconds at most."""
         self._closing = True
         self._writing.wait_idle(LAST_WRITE_S if self._writing.problem is None else 0.0)
         self._take_outcomes()
         self._writing.stop(STOP_S)
         self._assignment.given_up(self._assignment.owned)
-        # If Kafka does not answer, the client would wait for a minute. We do not: our membership times out by itself.
+        # If Kafka does not answer, the client would wait for a minute. We do not wait: our membership times out.
         leaving = threading.Thread(target=self._leave, name="leaving", daemon=True)
         leaving.start()
         leaving.join(LEAVE_S)
@@ -190,7 +190,7 @@ class Session:
                 self._start_over()
 
     def _compare_with_ledger(self) -> None:
-        """Starts over if the control thread finds that the ledger or Kafka's log is not at the expected position."""
+        """Starts over if the control thread found that the ledger or Kafka's log is not at the expected position."""
         setback = self._control.take_setback()
         if setback is not None and self._assignment.positions:
             log.warning("wound_back", topic=self._settings.topic, reason=setback)
@@ -231,13 +231,13 @@ class Session:
         self._control.want_offsets({number: assignment.epochs[number] for number in wanted})
 
     def _retry_stuck(self) -> None:
-        """Has the offset of a stuck partition read again from the ledger: a person may have stepped over the place."""
+        """Asks for the ledger's position of stuck partitions again: a person may have skipped the bad offset."""
         self._stuck.moved(self._state.positions)
         for number in self._stuck.due(self._clock.seconds, self._is_at_rest):
             self._assignment.assigned([number])
 
     def _is_at_rest(self, kafka_partition: int) -> bool:
-        """Tells whether nothing of the partition is on its way into PostgreSQL: a new epoch would have it dropped."""
+        """Tells whether nothing of the partition is being written: a new epoch would drop it."""
         if kafka_partition not in self._assignment.positions:
             return False
         return not self._assembler.holds(kafka_partition) and not self._writing.holds(kafka_partition)
@@ -262,7 +262,7 @@ class Session:
     # Moving records
 
     def _fitting(self) -> int:
-        """Returns how many more records the open batch may take; 1 at least."""
+        """Returns how many more records the open batch may take, at least 1."""
         room, assembler = self._room, self._assembler
         room.grow_when_due()
         of_usual_size = max(0, room.bytes - assembler.bytes) // max(1, assembler.record_bytes)
@@ -296,7 +296,7 @@ class Session:
             raise SessionOverError("client_broken", f"the Kafka client cannot recover ({reason}); a new one is made")
 
     def _note_unreadable(self, number: int, reason: str) -> None:
-        """Stops delivery of a partition that cannot be read, until the next attempt is due."""
+        """Stops the delivery of a partition that cannot be read, until the next attempt is due."""
         position = self._assignment.positions.get(number)
         if position is not None:
             self._consumer.stop([number])
@@ -318,7 +318,7 @@ class Session:
             self._state.last_record_at = time.monotonic()
 
     def _begin_smaller(self, records: Sequence[KafkaRecord]) -> None:
-        """Has these records read again, in smaller batches; stops the partition of a record that does not fit alone."""
+        """Drops these records, to read them again in smaller batches. A record that does not fit alone is stuck."""
         self._start_over()
         if self._room.shrink():
             log.warning("batches_shrunk", topic=self._settings.topic, rows=self._room.rows, reason=NO_MEMORY)
@@ -334,7 +334,7 @@ class Session:
             self._writing.submit(batch)
 
     def _wait(self, finished: Callable[[], bool]) -> None:
-        """Holds delivery while the batch is full and the writer busy, or while paused; stays in the group."""
+        """Holds delivery while the batch is full and the writer is busy, or while paused. Stays in the group."""
         if not self._state.paused and not self._decoding.holds and self._writing.wait_free(HELD_AFTER_S):
             self._submit()
             return
@@ -373,7 +373,7 @@ class Session:
         self._assignment.given_up(partitions)
         self._stuck.given_up(partitions)
         if self._assembler.has_work:
-            # The open batch mixes partitions. Those that we keep are read again from the ledger's position.
+            # The open batch mixes partitions, so it is dropped. Those that we keep are read again from the ledger.
             self._assembler.drop()
             self._assignment.reset()
         for partition in partitions:

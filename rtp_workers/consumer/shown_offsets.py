@@ -1,4 +1,4 @@
-"""Offsets committed to Kafka, only so that ordinary tools show the lag. The ledger is what counts."""
+"""Commits offsets to Kafka, only so that ordinary tools show the lag. The ledger is what counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logs.get(__name__)
 
 
 class ShownOffsets:
-    """Commits what was stored, at most once every `COMMIT_EVERY_S`. A failure has no consequence."""
+    """Commits the stored offsets, at most once every `COMMIT_EVERY_S`. A failure has no consequences."""
 
     def __init__(self) -> None:
         self._stored: dict[int, int] = {}
@@ -25,18 +25,18 @@ class ShownOffsets:
         self._stored.update({number: span[1] for number, span in spans.items()})
 
     def note_opened(self, offsets: Mapping[int, int]) -> None:
-        """Notes where partitions start: without an offset of each, also of those without records, KEDA knows no lag."""
+        """Notes where partitions start. KEDA knows no lag unless each has an offset, even those without records."""
         self._stored.update(offsets)
 
     def commit_when_due(self, consumer: RecordConsumer) -> None:
-        """Commits what was noted, without waiting for the answer."""
+        """Commits the noted offsets without waiting for the answer."""
         now = time.monotonic()
         if self._stored and now >= self._due_at:
             self._due_at = now + COMMIT_EVERY_S
             self._commit(consumer, wait=False)
 
     def commit_last(self, consumer: RecordConsumer) -> None:
-        """Commits what is left and waits for the answer, which may take as long as Kafka takes."""
+        """Commits the remaining offsets and waits for the answer, however long Kafka takes."""
         self._commit(consumer, wait=True)
 
     def _commit(self, consumer: RecordConsumer, *, wait: bool) -> None:

@@ -1,7 +1,7 @@
-"""Partitions that stand still: plain bookkeeping over what the session sees, no network.
+"""Keeps track of partitions that do not move, from what the session sees. No network.
 
-Time is counted in turns of the loop, each at most `LONGEST_TURN_S`: a process that was stopped by a signal and then
-continued has not been standing still meanwhile.
+Time is counted in turns of the loop, each at most `LONGEST_TURN_S`. So time during which a signal had stopped the
+process does not count.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TurnClock:
     _last: float | None = None
 
     def turn(self) -> float:
-        """Advances by the time since the last turn, `LONGEST_TURN_S` at most, and returns the sum."""
+        """Adds the time since the last turn, at most `LONGEST_TURN_S`, and returns the sum."""
         now = self.read()
         if self._last is not None:
             self.seconds += min(now - self._last, LONGEST_TURN_S)
@@ -33,14 +33,14 @@ class TurnClock:
 
 
 def stands(position: int | None, end: int, since_s: float) -> str:
-    """Returns the sentence for a stuck partition for which nobody names a cause."""
+    """Returns the sentence about a stuck partition whose cause is not known."""
     where = "its offset is not known yet" if position is None else f"it is stuck at offset {position}"
     waiting = "" if position is None else f" although {end - position:,} offsets wait"
     return f"{where}{waiting}, and nothing has been stored for {since_s:.0f} s; docs/faults.md says what to look at"
 
 
 class Progress:
-    """Notices partitions whose records wait while the stored offset stays where it is."""
+    """Notices partitions whose stored offset does not move although records wait."""
 
     def __init__(self) -> None:
         self._since: dict[int, tuple[int | None, float]] = {}
@@ -48,13 +48,13 @@ class Progress:
     def standing_s(
         self, positions: Mapping[int, int | None], ends: Mapping[int, int], now_s: float
     ) -> dict[int, float]:
-        """Returns for how long each partition has been standing although records wait in it.
+        """Returns for how long each partition has not moved although records wait in it.
 
         Args:
-            positions: the next offset to store, by kafka_partition, of every partition that is ours; None while it is
-                not known.
+            positions: the next offset to store for every partition that is ours, by kafka_partition; None while it
+                is not known.
             ends: the end of the log, by kafka_partition.
-            now_s: of a `TurnClock`.
+            now_s: the time of a `TurnClock`.
         """
         before, self._since = self._since, {}
         for number, position in positions.items():
@@ -67,7 +67,7 @@ class Progress:
 
 @dataclass(slots=True)
 class Stuck:
-    """A place that cannot be read: trying again is all that can be done, until a person steps over it."""
+    """An offset that cannot be read. It can only be tried again, until a person skips it."""
 
     offset: int
     reason: str
@@ -94,26 +94,26 @@ class StuckPartitions:
     def note(self, kafka_partition: int, offset: int, reason: str, now_s: float, *, is_record: bool = False) -> None:
         """Notes a failure at `offset`, which sets when the next attempt is due.
 
-        `is_record` says that Kafka can be read there, and this one record cannot be stored.
+        `is_record` says that Kafka can be read there, but this one record cannot be stored.
         """
         known = self._stuck.get(kafka_partition)
         backoff = known.backoff if known is not None and known.offset == offset else Backoff(1.0, 10.0)
         self._stuck[kafka_partition] = Stuck(offset, reason, now_s + backoff.next_s(), backoff, is_record)
 
     def due(self, now_s: float, is_at_rest: Callable[[int], bool]) -> list[int]:
-        """Returns the partitions that are to be tried again now, of those at rest; each is returned once."""
+        """Returns the partitions at rest that are due for another attempt now. Each is returned once."""
         due = [n for n, stuck in self._stuck.items() if stuck.retry_at_s <= now_s and is_at_rest(n)]
         for number in due:
             self._stuck[number].retry_at_s = float("inf")
         return due
 
     def waits(self, kafka_partition: int, now_s: float) -> bool:
-        """Tells whether the partition is left alone until its next attempt is due."""
+        """Tells whether the partition must wait until its next attempt is due."""
         stuck = self._stuck.get(kafka_partition)
         return stuck is not None and now_s < stuck.retry_at_s < float("inf")
 
     def moved(self, positions: Mapping[int, int]) -> None:
-        """Forgets the partitions that are past their place now."""
+        """Forgets the partitions that have moved past their bad offset."""
         for number in [n for n, stuck in self._stuck.items() if positions.get(n, stuck.offset) > stuck.offset]:
             del self._stuck[number]
 
@@ -123,7 +123,7 @@ class StuckPartitions:
             self._stuck.pop(number, None)
 
     def problems(self) -> dict[str, str]:
-        """Returns one sentence for each stuck partition, with the way on."""
+        """Returns one sentence for each stuck partition, which says how to continue."""
         return {
             f"partition {number}": (
                 f"it is stuck at offset {stuck.offset}: {stuck.reason}. Step over it with `rtp skip --topic "

@@ -1,4 +1,4 @@
-"""What the consumer knows of itself, for the API, the metrics and the logs. Written by the loop, read by anyone."""
+"""What the consumer knows about itself, for the API, the metrics and the logs. Written by the loop, read by anyone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logs.get(__name__)
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts by upper bound, in the form Prometheus wants. ``counts`` has one more for what is above every bound."""
+    """Counts by upper bound, as Prometheus needs them. ``counts`` has one more entry, for values above every bound."""
 
     bounds: tuple[float, ...]
     counts: list[int] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Adds `value`, `times` over."""
+        """Adds `value` `times` times."""
         place = sum(1 for bound in self.bounds if value > bound)
         self.counts[place] += times
         self.total += value * times
@@ -56,22 +56,22 @@ class ConsumerState:
         topic: name of a mapped topic, for the logs; None for our own.
         positions: next offset to store, by kafka_partition, as committed.
         log: (log start, end) by kafka_partition, as last seen.
-        problems: what keeps records from flowing, by where: ``kafka``, ``postgres``, ``topic``, ``hole:3``, ...;
+        problems: what keeps records from flowing, by place: ``kafka``, ``postgres``, ``topic``, ``hole:3``, ...;
             replaced as a whole by `note_problems`, never changed in place.
-        waiting: partitions that have been standing for seconds although records wait, with the cause where it is known;
-            a problem once that lasts.
-        warnings: what a person should confirm while records flow, by where.
+        waiting: partitions that have not moved for seconds although records wait, with the cause if it is known. If it
+            lasts, it becomes a problem.
+        warnings: what a person should confirm while records flow, by place.
         login_problem, login_warning: why PostgreSQL refuses the login of rtp_ingest or rtp_read; else None.
-        files_not_loaded: CSV files whose last attempt failed, of the whole platform.
+        files_not_loaded: how many CSV files of the whole platform failed in their last attempt.
         rates: (monotonic seconds, records) of committed batches within the last `RATE_WINDOW_S`.
         settled_at: since when every partition of ours has an offset (monotonic); None while one waits for it.
         batch_room: how large a batch may be; None before the first session.
-        watchdog: of the threads that must not stand still; the program starts it.
-        latency_s: from Kafka's append to the commit in PostgreSQL, one sample a poll, of its oldest record.
-        clock_steps: how old records are, without those of which a clock that was set would tell nonsense.
-        appended_at_s: when Kafka appended the records stored last (monotonic); None before the first.
+        watchdog: watches the threads that must not hang; the program starts it.
+        latency_s: from Kafka's append to the commit in PostgreSQL, one sample per poll, of its oldest record.
+        clock_steps: computes the age of records, and leaves it out if a clock was set in between.
+        appended_at_s: when Kafka appended the records that were stored last (monotonic); None before the first.
         mapped: the states of topics that are not our own, by name; replaced as a whole.
-        unmapped: topics that are wanted but not consumed, by name, with the reason and what mends it; likewise.
+        unmapped: topics that are wanted but not consumed, by name, with the reason and what to do; replaced as a whole.
     """
 
     topic: str | None = None
@@ -113,7 +113,7 @@ class ConsumerState:
         return {"": self, **self.mapped}
 
     def all_problems(self) -> dict[str, str]:
-        """Returns the problems of every topic, by where; those of a mapped topic begin with its name."""
+        """Returns the problems of every topic, by place. Those of a mapped topic begin with its name."""
         found = dict(self.problems)
         if self.login_problem is not None:
             found["login"] = self.login_problem
@@ -122,18 +122,18 @@ class ConsumerState:
         return found | {f"topic {name}": reason for name, reason in sorted(self.unmapped.items())}
 
     def all_warnings(self) -> dict[str, str]:
-        """Returns what a person should look at while records flow, by where."""
+        """Returns what a person should look at while records flow, by place."""
         return self.warnings | ({} if self.login_warning is None else {"login": self.login_warning})
 
     def start_session(self, topic_id: str) -> None:
-        """Notes that a topic is consumed from here on; nothing is assigned yet."""
+        """Records that a topic is consumed from now on. Nothing is assigned yet."""
         self.topic_id = topic_id
         self.positions = {}
         self.settled_at = None
         self.rebalances = 0
 
     def note_problems(self, problems: Mapping[str, str]) -> None:
-        """Keeps what is wrong for the API. Logs each new reason once, and the end of each problem."""
+        """Stores the problems for the API. Logs each new reason once, and the end of each problem."""
         for where, reason in problems.items():
             if self._reasons.setdefault(where, Reasons()).is_new(reason):
                 log.warning("problem", where=where, reason=reason, **self._named())
@@ -146,7 +146,7 @@ class ConsumerState:
         return {} if self.topic is None else {"topic": self.topic}
 
     def note_assignment(self, owned: set[int], *, waiting: bool) -> None:
-        """Keeps which partitions are ours, and whether one of them still waits for its offset."""
+        """Stores which partitions are ours, and whether one of them still waits for its offset."""
         self.assigned = owned
         if waiting or not self.rebalances:
             self.settled_at = None
@@ -154,7 +154,7 @@ class ConsumerState:
             self.settled_at = time.monotonic()
 
     def note_pause(self, paused: bool, reason: str | None) -> None:
-        """Keeps the platform-wide pause, and logs its start and its end."""
+        """Stores the platform-wide pause, and logs its start and its end."""
         if paused and not self.paused:
             log.info("paused", reason=reason)
         elif self.paused and not paused:
@@ -188,7 +188,7 @@ class ConsumerState:
         return sum(rows for at, rows in list(self.rates) if at >= since) / RATE_WINDOW_S
 
     def lag(self) -> dict[int, int]:
-        """Returns records behind the end of the log, by kafka_partition, for the partitions of this process."""
+        """Returns how many records are behind the end of the log, by kafka_partition, for this process's partitions."""
         return {
             partition: max(0, self.log[partition][1] - position)
             for partition, position in list(self.positions.items())
@@ -197,5 +197,5 @@ class ConsumerState:
 
     @property
     def ready(self) -> bool:
-        """True while nothing but a pause keeps the records of this topic from flowing."""
+        """True unless something other than a pause keeps the records of this topic from flowing."""
         return not self.problems and self.login_problem is None

@@ -1,4 +1,4 @@
-"""What can be seen of the consumer without asking anybody: its counters over time."""
+"""The consumer's own counters over time, known without asking any server."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class Moment:
 
     Attributes:
         at_s: Unix seconds.
-        records_per_s: committed to PostgreSQL, over the last two seconds.
-        lag_records: that wait in Kafka for this process; None while its positions are not known.
-        lag_s: age of the oldest of them.
-        latency_p50_s, latency_p95_s: Kafka's append to the commit, over the last ten seconds; None without records.
+        records_per_s: records committed to PostgreSQL per second, over the last two seconds.
+        lag_records: how many records wait in Kafka for this process; None while its positions are not known.
+        lag_s: the age of the oldest of them.
+        latency_p50_s, latency_p95_s: from Kafka's append to the commit, over the last ten seconds; None without
+            records.
     """
 
     at_s: float
@@ -40,7 +41,7 @@ NOTHING = Moment(0.0, 0.0, None, None, None, None)
 
 
 class LagAge:
-    """How old the records are that wait in one topic."""
+    """The age of the records that wait in one topic."""
 
     def __init__(self, state: ConsumerState) -> None:
         self.state = state
@@ -48,7 +49,7 @@ class LagAge:
         self._topic_id: str | None = None
 
     def sample(self, now_s: float) -> None:
-        """Notes the ends of the log; forgets those of a topic that was deleted."""
+        """Notes the ends of the log. Forgets those of a deleted topic."""
         if self.state.topic_id != self._topic_id:
             self._topic_id = self.state.topic_id
             self._ends.clear()
@@ -56,10 +57,10 @@ class LagAge:
             self._ends.note(now_s, {number: end for number, (_, end) in self.state.log.items()})
 
     def lag_s(self, kafka_partition: int, position: int) -> float:
-        """Returns the age of the oldest record that waits at `position`; 0 where none waits.
+        """Returns the age of the oldest record that waits at `position`; 0 if none waits.
 
-        Exact to about a second while records arrive as we look. What had come before the first look is at least as
-        old as what was stored last.
+        It is accurate to about a second for records that arrived while we looked. For records from before the first
+        look it is a lower bound: they are at least as old as the records stored last.
         """
         if self.state.log.get(kafka_partition, (0, 0))[1] <= position:
             return 0.0
@@ -73,7 +74,7 @@ class LagAge:
 
 
 class Watcher:
-    """Samples the state twice a second, in a thread of its own.
+    """Samples the state twice a second, in its own thread.
 
     Attributes:
         now: the newest sample.
@@ -100,7 +101,7 @@ class Watcher:
 
     @property
     def alive(self) -> bool:
-        """Whether it samples."""
+        """True while the thread runs."""
         return self._thread.is_alive()
 
     def history(self) -> list[Moment]:
@@ -108,17 +109,17 @@ class Watcher:
         return list(self._history)
 
     def lag_s(self, kafka_partition: int, position: int, state: ConsumerState | None = None) -> float:
-        """Returns the age of the oldest record of a partition that waits at `position`; 0 where none waits.
+        """Returns the age of a partition's oldest record that waits at `position`; 0 if none waits.
 
         Args:
-            kafka_partition: of the topic.
+            kafka_partition: the partition of the topic.
             position: the next offset to store.
-            state: of a mapped topic; None for our own.
+            state: the state of a mapped topic; None for our own topic.
         """
         return self._age(self.state if state is None else state).lag_s(kafka_partition, position)
 
     def sample(self) -> None:
-        """Takes one sample; the thread does it by itself."""
+        """Takes one sample. This object's own thread calls it regularly."""
         state, now_s = self.state, time.monotonic()
         topics = state.everything()
         self._ages = {name: age for name, age in self._ages.items() if name in topics}
@@ -168,12 +169,12 @@ class Watcher:
 
 
 def quantile(bounds: tuple[float, ...], counts: list[int], share: float) -> float | None:
-    """Returns a quantile from bucket counts, linear within its bucket; None without any.
+    """Returns a quantile from bucket counts, linear within its bucket; None without any counts.
 
     Args:
-        bounds: upper bounds; `counts` has one more, for what is above them all (which counts as the last bound).
-        counts: not cumulative.
-        share: 0 to 1.
+        bounds: upper bounds. `counts` has one more entry, for values above all of them; these count as the last bound.
+        counts: how many values each bucket has; not cumulative.
+        share: the quantile, 0 to 1.
     """
     wanted = sum(counts) * share
     if wanted <= 0:
@@ -187,7 +188,7 @@ def quantile(bounds: tuple[float, ...], counts: list[int], share: float) -> floa
 
 
 def cumulative(histogram: Histogram) -> list[tuple[str, float]]:
-    """Returns Prometheus' buckets: (upper bound, how many at most that large), the last one ``+Inf``."""
+    """Returns Prometheus' buckets: (upper bound, how many values are at most that large). The last is ``+Inf``."""
     total, buckets = 0, []
     for bound, count in zip((*histogram.bounds, float("inf")), list(histogram.counts), strict=True):
         total += count

@@ -1,4 +1,4 @@
-"""Watching the writer from outside: a write that takes very long is looked into, and in the end broken off."""
+"""Watches the writer: finds out why a write takes very long, and in the end abandons it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rtp_workers.postgres.batch_writer import BatchWriter
 
 # After this long the control thread looks for another ingest session that blocks the write.
 STUCK_AFTER_S = 5.0
-# A write without any answer for this long has lost its server without noticing, so its connection is broken off. The
-# line may only be slow, so each time that this happens, the next write gets twice as long.
+# A write without any answer for this long has lost its server without noticing, so its connection is dropped. The line
+# may merely be slow, so each time that this happens, the next write gets twice as long.
 ABANDON_AFTER_S = 60.0
 ABANDON_AFTER_AT_MOST_S = 960.0
 log = logs.get(__name__)
@@ -24,7 +24,7 @@ class WriterWatch:
         self._abandon_after_s = ABANDON_AFTER_S
 
     def look(self) -> None:
-        """Has a stuck writer's blockers ended, and breaks off a write that has lost its server."""
+        """Lets the sessions that block a stuck writer be ended, and abandons a write that has lost its server."""
         busy_s = self._writing.busy_s
         self._control.writer_is_stuck(self._writer.backend_pid if busy_s > STUCK_AFTER_S else None)
         if busy_s > self._abandon_after_s:
@@ -33,16 +33,16 @@ class WriterWatch:
             self._writer.abort()
 
     def wrote(self) -> None:
-        """A batch was committed: the server answers."""
+        """Records that a batch was committed, so the server answers."""
         self._abandon_after_s = ABANDON_AFTER_S
 
     def problems(self) -> dict[str, str]:
-        """Returns why nothing is written at the moment, under whose problem it is; nothing while writes succeed."""
+        """Returns why nothing is being written, under the server whose problem it is; empty while writes succeed."""
         if self._writing.problem is not None:
             return {self._writing.problem_at: self._writing.problem}
         busy_s = self._writing.busy_s
         if busy_s <= STUCK_AFTER_S or "kafka" in self._control.view.problems:
-            return {}  # with Kafka away, the write waits for its word that the topic is the same
+            return {}  # while Kafka is away, the write waits for its answer that the topic is the same
         text = (
             f"a batch has been on its way into PostgreSQL for {busy_s:.0f} s: a lock, a full disk or a slow "
             "connection; pg_stat_activity shows what it waits for"

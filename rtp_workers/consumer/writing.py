@@ -1,6 +1,6 @@
-"""The writing thread: batches into PostgreSQL, one after the other, while the main thread decodes the next.
+"""The writing thread: writes batches to PostgreSQL, one after the other, while the main thread decodes the next one.
 
-psycopg2 releases the interpreter during COPY, so the two really run side by side.
+psycopg2 releases the interpreter during COPY, so both threads really run in parallel.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Overtaken:
-    """A batch that was not written, because its partitions are no longer ours or the ledger has moved."""
+    """A batch that was not written because its partitions are no longer ours, or because the ledger has moved."""
 
     batch: Batch
     why: str
@@ -37,7 +37,7 @@ class Overtaken:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """A single record that memory refuses at every attempt; its partition cannot move past it."""
+    """A single record for which memory is too small at every attempt. Its partition cannot move past it."""
 
     kafka_partition: int
     offset: int
@@ -45,14 +45,14 @@ class TooLarge:
 
 
 class WritingThread:
-    """Writes batches in the order given. One is written while at most one more waits.
+    """Writes batches in the given order. While one is written, at most one more waits.
 
     Attributes:
-        outcomes: for the main thread to take: `Written`, `Overtaken` or `TooLarge`, in order.
+        outcomes: what the main thread takes from here: `Written`, `Overtaken` or `TooLarge`, in order.
         problem: why the current batch cannot be written yet, or None.
-        problem_at: whose problem that is: ``kafka`` or ``postgres``.
-        retries: tries that failed, since the start.
-        failure: an error of ours that ended the thread, or None.
+        problem_at: which server causes the problem: ``kafka`` or ``postgres``.
+        retries: how many attempts failed since the start.
+        failure: an unexpected error that ended the thread, or None.
     """
 
     def __init__(self, writer: BatchWriter, assignment: Assignment, beat: Beat | None = None) -> None:
@@ -80,12 +80,12 @@ class WritingThread:
 
     @property
     def idle(self) -> bool:
-        """True when nothing is written or waits."""
+        """True if no batch is being written and none waits."""
         return self._waiting is None and self._current is None
 
     @property
     def busy_s(self) -> float:
-        """Seconds that the current try has taken; 0 between tries."""
+        """Seconds since the current attempt began; 0 between attempts."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -94,28 +94,28 @@ class WritingThread:
         return any(batch is not None and kafka_partition in batch.spans for batch in (self._current, self._waiting))
 
     def submit(self, batch: Batch) -> None:
-        """Hands over a batch; only while `free`."""
+        """Hands over a batch. Allowed only while `free`."""
         with self._changed:
             self._waiting = batch
             self._changed.notify_all()
 
     def wait_free(self, timeout_s: float) -> bool:
-        """Waits until `free`; False after `timeout_s`."""
+        """Waits until `free`. Returns False after `timeout_s`."""
         with self._changed:
             return self._changed.wait_for(lambda: self.free or self.failure is not None, timeout_s)
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Waits until everything handed over is written or dropped; False after `timeout_s`."""
+        """Waits until every submitted batch is written or dropped. Returns False after `timeout_s`."""
         with self._changed:
             return self._changed.wait_for(lambda: self.idle or self.failure is not None, timeout_s)
 
     def raise_failure(self) -> None:
-        """Raises what has ended the thread, if anything has; for the main thread, which owns the process."""
+        """Raises the error that has ended the thread, if any. For the main thread, which owns the process."""
         if self.failure is not None:
             raise self.failure
 
     def stop(self, timeout_s: float) -> None:
-        """Finishes the current try and ends; what waits is dropped (it is still in Kafka)."""
+        """Finishes the current attempt and ends. A waiting batch is dropped (its records are still in Kafka)."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
@@ -160,7 +160,7 @@ class WritingThread:
             try:
                 with self._beat.waiting():
                     if backoff.tries:
-                        # Outside a transaction: with Kafka away, no rows are written again just to be rolled back.
+                        # Outside a transaction: while Kafka is away, no rows are written only to be rolled back.
                         batch.confirm()
                     counts = self._once(batch, in_doubt)
             except (LedgerMovedError, TopicReplacedError) as error:
@@ -189,7 +189,7 @@ class WritingThread:
         self._reasons.clear()
 
     def _wrote_in_parts(self, batch: Batch) -> bool:
-        """Writes the batch in two halves, each of which may be halved again; False where it is a single record."""
+        """Writes the batch in two halves, each of which may be halved again. Returns False for a single record."""
         parts = halves(batch)
         if parts is None:
             return False
@@ -199,7 +199,7 @@ class WritingThread:
         return True
 
     def _is_too_large(self, batch: Batch, tries: int, error: MemoryRefusedError) -> bool:
-        """Gives a single record up after `TRIES_FOR_MEMORY` attempts: memory may have been short for a moment only."""
+        """Gives up on a single record after `TRIES_FOR_MEMORY` attempts. Before that, the shortage may pass."""
         if tries < TRIES_FOR_MEMORY:
             return False
         for number, span in batch.spans.items():
@@ -207,7 +207,7 @@ class WritingThread:
         return True
 
     def _once(self, batch: Batch, in_doubt: bool) -> dict[int, Counts] | None:
-        """One try. Where an earlier try lost its connection, the ledger is asked first whether it was committed."""
+        """Makes one attempt. If an earlier one lost its connection, the ledger first shows whether it was committed."""
         if in_doubt and self._writer.settled(batch):
             log.info("commit_settled_from_ledger", topic=batch.topic)
             return None
