@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError, TransientError
-from rtp_workers.kafka.client import TOO_LARGE, client_options, translate
+from rtp_workers.kafka.client import NEEDS_A_PERSON, TOO_LARGE, client_options, translate
 from rtp_workers.record.transaction import MAX_SOURCE_LENGTH
 
 SCHEMA_VERSION = b"1"
@@ -24,6 +24,7 @@ MAX_RECORD_BYTES = (
 RECORD_OVERHEAD_BYTES = 512  # librdkafka's own structures and headers per queued record; they count as memory too
 ANY_PARTITION = -1
 FULL_QUEUE_POLL_S = 0.1
+FLUSH_POLL_S = 0.1
 # How long `close` waits for the reports about what it has dropped; the client has them at once, but there may be many.
 DROPPED_REPORTS_S = 10.0
 # Kafka refuses a record with these for what it is. Any other failure says nothing about the record.
@@ -134,7 +135,7 @@ class RecordProducer:
         self.last_offsets: dict[int, int] = {}
         self.trouble: str | None = None
         self._failure: RtpError | None = None
-        self._fatal: str | None = None
+        self._fatal: KafkaError | None = None
         options = client_options(
             endpoints,
             client_id,
@@ -267,7 +268,7 @@ class RecordProducer:
             RecordError, AttentionError: a record has failed for good. ProducerBrokenError: see `send`.
         """
         try:
-            left = self._producer.flush(timeout_s)
+            left = self._left_after(timeout_s)
         except KafkaException as error:
             raise self._broken(error) from error
         self._raise_failure()
@@ -280,18 +281,29 @@ class RecordProducer:
 
     def close(self, timeout_s: float = 0) -> int:
         """Waits up to `timeout_s`, then drops what is not acknowledged (see `unsent`). Returns how many it dropped."""
-        left = self._left_after(timeout_s) if timeout_s > 0 else len(self._producer)
+        left = self._dropped_after(timeout_s) if timeout_s > 0 else len(self._producer)
         self._producer.purge()
         deadline = time.monotonic() + DROPPED_REPORTS_S
         while len(self._producer) and time.monotonic() < deadline:
-            self._left_after(1)
+            self._dropped_after(1)
         return left
 
     def _left_after(self, timeout_s: float) -> int:
+        """Reads reports until there are no more to come, `timeout_s` at most; returns how many are to come.
+
+        The client's own `flush` goes on reading after a fatal error, and would lose the reports that follow it.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._producer.poll(0)
+        while (left := len(self._producer)) and (rest_s := deadline - time.monotonic()) > 0:
+            self._producer.poll(min(rest_s, FLUSH_POLL_S))
+        return left
+
+    def _dropped_after(self, timeout_s: float) -> int:
+        """As `_left_after`, where a fatal error changes nothing: what is left is dropped anyway."""
         try:
-            return int(self._producer.flush(timeout_s))
+            return self._left_after(timeout_s)
         except KafkaException as error:
-            # A fatal error, raised while reports are read. Its caller drops what is left anyway.
             self._broken(error)
             return len(self._producer)
 
@@ -337,30 +349,28 @@ class RecordProducer:
     def _on_error(self, error: KafkaError) -> None:
         self.trouble = error.str()
         if error.fatal():
-            self._fatal = error.str()
+            self._fatal = error
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
         if self._fatal is not None:
-            raise self._fatal_error()
+            raise self._error(self._fatal)
 
     def _broken(self, error: KafkaException) -> RtpError:
         """Translates what the client raises while it reads reports: a fatal error of the idempotent producer."""
         if self._fatal is None and error.args[0].fatal():
-            self._fatal = error.args[0].str()
+            self._fatal = error.args[0]
         return self._error(error)
 
     def _error(self, error: KafkaError | KafkaException) -> RtpError:
-        if self._fatal is not None:
-            return self._fatal_error()
-        cause = error.args[0] if isinstance(error, KafkaException) else error
+        cause = self._fatal or (error.args[0] if isinstance(error, KafkaException) else error)
+        broken = self._fatal is not None or cause.code() == KafkaError._FATAL
+        if broken and cause.code() not in NEEDS_A_PERSON:
+            return ProducerBrokenError(
+                f"produce to {self.topic}: this producer cannot recover ({cause.str()}). Start again: records that "
+                "Kafka has not acknowledged are sent again"
+            )
         whole = cause.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED
         lacking = "IdempotentWrite on cluster" if whole else f"Write on topic {self.topic}"
         return translate(cause, f"produce to {self.topic}", lacking=lacking)
-
-    def _fatal_error(self) -> ProducerBrokenError:
-        return ProducerBrokenError(
-            f"produce to {self.topic}: this producer cannot recover ({self._fatal}). Start again: records that Kafka "
-            "has not acknowledged are sent again"
-        )
