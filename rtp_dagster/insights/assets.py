@@ -1,15 +1,18 @@
 """`daily_activity` and `customer_activity`: tables by day, recomputed for each day whose transactions changed."""
 
 import warnings
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import pandas as pd
 from dagster_shared.utils.warnings import BetaWarning
 
 from rtp_dagster.insights.days import make_tables, opened, recompute
 from rtp_dagster.platform import Platform
 from rtp_dagster.plots import bar_chart
 from rtp_dagster.retries import retried
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DAYS = dg.DynamicPartitionsDefinition(name="days")
 TOUCHED = dg.AssetKey("touched_days")
@@ -74,7 +77,7 @@ customer_activity = _asset(
 )
 
 
-def shown(frame: pd.DataFrame) -> dict[str, dg.MetadataValue]:
+def shown(frame: "pd.DataFrame") -> dict[str, dg.MetadataValue]:
     """Returns the figures, a preview and a chart of the rows that were computed."""
     found: dict[str, dg.MetadataValue] = {
         "days": dg.MetadataValue.int(int(frame["day"].nunique())),

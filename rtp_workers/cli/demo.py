@@ -49,9 +49,9 @@ Look = Callable[[], None]
 
 @click.command("demo")
 @click.option(
-    "--live-for", type=DURATION_S, default="20s", show_default=True, help="How long to stream; 0 streams nothing."
+    "--live-for", type=DURATION_S, default="10s", show_default=True, help="How long to stream; 0 streams nothing."
 )
-@click.option("--rate", type=click.IntRange(min=1), default=500, show_default=True, help="Live records per second.")
+@click.option("--rate", type=click.IntRange(min=1), default=1_000, show_default=True, help="Live records per second.")
 def command(live_for: float, rate: int) -> int:
     """Backfill data/ as a Dagster job, stream live records, reconcile both. Exit 0 only if everything agrees.
 
