@@ -9,7 +9,7 @@ from typing import Any
 
 REPEAT_S = 3600.0
 TOGETHER = 5  # if one tick finds more new causes than this, they share one message
-REMEMBERED = 200
+REMEMBERED = 400  # more than a tick finds, or those left out would be reported at every tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,15 @@ class Cause:
         text: what happened and what to do, as a person reads it.
         link: the page that shows more.
         recovers: True if its end deserves a message too.
+        since_s: for one that does not recover: Unix time at which it last happened. It is reported again if it
+            happens again more than an hour after the last message.
     """
 
     key: str
     text: str
     link: str
     recovers: bool = True
+    since_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,17 @@ class Told:
     Attributes:
         at_s: Unix time of the last message about it.
         title: its name in the message about its end; empty if its end is not reported.
+        link: the page that shows more.
     """
 
     at_s: float
     title: str = ""
+    link: str = ""
 
 
-def messages(causes: Sequence[Cause], told: Mapping[str, Told], now_s: float) -> list[Message]:
+def messages(
+    causes: Sequence[Cause], told: Mapping[str, Told], now_s: float, unknown: str | None = None
+) -> list[Message]:
     """Returns what to send now: new causes, causes that still last an hour after their report, and ended ones.
 
     Args:
@@ -65,15 +72,28 @@ def messages(causes: Sequence[Cause], told: Mapping[str, Told], now_s: float) ->
             it is to be remembered.
         told: the causes reported so far, by `digest` of the key.
         now_s: Unix time.
+        unknown: how the keys begin of causes that could not be looked for this time; those have not ended.
     """
     due = [cause for cause in causes if _is_due(cause, told.get(digest(cause.key)), now_s)]
     found = [_together(due, now_s)] if len(due) > TOGETHER else [_alone(cause, told, now_s) for cause in due]
     lasting = {digest(cause.key) for cause in causes}
-    for key, known in told.items():
-        if key not in lasting:
-            text = f"Recovered: {known.title}" if known.title else ""
-            found.append(Message(text, over=(key,)))
-    return found
+    lasting |= {key for key, known in told.items() if unknown is not None and known.title.startswith(unknown)}
+    return found + _ended({key: known for key, known in told.items() if key not in lasting})
+
+
+def _ended(over: Mapping[str, Told]) -> list[Message]:
+    named = {key: known for key, known in over.items() if known.title}
+    silent = [Message("", over=(key,)) for key in over if key not in named]
+    if len(named) <= TOGETHER:
+        return [*silent, *(Message(_recovered(known), over=(key,)) for key, known in named.items())]
+    titles = [known.title for known in named.values()]
+    lines = [f"- {title}" for title in titles[:TOGETHER]]
+    text = "\n".join([f"{len(titles)} things have recovered:", *lines, f"and {len(titles) - TOGETHER} more"])
+    return [*silent, Message(text, over=tuple(named))]
+
+
+def _recovered(known: Told) -> str:
+    return f"Recovered: {known.title}" + (f"\n{known.link}" if known.link else "")
 
 
 def after(told: Mapping[str, Told], sent: Sequence[Message]) -> dict[str, Told]:
@@ -93,19 +113,21 @@ def digest(key: str) -> str:
 
 
 def read_told(stored: Any) -> dict[str, Told]:
-    """Returns the reported causes that an earlier tick stored as `{digest: [at_s, title]}`."""
+    """Returns the reported causes that an earlier tick stored as `{digest: [at_s, title, link]}`."""
     try:
-        return {str(key): Told(float(at_s), str(title)) for key, (at_s, title) in stored.items()}
+        return {str(key): Told(float(at_s), *map(str, texts)) for key, (at_s, *texts) in stored.items()}
     except (AttributeError, TypeError, ValueError):
         return {}
 
 
 def _is_due(cause: Cause, known: Told | None, now_s: float) -> bool:
-    return known is None or (cause.recovers and now_s - known.at_s >= REPEAT_S)
+    if known is None:
+        return True
+    return now_s - known.at_s >= REPEAT_S and (cause.recovers or cause.since_s > known.at_s)
 
 
 def _alone(cause: Cause, told: Mapping[str, Told], now_s: float) -> Message:
-    again = "Still: " if digest(cause.key) in told else ""
+    again = "Still: " if cause.recovers and digest(cause.key) in told else ""
     return Message(f"{again}{cause.text}\n{cause.link}", {digest(cause.key): _told(cause, now_s)})
 
 
@@ -116,4 +138,4 @@ def _together(due: Sequence[Cause], now_s: float) -> Message:
 
 
 def _told(cause: Cause, now_s: float) -> Told:
-    return Told(round(now_s, 1), cause.key if cause.recovers else "")
+    return Told(round(now_s, 1), cause.key, cause.link) if cause.recovers else Told(round(now_s, 1))

@@ -8,12 +8,20 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import is_reserved_asset_job_name
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import (
+    AUTO_RETRY_RUN_ID_TAG,
+    AUTOMATION_CONDITION_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+    WILL_RETRY_TAG,
+)
 
 from rtp_dagster.alerts.causes import Cause, Message, after, messages, read_told
 from rtp_dagster.alerts.webhook import send
 from rtp_dagster.backfill.files import CHECK, CSV_FILES
+from rtp_dagster.backfill.sensors import FILE_TAG
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Tick, read_cursor, sensor
 from rtp_workers.batch.file_states import FileState, folder_states
@@ -23,6 +31,10 @@ from rtp_workers.settings import DagsterSettings
 INTERVAL_S = 30
 RUNS_OF_S = 24 * 3600  # failed runs of the last day are looked at; each is reported once
 RUNS = 100
+FILES = 100  # that are reported one by one
+FILE_KEYS = "file "
+# The tags of runs that nobody launched by hand.
+BY_ITSELF = {FILE_TAG, SENSOR_NAME_TAG, SCHEDULE_NAME_TAG, AUTOMATION_CONDITION_TAG}
 SHOWN_CHARACTERS = 500
 PASSING_ATTEMPTS = 3  # a failure that may pass by itself is reported after this many
 
@@ -42,10 +54,12 @@ def alert_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tic
     told = read_told(before.get("told"))
     base = platform_url(platform, settings)
     causes = [*failing_checks(context, base), *failed_runs(context.instance, base, since_s, now_s)]
-    causes += unloaded_files(platform, settings, base)
-    sent, problem = _send_all(url, messages(causes, told, now_s))
+    files = unloaded_files(platform, settings, base)
+    unknown = FILE_KEYS if files is None else None
+    sent, problem = _send_all(url, messages([*causes, *(files or [])], told, now_s, unknown))
     cursor = {"since_s": since_s, "told": {key: astuple(known) for key, known in after(told, sent).items()}}
-    wrong = f"{len(causes):,} things are wrong" if causes else "nothing is wrong"
+    count = len(causes) + len(files or [])
+    wrong = f"{count:,} things are wrong" if count else "nothing is wrong"
     return dg.SensorResult(
         skip_reason=problem or f"{wrong}; sent {sum(bool(message.text) for message in sent)} messages",
         cursor=json.dumps(cursor),
@@ -77,28 +91,48 @@ def failing_checks(context: dg.SensorEvaluationContext, base: str) -> list[Cause
 
 
 def failed_runs(instance: dg.DagsterInstance, base: str, since_s: float, now_s: float) -> list[Cause]:
-    """Returns the runs that failed and are not retried, since alerts began, or of the last day if that is shorter."""
+    """Returns the runs that failed and are not retried, since alerts began, or of the last day if that is shorter.
+
+    Runs that start by themselves for the same file or the same assets are one cause, or each attempt would be news.
+    """
     begin = max(datetime.fromtimestamp(since_s, UTC), datetime.fromtimestamp(now_s, UTC) - timedelta(seconds=RUNS_OF_S))
     wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=begin)
-    causes = []
-    for run in instance.get_runs(wanted, limit=RUNS):
+    causes: dict[str, Cause] = {}
+    for record in instance.get_run_records(wanted, limit=RUNS):  # the newest first
+        run = record.dagster_run
         if run.tags.get(WILL_RETRY_TAG) == "true" or AUTO_RETRY_RUN_ID_TAG in run.tags:
             continue
-        file = f" of {run.tags['rtp/file']}" if "rtp/file" in run.tags else ""
-        text = f"The run {run.run_id[:8]} of {run.job_name}{file} failed and is not retried. Its page says why."
-        causes.append(Cause(f"run {run.run_id}", text, f"{base}/runs/{run.run_id}", recovers=False))
-    return causes
+        what = run_title(run)
+        text = f"The run {run.run_id[:8]} of {what} failed and is not retried. Its page says why."
+        key = f"runs of {what}" if BY_ITSELF & run.tags.keys() else f"run {run.run_id}"
+        at_s = record.update_timestamp.timestamp()
+        causes.setdefault(key, Cause(key, text, f"{base}/runs/{run.run_id}", recovers=False, since_s=at_s))
+    return list(causes.values())
 
 
-def unloaded_files(platform: Platform, settings: DagsterSettings, base: str) -> list[Cause]:
-    """Returns the files that cannot be loaded; an empty list if that cannot be found out now."""
+def run_title(run: dg.DagsterRun) -> str:
+    """Returns what a run does, as a person would name it."""
+    if FILE_TAG in run.tags:
+        return f"{run.job_name} of {run.tags[FILE_TAG]}"
+    if is_reserved_asset_job_name(run.job_name) and run.asset_selection:
+        return ", ".join(sorted(key.to_user_string() for key in run.asset_selection))
+    return run.job_name
+
+
+def unloaded_files(platform: Platform, settings: DagsterSettings, base: str) -> list[Cause] | None:
+    """Returns the files that cannot be loaded, the last of many as one cause; None if that cannot be found out now."""
     try:
         with platform.reader(PROBE_S) as connection:
             states = folder_states(settings, connection)
     except RtpError:
-        return []
+        return None
     link = f"{base}/assets/{CSV_FILES.to_user_string()}?view=checks&checkDetail={CHECK}"
-    return [Cause(f"file {state.name}", _unloaded(state), link) for state in states if _is_unloaded(state)]
+    out = [state for state in states if _is_unloaded(state)]
+    causes = [Cause(f"{FILE_KEYS}{state.name}", _unloaded(state), link) for state in out[:FILES]]
+    if len(out) > FILES:
+        rest = f"{len(out) - FILES:,} more files are not loaded. `rtp files` says why."
+        causes.append(Cause(f"{FILE_KEYS}number {FILES + 1} and more", rest, link))
+    return causes
 
 
 def _unloaded(state: FileState) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ import pytest
 from tests.conftest import Stack
 from tests.csv_files import write_settled
 from tests.dagster_runs import backfill_config, run_job, settings_of, tick
+from tests.waiting import wait_until
 
 
 @dataclass
@@ -41,6 +44,12 @@ def chat() -> Iterator[Chat]:
             if received.status == 200:
                 received.texts.append(body["text"])
             self.send_response(received.status)
+            if received.status == 301:
+                self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)  # what a redirected message would end as
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
@@ -61,6 +70,22 @@ def evaluated(instance: dg.DagsterInstance, *, passed: bool) -> None:
     )
 
 
+def ticks_until(chat: Chat, messages: int, instance: dg.DagsterInstance, cursor: str | None) -> str | None:
+    """Returns the cursor after the tick that sent the last of so many messages.
+
+    A tick in which PostgreSQL is slow says nothing about files; a later one does.
+    """
+    now = cursor
+
+    def sent() -> bool:
+        nonlocal now
+        now = tick("alert_sensor", now, instance=instance).cursor
+        return len(chat.texts) >= messages
+
+    wait_until(sent, 60, f"{messages} messages")
+    return now
+
+
 def test_a_check_that_fails_and_recovers_is_told_once_each_with_a_link(stack: Stack, chat: Chat) -> None:
     options = {"RTP_ALERT_WEBHOOK_URL": chat.url, "RTP_DAGSTER_PUBLIC_URL": "https://dagster.example.com/"}
     with dg.DagsterInstance.ephemeral() as instance, settings_of(stack, **options):
@@ -73,7 +98,7 @@ def test_a_check_that_fails_and_recovers_is_told_once_each_with_a_link(stack: St
     link = "https://dagster.example.com/assets/transactions?view=checks&checkDetail=lag_is_low"
     assert chat.texts == [
         f"lag_is_low on transactions fails: 9 records wait\n{link}",
-        "Recovered: check lag_is_low on transactions",
+        f"Recovered: check lag_is_low on transactions\n{link}",
     ]
 
 
@@ -86,8 +111,8 @@ def test_a_failed_run_and_a_file_that_cannot_be_loaded_are_told(stack: Stack, ch
         first = tick("alert_sensor", instance=instance)
         result = run_job("batch_backfill", backfill_config("odd.csv"), instance=instance, tags={"rtp/file": "odd.csv"})
         assert not result.success
-        second = tick("alert_sensor", first.cursor, instance=instance)
-        tick("alert_sensor", second.cursor, instance=instance)
+        cursor = ticks_until(chat, 2, instance, first.cursor)
+        tick("alert_sensor", cursor, instance=instance)
     run, file = sorted(chat.texts)
     assert run.startswith("The run ")
     assert (
@@ -108,6 +133,59 @@ def test_what_the_webhook_does_not_take_is_sent_later_and_the_secret_is_never_sh
     assert "answers 503" in str(refused.skip_message)
     assert "s3cret" not in f"{refused.skip_message}{refused.cursor}"
     assert len(chat.texts) == 1
+
+
+def test_a_redirected_message_is_not_taken_for_sent(stack: Stack, chat: Chat) -> None:
+    chat.status = 301
+    with dg.DagsterInstance.ephemeral() as instance, settings_of(stack, RTP_ALERT_WEBHOOK_URL=chat.url):
+        evaluated(instance, passed=False)
+        moved = tick("alert_sensor", instance=instance)
+        chat.status = 200
+        tick("alert_sensor", moved.cursor, instance=instance)
+    assert "answers 301, which points to another address" in str(moved.skip_message)
+    assert len(chat.texts) == 1
+
+
+@pytest.mark.parametrize("says", [b"", b"H", b"no HTTP at all\r\n\r\n"])
+def test_a_webhook_that_never_answers_or_talks_nonsense_does_not_hold_up_a_tick(stack: Stack, says: bytes) -> None:
+    """One byte every second is never silent for long."""
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            while not over.wait(1):
+                connection.sendall(says)
+
+    def serve(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/s3cret"
+        with dg.DagsterInstance.ephemeral() as instance, settings_of(stack, RTP_ALERT_WEBHOOK_URL=url):
+            evaluated(instance, passed=False)
+            found = tick("alert_sensor", instance=instance)
+        over.set()
+    assert "the webhook at 127.0.0.1" in str(found.skip_message)
+    assert json.loads(str(found.cursor))["told"] == {}, "it is sent again"
+    assert "s3cret" not in str(found.skip_message)
+
+
+def test_while_the_database_is_away_no_file_counts_as_recovered(stack: Stack, chat: Chat) -> None:
+    (stack.home / "data" / "folder.csv").mkdir()
+    away = {"RTP_POSTGRES_READ_DSN": "postgresql://rtp_read:x@127.0.0.1:1/rtp"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        with settings_of(stack, RTP_ALERT_WEBHOOK_URL=chat.url):
+            cursor = ticks_until(chat, 1, instance, None)
+        with settings_of(stack, RTP_ALERT_WEBHOOK_URL=chat.url, **away):
+            cursor = tick("alert_sensor", cursor, instance=instance).cursor
+        with settings_of(stack, RTP_ALERT_WEBHOOK_URL=chat.url):
+            cursor = tick("alert_sensor", cursor, instance=instance).cursor
+            (stack.home / "data" / "folder.csv").rmdir()
+            ticks_until(chat, 2, instance, cursor)
+    assert [text.split("\n")[0].split(":")[0] for text in chat.texts] == ["folder.csv is not loaded", "Recovered"]
 
 
 def test_without_an_address_nobody_is_told(stack: Stack) -> None:
