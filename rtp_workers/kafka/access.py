@@ -1,4 +1,4 @@
-"""Who may do what at a Kafka with SASL/SCRAM and ACLs."""
+"""Sets passwords and rights of users in a Kafka with SASL/SCRAM and ACLs."""
 
 from __future__ import annotations
 
@@ -36,18 +36,20 @@ def grant_access(
     group_id: str,
     group_rights: Rights,
 ) -> None:
-    """Sets the users' passwords and adds their rights; safe to run again.
+    """Sets the users' passwords and adds their rights. Safe to run again.
 
     Args:
-        endpoints: Kafka, logged in as somebody who may alter the cluster.
-        passwords: by user; a user that is there gets this password.
-        topic: what `topic_rights` are about.
+        endpoints: Kafka, logged in as a user who may alter the cluster.
+        passwords: by user. An existing user also gets this password.
+        topic: the topic that `topic_rights` apply to.
         topic_rights: by user, names of Kafka's ACL operations (``READ``, ``WRITE``, ...).
-        group_id: what `group_rights` are about.
-        group_rights: as `topic_rights`.
+        group_id: the group that `group_rights` apply to.
+        group_rights: by user, like `topic_rights`.
 
     Raises:
-        TransientError: Kafka is away. AttentionError: not allowed. ConfigError: Kafka has no authorizer.
+        TransientError: Kafka is away.
+        AttentionError: not allowed.
+        ConfigError: Kafka has no authorizer.
     """
     admin = AdminClient(client_options(endpoints, "rtp-access"))
     upserts: list[UserScramCredentialAlteration] = [

@@ -1,4 +1,4 @@
-"""Why records wait in Kafka and do not move: what Kafka itself can tell about it."""
+"""Why records wait in Kafka and do not move, as far as Kafka itself knows."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from rtp_workers.kafka.record_consumer import CLIENT_ID, ledger_of
 from rtp_workers.kafka.topic_watch import LATEST
 from rtp_workers.kafka.topics import CLIENT_GRACE_S, TopicDescription
 
-# Longer than an outage usually lasts: a time-out of this request may abort the process (see DiagnosisThread).
+# Longer than an outage usually lasts, because a timeout of this request may abort the process (see DiagnosisThread).
 GROUP_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Who has partitions of our topic in our group other than us, one sentence each; None where there is nobody.
+    """Who else has partitions of our topic in our group, one sentence each; None if there is nobody.
 
     Attributes:
         ledgers: consumers of this product that store into another database.
         strangers: other programs.
-        nobody: says that the group has no members.
+        nobody: a sentence if the group has no members.
     """
 
     ledgers: str | None = None
@@ -36,12 +36,12 @@ class Others:
     nobody: str | None = None
 
     def sentences(self) -> list[str]:
-        """Returns what there is to say."""
+        """Returns the sentences that are not None."""
         return [said for said in (self.ledgers, self.strangers, self.nobody) if said is not None]
 
 
 class CauseFinder:
-    """Asks one Kafka about one topic and one group; keeps its connection. Use it from one thread."""
+    """Asks Kafka about one topic and one group, and keeps its connection. Use it from one thread."""
 
     def __init__(self, endpoints: Endpoints, topic: str, group_id: str, timeout_s: float = 5.0) -> None:
         self._admin = topics.admin_client(endpoints)
@@ -49,13 +49,14 @@ class CauseFinder:
         self._our_client_ids = {CLIENT_ID, str(endpoints.kafka_options.get("client.id", CLIENT_ID))}
 
     def standing(self, positions: Mapping[int, int]) -> dict[int, str]:
-        """Returns why partitions stand at these positions although records wait; only causes that Kafka names.
+        """Returns why partitions do not move from these positions although records wait, if Kafka names a cause.
 
         Args:
             positions: kafka_partition -> the next offset to store.
 
         Raises:
-            TransientError: Kafka is away. AttentionError: not allowed.
+            TransientError: Kafka is away.
+            AttentionError: not allowed.
         """
         causes = {number: text for number, text in self._without_leader().items() if number in positions}
         rest = {number: position for number, position in positions.items() if number not in causes}
@@ -65,10 +66,11 @@ class CauseFinder:
         """Returns who else is in our group and has partitions of our topic.
 
         Args:
-            ledger_id: of our own database. Empty if it is not known: then other databases cannot be recognised.
+            ledger_id: the id of our own database. If it is empty (not known), other databases cannot be recognised.
 
         Raises:
-            TransientError: Kafka is away. AttentionError: not allowed.
+            TransientError: Kafka is away.
+            AttentionError: not allowed.
         """
         ledgers: dict[str, set[int]] = defaultdict(set)
         strangers: dict[str, set[int]] = defaultdict(set)
@@ -141,7 +143,7 @@ class CauseFinder:
 
 
 def _shares(taken: Mapping[str, set[int]]) -> str:
-    """Returns which partitions are not ours but whose; empty where none are."""
+    """Returns which partitions are not ours, and whose they are; empty if all are ours."""
     parts = (f"{_named(numbers)} belong to {who}, not to us" for who, numbers in sorted(taken.items()) if numbers)
     return "; ".join(parts)
 

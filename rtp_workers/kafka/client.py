@@ -48,7 +48,7 @@ def client_options(endpoints: Endpoints, client_id: str, **options: Any) -> dict
         "logger": logging.getLogger("librdkafka"),
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
-        # Behind a proxy that accepts for a broker that is away, it would log 20 lines a second.
+        # If a proxy accepts connections while its broker is away, the client would log 20 lines a second.
         "log.connection.close": False,
         **ours,
         **endpoints.kafka_options,
@@ -56,13 +56,13 @@ def client_options(endpoints: Endpoints, client_id: str, **options: Any) -> dict
 
 
 def translate(error: KafkaError | KafkaException, doing: str, *, lacking: str = "") -> RtpError:
-    """Returns the project's error for a client's, by code and never by text.
+    """Translates a client's error into the project's own, by its code and never by its text.
 
     Args:
         error: what the client raised or reported.
         doing: what was being done to what, e.g. ``"produce to transactions"``.
-        lacking: the right that is missing where Kafka says that something is not allowed: operation and resource,
-            e.g. ``"Read on topic transactions"``.
+        lacking: the right that is missing if Kafka refuses the request: operation and resource, e.g.
+            ``"Read on topic transactions"``.
     """
     cause = error.args[0] if isinstance(error, KafkaException) else error
     code, text = cause.code(), f"{doing}: {cause.str()}"

@@ -1,6 +1,6 @@
-"""What a broker's listener speaks: TLS or not, and which logins it offers. Asked on a bare connection.
+"""Finds out what a broker's listener speaks: TLS or not, and which logins it offers. Uses a plain connection.
 
-Kafka's client only tells that the connection was closed when its `security.protocol` is not the listener's.
+If its `security.protocol` does not match the listener's, Kafka's client only reports that the connection was closed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 SASL_HANDSHAKE, VERSION, CORRELATION_ID = 17, 1, 1
-NO_LOGIN = "none"  # no broker offers this mechanism, so the answer lists those that it offers
+NO_LOGIN = "none"  # no broker offers this mechanism, so its answer lists those that it offers
 UNSUPPORTED_SASL_MECHANISM, ILLEGAL_SASL_STATE = 33, 34  # error codes of Kafka's protocol
 MOST_BYTES = 4_096
 
@@ -21,8 +21,8 @@ class Listener:
     """What is known of a listener.
 
     Attributes:
-        tls: whether it speaks TLS; None: not known.
-        mechanisms: the logins that it offers, empty where it takes none; None: not known.
+        tls: True if it speaks TLS; None: not known.
+        mechanisms: the logins that it offers, empty if it accepts none; None: not known.
     """
 
     tls: bool | None = None
@@ -30,9 +30,9 @@ class Listener:
 
 
 def look_at(host: str, port: int, timeout_s: float) -> Listener:
-    """Asks a listener what it speaks. Each of its two questions takes `timeout_s` at most.
+    """Asks a listener what it speaks. Each of the two questions takes at most `timeout_s`.
 
-    A connection that is merely closed tells nothing: a load balancer without a broker behind it does the same.
+    A connection that is merely closed shows nothing: a load balancer without a broker behind it closes it too.
     """
     tls = _speaks_tls(host, port, timeout_s)
     try:
@@ -44,7 +44,7 @@ def look_at(host: str, port: int, timeout_s: float) -> Listener:
 
 
 def _speaks_tls(host: str, port: int, timeout_s: float) -> bool:
-    """Tells whether something there answers in TLS; a refusal in TLS is an answer."""
+    """Tells whether the listener answers in TLS. A refusal in TLS is an answer too."""
     try:
         with socket.create_connection((host, port), timeout_s) as plain, _context().wrap_socket(plain):
             return True
@@ -55,7 +55,7 @@ def _speaks_tls(host: str, port: int, timeout_s: float) -> bool:
 
 
 def _context() -> ssl.SSLContext:
-    """Returns a context that believes any certificate: nothing is sent here that anybody may not read."""
+    """Returns a context that accepts any certificate, because nothing secret is sent here."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -78,7 +78,7 @@ def _handshake() -> bytes:
 
 
 def _offered(answer: bytes) -> tuple[str, ...] | None:
-    """Reads the answer: size, correlation id, error code, then the mechanisms. None where it is another."""
+    """Reads the answer: size, correlation id, error code, then the mechanisms. Returns None for any other answer."""
     error, count = struct.unpack_from(">hi", answer, 8)
     if error == ILLEGAL_SASL_STATE:
         return ()

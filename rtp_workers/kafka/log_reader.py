@@ -1,4 +1,4 @@
-"""What Kafka holds at certain offsets: read outside the group's assignment, to compare it with the ledger's marks."""
+"""Reads what Kafka holds at certain offsets, outside the group's assignment, to compare it with the ledger's marks."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Stretch:
     """What Kafka holds between two offsets.
 
     Attributes:
-        marks: of the records there, in order.
-        hidden: an open transaction hides a part of it, so `marks` may be incomplete.
+        marks: the marks of the records there, in order.
+        hidden: True if an open transaction hides a part, so that `marks` may be incomplete.
     """
 
     marks: list[Mark] = field(default_factory=list)
@@ -32,12 +32,12 @@ class Stretch:
 
 
 class LogReader:
-    """Reads short stretches of a topic's log. Not thread-safe; close it soon, it holds connections.
+    """Reads short stretches of a topic's log. Not thread-safe. It holds connections, so close it soon.
 
     Args:
         endpoints: where Kafka is.
-        topic: its name.
-        group_id: the consumer's group. It is not joined; the name is what the client's rights are for.
+        topic: the topic's name.
+        group_id: the consumer's group. It is not joined, but the client's rights are for this name.
     """
 
     def __init__(self, endpoints: Endpoints, topic: str, group_id: str) -> None:
@@ -49,7 +49,7 @@ class LogReader:
             auto_offset_reset="error",
             enable_partition_eof=True,
             isolation_level="read_committed",
-            # A few records are wanted of each partition: fetch little.
+            # Only a few records of each partition are wanted, so little is fetched.
             max_partition_fetch_bytes=64 * 1024,
             queued_max_messages_kbytes=2_048,
             fetch_wait_max_ms=20,
@@ -59,14 +59,15 @@ class LogReader:
         self._consumer = Consumer({**options, **pinned, "group.id": group_id})
 
     def read(self, wanted: Mapping[int, range], timeout_s: float) -> dict[int, Stretch]:
-        """Returns what committed records Kafka holds, by kafka_partition.
+        """Returns the committed records that Kafka holds, by kafka_partition.
 
         Args:
-            wanted: kafka_partition -> offsets; none of them empty.
-            timeout_s: for all of it.
+            wanted: kafka_partition -> offsets; no range is empty.
+            timeout_s: the time limit for all of them together.
 
         Raises:
-            TransientError: Kafka is away, or did not answer in time. AttentionError: not allowed.
+            TransientError: Kafka is away, or did not answer in time.
+            AttentionError: not allowed.
         """
         found = {number: Stretch() for number in wanted}
         left = dict(wanted)
@@ -80,7 +81,7 @@ class LogReader:
                         f"compare {self._topic} with the ledger: no answer in {timeout_s:g} s; is Kafka up? "
                         "This is retried automatically"
                     )
-                # One record at a time: asked for many, the client waits for all of them.
+                # One record at a time: if asked for many, the client waits until it has all of them.
                 message = self._consumer.poll(POLL_S)
                 if message is not None:
                     self._note(message, left, found)
@@ -89,7 +90,7 @@ class LogReader:
         return found
 
     def close(self) -> None:
-        """Ends the client."""
+        """Closes the client."""
         self._consumer.close()
 
     def _note(self, message: Any, left: dict[int, range], found: dict[int, Stretch]) -> None:
@@ -102,7 +103,7 @@ class LogReader:
             if message.offset() >= left[number].stop - 1:
                 del left[number]
         elif error.code() == KafkaError._PARTITION_EOF:
-            # A reader of committed records ends at the first open transaction; the log itself may be longer.
+            # For a reader of committed records, the log ends at the first open transaction. It may be longer.
             end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)[1]
             found[number].hidden = message.offset() < left[number].stop and end > message.offset()
             del left[number]

@@ -1,4 +1,4 @@
-"""The platform's topic as the settings want it: how many partitions, how many copies, how many of them in sync."""
+"""The platform's topic as the settings describe it: the number of partitions, of copies, and of copies in sync."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from rtp_workers.settings import PlatformSettings
 
 
 def ensure_platform_topic(endpoints: Endpoints, settings: PlatformSettings, *, alter: bool = False) -> TopicReport:
-    """Makes the topic of the settings where it is missing; see `ensure_topic`.
+    """Creates the topic of the settings if it is missing; see `ensure_topic`.
 
     Raises:
-        ConfigError: more copies would have to be in sync than there are, or Kafka refuses a setting.
-        TransientError: Kafka is away. AttentionError: not allowed.
+        ConfigError: more copies would have to be in sync than exist, or Kafka refuses a setting.
+        TransientError: Kafka is away.
+        AttentionError: not allowed.
     """
     replication, min_insync = settings.topic_replication, settings.topic_min_insync
     if replication is not None and min_insync is not None and min_insync > replication:

@@ -1,7 +1,7 @@
-"""Why Kafka does not answer: what name resolution, a connection and the listener itself tell about it.
+"""Finds out why Kafka does not answer, from name resolution, a connection and the listener's own answers.
 
-The commonest mistake with a Kafka in containers: the bootstrap address answers, but the address that the broker then
-sends its clients to (`advertised.listeners`) means nothing here. The client only says that it has timed out.
+The most common mistake with Kafka in containers: the bootstrap address answers, but the address that the broker then
+gives its clients (`advertised.listeners`) means nothing on this machine. The client only reports a timeout.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from rtp_workers.kafka.listener import Listener, look_at
 CONNECT_S = 3.0
 LISTENER_S = 5.0  # a broker that has just started takes a second or two for its first TLS handshake
 METADATA_S = 5.0
-METADATA_TRY_S = 0.5  # after each, what the client has reported is looked at
-SEARCH_AFTER = 0.25  # of the time for a request; a Kafka that is up answers sooner
+METADATA_TRY_S = 0.5  # after each attempt, the errors that the client has reported are looked at
+SEARCH_AFTER = 0.25  # share of a request's timeout; a Kafka that is up answers sooner
 DEFAULT_PORT = 9092
 AGAIN_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a broker listens, as somebody has told us it does."""
+    """An address at which a broker is said to listen."""
 
     host: str
     port: int
@@ -43,7 +43,7 @@ class Address:
 
 
 class Reachability:
-    """Finds out why a Kafka is silent; remembers the answer for `AGAIN_AFTER_S`. Thread-safe."""
+    """Finds out why Kafka is silent, and remembers the answer for `AGAIN_AFTER_S`. Thread-safe."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
@@ -52,9 +52,9 @@ class Reachability:
         self._asked_at = float("-inf")
 
     def explained(self, error: RtpError) -> RtpError:
-        """Returns an error that says why Kafka did not answer, where that can be found out; else the error given.
+        """Returns an error that says why Kafka did not answer, if that can be found out; else the given error.
 
-        Only a TransientError is looked into. It may take some seconds.
+        Only a TransientError is examined. This may take some seconds.
         """
         if not isinstance(error, TransientError):
             return error
@@ -67,13 +67,13 @@ class Reachability:
 
 @contextmanager
 def explained(endpoints: Endpoints, timeout_s: float) -> Iterator[None]:
-    """Has a TransientError raised inside say why Kafka did not answer, where that can be found out.
+    """Makes a TransientError from the block say why Kafka did not answer, if that can be found out.
 
-    The search begins while Kafka is still being waited for. So a caller with little time learns the cause too.
+    The search begins while the block still waits for Kafka, so that a caller with little time also learns the cause.
 
     Args:
         endpoints: where Kafka is.
-        timeout_s: for a request made inside.
+        timeout_s: the timeout of a request in the block.
     """
     search = _Search(endpoints, timeout_s * SEARCH_AFTER)
     try:
@@ -88,7 +88,7 @@ def explained(endpoints: Endpoints, timeout_s: float) -> Iterator[None]:
 
 
 class _Search:
-    """Looks for the cause of a silence, in a thread of its own, once Kafka has been silent for `after_s`."""
+    """Looks for the cause in its own thread, once Kafka has been silent for `after_s`."""
 
     def __init__(self, endpoints: Endpoints, after_s: float) -> None:
         self._endpoints, self._after_s = endpoints, after_s
@@ -98,13 +98,13 @@ class _Search:
         self._thread.start()
 
     def result(self) -> RtpError | None:
-        """Returns the cause, or None where nothing was found. It may take some seconds."""
+        """Returns the cause; None if none was found. May take some seconds."""
         self._due.set()
         self._thread.join()
         return self._found
 
     def cancel(self) -> None:
-        """Ends the search, if it has not begun."""
+        """Ends the search if it has not begun yet."""
         self._cancelled = True
         self._due.set()
 
@@ -115,14 +115,14 @@ class _Search:
 
 
 def cause_of_silence(endpoints: Endpoints) -> RtpError | None:
-    """Returns why clients get no answer from Kafka, or None where nothing was found.
+    """Returns why clients get no answer from Kafka; None if no cause was found.
 
-    It resolves and connects to the bootstrap addresses, asks one what it speaks, and does the same with the addresses
-    that the brokers advertise. It takes some seconds at most.
+    It resolves the bootstrap addresses, connects to them and asks one what it speaks. Then it does the same with the
+    addresses that the brokers advertise. It takes some seconds at most.
 
     Returns:
-        A TransientError where a name cannot be resolved or an address cannot be reached; an AttentionError where
-        client and broker do not agree on TLS, or on the login.
+        A TransientError if a name cannot be resolved or an address cannot be reached; an AttentionError if client and
+        broker do not agree on TLS or on the login.
     """
     options = client_options(endpoints, "rtp-reachability")
     bootstrap = _addresses(str(options["bootstrap.servers"]))
@@ -140,7 +140,7 @@ def cause_of_silence(endpoints: Endpoints) -> RtpError | None:
 
 
 def _of_the_brokers(answered: Address, options: Mapping[str, Any], reached: set[Address]) -> RtpError | None:
-    """Looks at the addresses that the brokers advertise."""
+    """Checks the addresses that the brokers advertise."""
     told = _Told()
     heard: dict[str, Any] = {**options, "error_cb": told.note}
     admin = AdminClient(heard)
@@ -163,19 +163,19 @@ def _of_the_brokers(answered: Address, options: Mapping[str, Any], reached: set[
 
 
 def _metadata(admin: AdminClient, told: _Told) -> Any:
-    """Returns the cluster's metadata; None where Kafka refuses the client or does not answer in `METADATA_S`."""
+    """Returns the cluster's metadata; None if Kafka refuses the client or does not answer in `METADATA_S`."""
     deadline = time.monotonic() + METADATA_S
     while told.refusal is None and time.monotonic() < deadline:
         try:
             return admin.list_topics(timeout=METADATA_TRY_S)
         except KafkaException:
-            admin.poll(0)  # hands what the client has reported to `told`
+            admin.poll(0)  # passes the errors that the client has reported to `told`
     return None
 
 
 @dataclass(slots=True)
 class _Told:
-    """What the client has reported: a refusal only a person can mend, if there was one."""
+    """What the client has reported: a refusal that only a person can resolve, if there was one."""
 
     refusal: KafkaError | None = field(default=None)
 
@@ -185,7 +185,7 @@ class _Told:
 
 
 def _disagreement(address: Address, listener: Listener, options: Mapping[str, Any]) -> RtpError | None:
-    """Says where our security.protocol and the listener do not fit; None where they do, or it is not known."""
+    """Returns an error if our security.protocol does not match the listener; None if it does, or if not known."""
     ours = str(options.get("security.protocol", "plaintext")).upper()
     wants_tls, wants_login = ours.endswith("SSL"), ours.startswith("SASL")
     right = f"{'SASL_' if listener.mechanisms else ''}{'SSL' if listener.tls else 'PLAINTEXT'}"
@@ -227,7 +227,7 @@ def _addresses(servers: str) -> list[Address]:
 
 
 def _troubles(addresses: Iterable[Address]) -> dict[Address, str | None]:
-    """Returns why each address cannot be reached, as half a sentence; None where it can. All at once."""
+    """Returns why each address cannot be reached, as half a sentence; None if it can. Tries all at the same time."""
     known: dict[Address, str | None] = dict.fromkeys(addresses, f"does not answer within {CONNECT_S:g} s")
 
     def look(address: Address) -> None:

@@ -1,4 +1,4 @@
-"""Where a partition can be read again, behind a batch that no client can unpack."""
+"""Finds where a partition can be read again after a batch that no client can unpack."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ POLL_S = 0.2
 
 
 class PartitionReader:
-    """Tries to read a partition at single offsets. Close it at the end."""
+    """Tries to read a partition at single offsets. Close it when done."""
 
     def __init__(self, endpoints: Endpoints, topic: str, kafka_partition: int, timeout_s: float = 15.0) -> None:
         self._topic, self._partition, self._timeout_s = topic, kafka_partition, timeout_s
         self._consumer = Consumer(_options(endpoints))
 
     def first_readable(self, offset: int, end: int) -> int:
-        """Returns the first offset from `offset` on that can be read; `end` where nothing readable is left.
+        """Returns the first readable offset from `offset` on; `end` if nothing readable is left.
 
-        Kafka hands out whole batches, so every offset of a batch that cannot be unpacked fails in the same way.
+        Kafka delivers whole batches, so every offset in a batch that cannot be unpacked fails in the same way.
 
         Raises:
-            TransientError: Kafka does not answer, or holds the partition back (an open transaction).
+            TransientError: Kafka does not answer, or an open transaction holds the partition back.
             AttentionError: not allowed.
         """
         while offset < end:
@@ -54,7 +54,7 @@ class PartitionReader:
         return outside
 
     def _unreadable_batch(self, offset: int) -> int | None:
-        """Returns where the unreadable batch starts that holds `offset`; None where `offset` can be read."""
+        """Returns the start of the unreadable batch that contains `offset`; None if `offset` can be read."""
         self._consumer.assign([TopicPartition(self._topic, self._partition, offset)])
         deadline = time.monotonic() + self._timeout_s
         while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Records from Kafka, from offsets that the ledger knows: Kafka's own committed offset is never where we start."""
+"""Reads records from Kafka, starting at the ledger's offsets and never at those committed to Kafka."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ PASSING = frozenset(
     }
 )
 OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
-# A partition that was added to the topic is found after this long. The client's own default is five minutes.
+# A partition that was added to the topic is found after this time. The client's default is five minutes.
 METADATA_REFRESH_S = 5.0
 CLIENT_ID = "rtp-consumer"
-# What a client id ends with, so that every member of the group tells which database it stores into.
+# The end of a client id, by which every member of the group shows into which database it stores.
 LEDGER_MARK = ".ledger-"
 FETCH_MAX_BYTES = 4 * 1024 * 1024
 
@@ -47,13 +47,13 @@ class Polled:
 
     Attributes:
         records: in the order of each partition's offsets.
-        ends: kafka_partition -> the offset after the last one there is for us (markers included).
+        ends: kafka_partition -> the offset after the last one that we can read so far (markers included).
         out_of_range: partitions whose offset the log no longer holds.
-        unreadable: partitions whose next batch the client cannot read, with the reason: it comes back at every try.
-        errors: everything else that went wrong; the client recovers by itself unless ``broken``.
-        broken: the client cannot recover: close it and make another.
-        connection: ``held`` where the client has just reported that no connection to a broker broke since its last
-            report, ``lost`` where one did: the broker may have come back with another log. None without a report.
+        unreadable: partitions whose next batch the client cannot read, with the reason. Every attempt fails again.
+        errors: everything else that went wrong. The client recovers by itself unless ``broken``.
+        broken: True if the client cannot recover: close it and make another one.
+        connection: ``held`` if the client has just reported that no connection to a broker broke since its last
+            report; ``lost`` if one did, so that the broker may have come back with another log. None: no report.
     """
 
     records: list[Any] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Polled:
 class Rebalances:
     """What to do when the group divides its partitions again. Called inside `poll`, on its thread.
 
-    ``lost`` means that others may own them already: nothing of them may be written any more.
+    ``lost`` means that others may own the partitions already, so nothing from them may be written any more.
     """
 
     assigned: Callable[[list[int]], None]
@@ -79,14 +79,14 @@ class Rebalances:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerLimits:
-    """How much the client may hold, and how patient the group is.
+    """How much the client may buffer, and how patient the group is.
 
     Attributes:
-        queue_bytes: of the client's fetch queue.
-        session_timeout_s: a member that is silent for this long is out (with KIP-848 the broker's setting counts).
-        max_poll_interval_s: a member that does not poll for this long is out.
+        queue_bytes: the size of the client's fetch queue.
+        session_timeout_s: a member that is silent for this long is removed (with KIP-848 the broker's setting counts).
+        max_poll_interval_s: a member that does not poll for this long is removed.
         group_protocol: ``classic``, or ``consumer`` for KIP-848.
-        rack: where this process is, so that it reads from a broker near it; None: from each partition's leader.
+        rack: where this process runs, so that it reads from a broker nearby; None: from each partition's leader.
     """
 
     queue_bytes: int
@@ -115,11 +115,11 @@ class RecordConsumer:
 
         Args:
             endpoints: where Kafka is.
-            topic: the only one that is read.
-            group_id: of the group to join.
-            limits: how much the client may hold, and how patient the group is.
+            topic: the only topic that is read.
+            group_id: the group to join.
+            limits: how much the client may buffer, and how patient the group is.
             rebalances: what to do when the group divides its partitions again.
-            ledger_id: of the database that stores what is read; the client id carries it. Empty: not known.
+            ledger_id: the id of the database that stores the records. The client id carries it. Empty: not known.
         """
         self._topic, self._group_id = topic, group_id
         self._rebalances = rebalances
@@ -136,7 +136,7 @@ class RecordConsumer:
             raise translate(error, f"subscribe to {topic}") from error
 
     def poll(self, max_records: int, timeout_s: float) -> Polled:
-        """Waits for records, errors and rebalances, `timeout_s` at most; returns earlier with `max_records`."""
+        """Waits at most `timeout_s` for records, errors and rebalances. Returns earlier once it has `max_records`."""
         polled = Polled()
         try:
             messages = self._consumer.consume(max_records, timeout_s)
@@ -157,14 +157,14 @@ class RecordConsumer:
         return polled
 
     def start(self, offsets: Mapping[int, int]) -> None:
-        """Starts (or starts again) assigned partitions at an offset each."""
+        """Starts or restarts assigned partitions, each at its offset."""
         self.stop(offsets)
         partitions = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
         self._call("assign partitions", self._consumer.incremental_assign, partitions)
         self._started.update(offsets)
 
     def stop(self, partitions: Iterable[int]) -> None:
-        """Stops delivery of these partitions; what the client holds of them is dropped."""
+        """Stops the delivery of these partitions. The records that the client has buffered for them are dropped."""
         running = [TopicPartition(self._topic, partition) for partition in partitions if partition in self._started]
         if running:
             self._started.difference_update(partition.partition for partition in running)
@@ -182,8 +182,8 @@ class RecordConsumer:
         """Commits offsets to Kafka, so that ordinary tools show the lag. Nothing depends on its success.
 
         Args:
-            offsets: next offset by kafka_partition, as the ledger has it.
-            wait: True waits for the answer (at the end).
+            offsets: the ledger's next offset, by kafka_partition.
+            wait: True: wait for the answer (used at the end).
         """
         partitions = [TopicPartition(self._topic, number, offset) for number, offset in offsets.items()]
         if partitions:
@@ -209,7 +209,7 @@ class RecordConsumer:
             raise translate(error, f"{doing} of {self._topic}") from error
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Assigning none keeps the client from starting at Kafka's own offset; `start` does it from the ledger.
+        # An empty assignment keeps the client from starting at the offset committed to Kafka. `start` starts it later.
         consumer.incremental_assign([])
         self._rebalances.assigned([partition.partition for partition in partitions])
 
@@ -259,27 +259,27 @@ class RecordConsumer:
 
 
 def is_unreadable(problem: KafkaError, partition: int | None) -> bool:
-    """Tells whether an error is about the data at one place of a partition, so that trying again cannot help."""
+    """Tells whether an error is about the data at one offset of a partition, so that retrying cannot help."""
     if partition is None or partition < 0 or problem.fatal() or problem.code() in NEEDS_A_PERSON:
         return False
     return problem.code() not in PASSING | OUT_OF_RANGE
 
 
 def client_id(endpoints: Endpoints, ledger_id: str) -> str:
-    """Returns the client id of a consumer that stores into this database: the user's own or ours, then the mark."""
+    """Returns the client id of a consumer that stores into this database: the user's or ours, then its mark."""
     name = str(endpoints.kafka_options.get("client.id", CLIENT_ID))
     return f"{name}{LEDGER_MARK}{ledger_id}" if ledger_id else name
 
 
 def ledger_of(member_client_id: str) -> str | None:
-    """Returns which database a member of the group stores into; None for a member that does not tell."""
+    """Returns the database that a member of the group stores into; None if its client id does not show one."""
     _, mark, ledger_id = member_client_id.rpartition(LEDGER_MARK)
     return ledger_id if mark else None
 
 
 def _group_options(limits: ConsumerLimits) -> dict[str, Any]:
     if limits.group_protocol == "consumer":
-        # The broker assigns the partitions, one by one, and knows the patience of the group: it refuses ours.
+        # The broker assigns the partitions one by one and sets the group's timeouts. It refuses ours.
         return {"group_protocol": "consumer"}
     return {
         "partition_assignment_strategy": "cooperative-sticky",
@@ -301,7 +301,7 @@ _decode_statistics = msgspec.json.Decoder(_Statistics).decode
 
 
 def _disconnects(text: str) -> int:
-    """Returns how often a connection to a broker has ended, those for bootstrap and coordination not counted."""
+    """Returns how often a connection to a broker has ended, without those for bootstrap and coordination."""
     return sum(broker.disconnects for broker in _decode_statistics(text).brokers.values() if broker.nodeid >= 0)
 
 
@@ -324,9 +324,9 @@ def _options(endpoints: Endpoints, group_id: str, limits: ConsumerLimits) -> dic
         fetch_max_bytes=FETCH_MAX_BYTES,
         fetch_wait_max_ms=100,
         fetch_error_backoff_ms=100,
-        # Its default of 1 s lets a full queue run dry: 16 MB a second at most.
+        # With the default of 1 s, a full queue runs dry: at most 16 MB a second.
         fetch_queue_backoff_ms=5,
         statistics_interval_ms=STATISTICS_INTERVAL_MS,
     )
-    # These carry the exactly-once promise: no client setting of the user's may change them.
+    # The exactly-once promise depends on these, so no client setting of the user may change them.
     return {**options, "enable.auto.commit": False, "auto.offset.reset": "error", "group.id": group_id}

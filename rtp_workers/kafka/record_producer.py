@@ -25,9 +25,9 @@ RECORD_OVERHEAD_BYTES = 512  # librdkafka's own structures and headers per queue
 ANY_PARTITION = -1
 FULL_QUEUE_POLL_S = 0.1
 FLUSH_POLL_S = 0.1
-# How long `close` waits for the reports about what it has dropped; the client has them at once, but there may be many.
+# How long `close` waits for the reports about dropped records. They are ready at once, but there may be many.
 DROPPED_REPORTS_S = 10.0
-# Kafka refuses a record with these for what it is. Any other failure says nothing about the record.
+# With these errors, Kafka refuses the record itself. Any other failure says nothing about the record.
 REFUSES_THE_RECORD = TOO_LARGE | {
     KafkaError.INVALID_RECORD,
     KafkaError.INVALID_TIMESTAMP,
@@ -39,7 +39,7 @@ OnAck = Callable[[RtpError | None, int, int], None]
 
 
 class ProducerBrokenError(TransientError):
-    """The idempotent producer cannot recover: a new one can send again what is not acknowledged."""
+    """The idempotent producer cannot recover. A new one can send the records that are not acknowledged."""
 
 
 def record_headers(source: str, *, replay_of: str | None = None, load_id: int | None = None) -> Headers:
@@ -48,7 +48,7 @@ def record_headers(source: str, *, replay_of: str | None = None, load_id: int | 
     Args:
         source: ``csv:<file name>``, ``live`` or ``api``; cut to 300 characters.
         replay_of: ``<topic_id>:<kafka_partition>:<offset>`` of the dead letter that is sent again.
-        load_id: number of the CSV load that sends it.
+        load_id: the number of the CSV load that sends the record.
     """
     headers: Headers = [
         ("source", source[:MAX_SOURCE_LENGTH].encode("utf-8", "replace")),
@@ -79,7 +79,7 @@ class Delivery:
         self._on_failure = on_failure
 
     def report(self, error: KafkaError | None, message: Any) -> None:
-        """Takes the delivery report of one record; every attribute read here costs CPU at 200,000 records a second."""
+        """Handles one delivery report. At 200,000 records a second, every attribute that is read here costs CPU."""
         if error is None:
             self.left -= 1
             self._last_offsets[message.partition()] = message.offset()
@@ -94,13 +94,13 @@ class RecordProducer:
     because delivery reports are counted there.
 
     Attributes:
-        failed: records that Kafka has refused, and records of `send` with an `on_ack` that failed for any reason.
-            `on_ack` is called, if `send` was given one; otherwise the next `poll`, `flush` or `send_many` raises the
-            error.
-        unsent: (value, key) of all other records that were not acknowledged, as far as the client has given them up.
-            Another producer can send them. The list is complete after `close`.
+        failed: how many records failed: those that Kafka refused, and those of a `send` with `on_ack` that failed for
+            any reason. `on_ack` is called if there is one; otherwise the next `poll`, `flush` or `send_many` raises
+            the error.
+        unsent: (value, key) of all other records that were not acknowledged and that the client has given up. Another
+            producer can send them. The list is complete after `close`.
         last_offsets: kafka_partition -> offset of the last acknowledged record.
-        trouble: what the client says about the brokers while they are away, else None.
+        trouble: what the client reports about the brokers while they are away, else None.
     """
 
     def __init__(
@@ -113,15 +113,15 @@ class RecordProducer:
         linger_ms: int = 20,
         delivery_timeout_s: float | None = None,
     ) -> None:
-        """Builds the client; connects in the background.
+        """Builds the client, which connects in the background.
 
         Args:
             endpoints: where Kafka is.
-            topic: must exist; nothing is created by sending.
+            topic: the topic, which must exist: sending does not create it.
             client_id: shows up in broker logs and quotas.
-            queue_bytes: memory for records not yet acknowledged, values, keys and librdkafka's own structures together.
+            queue_bytes: memory for records that are not yet acknowledged, including librdkafka's own structures.
             linger_ms: how long a batch waits to fill.
-            delivery_timeout_s: a record that is not acknowledged by then has failed. None sets no limit.
+            delivery_timeout_s: a record that is not acknowledged after this time has failed. None: no limit.
 
         Raises:
             ConfigError: Kafka's address is not known, or a client setting is refused.
@@ -156,28 +156,28 @@ class RecordProducer:
 
     @property
     def acknowledged(self) -> int:
-        """Records that all in-sync replicas of Kafka have, as far as `poll` has read the reports."""
+        """How many records all in-sync replicas have, by the reports that `poll` has read."""
         with self._counting:
             return self._acknowledged + sum(delivery.sent - delivery.left for delivery in self._deliveries)
 
     @property
     def outstanding(self) -> int:
-        """Records queued or in flight, reports not yet read included."""
+        """How many records are queued or in flight, including those whose reports were not read yet."""
         return len(self._producer)
 
     def send(self, value: bytes | None, key: bytes | None, headers: Headers, on_ack: OnAck | None = None) -> None:
         """Queues one record without waiting.
 
         Args:
-            value: the record's JSON; None only where a tombstone is sent again as it came.
-            key: what decides the kafka_partition; None for any.
-            headers: from `record_headers`.
+            value: the record's JSON; None only for a tombstone that is sent again as it came.
+            key: decides the kafka_partition; None for any partition.
+            headers: what `record_headers` returns.
             on_ack: called once, from `poll`, as ``on_ack(None, kafka_partition, offset)`` or ``on_ack(error, -1, -1)``.
 
         Raises:
             TransientError: the queue is full; try again after ``retry_after_s``. Nothing was queued.
-            RecordError: the record is larger than Kafka takes. Nothing was queued.
-            ProducerBrokenError: this producer cannot recover; a new one has to send what is not acknowledged.
+            RecordError: the record is larger than Kafka accepts. Nothing was queued.
+            ProducerBrokenError: this producer cannot recover. A new one must send the unacknowledged records.
         """
         report = self._on_report if on_ack is None else self._reporting_to(on_ack)
         try:
@@ -198,20 +198,20 @@ class RecordProducer:
         headers: Headers,
         while_waiting: Callable[[float], None] | None = None,
     ) -> Delivery:
-        """Queues records in order; waits for room while the queue is full, reading delivery reports meanwhile.
+        """Queues records in order. While the queue is full, it waits for room and reads delivery reports.
 
         Args:
             values: one JSON body per record.
             keys: one key per record.
-            headers: shared by all of them.
-            while_waiting: called about ten times a second with the seconds waited for room; raise to give up.
+            headers: the headers that all of them share.
+            while_waiting: called about ten times a second with the seconds waited for room. Raise in it to give up.
 
         Returns:
-            What follows the acknowledgement of just these records; `poll` and `flush` keep it up to date.
+            The delivery of these records only. `poll` and `flush` keep it up to date.
 
         Raises:
-            RtpError: a record sent earlier has failed for good (see `flush`), or `while_waiting` raised. What was not
-                queued is in `unsent` then; what was queued may still be acknowledged.
+            RtpError: an earlier record has failed for good (see `flush`), or `while_waiting` raised. Records that were
+                not queued are then in `unsent`; queued ones may still be acknowledged.
         """
         if len(values) != len(keys):
             raise ValueError(f"{len(values)} values, but {len(keys)} keys")
@@ -225,7 +225,7 @@ class RecordProducer:
         try:
             while not complete:
                 try:
-                    # A loop in C: at 200,000 records a second the interpreter's own would cost a tenth of the CPU.
+                    # A loop in C: at 200,000 records a second, a Python loop would take a tenth of the CPU.
                     deque(starmap(produce, records), maxlen=0)
                     complete = True
                 except BufferError:
@@ -242,7 +242,7 @@ class RecordProducer:
         return delivery
 
     def poll(self, timeout_s: float = 0) -> int:
-        """Reads delivery reports, waiting at most `timeout_s` for the first; returns how many.
+        """Reads delivery reports. Waits at most `timeout_s` for the first. Returns how many it read.
 
         Raises:
             RtpError: a record has failed for good, or the producer cannot continue.
@@ -264,8 +264,9 @@ class RecordProducer:
         """Waits until every record is acknowledged.
 
         Raises:
-            TransientError: some are not after `timeout_s`; they stay queued and may still arrive.
-            RecordError, AttentionError: a record has failed for good. ProducerBrokenError: see `send`.
+            TransientError: some are not acknowledged after `timeout_s`. They stay queued and may still arrive.
+            RecordError, AttentionError: a record has failed for good.
+            ProducerBrokenError: see `send`.
         """
         try:
             left = self._left_after(timeout_s)
@@ -280,7 +281,7 @@ class RecordProducer:
             )
 
     def close(self, timeout_s: float = 0) -> int:
-        """Waits up to `timeout_s`, then drops what is not acknowledged (see `unsent`). Returns how many it dropped."""
+        """Waits up to `timeout_s`, then drops unacknowledged records (see `unsent`). Returns how many it dropped."""
         left = self._dropped_after(timeout_s) if timeout_s > 0 else len(self._producer)
         self._producer.purge()
         deadline = time.monotonic() + DROPPED_REPORTS_S
@@ -289,9 +290,9 @@ class RecordProducer:
         return left
 
     def _left_after(self, timeout_s: float) -> int:
-        """Reads reports until there are no more to come, `timeout_s` at most; returns how many are to come.
+        """Reads reports until none is outstanding, for at most `timeout_s`. Returns how many are still outstanding.
 
-        The client's own `flush` goes on reading after a fatal error, and would lose the reports that follow it.
+        The client's own `flush` reads on after a fatal error, and would lose the reports that follow it.
         """
         deadline = time.monotonic() + timeout_s
         self._producer.poll(0)
@@ -300,7 +301,7 @@ class RecordProducer:
         return left
 
     def _dropped_after(self, timeout_s: float) -> int:
-        """As `_left_after`, where a fatal error changes nothing: what is left is dropped anyway."""
+        """Does the same as `_left_after`, but ignores a fatal error: the remaining records are dropped anyway."""
         try:
             return self._left_after(timeout_s)
         except KafkaException as error:
@@ -358,7 +359,7 @@ class RecordProducer:
             raise self._error(self._fatal)
 
     def _broken(self, error: KafkaException) -> RtpError:
-        """Translates what the client raises while it reads reports: a fatal error of the idempotent producer."""
+        """Translates the fatal error of the idempotent producer that the client raises while it reads reports."""
         if self._fatal is None and error.args[0].fatal():
             self._fatal = error.args[0]
         return self._error(error)

@@ -1,4 +1,4 @@
-"""The newest records of a topic, for looking at: no group is joined, nothing is committed."""
+"""Reads the newest records of a topic to look at them. Joins no group and commits nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POLLED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Records in each partition's order, and how many the topic holds at most (markers and gaps included)."""
+    """Records in the order of each partition, and how many the topic holds at most (including markers and gaps)."""
 
     records: list[Message]
     offsets: int
@@ -31,12 +31,13 @@ def newest_records(
 
     Args:
         endpoints: where Kafka is.
-        topic: its name.
-        by_partition: records of each partition at most.
-        timeout_s: after which what has come is taken for all.
+        topic: the topic's name.
+        by_partition: how many records of each partition to read at most.
+        timeout_s: after this time it returns what it has read so far.
 
     Raises:
-        TransientError: Kafka is away, or the topic does not exist. AttentionError: not allowed.
+        TransientError: Kafka is away, or the topic does not exist.
+        AttentionError: not allowed.
     """
     log = {number: span for number, span in log_offsets(endpoints, topic).items() if span[1] > span[0]}
     starts = [
@@ -55,7 +56,7 @@ def newest_records(
 
 
 def _read(consumer: Consumer, waiting: set[int], deadline: float, topic: str) -> list[Message]:
-    """Reads until every partition has come to its end."""
+    """Reads until every partition has reached its end."""
     records: list[Message] = []
     while waiting and time.monotonic() < deadline:
         for message in consumer.consume(POLLED, 0.5):
@@ -79,5 +80,5 @@ def _options(endpoints: Endpoints) -> dict[str, object]:
         isolation_level="read_committed",
         auto_offset_reset="earliest",
     )
-    # The client wants a name even where no group is joined.
+    # The client needs a group name even if it joins no group.
     return {**options, "group.id": "rtp-map", "enable.auto.commit": False}

@@ -1,4 +1,4 @@
-"""Confluent's Schema Registry: a schema id -> what reads the bodies written with it (Avro and JSON Schema)."""
+"""Confluent's Schema Registry: a schema id -> a reader for bodies written with that schema (Avro and JSON Schema)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMEOUT_S = 5.0
 # https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 SCHEMA_NOT_FOUND = 40403
 NOT_ALLOWED = frozenset({401, 403})
-# A schema that was unknown may have been registered since.
+# An unknown schema may have been registered since.
 UNKNOWN_FOR_S = 30.0
 UNREADABLE = (EOFError, ValueError, LookupError, TypeError, ArithmeticError, struct.error, RecursionError)
 
@@ -38,9 +38,9 @@ class SchemaRegistry:
     """Reads schemas from a registry and remembers them. Thread-safe.
 
     Args:
-        url: where it is; several, separated by commas, are tried in turn.
-        user: for basic authentication, or None.
-        password: with it.
+        url: the registry's address. Several addresses, separated by commas, are tried in turn.
+        user: the user for basic authentication, or None.
+        password: that user's password.
         client_options: further settings of the client, such as ``ssl.ca.location``.
     """
 
@@ -68,11 +68,12 @@ class SchemaRegistry:
         self._lock = threading.Lock()
 
     def reader(self, schema_id: int) -> ReadBody:
-        """Returns what reads the bodies written with a schema.
+        """Returns a function that reads bodies written with a schema.
 
         Raises:
             RecordError: the registry knows no such id, or the schema is of a kind that cannot be read.
-            TransientError: the registry is away or slow. AttentionError: it does not let us in, or is not a registry.
+            TransientError: the registry is away or slow.
+            AttentionError: the registry does not let us in, or there is no registry at this address.
         """
         known = self._readers.get(schema_id)
         if known is not None:
@@ -87,7 +88,7 @@ class SchemaRegistry:
             return read
 
     def avro_schema(self, schema_id: int) -> Any:
-        """Returns the schema as fastavro parses it; None where it is not Avro. Raises what `reader` raises."""
+        """Returns the schema as fastavro parses it; None if it is not Avro. Raises what `reader` raises."""
         self.reader(schema_id)
         return self._avro_schemas.get(schema_id)
 
@@ -115,7 +116,7 @@ class SchemaRegistry:
         return _avro_reader(schema_id, parsed)
 
     def _add_references(self, schema_id: int, schema: Schema, named: dict[str, Any], seen: set[Any]) -> None:
-        """Parses the schemas that this one refers to, each once, the innermost first."""
+        """Parses the schemas that this one refers to, each once, starting with the innermost."""
         for reference in schema.references or ():
             subject, version = str(reference.subject), int(reference.version or 0)
             if (subject, version) in seen:
@@ -126,7 +127,7 @@ class SchemaRegistry:
             _parsed(schema_id, found, named)
 
     def _version(self, subject: str, version: int) -> Schema:
-        # Deleted versions too: records that were written with them are still there.
+        # Including deleted versions: records that were written with them still exist.
         return self._client.get_version(subject, version, deleted=True).schema
 
     def _ask(self, schema_id: int, question: Callable[[], Schema]) -> Schema:
@@ -167,7 +168,7 @@ def registry_of(settings: PlatformSettings) -> SchemaRegistry | None:
     """Returns the registry that the settings name, or None.
 
     Raises:
-        ConfigError: its address is not valid.
+        ConfigError: the address is not valid.
     """
     if settings.schema_registry_url is None:
         return None
@@ -210,8 +211,8 @@ def _avro_reader(schema_id: int, parsed: Any) -> ReadBody:
 def _exact_decimal(data: Any, writer_schema: Any = None, reader_schema: Any = None) -> Decimal:
     """Reads a decimal with all of its digits.
 
-    fastavro's own rounds to the schema's precision, which it keeps in one context for all threads: two topics that are
-    read at once would round each other's amounts.
+    fastavro's own reader rounds to the schema's precision, which it keeps in one context for all threads. Two topics
+    that are read at the same time would round each other's amounts.
     """
     number = int.from_bytes(data, "big", signed=True)
     return Decimal((number < 0, tuple(map(int, str(abs(number)))), -writer_schema.get("scale", 0)))

@@ -1,4 +1,4 @@
-"""Which topics there are: asked for again and again, to find those that appear later."""
+"""Lists the topics of a Kafka, repeatedly, to find those that appear later."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TIMEOUT_S = 5.0
 
 
 class TopicNames:
-    """Keeps one connection. Not thread-safe.
+    """Finds the topics that match patterns. Keeps one connection. Not thread-safe.
 
     Args:
         endpoints: where Kafka is.
         patterns: names, with ``*`` and ``?`` as in a shell.
-        own: never among the answers.
+        own: our own topic, which is never among the answers.
     """
 
     def __init__(self, endpoints: Endpoints, patterns: Sequence[str], own: str) -> None:
@@ -29,10 +29,11 @@ class TopicNames:
         self._own = own
 
     def look(self) -> list[str]:
-        """Returns the topics that fit a pattern, sorted; Kafka's internal ones only by their exact name.
+        """Returns the topics that match a pattern, sorted. Kafka's internal topics match only their exact name.
 
         Raises:
-            TransientError: Kafka is away. AttentionError: not allowed.
+            TransientError: Kafka is away.
+            AttentionError: not allowed.
         """
         try:
             names = self._admin.list_topics(timeout=TIMEOUT_S).topics

@@ -1,4 +1,4 @@
-"""One long-lived look at a topic: its id and the ends of its log, asked for again and again."""
+"""Watches a topic: asks for its id and the ends of its log again and again, over one connection."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client'
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own stub lacks it
 SETTINGS_EVERY_S = 30.0
 COMPACTED_EVERY_S = 2.0
-# librdkafka's admin client does not always recover from a broker that stood still and was taken out of the cluster
-# meanwhile: it waits for a controller for ever, although a new client gets an answer at once.
+# librdkafka's admin client does not always recover if a broker hung and was removed from the cluster meanwhile. It then
+# waits for a controller forever, although a new client gets an answer at once.
 NEW_CLIENT_AFTER = 2  # failures in a row
 
 
 class TopicReplacedError(RtpError):
-    """Records were fetched under a topic's name that may by then have belonged to another topic."""
+    """Records were fetched by a topic's name, and at that time the name may have belonged to another topic."""
 
 
 class TopicUnconfirmedError(TransientError):
-    """Kafka cannot be asked whether the topic is still the same: a batch waits for the answer."""
+    """Kafka cannot be asked whether the topic is still the same. The batch waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class TopicView:
 
     Attributes:
         log: kafka_partition -> (log start, end).
-        compacted: Kafka deletes records of it that have a later one with the same key; None where it does not tell us.
+        compacted: True if Kafka deletes records when a later one has the same key; None if Kafka does not tell us.
     """
 
     topic_id: str
@@ -49,8 +49,8 @@ class TopicWatch:
 
     Args:
         endpoints: where Kafka is.
-        topic: its name.
-        timeout_s: for each request.
+        topic: the topic's name.
+        timeout_s: the timeout of each request.
     """
 
     def __init__(self, endpoints: Endpoints, topic: str, timeout_s: float = 5.0) -> None:
@@ -64,10 +64,11 @@ class TopicWatch:
         self._settings_due_at = 0.0
 
     def look(self) -> TopicView | None:
-        """Returns the topic as it is now, or None where it does not exist.
+        """Returns the topic as it is now; None if it does not exist.
 
         Raises:
-            TransientError: Kafka is away. AttentionError: not allowed, or client and broker do not speak the same.
+            TransientError: Kafka is away.
+            AttentionError: not allowed, or client and broker do not agree on TLS or on the login.
         """
         try:
             found = self._look()
@@ -111,8 +112,8 @@ class TopicWatch:
 class TopicCheck:
     """Proof that records fetched before it was made belong to the topic with this id.
 
-    A topic that is deleted and created again keeps its name, and the client may continue in it from the old offset.
-    The question is sent when the check is made. The answer arrives while other work is done.
+    A re-created topic keeps its name, and the client may continue in it from the old offset. The question is sent when
+    the check is created. The answer arrives while other work is done.
     """
 
     def __init__(self, ask: Callable[[], Callable[[], topics.TopicDescription | None]], topic_id: str) -> None:
@@ -121,7 +122,7 @@ class TopicCheck:
         self._answer = ask()
 
     def confirm(self) -> None:
-        """Waits for the answer. May be called again, after a failure too.
+        """Waits for the answer. May be called again, also after a failure.
 
         Raises:
             TopicReplacedError: the name belongs to another topic now, or to none.

@@ -1,4 +1,4 @@
-"""The topic: creates it, reports how it differs from what it should be, and reads its id and offsets."""
+"""Creates the topic, reports how it differs from what it should be, and reads its id and offsets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ REFUSED = frozenset(
     }
 )
 VISIBLE_POLL_S = 0.05
-CLIENT_GRACE_S = 5.0  # the client ends a request at its own timeout; this is for a client that does not
+CLIENT_GRACE_S = 5.0  # normally the client ends a request at its own timeout; this is for a client that does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ class TopicReport:
     """What `ensure_topic` found and did.
 
     Attributes:
-        created: True when the topic was not there before.
-        partitions: how many it has now.
-        replication: how many copies its partition with the fewest has.
-        configs: its settings now, those of `CONFIGS` only.
+        created: True if the topic did not exist before.
+        partitions: how many partitions it has now.
+        replication: the number of copies of the partition with the fewest.
+        configs: its settings now, only those in `CONFIGS`.
         drift: one sentence for each way in which it still differs from what was asked for.
-        altered: one sentence for each thing changed on an existing topic.
+        altered: one sentence for each change to an existing topic.
     """
 
     topic: str
@@ -80,8 +80,8 @@ class TopicDescription:
 
     Attributes:
         topic_id: 22 characters of base64url, as Kafka's own tools print it.
-        partitions: how many.
-        replication: how many copies the partition with the fewest has.
+        partitions: how many partitions it has.
+        replication: the number of copies of the partition with the fewest.
     """
 
     topic: str
@@ -100,20 +100,22 @@ def ensure_topic(
     alter: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> TopicReport:
-    """Makes the topic where it is missing; safe to run again, and by two at once.
+    """Creates the topic if it is missing. Safe to run again, and for two callers at the same time.
 
     Args:
         endpoints: where Kafka is.
-        topic: its name.
-        partitions: the least number. A topic that has more has not drifted.
+        topic: the topic's name.
+        partitions: the smallest number of partitions. A topic with more has not drifted.
         replication: copies of each partition; None leaves it to the broker. Another number is drift.
-        configs: settings that win over `CONFIGS`.
-        alter: True mends the drift of an existing topic: partitions are only ever added. The number of copies is left
-            alone, since changing it moves data between brokers. False only reports the drift.
-        timeout_s: for each request.
+        configs: settings that override `CONFIGS`.
+        alter: True corrects the drift of an existing topic. Partitions are only ever added. The number of copies stays,
+            because changing it moves data between brokers. False only reports the drift.
+        timeout_s: the timeout of each request.
 
     Raises:
-        TransientError: Kafka is away. AttentionError: not allowed. ConfigError: Kafka refuses the name or a setting.
+        TransientError: Kafka is away.
+        AttentionError: not allowed.
+        ConfigError: Kafka refuses the name or a setting.
     """
     wanted = {**CONFIGS, **(configs or {})}
     admin = admin_client(endpoints)
@@ -127,7 +129,7 @@ def ensure_topic(
         settings = {name: value for name, value in wanted.items() if now.get(name) != value}
         _alter(admin, found, partitions, settings, timeout_s)
         deadline = time.monotonic() + timeout_s
-        while drift and time.monotonic() < deadline:  # a change reaches the brokers' own view a moment later
+        while drift and time.monotonic() < deadline:  # the brokers see a change a moment later
             time.sleep(VISIBLE_POLL_S)
             found, now = _await_led(admin, topic, timeout_s), settings_of(admin, topic, timeout_s)
             drift = _differences(found, now, partitions, wanted)
@@ -149,7 +151,7 @@ def describe(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) 
 
 
 def existing(endpoints: Endpoints, topic: str, timeout_s: float) -> TopicDescription:
-    """Returns the topic as the broker knows it; errors as in `describe`, and TransientError where it does not exist."""
+    """Returns the topic as the broker knows it. Errors as in `describe`; TransientError if it does not exist."""
     found = describe(endpoints, topic, timeout_s=timeout_s)
     if found is None:
         raise TransientError(f"topic {topic} does not exist; run `rtp topics`")
@@ -157,9 +159,9 @@ def existing(endpoints: Endpoints, topic: str, timeout_s: float) -> TopicDescrip
 
 
 def log_offsets(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> dict[int, tuple[int, int]]:
-    """Returns ``{kafka_partition: (log start, end)}``; end is the offset that the next record gets.
+    """Returns ``{kafka_partition: (log start, end)}``. The end is the offset that the next record gets.
 
-    An open transaction's records count: this is the high watermark, not the last stable offset.
+    Records of an open transaction count: the end is the high watermark, not the last stable offset.
 
     Raises:
         TransientError: Kafka is away, or the topic does not exist. AttentionError: not allowed.
@@ -181,8 +183,8 @@ def delete_records(
     Args:
         endpoints: where Kafka is.
         topic: its name.
-        before: first offset to keep, by kafka_partition; -1 deletes everything in it.
-        timeout_s: for the request.
+        before: the first offset to keep, by kafka_partition; -1 deletes everything in the partition.
+        timeout_s: the timeout of the request.
 
     Returns:
         The log start offset afterwards, by kafka_partition.
@@ -202,18 +204,18 @@ def delete_topic(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT
 
 
 def as_text(topic_id: Any) -> str:
-    """Returns a ``confluent_kafka.Uuid`` as Kafka prints it: base64url, no padding (unlike its own str)."""
+    """Returns a ``confluent_kafka.Uuid`` as Kafka prints it: base64url without padding (unlike its own str)."""
     packed = struct.pack(">qq", topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits())
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode("ascii")
 
 
 def admin_client(endpoints: Endpoints) -> AdminClient:
-    """Returns an admin client. Keep it in a variable until its futures are done: once collected, it never answers."""
+    """Returns an admin client. Keep it in a variable until its futures are done: a collected client never answers."""
     return AdminClient(client_options(endpoints, "rtp-admin"))
 
 
 def _create(admin: AdminClient, topic: NewTopic, timeout_s: float) -> bool:
-    """Returns True if it was created now, False if it was there."""
+    """Returns True if the topic was created now, False if it existed."""
     future = admin.create_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)[topic.topic]
     there = {KafkaError.TOPIC_ALREADY_EXISTS: False}
     return bool(
@@ -224,15 +226,15 @@ def _create(admin: AdminClient, topic: NewTopic, timeout_s: float) -> bool:
 
 
 def described(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription | None:
-    """Returns the topic as the broker knows it, or None when it does not exist; errors as in `describe`."""
+    """Returns the topic as the broker knows it; None if it does not exist. Errors as in `describe`."""
     return described_later(admin, topic, timeout_s)()
 
 
 def described_later(admin: AdminClient, topic: str, timeout_s: float) -> Callable[[], TopicDescription | None]:
-    """Asks for the topic now; the function returned waits for the answer, errors as in `describe`."""
+    """Asks for the topic now. The returned function waits for the answer. Errors as in `describe`."""
     future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
 
-    def answer(client: AdminClient = admin) -> TopicDescription | None:  # kept: once collected, it never answers
+    def answer(client: AdminClient = admin) -> TopicDescription | None:  # kept: a collected client never answers
         found = _answer(
             future,
             f"describe topic {topic}",
@@ -249,7 +251,7 @@ def described_later(admin: AdminClient, topic: str, timeout_s: float) -> Callabl
 
 
 def _await_led(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescription:
-    """Returns the description once each partition's leader answers, which takes a moment after its creation."""
+    """Returns the description once each partition's leader answers, which takes a moment after the creation."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = described(admin, topic, timeout_s)
@@ -267,7 +269,7 @@ def _await_led(admin: AdminClient, topic: str, timeout_s: float) -> TopicDescrip
 
 
 def settings_of(admin: AdminClient, topic: str, timeout_s: float) -> dict[str, str]:
-    """Returns every setting of the topic; errors as in `describe`."""
+    """Returns every setting of the topic. Errors as in `describe`."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     future = admin.describe_configs([resource], request_timeout=timeout_s)[resource]
     entries = _answer(
@@ -311,7 +313,7 @@ def _alter(
 def list_offsets(
     admin: AdminClient, topic: TopicDescription, spec: OffsetSpec, timeout_s: float, *, committed: bool = False
 ) -> dict[int, int]:
-    """Returns the offset that `spec` names, by kafka_partition; errors as in `log_offsets`.
+    """Returns the offset that `spec` names, by kafka_partition. Errors as in `log_offsets`.
 
     With `committed`, the end is the last stable offset: the first one of the oldest transaction that is still open.
     """
@@ -334,11 +336,11 @@ def _answer(
     done: Any = None,
     lacking: str = "",
 ) -> Any:
-    """Returns the future's result: for an error code of `instead` the value there, for None `done`.
+    """Returns the future's result. For an error code in `instead` it returns the value there, and `done` for None.
 
-    `lacking` is the right that the request needs, for the message where Kafka refuses it.
+    `lacking` is the right that the request needs, for the message if Kafka refuses it.
 
-    The AdminClient must be kept in a variable meanwhile: collected as garbage, it never answers.
+    Keep the AdminClient in a variable meanwhile: a collected client never answers.
     """
     try:
         result = future.result(timeout=timeout_s + CLIENT_GRACE_S)

@@ -1,4 +1,4 @@
-"""How long records have been waiting in the log: asked of the broker's time index, without reading a record."""
+"""Finds how long records have been waiting in the log, from the broker's time index, without reading a record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confluent_kafka.admin import OffsetSpec
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.kafka.topics import admin_client, existing, list_offsets
 
-NO_RECORD = -1  # the broker's answer where every record is older than the time asked for
+NO_RECORD = -1  # the broker's answer if every record is older than the time asked for
 
 
 def waiting_s(
@@ -24,20 +24,21 @@ def waiting_s(
 ) -> dict[int, float]:
     """Returns for how long the oldest unread record of each partition has been in the log, rounded down to an age.
 
-    The topic's timestamps must be the time of appending. Costs one request for each age up to the oldest that fits.
+    The topic's timestamps must be the time of appending. It takes one request for each age, up to the oldest that fits.
 
     Args:
         endpoints: where Kafka is.
-        topic: its name.
-        next_offsets: the offset to be read next, by kafka_partition, of partitions that have unread records.
-        ages_s: ascending.
-        timeout_s: for each request.
+        topic: the topic's name.
+        next_offsets: the offset to be read next, by kafka_partition, for partitions with unread records.
+        ages_s: the ages to ask about, ascending.
+        timeout_s: the timeout of each request.
 
     Returns:
-        Seconds by kafka_partition: the greatest of `ages_s` that the record has, 0.0 where it has none of them.
+        Seconds by kafka_partition: the greatest of `ages_s` that the record has reached; 0.0 if it has reached none.
 
     Raises:
-        TransientError: Kafka is away, or the topic does not exist. AttentionError: not allowed.
+        TransientError: Kafka is away, or the topic does not exist.
+        AttentionError: not allowed.
     """
     found = existing(endpoints, topic, timeout_s)
     admin = admin_client(endpoints)

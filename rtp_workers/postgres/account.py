@@ -73,7 +73,7 @@ class LedgerRow:
     """The ledger's row for one generation of a partition, as stored.
 
     Attributes:
-        closed: the generation is history: its log is no longer what Kafka holds.
+        closed: True if the generation is history: Kafka no longer holds its log.
         marks_text: fingerprints of some of its records, as `record/marks.py` writes them.
     """
 
@@ -192,7 +192,7 @@ class Snapshot:
 
     @property
     def counted(self) -> Counted:
-        """The same as sums."""
+        """The same figures as sums."""
         return Counted(self.account, sum(self.rows.values()), sum(self.dead_letters.values()))
 
 
@@ -208,7 +208,7 @@ def summed(rows: Iterable[LedgerRow]) -> Counts:
 
 
 def read_account(connection: Connection) -> Account:
-    """Reads ledger and purges; no table of records is touched. `connection` is in autocommit mode."""
+    """Reads the ledger and the purges, but no table of records. `connection` is in autocommit mode."""
     with translated("read the ledger"), connection.cursor() as cursor:
         cursor.execute(_ACCOUNT)
         found = cursor.fetchall()
@@ -218,13 +218,14 @@ def read_account(connection: Connection) -> Account:
 
 
 def count(connection: Connection) -> Counted:
-    """Counts both tables; the count of `transactions` can use its primary key's index alone.
+    """Counts both tables. The count of `transactions` needs only the primary key's index.
 
     Args:
         connection: any role that may select, in autocommit mode.
 
     Raises:
-        TransientError: the server is away, or too slow for its statement timeout. AttentionError: a table is missing.
+        TransientError: the server is away, or too slow for its statement timeout.
+        AttentionError: a table is missing.
     """
     with translated("count tables and ledger"), _one_instant(connection) as cursor:
         account = read_account(connection)
@@ -233,14 +234,15 @@ def count(connection: Connection) -> Counted:
 
 
 def snapshot(connection: Connection, timeout_s: float = 0) -> Snapshot:
-    """Counts both tables by where each row came from; scans `transactions` once.
+    """Counts both tables by where each row came from. Scans `transactions` once.
 
     Args:
         connection: any role that may select, in autocommit mode.
-        timeout_s: for each statement, whatever the session's own setting is; 0 for none.
+        timeout_s: the limit for each statement, in place of the session's own; 0 for none.
 
     Raises:
-        TransientError: the server is away. AttentionError: a table is missing.
+        TransientError: the server is away.
+        AttentionError: a table is missing.
     """
     with translated("read tables and ledger"), _one_instant(connection) as cursor:
         cursor.execute("select set_config('statement_timeout', %s, true)", (str(int(timeout_s * 1000)),))
@@ -276,13 +278,13 @@ def _foreign_rows(cursor: Cursor, stored: Iterable[Stored], ledger: Sequence[Led
 
 
 def broken_keys(connection: Connection) -> list[str]:
-    """Returns the tables whose primary key is missing, invalid or on other columns: a look into the catalog."""
+    """Returns the tables whose primary key is missing, invalid or on other columns. Reads only the catalog."""
     with translated("look at the primary keys"), connection.cursor() as cursor:
         return [table for table, columns in PRIMARY_KEYS.items() if not _key_holds(cursor, table, columns)]
 
 
 def table_bytes(connection: Connection) -> int:
-    """Returns the size of what a full count would read. `connection` is in autocommit mode."""
+    """Returns how many bytes a full count would read. `connection` is in autocommit mode."""
     with translated("read the size of the tables"), connection.cursor() as cursor:
         cursor.execute(_TABLE_BYTES)
         return int(cursor.fetchall()[0][0])

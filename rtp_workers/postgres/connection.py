@@ -44,7 +44,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-# What a server that cannot be entered says -> what to do. A server that answers is up.
+# What a server says when it lets nobody in -> what to do. A server that answers is up.
 CONNECTION_ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("starting up", "in recovery", "not yet accepting", "consistent recovery state", "shutting down"),
@@ -155,7 +155,7 @@ def translated(doing: str) -> Iterator[None]:
 
 
 def translate(error: psycopg2.Error, doing: str) -> RtpError:
-    """Returns the project's error for a client's, by SQLSTATE and constraint name, never by text."""
+    """Translates a client's error into the project's own, by SQLSTATE and constraint name, never by its text."""
     state = error.pgcode
     text = f"{doing}: {_first_line(error)}"
     if state in OUT_OF_MEMORY or (state is None and "out of memory" in text):
@@ -205,7 +205,7 @@ def _record_error(error: psycopg2.Error, state: str) -> RecordError | None:
 
 
 def _first_line(error: psycopg2.Error) -> str:
-    """Returns the line that matters. With several addresses there is a line for each; the one of a server wins."""
+    """Returns the line that matters. With several addresses, there is one line for each; that of a server wins."""
     lines = (error.diag.message_primary or str(error)).strip().splitlines()
     if not lines:
         return type(error).__name__

@@ -1,4 +1,4 @@
-"""What a person tells all consumers of the platform: pause, resume, and accept a hole in the log."""
+"""What a person can tell all consumers of the platform: pause, resume, and accept a hole in the log."""
 
 from __future__ import annotations
 

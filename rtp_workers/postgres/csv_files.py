@@ -1,4 +1,4 @@
-"""How the last attempt to load each file of the data folder ended, by the file's name as shown."""
+"""How the last attempt to load each file of the data folder ended, by the name as shown."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ class Attempt:
     """How an attempt ended.
 
     Attributes:
-        file_name: as shown.
-        size_bytes, modified_ns: the file, as it was when the attempt began.
-        mapping: names the mapping file as it was then.
-        state: loaded, or failed.
-        passing: the failure is expected to pass by itself.
+        file_name: the name as shown.
+        size_bytes, modified_ns: the file as it was when the attempt began.
+        mapping: the stamp of the mapping file at that time.
+        state: ``loaded`` or ``failed``.
+        passing: True if the failure is expected to pass by itself.
         detail: why it failed.
-        identity: of the load in csv_loads, where it was loaded.
+        identity: the load's identity in csv_loads, if the file was loaded.
     """
 
     file_name: str
@@ -91,7 +91,7 @@ class LastAttempt:
     """The last attempt.
 
     Attributes:
-        attempts: how many failures in a row it ends.
+        attempts: how many failures in a row there were, including this one.
         tried_at: when it ended.
         retired_because: why some or all of the rows that it loaded are gone; None if they are not.
     """
@@ -104,7 +104,7 @@ class LastAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a load did, and the times that its rows cover; None where it has none."""
+    """A load, and the times that its rows cover; None if it has no rows."""
 
     outcomes: Outcomes
     first: datetime | None
@@ -147,7 +147,7 @@ def ended(connection: Connection, identity: str) -> Ended | None:
 
 
 def purged_rows(connection: Connection) -> dict[str, int]:
-    """Returns how many rows of each file's last load were purged; files without any are left out."""
+    """Returns how many rows of each file's last load were purged. Files without purged rows are left out."""
     with translated("read which files' rows were purged"), connection.cursor() as cursor:
         cursor.execute(_PURGED)
         return dict(cursor.fetchall())

@@ -64,24 +64,24 @@ _UNLOCK = "select pg_advisory_unlock(%s)"
 
 
 class LoadRunningError(TransientError):
-    """Another loader holds this file: wait for it, or stop it."""
+    """Another loader is busy with this file: wait for it, or stop it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a file is loaded; every record up to it is acknowledged by Kafka.
+    """How far a file is loaded. Kafka has acknowledged every record up to there.
 
     Attributes:
         byte_offset: where reading resumes in the (decompressed) file.
-        line_number: physical lines before `byte_offset`.
-        rows_read: data rows before it; ``acknowledged + refused`` of them are settled.
-        acknowledged: records that Kafka has.
-        refused: rows that no record could be made of.
-        topic_id: whose offsets `last_offsets` are, or None before the first record.
+        line_number: how many physical lines come before `byte_offset`.
+        rows_read: how many data rows come before it; ``acknowledged + refused`` of them are settled.
+        acknowledged: how many records Kafka has acknowledged.
+        refused: how many rows could not become records.
+        topic_id: the topic that `last_offsets` belong to; None before the first record.
         last_offsets: kafka_partition -> offset of the last acknowledged record.
-        resume_state: what else the reader needs to resume, as it likes.
-        first_at: earliest instant among the records, RFC 3339; None where it is not known.
-        last_at: the latest one.
+        resume_state: whatever else the reader needs to resume.
+        first_at: the earliest instant among the records, RFC 3339; None if it is not known.
+        last_at: the latest instant, likewise.
     """
 
     byte_offset: int = 0
@@ -122,13 +122,13 @@ class CsvLoad:
 
     @property
     def head(self) -> str:
-        """What the identities of all files that begin alike begin with; a loader holds its lock."""
+        """The beginning that the identities of all files with the same beginning share. A loader holds its lock."""
         return self.identity.partition("-")[0]
 
 
 @contextmanager
 def locked(connection: Connection, identity: str) -> Iterator[None]:
-    """Holds the file for this session; the server frees it when the process dies.
+    """Locks the file for this session. The server releases the lock if the process dies.
 
     Raises:
         LoadRunningError: another session holds it; the message names it.
@@ -157,13 +157,13 @@ def _running(holders: Sequence[Holder]) -> LoadRunningError:
 
 
 def retire_now(connection: Connection, load_ids: Sequence[int], because: str) -> None:
-    """Retires loads in a transaction of its own. Call it under `locked`."""
+    """Retires loads in a separate transaction. Call it under `locked`."""
     with translated("retire CSV loads"), connection.cursor() as cursor:
         retire(cursor, load_ids, because)
 
 
 def find(connection: Connection, identity: str) -> CsvLoad | None:
-    """Returns the load of this file, finished or not, or None where there was none yet."""
+    """Returns the load of this file, finished or not; None if there was none yet."""
     with translated("read the progress of a CSV load"), connection.cursor() as cursor:
         cursor.execute(_FIND, (identity,))
         row = cursor.fetchone()
@@ -178,7 +178,7 @@ def of_file(connection: Connection, file_name: str) -> list[CsvLoad]:
 
 
 def find_by_head(connection: Connection, head: str) -> list[CsvLoad]:
-    """Returns the loads whose identity begins with `head`: of files that begin alike."""
+    """Returns the loads whose identity begins with `head`: those of files with the same beginning."""
     with translated("read the progress of CSV loads"), connection.cursor() as cursor:
         cursor.execute(_FIND_BY_HEAD, (head,))
         return [load_of(row) for row in cursor.fetchall()]
@@ -189,9 +189,9 @@ class Beginning:
     """What is known when a load begins.
 
     Attributes:
-        identity: of the file's content and the way it is read.
-        csv_source_id: the memory that it is read by, or None.
-        derives_ids: its ids are made of cells, so that the same id means the same row.
+        identity: identifies the file's content and the way it is read.
+        csv_source_id: the memory that the file is read by, or None.
+        derives_ids: True if its ids are made of cells, so that the same id means the same row.
     """
 
     identity: str
@@ -211,7 +211,7 @@ def begin(connection: Connection, beginning: Beginning) -> CsvLoad:
 
 
 def retire(cursor: Cursor, load_ids: Sequence[int], because: str) -> None:
-    """Takes these loads out of what is resumed or recognised, inside the caller's transaction."""
+    """Retires loads inside the caller's transaction: they are no longer resumed or recognised."""
     cursor.execute(_RETIRE, (because, list(load_ids)))
 
 
@@ -252,7 +252,7 @@ def has_unnumbered(connection: Connection) -> bool:
 
 
 def recent(connection: Connection, limit: int = 20) -> list[CsvLoad]:
-    """Returns the loads that moved last, newest first; role rtp_read may ask too."""
+    """Returns the loads that moved last, newest first. Role rtp_read may ask too."""
     with translated("read the CSV loads"), connection.cursor() as cursor:
         cursor.execute(_RECENT, (limit,))
         return [load_of(row) for row in cursor.fetchall()]

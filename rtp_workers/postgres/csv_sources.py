@@ -17,9 +17,9 @@ from psycopg2.extras import execute_values
 from rtp_workers.postgres.connection import Connection, translated
 
 IdRuleName = Literal["columns", "derived-1", "derived-2"]
-COMPARED_ROWS = 200_000  # so many stored rows are looked through at most for the same dates, amounts and texts
+COMPARED_ROWS = 200_000  # at most this many stored rows are searched for the same dates, amounts and texts
 
-# A source whose loads have stored nothing, or whose rows were all undone, binds nobody.
+# A source whose loads have stored nothing, or whose rows were all undone, has no effect on later files.
 _ALL = """
 select memory.csv_source_id, memory.name, memory.section, memory.id_source, memory.id_rule, memory.id_columns,
        memory.header, memory.reading, memory.learned_from,
@@ -151,7 +151,7 @@ class StoredTexts:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What a person would compare two transactions by."""
+    """The values by which a person would compare two transactions."""
 
     occurred_at: str
     amount: Decimal
@@ -166,7 +166,7 @@ def all_sources(connection: Connection) -> list[CsvSource]:
 
 
 def learn(connection: Connection, source: CsvSource) -> int:
-    """Stores a memory under its name, in place of an earlier one; returns its number."""
+    """Stores a memory under its name, in place of an earlier one. Returns its number."""
     values = {
         "name": source.name,
         "section": source.section,

@@ -1,4 +1,4 @@
-"""Dead letters: what was refused, with the bytes as they came, and when it was sent again."""
+"""Dead letters: refused records, with their bytes as received, and when they were sent again."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Filter:
     replayed: bool | None = None
 
     def values(self) -> dict[str, Any]:
-        """Returns the query parameters."""
+        """Returns the filter as query parameters."""
         return {"topic": self.topic, "reason": self.reason, "replayed": self.replayed}
 
 
@@ -188,7 +188,7 @@ def mark_replayed(connection: Connection, ids: Sequence[DeadLetterId]) -> None:
 
 @contextmanager
 def replay_locked(connection: Connection) -> Iterator[None]:
-    """Keeps two replays apart: each would send the same records.
+    """Makes sure that only one replay runs: two would send the same records.
 
     Raises:
         TransientError: another replay runs.

@@ -1,4 +1,4 @@
-"""Dead letters as rows of a statement: headers as JSON, and no more at once than memory takes."""
+"""Dead letters as rows of a statement: headers as JSON, and no more rows at once than memory allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VALUE_AT = 6  # where a dead letter's row has its value
 
 
 def pages(rows: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    """Cuts dead letters into statements: the client makes several copies of each, with values twice as long in hex."""
+    """Divides dead letters among statements, because the client copies each several times, with values in hex."""
     page: list[tuple[Any, ...]] = []
     size = 0
     for row in rows:

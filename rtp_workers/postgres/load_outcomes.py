@@ -64,8 +64,8 @@ class Outcomes:
         changed: duplicates whose volatile cells (status, balance) differ from the stored row's.
         own_repeats: duplicates of rows that this load itself has stored.
         dead_letters: records that PostgreSQL has not taken.
-        purged: rows of this load that were deleted since.
-        stored_by: source of the rows that were there before, e.g. ``csv:april.csv`` -> records.
+        purged: rows of this load that were purged since.
+        stored_by: source of the rows that existed before, e.g. ``csv:april.csv`` -> number of records.
     """
 
     inserted: int = 0
@@ -98,7 +98,7 @@ def read(connection: Connection, load_id: int) -> Outcomes:
 def waiting(connection: Connection, load_ids: Sequence[int], topic_id: str) -> int:
     """Returns how many offsets, up to the last acknowledged record of these loads, the ledger has not passed.
 
-    Loads into another topic (deleted, or created again) are not waited for.
+    Loads into another topic (deleted or re-created since) are not waited for.
     """
     with translated("read how far the ledger is"), connection.cursor() as cursor:
         cursor.execute(_WAITING, {"load_ids": list(load_ids), "topic_id": topic_id})

@@ -29,7 +29,7 @@ SCRATCH_SCHEMA = "rtp_drift_check"
 def migrate(owner_dsn: str) -> list[str]:
     """Brings the schema and the roles' privileges up to date in one transaction.
 
-    Safe to run again, and by two at once: the second waits and finds nothing to do.
+    Safe to run again, and for two callers at the same time: the second one waits and finds nothing to do.
 
     Args:
         owner_dsn: the platform's database, as its owner.
@@ -40,7 +40,7 @@ def migrate(owner_dsn: str) -> list[str]:
     Raises:
         ConfigError: roles are missing, the database is not UTF8, holds tables of somebody else under our names, or was
             migrated by a newer version of this program.
-        TransientError: the server is away, or a lock was not had in `LOCK_WAIT_S` seconds.
+        TransientError: the server is away, or a lock was not obtained in `LOCK_WAIT_S` seconds.
     """
     with _alembic(owner_dsn) as (config, connection):
         _need_roles(connection)
@@ -74,9 +74,9 @@ def pending(dsn: str) -> list[str]:
 def drift(owner_dsn: str) -> list[str]:
     """Compares the tables with what the migrations make on this server, one sentence per difference.
 
-    The migrations run into a scratch schema, which is rolled back: definitions are compared as this server's version
-    prints them. Additions of somebody's own are named only where they can refuse a record (a constraint, a trigger, a
-    NOT NULL column without default).
+    The migrations run in a scratch schema, which is rolled back, so that definitions are compared as this server's
+    version prints them. Objects that somebody added are named only if they can refuse a record (a constraint, a
+    trigger, a NOT NULL column without default).
 
     Args:
         owner_dsn: the platform's database, as its owner.

@@ -1,4 +1,4 @@
-"""Connection poolers that hand each transaction another session of the server: found out and refused.
+"""Detects and refuses connection poolers that give each transaction another session of the server.
 
 Our sessions keep state between transactions: settings, temporary tables, advisory locks. A pooler in transaction mode
 (PgBouncer, Supavisor, Neon's pooler) spreads it over its other clients: locks stay behind, tables vanish.
@@ -18,7 +18,7 @@ LOOKS = 3
 
 
 class PooledSessionError(ConfigError):
-    """Somebody between us and PostgreSQL shares the server's sessions among its clients."""
+    """A pooler between us and PostgreSQL shares the server's sessions among its clients."""
 
 
 def refuse_shared_session(connection: extensions.connection, parameters: dict[str, Any], backend_pid: int) -> None:

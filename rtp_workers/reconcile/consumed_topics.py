@@ -1,4 +1,4 @@
-"""Which topics of others the consumer takes, by the settings, the mapping file and the ledger."""
+"""Which topics other than our own the consumer reads, by the settings, the mapping file and the ledger."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def consumed_topics(endpoints: Endpoints, settings: PlatformSettings) -> list[st
     """Returns the topics that RTP_TOPICS names and that have a complete section, or rows in the ledger already.
 
     Raises:
-        TransientError: Kafka or PostgreSQL is away. ConfigError: the mapping file cannot be read.
+        TransientError: Kafka or PostgreSQL is away.
+        ConfigError: the mapping file cannot be read.
     """
     if not settings.foreign_topics:
         return []

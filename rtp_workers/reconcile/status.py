@@ -1,4 +1,4 @@
-"""How the platform is, at a glance: every part is asked at once, and none that is away is waited for."""
+"""The state of the platform at a glance. Every part is asked at the same time, and none that is away holds it up."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Probe = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What PostgreSQL tells without a scan of any table.
+    """What PostgreSQL can tell without scanning a table.
 
     Attributes:
         losses: records that are stored and that Kafka has lost, as long as nobody has confirmed them.

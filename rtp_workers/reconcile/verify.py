@@ -102,7 +102,7 @@ def verify(
         on_wait: called at each look with how many records the ledger is behind.
         group_id: of the consumer. None takes that of the ledger; without either, less can be said about why the ledger
             is behind.
-        mapped: topics of others that are consumed, too; one that has been deleted since is passed over.
+        mapped: topics other than our own that are consumed too. One that was deleted since is skipped.
 
     Raises:
         TransientError: Kafka or PostgreSQL is away, or could not be read in time (BusyError). AttentionError: a table
@@ -145,7 +145,7 @@ class Evidence:
     deadline: float
 
     def of(self, one: TopicLog) -> tuple[Log, list[str], Reasons]:
-        """Returns the log after the snapshot, what is wrong with it, and why the ledger is behind, where it is."""
+        """Returns the log after the snapshot, what is wrong with it, and why the ledger is behind, if it is."""
         log_after = topics.log_offsets(self.endpoints, one.topic)
         known = [loss.sentence() for loss in self.lost if loss.topic == one.topic]
         account = self.found.account
@@ -163,7 +163,7 @@ def _counts(found: Snapshot, one: TopicLog) -> TopicCounts:
 def _why_behind(
     endpoints: Endpoints, topic: str, group_id: str | None, account: Account, topic_id: str, log: Log
 ) -> Reasons:
-    """Asks why the ledger has not reached the end; nobody is asked where it has."""
+    """Asks why the ledger has not reached the end. If it has, nobody is asked."""
     now = account.of_topic(topic_id)
     left = [number for number, records in balance.lag(account, topic_id, log).items() if records]
     if not left:
@@ -183,7 +183,7 @@ def _unconfirmed(reader: Connection) -> list[losses.Loss]:
 
 
 def _rewritten(endpoints: Endpoints, topic: str, now: Now, log_after: Log, timeout_s: float) -> list[str]:
-    """Returns the partitions whose log Kafka holds otherwise than it was stored, one sentence each."""
+    """Returns one sentence for each partition whose log in Kafka differs from what was stored."""
     places = {n: Place(row.next_offset, row.generation, row.marks) for n, row in now.items() if n in log_after}
     if not places:
         return []
@@ -214,7 +214,7 @@ def compare(
         log: (log start, end) by kafka_partition, taken before the snapshot.
         log_after: the same, taken after it.
         of_the_log: what else is wrong with the log.
-        waits: why the ledger has not reached the end, where it has not.
+        waits: why the ledger has not reached the end, if it has not.
     """
     now = found.account.of_topic(topic_id)
     problems = [*of_topic(found, topic_id, log, log_after, of_the_log, waits), *balance.tables(found)]

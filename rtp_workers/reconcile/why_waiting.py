@@ -1,4 +1,4 @@
-"""Why records wait in Kafka, for whoever is not the consumer: ``rtp verify``, ``rtp status`` and the backfill.
+"""Why records wait in Kafka, as seen from outside the consumer: for ``rtp verify``, ``rtp status`` and the backfill.
 
 Kafka is asked by a process of its own. librdkafka may end its process when Kafka does not answer the question about the
 group (confluentinc/librdkafka#4605): that must not take the command with it, nor a Dagster run.
@@ -27,13 +27,13 @@ ASKING = (sys.executable, "-m", "rtp_workers.reconcile.why_waiting")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What waits where.
+    """Which records wait where.
 
     Attributes:
-        topic: its name.
-        group_id: of the consumer.
-        ledger_id: of the database that the consumer stores into; empty where it is not known.
-        positions: kafka_partition -> the next offset to store, of the partitions whose records wait.
+        topic: the topic's name.
+        group_id: the consumer's group.
+        ledger_id: the id of the database that the consumer stores into; empty if it is not known.
+        positions: kafka_partition -> the next offset to store, for partitions whose records wait.
     """
 
     topic: str
