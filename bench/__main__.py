@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -125,11 +125,12 @@ class Run:
 
 
 @contextmanager
-def bench_servers() -> Iterator[tuple[Endpoints, Path]]:
-    """Boots servers with their production settings in a temporary home."""
+def bench_servers(settings: Mapping[str, str] | None = None) -> Iterator[tuple[Endpoints, Path]]:
+    """Boots servers with their production settings, and these of PostgreSQL as well, in a temporary home."""
     home = Path(tempfile.gettempdir()) / f"rtp-bench-{os.getpid()}"
     home.mkdir(mode=0o755)
-    pair = EmbeddedServers(KafkaServer(home, ports.free_port()), PostgresServer(home, ports.free_port()))
+    postgres = PostgresServer(home, ports.free_port(), settings or {})
+    pair = EmbeddedServers(KafkaServer(home, ports.free_port()), postgres)
     try:
         pair.start()
         endpoints = pair.endpoints()

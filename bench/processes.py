@@ -24,7 +24,7 @@ class ServerPids:
 
     def cpu_s(self) -> dict[str, float]:
         """Returns CPU seconds since their start, children included (ended ones too)."""
-        return {"kafka": _tree_cpu_s(self.kafka), "postgres": _tree_cpu_s(self.postgres)}
+        return {"kafka": tree_cpu_s(self.kafka), "postgres": tree_cpu_s(self.postgres)}
 
 
 @dataclass
@@ -85,7 +85,12 @@ def _ended_children_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _tree_cpu_s(pid: int) -> float:
+def tree_cpu_s(pid: int) -> float:
+    """Returns the CPU seconds of a process and its children, ended ones included.
+
+    Raises:
+        psutil.NoSuchProcess: the process itself has ended.
+    """
     process = psutil.Process(pid)
     own = process.cpu_times()
     total: float = own.user + own.system + own.children_user + own.children_system

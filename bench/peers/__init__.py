@@ -1,0 +1,1 @@
+"""This platform and what a user would pick instead, side by side: ``python -m bench.peers``."""
