@@ -18,9 +18,9 @@ class ObjectAddress:
 
     Attributes:
         scheme: s3, gs, az, https or http.
-        container: the bucket; of a web address host and port.
+        container: the bucket; for a web address, host and port.
         key: the object's whole name in it, without a slash in front.
-        query: of a web address; it may hold a signature, so it is never shown.
+        query: the query of a web address. It may contain a signature, so it is never shown.
     """
 
     scheme: str
@@ -57,7 +57,7 @@ def is_address(text: str) -> bool:
 
 
 def name_in(text: str) -> str:
-    """Returns the name of the object that an address ends with, also of an address that cannot be read."""
+    """Returns the name of the object at the end of an address, even of an address that cannot be read."""
     scheme, _, rest = text.partition("://")
     if scheme.lower() in WEB_SCHEMES:
         rest = unquote(urlsplit(text).path)
@@ -68,8 +68,8 @@ def parse_address(text: str) -> ObjectAddress:
     """Takes an address apart.
 
     Raises:
-        ConfigError: it is of a kind that cannot be read, or holds a password. The message shows neither password nor
-            query.
+        ConfigError: the address is of a kind that cannot be read, or contains a password. The message shows neither
+            password nor query.
     """
     scheme, _, rest = text.partition("://")
     scheme = scheme.lower()
@@ -93,10 +93,10 @@ def parse_address(text: str) -> ObjectAddress:
 
 
 def parse_bucket(text: str) -> ObjectAddress:
-    """Takes the address of a folder apart that can be listed and written to.
+    """Takes apart the address of a folder that can be listed and written to.
 
     Raises:
-        ConfigError: it is of another kind, or holds a password.
+        ConfigError: the address is of another kind, or contains a password.
     """
     address = parse_address(text)
     if address.is_web:

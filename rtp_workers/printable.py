@@ -1,11 +1,11 @@
-"""Makes text of others safe to print: file names, cells, headers and server messages may hold control sequences."""
+"""Makes foreign text safe to print: file names, cells, headers and server messages may contain control sequences."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Control characters, lone surrogates, line separators and invisible formatting (bidirectional marks among it), which
-# could move the cursor, recolour the terminal, or show text in another order than it is in.
+# Control characters, lone surrogates, line separators and invisible formatting (including bidirectional marks). They
+# could move the cursor, recolour the terminal, or show text in another order.
 HIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Cf", "Zl", "Zp"})
 JOINERS = frozenset("\u200c\u200d")  # part of Persian and Indian words and of emoji
 JOINED_FROM = "\u0590"  # scripts that need joiners lie above; between Latin letters a joiner only hides

@@ -20,10 +20,10 @@ ENVIRONMENT = "environment"
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is set, by name without prefix in lower case. An empty text counts as not set.
+    """The settings that are given, by name in lower case without the prefix. An empty text counts as not set.
 
     Attributes:
-        values: as text; some are secrets.
+        values: the values as text; some are secrets.
         origins: where each value comes from, for messages.
     """
 

@@ -72,7 +72,7 @@ class PlatformSettings(BaseModel):
     )
     kafka_rack: str | None = Field(None, description="rack (zone) of this process; consumers read from brokers in it")
     topics: str = Field(
-        "", description="topics of others to consume as well: names and patterns (* and ?), separated by commas"
+        "", description="other topics to consume as well: names and patterns (* and ?), separated by commas"
     )
     schema_registry_url: str | None = Field(None, description="schema registry that the values of topics refer to")
     schema_registry_user: str | None = None

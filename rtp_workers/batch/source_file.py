@@ -197,6 +197,7 @@ class Replayed:
         self._rest = rest
 
     def read(self, size_bytes: int, /) -> bytes:
+        """Reads what is left of the beginning, then the rest."""
         if not self._beginning:
             return self._rest.read(size_bytes)
         data, self._beginning = self._beginning[:size_bytes], self._beginning[size_bytes:]

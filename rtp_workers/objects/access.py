@@ -1,4 +1,4 @@
-"""Stores by address: how they are reached, and how patient their client is."""
+"""Clients for object stores: how a store is reached, and how patient its client is."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rtp_workers.settings import PlatformSettings
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
-# A request moves 4 MB at most, so a slow line is slow and not broken: only a stalled one is given up.
+# A request moves at most 4 MB. A slow line is not a broken one, so only a stalled request is given up.
 READ_TIMEOUT, REQUEST_TIMEOUT, CONNECT_TIMEOUT = timedelta(seconds=30), timedelta(minutes=30), timedelta(seconds=10)
-# Retried: answers of the class 5xx (503 SlowDown among them), lost connections, and the rest of a body that is cut off.
+# These are retried: answers 5xx (including 503 SlowDown), lost connections, and the rest of a body that was cut off.
 MAX_RETRIES, RETRY_TIMEOUT = 12, timedelta(seconds=60)
 FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=200), timedelta(seconds=8)
 ENDPOINT_NAMES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -26,10 +26,10 @@ ENDPOINT_NAMES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 @dataclass(frozen=True, slots=True)
 class StoreAccess:
-    """Credentials from our own settings. What is None is found as the stores' own tools find it.
+    """Credentials from our own settings. What is None is looked up as the stores' own tools do.
 
     Attributes:
-        endpoint_url: of an S3 store that is not Amazon's.
+        endpoint_url: the endpoint of an S3 store that is not Amazon's.
     """
 
     endpoint_url: str | None = None
@@ -40,17 +40,17 @@ class StoreAccess:
 
     @classmethod
     def of(cls, settings: PlatformSettings) -> StoreAccess:
-        """Returns what the settings, or the files of RTP_SECRETS_DIR, say."""
+        """Returns the credentials from the settings, or from the files of RTP_SECRETS_DIR."""
         secrets = (settings.s3_access_key_id, settings.s3_secret_access_key, settings.s3_session_token)
         texts = [None if secret is None else secret.get_secret_value() for secret in secrets]
         return cls(settings.s3_endpoint_url, settings.s3_region, *texts)
 
 
 def store_of(address: ObjectAddress, access: StoreAccess) -> ObjectStore:
-    """Returns a client for the store of this address; nothing is sent yet.
+    """Returns a client for the store of this address. Nothing is sent yet.
 
     Raises:
-        ConfigError: an environment variable of the store does not fit.
+        ConfigError: an environment variable of the store is not valid.
     """
     with translated(address, "open its store", asks=False):
         if address.scheme == "s3":
@@ -78,7 +78,7 @@ def _s3(bucket: str, access: StoreAccess) -> ObjectStore:
 
 
 def _client(url: str | None = None) -> ClientConfig:
-    """Returns the client's options; without encryption only where `url`, which a person has set, says so."""
+    """Returns the client's options. Encryption is off only if `url`, which a person has set, says so."""
     options: ClientConfig = {
         "read_timeout": READ_TIMEOUT,
         "timeout": REQUEST_TIMEOUT,

@@ -1,4 +1,4 @@
-"""Requests that Ctrl-C can leave: obstore retries for up to a minute, and looks at no signal meanwhile."""
+"""Requests that Ctrl-C can interrupt: obstore retries for up to a minute, and ignores signals meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def answer_of(ask: Callable[[], T]) -> T:
-    """Returns what `ask` returns, or raises what it raises; a signal's handler may end the wait for it."""
+    """Returns what `ask` returns, or raises what it raises. A signal's handler may end the wait for it."""
     future: Future[T] = Future()
 
     def work() -> None:

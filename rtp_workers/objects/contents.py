@@ -11,10 +11,11 @@ from rtp_workers.objects.errors import translated
 
 
 def write_object(address: ObjectAddress, access: StoreAccess, content: bytes) -> None:
-    """Writes an object, which appears at once or not at all.
+    """Writes an object. It appears completely or not at all.
 
     Raises:
-        ConfigError: it must not be written. TransientError: the store is away.
+        ConfigError: writing it is not permitted.
+        TransientError: the store is away.
     """
     with translated(address, "write it"):
         answer_of(lambda: obstore.put(store_of(address, access), address.key, content))
@@ -24,7 +25,9 @@ def read_object(address: ObjectAddress, access: StoreAccess) -> bytes:
     """Returns the whole content of an object.
 
     Raises:
-        ObjectMissingError: it does not exist. ConfigError: it must not be read. TransientError: the store is away.
+        ObjectMissingError: it does not exist.
+        ConfigError: reading it is not permitted.
+        TransientError: the store is away.
     """
     with translated(address, "read it"):
         return bytes(answer_of(lambda: obstore.get(store_of(address, access), address.key).bytes()))

@@ -1,4 +1,4 @@
-"""obstore's errors -> ours, by class and status. Its messages may hold a signed address, so its query is cut out."""
+"""obstore's errors -> ours, by class and status. Its messages may contain a signed address, whose query is removed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ObjectMissingError(ConfigError):
 
 
 class ObjectChangedError(TransientError):
-    """The object was replaced or deleted while it was read: what is read would be half of each version."""
+    """The object was replaced or deleted while it was read. The result would be half of each version."""
 
 
 class NoRangesError(TransientError):
@@ -39,14 +39,14 @@ def translated(address: ObjectAddress, doing: str, *, asks: bool = True) -> Iter
     Args:
         address: the object or the folder, for messages.
         doing: what was tried, such as ``read it``.
-        asks: the store is asked; otherwise only settings can be at fault.
+        asks: True if the store is asked; otherwise only settings can be at fault.
     """
     try:
         yield
     except RtpError:
         raise
     except (exceptions.BaseError, OSError, ValueError) as error:
-        raise _error(error, address, doing, asks) from None  # obstore's text may hold what must not be shown
+        raise _error(error, address, doing, asks) from None  # obstore's text may contain what must not be shown
 
 
 def _error(error: Exception, address: ObjectAddress, doing: str, asks: bool) -> RtpError:
@@ -85,7 +85,7 @@ def _error(error: Exception, address: ObjectAddress, doing: str, asks: bool) -> 
 
 
 def changed(address: ObjectAddress) -> ObjectChangedError:
-    """Returns the error for an object that is not the one any more that was opened."""
+    """Returns the error for an object that is no longer the version that was opened."""
     return ObjectChangedError(
         f"{address} was replaced or deleted while it was read; what is loaded so far is kept. Run the load again: it "
         "reads the new object from its beginning",

@@ -1,4 +1,4 @@
-"""Objects of a bucket by name, asked for page by page."""
+"""Lists the objects of a bucket by name, page by page."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from rtp_workers.objects.asking import answer_of
 from rtp_workers.objects.errors import translated
 from rtp_workers.objects.versions import ObjectState
 
-PAGE_OBJECTS = 1000  # what S3 answers with at once
+PAGE_OBJECTS = 1000  # the most that S3 lists in one answer
 
 
 @dataclass(frozen=True, slots=True)
 class FoundObject:
-    """An object as a listing tells of it."""
+    """An object as a listing describes it."""
 
     address: ObjectAddress
     state: ObjectState
 
 
 def list_objects(folder: ObjectAddress, access: StoreAccess) -> list[FoundObject]:
-    """Returns the objects directly in a folder, by name; those of folders in it are left out, and never asked for.
+    """Returns the objects directly in a folder, sorted by name. Objects in deeper folders are never asked for.
 
     Raises:
-        ConfigError: there is no such bucket, or it must not be listed. TransientError: the store is away.
+        ConfigError: there is no such bucket, or listing it is not permitted.
+        TransientError: the store is away.
     """
     _refuse_web(folder)
     with translated(folder, "list it"):
@@ -40,10 +41,11 @@ def list_objects(folder: ObjectAddress, access: StoreAccess) -> list[FoundObject
 
 
 def list_below(folder: ObjectAddress, access: StoreAccess) -> Iterator[FoundObject]:
-    """Yields all objects below a folder, those in its folders included.
+    """Yields all objects below a folder, including those in deeper folders.
 
     Raises:
-        ConfigError: there is no such bucket, or it must not be listed. TransientError: the store is away.
+        ConfigError: there is no such bucket, or listing it is not permitted.
+        TransientError: the store is away.
     """
     _refuse_web(folder)
     with translated(folder, "list it"):

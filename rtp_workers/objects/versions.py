@@ -1,4 +1,4 @@
-"""One version of an object, read by ranges: every piece is proven to be of the version that was opened."""
+"""One version of an object, read by ranges. Every piece is checked to belong to the version that was opened."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ RANGE_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class ObjectState:
-    """What tells one version of an object from another.
+    """What distinguishes one version of an object from another.
 
     Attributes:
-        etag: as the store says; None where a web server gives none.
+        etag: the ETag that the store gives; None if a web server gives none.
     """
 
     size_bytes: int
@@ -37,12 +37,12 @@ class ObjectState:
 
     @classmethod
     def of(cls, meta: ObjectMeta) -> ObjectState:
-        """Returns it from the store's answer; some answers hold fractions of a second, others do not."""
+        """Returns the state in a store's answer. Some answers have fractions of a second, others do not."""
         return cls(meta["size"], meta["last_modified"].replace(microsecond=0), meta["e_tag"])
 
     @property
     def is_proof(self) -> bool:
-        """True where the ETag changes with every change of the content."""
+        """True if the ETag changes with every change of the content."""
         return self.etag is not None and not self.etag.startswith("W/")
 
 
@@ -53,7 +53,8 @@ class ObjectVersion:
         """Asks the store for the object's state, unless it is given.
 
         Raises:
-            ConfigError: there is no such object, or it must not be read. TransientError: the store is away.
+            ConfigError: there is no such object, or reading it is not permitted.
+            TransientError: the store is away.
         """
         self.address, self.access = address, access
         self._store = store_of(address, access)
@@ -65,14 +66,14 @@ class ObjectVersion:
         """Returns up to `RANGE_BYTES` from `offset` on; ``b""`` at the end.
 
         Raises:
-            ObjectChangedError: it is another version by now. TransientError: the store is away, or the line is cut
-                again and again.
+            ObjectChangedError: the object has another version by now.
+            TransientError: the store is away, or the connection breaks again and again.
         """
         if offset >= self.state.size_bytes:
             return b""
         if offset >= RANGE_BYTES:
             return self._fetched(offset)
-        if self._beginning is None:  # every reader begins here: it is kept
+        if self._beginning is None:  # kept, because every reader begins here
             self._beginning = self._fetched(0)
         return self._beginning[offset:]
 
@@ -107,12 +108,12 @@ class ObjectVersion:
         return data
 
     def refuse_other(self, meta: ObjectMeta) -> None:
-        """Raises ObjectChangedError where an answer is of another version."""
+        """Raises ObjectChangedError if an answer belongs to another version."""
         if ObjectState.of(meta) != self.state:
             raise changed(self.address)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yields the whole object by one request, from its beginning."""
+        """Yields the whole object from its beginning, with one request."""
         with translated(self.address, "read it"):
             answer = obstore.get(self._store, self.address.key)
             self.refuse_other(answer.meta)
@@ -121,7 +122,7 @@ class ObjectVersion:
 
 
 class _WholeAnswer:
-    """The one answer of a web server that sends no parts. A reader that goes back makes it ask again."""
+    """The single answer of a web server that does not send parts. If a reader goes back, it asks again."""
 
     def __init__(self, version: ObjectVersion) -> None:
         self._version = version
@@ -140,7 +141,7 @@ class _WholeAnswer:
         return b"".join(parts)
 
     def _next(self, offset: int) -> bytes:
-        """Returns what is at hand from `offset` on; ``b""`` at the end."""
+        """Returns the bytes that have arrived from `offset` on; ``b""`` at the end."""
         while offset >= self._at + len(self._data):
             self._at += len(self._data)
             self._data = next(self._pieces, b"")
@@ -167,13 +168,13 @@ class ObjectReader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Moves its own position only."""
+        """Moves this reader's position only."""
         origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._version.state.size_bytes}
         self._position = origins[whence] + offset
         return self._position
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Reads at its own position, which no other reader moves."""
+        """Reads at this reader's position, which no other reader moves."""
         if not self._start <= self._position < self._start + len(self._piece):
             self._start, self._piece = self._position, memoryview(self._version.piece(self._position))
         view = memoryview(buffer)

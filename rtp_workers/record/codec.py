@@ -139,6 +139,7 @@ def _attributes_text(literal: bytes) -> str:
 
 
 def check_text(field: Field, value: str | None) -> None:
+    """Raises RecordError, which names the field, if a value of `field` (None: absent) breaks its rule."""
     rule, name = field.rule, field.name
     if value is None:
         return _refuse_missing(field, False)

@@ -78,6 +78,7 @@ def _read_string(body: bytes, at: int) -> tuple[str, int]:
 
 
 def read_fixed(size: int, body: bytes, at: int) -> tuple[bytes, int]:
+    """Reads a fixed number of bytes."""
     end = at + size
     if end > len(body):
         raise NotReadableHereError("bytes that are cut")
@@ -85,6 +86,7 @@ def read_fixed(size: int, body: bytes, at: int) -> tuple[bytes, int]:
 
 
 def read_enum(symbols: Sequence[str], body: bytes, at: int) -> tuple[str, int]:
+    """Reads the symbol of an enum."""
     index, at = read_long(body, at)
     if index < 0:
         raise NotReadableHereError("a symbol that the enum does not have")
@@ -92,6 +94,7 @@ def read_enum(symbols: Sequence[str], body: bytes, at: int) -> tuple[str, int]:
 
 
 def read_array(item: Reader, body: bytes, at: int) -> tuple[list[Any], int]:
+    """Reads a list, whose items come in blocks."""
     found: list[Any] = []
     count, at = read_items(body, at)
     while count:
@@ -103,6 +106,7 @@ def read_array(item: Reader, body: bytes, at: int) -> tuple[list[Any], int]:
 
 
 def read_map(member: Reader, body: bytes, at: int) -> tuple[dict[str, Any], int]:
+    """Reads a map, whose members come in blocks."""
     found: dict[str, Any] = {}
     count, at = read_items(body, at)
     while count:
@@ -124,6 +128,7 @@ def read_items(body: bytes, at: int) -> tuple[int, int]:
 
 
 def read_record(fields: Sequence[tuple[str, Reader]], body: bytes, at: int) -> tuple[dict[str, Any], int]:
+    """Reads the fields of a record, one after the other."""
     found: dict[str, Any] = {}
     for name, reader in fields:
         found[name], at = reader(body, at)
@@ -143,6 +148,7 @@ PRIMITIVES: dict[str, Reader] = {
 
 
 def read_union(branches: Sequence[Reader], body: bytes, at: int) -> tuple[Any, int]:
+    """Reads a value of the branch that its index names."""
     index, at = read_long(body, at)
     if index < 0:
         raise NotReadableHereError("a branch that the union does not have")
@@ -150,6 +156,7 @@ def read_union(branches: Sequence[Reader], body: bytes, at: int) -> tuple[Any, i
 
 
 def read_logical(reader: Reader, convert: Callable[..., Any], schema: Any, body: bytes, at: int) -> tuple[Any, int]:
+    """Reads a value and converts it to its logical type, as fastavro would."""
     value, at = reader(body, at)
     return convert(value, schema, None), at
 

@@ -59,6 +59,7 @@ class Profile:
 
     @cached_property
     def distinct(self) -> frozenset[str]:
+        """The different filled cells."""
         return frozenset(self.cells)
 
     @property
@@ -72,6 +73,7 @@ class Profile:
 
     @cached_property
     def dates(self) -> float:
+        """The share of filled cells that are dates, 0..1."""
         return self.share(dates.is_date)
 
     @cached_property
@@ -82,18 +84,22 @@ class Profile:
 
     @cached_property
     def clocks(self) -> float:
+        """The share of filled cells that are a time of day only."""
         return self.share(lambda cell: dates.parse_clock(cell) is not None)
 
     @cached_property
     def epoch(self) -> str | None:
+        """``s``, ``ms`` or ``us`` if the cells count from 1970 in that unit, else None."""
         return dates.epoch_unit(self.some)
 
     @cached_property
     def numbers(self) -> float:
+        """The share of filled cells that are amounts or numbers in scientific form."""
         return self.share(lambda cell: amounts.take_apart(cell) is not None or amounts.is_scientific(cell))
 
     @cached_property
     def whole_numbers(self) -> float:
+        """The share of filled cells that have only digits, and perhaps a sign."""
         return self.share(lambda cell: cell.lstrip("-+").isdigit())
 
     @cached_property
@@ -121,10 +127,12 @@ class Profile:
 
     @cached_property
     def letters(self) -> float:
+        """The share of filled cells with at least two letters."""
         return self.share(lambda cell: sum(char.isalpha() for char in cell) >= 2)
 
     @cached_property
     def directions(self) -> float:
+        """The share of filled cells that name a direction: debit, credit or neutral."""
         return self.share(lambda cell: direction_of(cell) is not None)
 
     @cached_property
@@ -134,18 +142,22 @@ class Profile:
 
     @cached_property
     def direction_kinds(self) -> frozenset[str]:
+        """The directions that cells name: ``debit``, ``credit``, ``neutral``."""
         return frozenset(kind for cell in self.distinct if (kind := direction_of(cell)) is not None)
 
     @cached_property
     def currencies(self) -> float:
+        """The share of filled cells that name a currency."""
         return self.share(lambda cell: currency_code(cell) is not None)
 
     @cached_property
     def countries(self) -> float:
+        """The share of filled cells that name a country."""
         return self.share(lambda cell: country_code(cell) is not None)
 
     @cached_property
     def longest(self) -> int:
+        """The length of the longest cell, in characters."""
         return max((len(cell) for cell in self.some), default=0)
 
 

@@ -23,6 +23,7 @@ class Row:
 
     @property
     def is_blank(self) -> bool:
+        """True if no cell has anything but blanks."""
         return not any(cell.strip() for cell in self.cells)
 
 
