@@ -76,8 +76,8 @@ def parse_address(text: str) -> ObjectAddress:
     container, _, key = rest.partition("/")
     if "@" in container:
         raise ConfigError(
-            f"an address of {scheme}:// holds a user or a password, which would end up in logs; leave it out and give "
-            "the credentials as the docs on object storage say"
+            f"an address of {scheme}:// contains a user or a password, which would end up in logs; leave it out and "
+            "give the credentials as the docs on object storage say"
         )
     if scheme in BUCKET_SCHEMES:
         return ObjectAddress(scheme, _named(container, text), key.strip("/"))
@@ -100,11 +100,11 @@ def parse_bucket(text: str) -> ObjectAddress:
     """
     address = parse_address(text)
     if address.is_web:
-        raise ConfigError(f"{address}: a web server lists no files and takes none; give an address like s3://bucket/x")
+        raise ConfigError(f"{address}: a web server cannot list or store files; give an address like s3://bucket/x")
     return address
 
 
 def _named(container: str, shown: str) -> str:
     if not container:
-        raise ConfigError(f"{shown} names no bucket or host; give e.g. s3://bucket/exports/may.csv")
+        raise ConfigError(f"{shown} has no bucket or host; give e.g. s3://bucket/exports/may.csv")
     return container

@@ -249,8 +249,8 @@ def load(settings: type[S], **overrides: Any) -> S:
         **overrides: values that win over everything (command-line options); None means not given.
 
     Raises:
-        ConfigError: a name ``RTP_*`` is unknown, a value does not fit, or a source cannot be read. The message never
-            holds values.
+        ConfigError: a name ``RTP_*`` is unknown, a value is not valid, or a source cannot be read. The message never
+            contains values.
     """
     given = read()
     _refuse_unknown(given)
@@ -259,7 +259,7 @@ def load(settings: type[S], **overrides: Any) -> S:
         return settings(**{**values, **{name: value for name, value in overrides.items() if value is not None}})
     except ValidationError as error:
         wrong = "; ".join(_sentence(item["loc"], item["msg"], given) for item in error.errors())
-        raise ConfigError(f"settings do not fit: {wrong}") from error
+        raise ConfigError(f"settings are not valid: {wrong}") from error
 
 
 def _refuse_unknown(given: Given) -> None:

@@ -52,13 +52,13 @@ class Door:
         if caller.has_origin:
             caller.check_origin()
         elif caller.header("sec-fetch-site") in ELSEWHERE and not _opens_a_page(scope, caller):
-            raise Problem(403, "a page of another origin may not use this service; open Dagster itself in a tab")
+            raise Problem(403, "a page of another origin cannot use this service; open Dagster itself in a tab")
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
             _refuse_changes_by_get(scope)
         if scope["path"] != HEALTH and not caller.has_token():
             raise Problem(
                 401,
-                "Dagster needs the value of RTP_API_TOKEN here: in a browser as password, from a program as bearer",
+                "Dagster needs the value of RTP_API_TOKEN here: as a browser's password, or as a program's bearer token",
                 headers={"WWW-Authenticate": ASK},
             )
 
@@ -80,7 +80,7 @@ def _refuse_changes_by_get(scope: Scope) -> None:
         return
     for text in parse_qs(scope["query_string"].decode("latin-1")).get("query", []):
         if not _only_reads(text):
-            raise Problem(405, "only queries may come by GET; send mutations by POST, as JSON")
+            raise Problem(405, "GET may carry queries only; send mutations by POST, as JSON")
 
 
 def _only_reads(text: str) -> bool:

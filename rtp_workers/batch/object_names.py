@@ -42,7 +42,7 @@ def _fitting(path: str, settings: PlatformSettings) -> list[str]:
     found = list_objects(folder, access) if one_level else list_below(folder, access)
     fitting = sorted(str(item.address) for item in found if fits(item.address.key, address.key))
     if not fitting:
-        raise ConfigError(f"no object fits {address}; `*` does not stand for a slash. Check the bucket and the pattern")
+        raise ConfigError(f"no object matches {address}; `*` does not match a slash. Check the bucket and the pattern")
     return fitting
 
 

@@ -31,7 +31,7 @@ def list_sources(as_json: bool) -> int:
     for memory in memories:
         say(f"{memory.name}: {memory.loads:,} files, {memory.rows:,} rows{_dates(memory)}; ids {_rule(memory)}")
     if not memories:
-        say("no CSV with columns of its own was loaded yet")
+        say("no CSV with column names other than ours was loaded yet")
     return 0
 
 

@@ -93,6 +93,6 @@ class Pace:
 def _busy() -> Problem:
     return Problem(
         503,
-        "this service gets more requests than it can answer while it streams; ask again, and less often",
+        "this service gets more requests than it can answer while it streams; try again, and less often",
         headers={"Connection": "close"},
     )

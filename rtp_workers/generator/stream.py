@@ -42,13 +42,13 @@ class World:
 
     def __post_init__(self) -> None:
         if not 0 < self.speed <= 1e6:
-            raise ConfigError(f"speed {self.speed} does not fit: give a number above 0 and up to 1,000,000")
+            raise ConfigError(f"speed {self.speed} is not valid: give a number above 0 and up to 1,000,000")
         if self.start is None:
             return
         if self.start.tzinfo is None:
             raise ConfigError(f"start {self.start.isoformat()} has no offset: add Z or e.g. +01:00")
         if not EARLIEST_START <= self.start < LATEST_START:
-            raise ConfigError(f"start {self.start.isoformat()} does not fit: give a time from 1970 to 2099")
+            raise ConfigError(f"start {self.start.isoformat()} is not valid: give a time from 1970 to 2099")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class SchemaRegistry:
             self._client = SchemaRegistryClient(options)
         except (ValueError, TypeError, OSError) as error:
             raise ConfigError(
-                f"the schema registry's settings do not fit: {error}; check RTP_SCHEMA_REGISTRY_URL"
+                f"the schema registry's settings are not valid: {error}; check RTP_SCHEMA_REGISTRY_URL"
             ) from error
         self._url = _without_password(url)
         self._readers: dict[int, ReadBody] = {}
@@ -200,9 +200,9 @@ def _avro_reader(schema_id: int, parsed: Any) -> ReadBody:
             ) from error
         if stream.tell() != len(body):
             left = len(body) - stream.tell()
-            raise RecordError("avro_unreadable", f"{left} bytes are left over behind a value of schema id {schema_id}")
+            raise RecordError("avro_unreadable", f"{left} bytes are left over after a value of schema id {schema_id}")
         if not isinstance(document, dict):
-            raise RecordError("not_an_object", f"schema id {schema_id} is not a record's; a record is needed")
+            raise RecordError("not_an_object", f"schema id {schema_id} does not describe a record, which is needed")
         return document
 
     return read_body

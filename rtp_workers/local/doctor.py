@@ -138,7 +138,7 @@ def places_usable(settings: PlatformSettings) -> Finding:
     try:
         places.require_usable(settings)
     except ConfigError as error:
-        return Finding("folders", "problem", str(error), "do what the finding says")
+        return Finding("folders", "problem", str(error), "do what the message says")
     return Finding("folders", "ok", f"RTP_HOME is {settings.home}, RTP_DATA_DIR is {settings.data_dir}")
 
 
@@ -199,7 +199,7 @@ def kafka(endpoints: Endpoints, topic: str) -> Finding:
     try:
         found = describe(endpoints, topic)
     except RtpError as error:
-        return Finding("Kafka connection", "problem", str(error), "as it says; also look into logs/kafka.log")
+        return Finding("Kafka connection", "problem", str(error), "do what the message says; also see logs/kafka.log")
     if found is None:
         return Finding("Kafka connection", "problem", f"it answers, but topic {topic} is missing", "rtp topics")
     return Finding("Kafka connection", "ok", f"topic {topic}, {found.partitions} partitions")

@@ -187,12 +187,12 @@ def _connection_error(text: str) -> RtpError:
         return PooledSessionError(f"{text}. This is a connection pooler; connect to PostgreSQL directly")
     for words, advice in CONNECTION_ADVICE:
         if any(word in text for word in words):
-            return ConnectionLostError(f"{text}. {advice}. Services try again by themselves")
+            return ConnectionLostError(f"{text}. {advice}. Services retry automatically")
     if any(word in text for word in REFUSING):
         advice = "Check the DSN's user, password and database. Services retry automatically"
         return LoginRefusedError(f"{text}. {advice}")
     advice = "The server refuses the connection; its log says why" if "FATAL" in text else "Is PostgreSQL up?"
-    return ConnectionLostError(f"{text}. {advice}. Services try again by themselves")
+    return ConnectionLostError(f"{text}. {advice}. Services retry automatically")
 
 
 def _record_error(error: psycopg2.Error, state: str) -> RecordError | None:

@@ -149,10 +149,10 @@ def locked(connection: Connection, identity: str) -> Iterator[None]:
 
 def _running(holders: Sequence[Holder]) -> LoadRunningError:
     if not holders:
-        return LoadRunningError("another process was loading this file, or one that begins alike; run again")
+        return LoadRunningError("another process was loading this file, or one with the same beginning; run again")
     return LoadRunningError(
-        f"another process is loading this file, or one that begins alike: PostgreSQL's {holders[0]} holds its lock; "
-        f"wait for it, or end it with select pg_terminate_backend({holders[0].pid}), and run again"
+        f"another process is loading this file, or one with the same beginning: PostgreSQL's {holders[0]} holds its "
+        f"lock; wait for it, or end it with select pg_terminate_backend({holders[0].pid}), and run again"
     )
 
 

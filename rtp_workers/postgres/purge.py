@@ -37,7 +37,7 @@ class Criteria:
     def __post_init__(self) -> None:
         given = [bool(self.ids), self.customer_id is not None, self.before is not None, bool(self.dead_letters_before)]
         if sum(given) != 1:
-            raise ConfigError("say what to purge: give exactly one of ids, a customer, or a time before which")
+            raise ConfigError("say what to purge: give exactly one of ids, a customer, or a time limit")
         for instant in (self.before, self.dead_letters_before):
             if instant is not None and instant.tzinfo is None:
                 raise ConfigError(f"{instant.isoformat()} has no offset; give e.g. 2024-01-01T00:00:00Z")

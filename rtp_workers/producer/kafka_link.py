@@ -176,7 +176,7 @@ class KafkaLink:
         elif self._other_topic is not None and now - self._other_topic[1] > MADE_AGAIN_PATIENCE_S:
             self._take_to_other_topic()
             raise TransientError(
-                f"the topic {self._topic} was deleted and created again; the records that waited for it are sent again"
+                f"the topic {self._topic} was deleted and re-created; the records that waited for it are sent again"
             )
 
     def _take_to_other_topic(self) -> None:

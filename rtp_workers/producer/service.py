@@ -91,7 +91,7 @@ def _run(settings: ProducerSettings, how: Run, parts: Parts, stop: threading.Eve
     if parts.loop.error is not None:
         raise parts.loop.error
     if not told and not parts.loop.finished:
-        raise FatalError("generation ended because of an error; the log has it. Start the producer again")
+        raise FatalError("generation ended because of an error, which is in the log. Start the producer again")
     if lost:
         raise TransientError(
             f"stopped with {lost:,} records lost: Kafka did not acknowledge them "

@@ -63,7 +63,7 @@ def parse(body: bytes) -> tuple[list[Submission], bool]:
 def _refusal(findings: Sequence[Finding], items: int) -> Problem:
     first = findings[0]
     where = f"transaction {first.index}" if first.index is not None else "the transaction"
-    some = f"{len(findings)} of {items} transactions do not fit, so none was sent; " if first.index is not None else ""
+    some = f"{len(findings)} of {items} transactions are wrong, so none was sent; " if first.index is not None else ""
     return Problem(422, f"{some}{where}: {first.message}", errors=findings[:MAX_FINDINGS])
 
 

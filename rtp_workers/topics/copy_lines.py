@@ -98,4 +98,4 @@ def attributes_of(documents: Sequence[Document], refused: Refused) -> list[str]:
 def _refuse_nul(bodies: Sequence[bytes], refused: Refused) -> None:
     for index, body in enumerate(bodies):
         if b"\\u0000" in body.replace(b"\\\\", b""):
-            refused.setdefault(index, ("nul_in_text", "the record holds U+0000, which no text column can store"))
+            refused.setdefault(index, ("nul_in_text", "the record contains U+0000, which no text column can store"))

@@ -59,7 +59,7 @@ def _payload(document: Document) -> Document:
     if payload is None:
         raise NotAnInsertError("a tombstone in Connect's envelope")
     if not isinstance(payload, dict):
-        raise RecordError("not_an_object", "Connect's envelope holds a payload that is not an object")
+        raise RecordError("not_an_object", "Connect's envelope contains a payload that is not an object")
     return _typed(payload, schema) if isinstance(schema, dict) else payload
 
 
@@ -129,7 +129,7 @@ def scaled(text: str, scale: Any) -> Decimal:
         return Decimal((digits < 0, tuple(map(int, str(abs(digits)))), -int(scale)))
     except (binascii.Error, ValueError, TypeError) as error:
         raise RecordError(
-            "decimal_unreadable", f"{text[:40]!r} is not a decimal of Connect's (base64, scale {scale!r})"
+            "decimal_unreadable", f"{text[:40]!r} is not a decimal as Connect writes it (base64, scale {scale!r})"
         ) from error
 
 

@@ -57,7 +57,7 @@ def _refuse_open(section: Section, topic: str) -> None:
     if missing:
         raise ConfigError(
             f"topic {topic} is not consumed: section [{section.name}] of the mapping file leaves open "
-            f"{', '.join(missing)}; answer there; `rtp map --topic {topic} --print` shows the values that come"
+            f"{', '.join(missing)}. Add that there; `rtp map --topic {topic} --print` shows sample values"
         )
 
 

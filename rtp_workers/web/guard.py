@@ -193,7 +193,7 @@ class Caller:
         if origins and not self._origin_allowed(origins):
             raise Problem(
                 403,
-                f"a page at {origins[0][:100]!r} may change nothing here; add it to RTP_ALLOWED_ORIGINS if it should",
+                f"a page at {origins[0][:100]!r} cannot change anything here; add it to RTP_ALLOWED_ORIGINS if it may",
             )
 
     def check_token(self, *, changing: bool) -> None:

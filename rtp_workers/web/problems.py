@@ -107,7 +107,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:
         log.error("request_failed", path=request.url.path, exc_info=error)
-        return problem_response(Problem(500, "an unexpected error in the service; its log has the details"))
+        return problem_response(Problem(500, "an unexpected error occurred in the service; its log has the details"))
 
 
 def _problem_of_invalid(error: RequestValidationError) -> Problem:
@@ -116,7 +116,7 @@ def _problem_of_invalid(error: RequestValidationError) -> Problem:
         for item in error.errors()[:MAX_FINDINGS]
     ]
     detail = "; ".join(f"{finding.field}: {finding.message}" for finding in findings[:3])
-    return Problem(422, f"the request does not fit: {detail}", errors=findings)
+    return Problem(422, f"the request is not valid: {detail}", errors=findings)
 
 
 def _problem_of_http(request: Request, error: HTTPException) -> Problem:

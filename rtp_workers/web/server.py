@@ -188,8 +188,8 @@ def _listen(host: str, port: int, port_setting: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigError(
-            f"cannot listen on {host}:{port} ({error.strerror}); stop what uses it, "
-            f"or choose another port with {port_setting} or address with RTP_BIND_HOST"
+            f"cannot listen on {host}:{port} ({error.strerror}); stop the program that uses it, "
+            f"or choose another port with {port_setting} or another address with RTP_BIND_HOST"
         ) from error
     listener.setblocking(False)
     return listener

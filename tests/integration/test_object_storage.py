@@ -54,7 +54,7 @@ def test_an_object_is_looked_at_without_loading_it(stack: Stack, store: S3) -> N
     ("address", "told"),
     [
         ("s3://exports/nowhere/may.csv", "s3://exports/nowhere/may.csv does not exist"),
-        ("s3://exports/nowhere/*.csv", "no object fits s3://exports/nowhere/*.csv"),
+        ("s3://exports/nowhere/*.csv", "no object matches s3://exports/nowhere/*.csv"),
         ("s3://no-such-bucket/*.csv", "there is no bucket no-such-bucket"),
         ("s3://exports/a//b.csv", "s3://exports/a//b.csv: cannot"),
     ],

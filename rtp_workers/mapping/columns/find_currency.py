@@ -68,7 +68,7 @@ def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate
     code = "JPY" if code == "CNY" and "ja" in found.languages else code
     if not _column_knows_better(code, columns, candidates):
         other = "; other dollars need constants.currency" if _has_bare_dollar(columns, code) else ""
-        found.notes.append(f"currency {code} by the sign or code next to the amounts{other}")
+        found.notes.append(f"currency {code}, from the sign or code next to the amounts{other}")
     return code
 
 
@@ -82,7 +82,7 @@ def _by_header(found: Findings, columns: list[Profile]) -> str | None:
     if len(named) != 1:
         return None
     code = named.pop()
-    found.notes.append(f"currency {code} by the amount's column name")
+    found.notes.append(f"currency {code}, from the amount's column name")
     return code
 
 

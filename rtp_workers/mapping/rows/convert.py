@@ -221,7 +221,7 @@ class Converter:
             detail = f"the columns without a field have {size:,} bytes; 8,192 are allowed: drop some in the mapping"
             refused.setdefault(index, ("attributes_size", detail))
         if "\\u0000" in text:
-            refused.setdefault(index, ("nul_in_text", "a cell holds U+0000, which no text column can store"))
+            refused.setdefault(index, ("nul_in_text", "a cell contains U+0000, which no text column can store"))
 
     @staticmethod
     def _name_balance_lines(rows: Cells, refused: dict[int, tuple[str, str]]) -> None:

@@ -20,4 +20,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refuse: rows would lose what tells which load they came from."""
-    raise NotImplementedError("0005 cannot be taken back; restore a backup instead")
+    raise NotImplementedError("0005 cannot be undone; restore a backup made before it")
