@@ -58,7 +58,7 @@ class Door:
         if scope["path"] != HEALTH and not caller.has_token():
             raise Problem(
                 401,
-                "Dagster needs the value of RTP_API_TOKEN here: as a browser's password, or as a program's bearer token",
+                "Dagster needs the value of RTP_API_TOKEN here: as a browser's password or a program's bearer token",
                 headers={"WWW-Authenticate": ASK},
             )
 
