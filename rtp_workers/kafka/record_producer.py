@@ -289,6 +289,10 @@ class RecordProducer:
             self._dropped_after(1)
         return left
 
+    def cause_of(self, error: RtpError) -> RtpError:
+        """Returns why this producer cannot recover, where the client has said so by now; else the error given."""
+        return error if self._fatal is None else self._error(self._fatal)
+
     def _left_after(self, timeout_s: float) -> int:
         """Reads reports until none is outstanding, for at most `timeout_s`. Returns how many are still outstanding.
 

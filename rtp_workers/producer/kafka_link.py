@@ -19,6 +19,7 @@ CLIENT_ID = "rtp-producer"
 AWAY_AFTER_S = 3.0
 PROBE_S = 1.0
 PROBE_TIMEOUT_S = 3.0
+LONGEST_WAIT_S = 10.0  # between two clients of which none could send anything
 # A client finds a topic that was created again by itself, or it waits for the old one forever.
 MADE_AGAIN_PATIENCE_S = 10.0
 
@@ -48,6 +49,10 @@ class KafkaLink:
         self._other_topic: tuple[str, float] | None = None  # its id, and since when it is known
         self._acknowledged_before = self._failed_before = 0
         self._unsent: deque[tuple[bytes | None, bytes | None]] = deque()
+        self._restarts = Backoff(PROBE_S, LONGEST_WAIT_S)
+        self._resume_at_s = 0.0
+        self._trying = False
+        self._logged: str | None = None
         self._headers: Headers = []
         self._seen_acknowledged = 0
         self._progress_at_s = time.monotonic()
@@ -78,8 +83,11 @@ class KafkaLink:
         return bool(self._unsent)
 
     def send(self, value: bytes, key: bytes, headers: Headers, on_ack: OnAck) -> None:
-        """Queues one record; see `RecordProducer.send`."""
-        self._producer.send(value, key, headers, on_ack)
+        """Queues one record; errors as in `RecordProducer.send`, a broken client with what is known of its trouble."""
+        try:
+            self._producer.send(value, key, headers, on_ack)
+        except ProducerBrokenError as error:
+            raise TransientError(self.trouble or str(error)) from error
 
     def send_many(
         self, values: list[bytes], keys: list[bytes], headers: Headers, while_waiting: Callable[[], None]
@@ -107,7 +115,11 @@ class KafkaLink:
         Raises:
             RtpError: see `RecordProducer.poll`; call `start_anew`.
         """
-        if self.trouble is None:
+        if time.monotonic() < self._resume_at_s:
+            self._closing.wait(timeout_s)
+            return
+        if self.trouble is None or self._trying:
+            self._producer.poll(0)  # a client that is broken says why here; to `_send_again` it would not
             self._send_again()
         self._producer.poll(timeout_s)
         self._watch()
@@ -115,13 +127,20 @@ class KafkaLink:
     def start_anew(self, error: RtpError) -> None:
         """Replaces the client after `error`. Records of `send_many` that Kafka has not acknowledged are sent again.
 
+        After a client that could send nothing, the next one waits, longer each time. A repeated reason is not logged.
         Some may be in Kafka already, with the acknowledgement lost. Their ids are the same, so they are stored once.
         """
-        log.error("producer_restarted", topic=self._topic, reason=str(error), unacknowledged=self.outstanding)
-        old = self._producer
-        self._doubt(str(error))
+        old, unacknowledged = self._producer, self.outstanding
+        self.trouble = str(error)
         old.close()
+        why = str(old.cause_of(error))
+        if why != self._logged:
+            log.error("producer_restarted", topic=self._topic, reason=why, unacknowledged=unacknowledged)
+        self._doubt(why)
         self._take_unsent(old)
+        self._trying = False
+        if not old.acknowledged:
+            self._resume_at_s = time.monotonic() + self._restarts.next_s()
         self._producer = self._new_producer()
         self._acknowledged_before += old.acknowledged
         self._failed_before += old.failed
@@ -161,6 +180,7 @@ class KafkaLink:
         if acknowledged != self._seen_acknowledged:
             self._seen_acknowledged = acknowledged
             self._progress_at_s = now
+            self._restarts.reset()
             self._take_to_other_topic()
             self._trust()
         elif not self._producer.outstanding:
@@ -185,25 +205,35 @@ class KafkaLink:
             self._other_topic = None
 
     def _trust(self) -> None:
+        self._trying = False
         if self.trouble is not None:
-            self.trouble = None
+            self.trouble = self._logged = None
             log.info("kafka_reachable", topic=self._topic)
+
+    def _trust_or_try(self) -> None:
+        """Ends the doubt, unless the last client could send nothing although Kafka answered: records have to end it."""
+        if self._restarts.tries and self._unsent:
+            self._trying = True
+        else:
+            self._trust()
 
     def _doubt(self, why: str) -> None:
         self.trouble = f"{why}; nothing is sent until Kafka answers again"
         self._producer.trouble = None
         self._probe_wanted.set()
-        log.warning("kafka_unreachable", topic=self._topic, reason=why)
+        if why != self._logged:
+            self._logged = why
+            log.warning("kafka_unreachable", topic=self._topic, reason=why)
 
     def _probe_when_wanted(self) -> None:
         """Asks Kafka for the topic while in doubt: with nothing outstanding, no acknowledgement can end the doubt."""
         backoff = Backoff(PROBE_S / 4, PROBE_S)
         while self._probe_wanted.wait() and not self._closing.is_set():
             problem = self._asked()
-            if problem is None and not self._producer.outstanding:
+            if problem is None and not self._producer.outstanding and time.monotonic() >= self._resume_at_s:
                 self._probe_wanted.clear()
                 backoff.reset()
-                self._trust()
+                self._trust_or_try()
             else:
                 if problem is not None:
                     self.trouble = problem

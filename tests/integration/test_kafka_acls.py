@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from confluent_kafka.admin import (
     AclBinding,
@@ -28,7 +30,7 @@ from tests.consumer_answers import not_ready_because
 from tests.waiting import wait_until
 
 TOPIC = "transactions"
-USERS = ("nobody", "describer", "writer", "member")
+USERS = ("nobody", "describer", "writer", "member", "late")
 WAIT_S = 180.0
 
 
@@ -90,8 +92,8 @@ def kafka(session_folder: Path) -> Iterator[GuardedKafka]:
     try:
         server.wait_ready()
         ensure_topic(Endpoints(kafka_bootstrap=server.bootstrap), TOPIC)
-        server.allow("describer", TOPIC, AclOperation.DESCRIBE)
-        server.allow("writer", TOPIC, AclOperation.DESCRIBE)
+        for user in ("describer", "writer", "late"):
+            server.allow(user, TOPIC, AclOperation.DESCRIBE)
         # Who may write to any topic may use an idempotent producer.
         server.allow("writer", "another", AclOperation.WRITE)
         server.allow("member", TOPIC, AclOperation.DESCRIBE, AclOperation.READ)
@@ -128,15 +130,34 @@ def test_a_producer_without_a_right_names_it(kafka: GuardedKafka, user: str, rig
 
 
 def test_a_consumer_without_the_right_to_its_group_is_not_ready_and_names_it(
-    kafka: GuardedKafka, stack: Stack, start_rtp: StartRtp, tmp_path: Path
+    kafka: GuardedKafka, stack: Stack, start_rtp: StartRtp
 ) -> None:
-    endpoints = kafka.login_of("member")
-    client = '{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "member", '
-    env = {
-        **stack.env,
-        "RTP_KAFKA_BOOTSTRAP": endpoints.need("kafka_bootstrap"),
-        "RTP_KAFKA_CLIENT_CONFIG": client + '"sasl.password": "secret"}',
-        "RTP_TOPIC": TOPIC,
-    }
-    start_rtp("consume", env=env)
+    start_rtp("consume", env=env_of(kafka, "member", stack))
     wait_until(lambda: not_ready_because(stack, "no ACL for Read on group"), WAIT_S, "503 with the missing right")
+
+
+def test_a_running_producer_names_the_missing_right_and_sends_once_it_has_it(
+    kafka: GuardedKafka, stack: Stack, start_rtp: StartRtp
+) -> None:
+    producer = start_rtp("produce", env=env_of(kafka, "late", stack))
+    url = stack.endpoints.need("producer_url")
+
+    def said(path: str) -> str:
+        try:
+            return httpx.get(f"{url}{path}", timeout=60).text
+        except httpx.TransportError:
+            return ""
+
+    wait_until(lambda: "no ACL for IdempotentWrite on cluster" in said("/health/ready"), WAIT_S, "the missing right")
+    wait_until(lambda: producer.output().count("Fatal error") >= 3, WAIT_S, "more attempts")
+    assert producer.output().count("producer_restarted") == 1, "a reason is logged once"
+    kafka.allow("late", TOPIC, AclOperation.WRITE)
+    wait_until(lambda: json.loads(said("/status") or "{}").get("acknowledged", 0) > 0, WAIT_S, "records")
+    assert producer.running()
+
+
+def env_of(kafka: GuardedKafka, user: str, stack: Stack) -> dict[str, str]:
+    """Returns the environment of a program that logs in as this user."""
+    login = kafka.login_of(user)
+    client = {"RTP_KAFKA_CLIENT_CONFIG": json.dumps(login.kafka_options)}
+    return {**stack.env, "RTP_KAFKA_BOOTSTRAP": login.need("kafka_bootstrap"), "RTP_TOPIC": TOPIC, **client}
