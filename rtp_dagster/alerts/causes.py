@@ -9,7 +9,7 @@ from typing import Any
 
 REPEAT_S = 3600.0
 TOGETHER = 5  # if one tick finds more new causes than this, they share one message
-REMEMBERED = 400  # more than a tick finds, or those left out would be reported at every tick
+REMEMBERED = 400  # more than one tick finds; otherwise those left out would be reported at every tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Cause:
         text: what happened and what to do, as a person reads it.
         link: the page that shows more.
         recovers: True if its end deserves a message too.
-        since_s: for one that does not recover: Unix time at which it last happened. It is reported again if it
-            happens again more than an hour after the last message.
+        since_s: for a cause that does not recover: Unix time at which it last happened. It is reported again if it
+            happens more than an hour after the last message.
     """
 
     key: str
@@ -72,7 +72,7 @@ def messages(
             it is to be remembered.
         told: the causes reported so far, by `digest` of the key.
         now_s: Unix time.
-        unknown: how the keys begin of causes that could not be looked for this time; those have not ended.
+        unknown: beginnings of the keys of causes that could not be checked this time. Those have not ended.
     """
     due = [cause for cause in causes if _is_due(cause, told.get(digest(cause.key)), now_s)]
     found = [_together(due, now_s)] if len(due) > TOGETHER else [_alone(cause, told, now_s) for cause in due]

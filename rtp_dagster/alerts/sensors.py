@@ -31,9 +31,9 @@ from rtp_workers.settings import DagsterSettings
 INTERVAL_S = 30
 RUNS_OF_S = 24 * 3600  # failed runs of the last day are looked at; each is reported once
 RUNS = 100
-FILES = 100  # that are reported one by one
+FILES = 100  # the most files that are reported one by one
 FILE_KEYS = "file "
-# The tags of runs that nobody launched by hand.
+# Tags of runs that were not launched by hand.
 BY_ITSELF = {FILE_TAG, SENSOR_NAME_TAG, SCHEDULE_NAME_TAG, AUTOMATION_CONDITION_TAG}
 SHOWN_CHARACTERS = 500
 PASSING_ATTEMPTS = 3  # a failure that may pass by itself is reported after this many
@@ -93,7 +93,8 @@ def failing_checks(context: dg.SensorEvaluationContext, base: str) -> list[Cause
 def failed_runs(instance: dg.DagsterInstance, base: str, since_s: float, now_s: float) -> list[Cause]:
     """Returns the runs that failed and are not retried, since alerts began, or of the last day if that is shorter.
 
-    Runs that start by themselves for the same file or the same assets are one cause, or each attempt would be news.
+    Runs that start automatically for the same file or the same assets are one cause. Otherwise each attempt would be
+    reported.
     """
     begin = max(datetime.fromtimestamp(since_s, UTC), datetime.fromtimestamp(now_s, UTC) - timedelta(seconds=RUNS_OF_S))
     wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=begin)
@@ -111,7 +112,7 @@ def failed_runs(instance: dg.DagsterInstance, base: str, since_s: float, now_s: 
 
 
 def run_title(run: dg.DagsterRun) -> str:
-    """Returns what a run does, as a person would name it."""
+    """Returns a readable name for what a run does."""
     if FILE_TAG in run.tags:
         return f"{run.job_name} of {run.tags[FILE_TAG]}"
     if is_reserved_asset_job_name(run.job_name) and run.asset_selection:
@@ -120,7 +121,7 @@ def run_title(run: dg.DagsterRun) -> str:
 
 
 def unloaded_files(platform: Platform, settings: DagsterSettings, base: str) -> list[Cause] | None:
-    """Returns the files that cannot be loaded, the last of many as one cause; None if that cannot be found out now."""
+    """Returns the files that cannot be loaded, those beyond `FILES` as one cause; None if they cannot be found now."""
     try:
         with platform.reader(PROBE_S) as connection:
             states = folder_states(settings, connection)

@@ -14,7 +14,7 @@ from rtp_workers.errors import ConfigError, RtpError, TransientError
 from rtp_workers.reconcile.status import ask_all
 
 TIMEOUT_S = 5.0  # for each part of the answer
-ANSWER_S = 10.0  # for all of it: an endpoint may send a byte every four seconds
+ANSWER_S = 10.0  # for the whole answer: an endpoint may send a byte every four seconds
 LONGEST = 3_000  # characters; Slack cuts at 4,000
 SLACK = (".slack.com", ".slack-gov.com")
 NO_ADDRESS = "RTP_ALERT_WEBHOOK_URL is not an http or https address; copy it from the chat's settings"
@@ -47,7 +47,7 @@ def _post(url: str, host: str, what: str, text: str) -> None:
         error.close()
         raise _refusal(what, error.code) from None
     except (InvalidURL, ValueError):
-        raise ConfigError(NO_ADDRESS) from None  # what Python says would show the address
+        raise ConfigError(NO_ADDRESS) from None  # Python's message would show the address
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise TransientError(
@@ -75,7 +75,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def payload(host: str, text: str) -> dict[str, Any]:
     """Returns the JSON of a message: a card for Teams, ``{"text": ...}`` for everybody else."""
     if host.endswith(SLACK):
-        return {"text": html.escape(text, quote=False)}  # or a file named <!channel>.csv would call everybody
+        return {"text": html.escape(text, quote=False)}  # otherwise a file named <!channel>.csv would notify everybody
     if not host.endswith(TEAMS):
         return {"text": text}
     card = {
@@ -90,7 +90,7 @@ def payload(host: str, text: str) -> dict[str, Any]:
 
 
 def _linked(line: str) -> str:
-    """Returns a line as Teams reads it: a bare address is not a link there."""
+    """Returns a line for Teams, which makes no link of a bare address."""
     return f"[{line}]({line})" if line.startswith(("http://", "https://")) else line
 
 

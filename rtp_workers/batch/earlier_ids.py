@@ -104,7 +104,7 @@ def keep_earlier_ids(
 def _keep_encoding_of_ids(
     connection: Connection, source: SourceFile, planned: PlannedFile, memory: CsvSource
 ) -> PlannedFile:
-    """Returns the file with ids from the texts as they were read first, after its encoding was corrected."""
+    """Returns the file with ids from its texts in the first encoding, if its encoding was corrected since."""
     plan = planned.plan
     read_as = plan.dialect.encoding
     before = [name for name in (memory.reading.get("encoding"), None) if name != read_as]
@@ -235,7 +235,7 @@ def _first(connection: Connection, plan: FilePlan, rows: list[list[str]], names:
 
 
 def _ids(plan: FilePlan, rows: list[list[str]], rule: EarlierRule) -> list[str]:
-    # Not at the top of the file, as in `mapping.rows.convert`.
+    # Not imported at the top, as in `mapping.rows.convert`.
     from rtp_workers.mapping.rows.convert import derived_ids
 
     return derived_ids(rule.applied_to(plan)).ids(rows)

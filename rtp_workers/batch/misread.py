@@ -1,7 +1,7 @@
-"""Rows that are stored with garbled texts, because an earlier load read the same transactions in another encoding.
+"""Finds rows with garbled texts: an earlier load read the same transactions in another encoding.
 
-It concerns files whose ids are in a column: a corrected encoding gives the same ids with other texts, which would all
-become dead letters. Derived ids need none of this, because they keep the encoding that they were made in.
+This concerns only files whose ids are in a column. With a corrected encoding, such a file has the same ids with other
+texts, and all of its records would become dead letters. Derived ids keep the encoding in which they were made.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Garbled:
     """One stored row whose text another encoding has garbled.
 
     Attributes:
-        encoding: in which an earlier load read it.
+        encoding: the encoding in which an earlier load read the row.
         stored: the row.
-        right: one text of it as the file has it.
-        wrong: the same text as it is stored.
+        right: one of its texts, as this file has it.
+        wrong: the same text, as it is stored.
     """
 
     encoding: str
@@ -41,12 +41,12 @@ class Garbled:
 
 
 def refuse_garbled_rows(connection: Connection, source: SourceFile, planned: PlannedFile) -> None:
-    """Asks about a file with ids of its own, some of whose rows are stored with texts that were read wrongly.
+    """Refuses a file whose ids are in a column, if some of its rows are stored with garbled texts.
 
     Args:
         connection: role rtp_ingest, in autocommit mode.
-        source: the open file, which is not moved.
-        planned: its ids are in a column.
+        source: the open file. Its position does not change.
+        planned: a plan whose ids are in a column.
 
     Raises:
         ConfigError: there are such rows; the message has the commands that correct them and keep their ids.
@@ -61,7 +61,7 @@ def refuse_garbled_rows(connection: Connection, source: SourceFile, planned: Pla
 
 
 def _garbled_texts(connection: Connection, rows: list[dict[str, Any]], read_as: str) -> list[Garbled]:
-    """Returns the rows that are stored under their id, with texts that another encoding explains."""
+    """Returns the rows that are stored under their own id, with texts that another encoding has garbled."""
     stored = _stored(connection, [row["transaction_id"] for row in rows])
     differing = [row for row in rows if _differs(row, stored.get(row["transaction_id"]))]
     for encoding in EVERY_ENCODING if differing else ():
@@ -76,7 +76,7 @@ def _garbled_texts(connection: Connection, rows: list[dict[str, Any]], read_as: 
 
 
 def _garbled_ids(connection: Connection, rows: list[dict[str, Any]], read_as: str) -> list[Garbled]:
-    """Returns the rows that are stored under an id which another encoding has garbled."""
+    """Returns the rows that are stored under an id that another encoding has garbled."""
     ids = [row["transaction_id"] for row in rows if not row["transaction_id"].isascii()]
     for encoding in EVERY_ENCODING if ids else ():
         garbled = {wrong: right for right in ids if (wrong := _recoded(right, read_as, encoding)) != right}
@@ -98,7 +98,7 @@ def _differs(row: Mapping[str, Any], stored: StoredTexts | None) -> bool:
 
 
 def _explained(row: Mapping[str, Any], stored: StoredTexts, read_as: str, encoding: str) -> tuple[str, str] | None:
-    """Returns a text of the file and the stored one, where they are the same bytes in two encodings."""
+    """Returns a text of the file and the stored text, if both are the same bytes in two encodings; else None."""
     there = set(_texts_of(stored.texts))
     for text in _texts_of(row):
         if text not in there and (garbled := _recoded(text, read_as, encoding)) in there:
@@ -116,7 +116,7 @@ def _recoded(text: str, read_as: str, encoding: str) -> str | None:
     try:
         return recoded(text, read_as, encoding)
     except UnicodeError:
-        return None  # not bytes of this file: a constant of its section
+        return None  # not from this file's bytes, but a constant of its section
 
 
 def _question(name: str, read_as: str, found: list[Garbled]) -> ConfigError:

@@ -12,7 +12,7 @@ MAX_BURST = 100_000_000
 
 @dataclass(slots=True)
 class Controls:
-    """The wishes. Reading one attribute needs no lock. Both sides change `burst`, so that one does.
+    """The wishes. Reading an attribute needs no lock, except `burst`, which both sides change.
 
     Attributes:
         running: False sends only bursts.

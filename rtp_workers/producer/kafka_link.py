@@ -19,8 +19,8 @@ CLIENT_ID = "rtp-producer"
 AWAY_AFTER_S = 3.0
 PROBE_S = 1.0
 PROBE_TIMEOUT_S = 3.0
-LONGEST_WAIT_S = 10.0  # between two clients of which none could send anything
-# A client finds a topic that was created again by itself, or it waits for the old one forever.
+LONGEST_WAIT_S = 10.0  # between two clients if neither could send anything
+# A client either finds a re-created topic by itself, or waits for the old one forever.
 MADE_AGAIN_PATIENCE_S = 10.0
 
 log = logs.get(__name__)
@@ -74,7 +74,7 @@ class KafkaLink:
 
     @property
     def outstanding(self) -> int:
-        """Records handed over and not yet acknowledged, those that wait to be sent again included."""
+        """How many records are handed over but not acknowledged, including those that wait to be sent again."""
         return self._producer.outstanding + len(self._unsent)
 
     @property
@@ -110,7 +110,7 @@ class KafkaLink:
         self._watch()
 
     def poll(self, timeout_s: float) -> None:
-        """Sends again what an earlier client has not, reads delivery reports, and notes whether Kafka makes progress.
+        """Sends records that an earlier client did not deliver, reads delivery reports, and checks Kafka's progress.
 
         Raises:
             RtpError: see `RecordProducer.poll`; call `start_anew`.

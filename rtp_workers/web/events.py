@@ -1,4 +1,4 @@
-"""Server-sent events: the newest snapshot for every open page, for a bounded number of pages."""
+"""Server-sent events: sends the newest snapshot to every open page, up to a maximum number of pages."""
 
 from __future__ import annotations
 

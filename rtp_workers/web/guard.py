@@ -32,10 +32,10 @@ ANY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # listened on, but nobody's name
 OPEN_PATHS = frozenset({"/", "/docs", "/favicon.ico", "/metrics", "/health/live", "/health/ready"})
 OPEN_FOLDERS = ("/static/", "/page/")
 MAX_BODY_BYTES = 1_000_000
-# A refused body is read to its end up to here, since most clients only look for the answer after they sent it all.
+# A refused body is read up to this size, because most clients look for the answer only after they have sent all of it.
 DRAIN_BYTES = 16_000_000
 BODY_TIMEOUT_S = 10.0
-ALL_BODIES_BYTES = 32_000_000  # in memory at once; beyond it callers are asked to come back
+ALL_BODIES_BYTES = 32_000_000  # of all bodies in memory together; beyond it, callers must try again later
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (

@@ -1,4 +1,4 @@
-"""RFC 9457 problem details: every refusal has this form, whichever part refuses."""
+"""RFC 9457 problem details. Every refusal has this form, whichever part refuses."""
 
 from __future__ import annotations
 

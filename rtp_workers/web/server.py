@@ -1,4 +1,4 @@
-"""The HTTP server in a thread of its own, with every wait on a client bounded."""
+"""The HTTP server in its own thread. Every wait for a client has a time limit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Handles what came. While a head is incomplete the clock runs, however often a little more of it arrives."""
+        """Handles the data. While a request head is incomplete, the clock runs, even if more of it keeps arriving."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_head_timer()
@@ -65,7 +65,7 @@ class BoundedProtocol(H11Protocol):
             self._wait_for_head()
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP with a problem, and closes."""
+        """Answers data that is not HTTP with a problem, and closes the connection."""
         body = problem_body(400, "this is not a valid HTTP/1.1 request")
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
@@ -80,7 +80,7 @@ class BoundedProtocol(H11Protocol):
         self.transport.close()
 
     def shutdown(self) -> None:
-        """Lets an answer under way finish when the server stops, except a live feed, which never would."""
+        """When the server stops, lets a running answer finish, except a live feed, which never ends."""
         if self.scope is not None and self.scope["path"] == FEED_PATH:
             self.transport.close()
         else:
