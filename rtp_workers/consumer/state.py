@@ -39,7 +39,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One committed batch. ``counts`` is None where only the ledger knows (a COMMIT without an answer)."""
+    """One committed batch. ``counts`` is None if only the ledger knows them (after a COMMIT without an answer)."""
 
     spans: Mapping[int, tuple[int, int]]
     counts: Mapping[int, Counts] | None

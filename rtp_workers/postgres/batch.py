@@ -28,8 +28,8 @@ class Span:
         epoch: number of the assignment in which they came.
         skipped: how many of them have no record (transaction markers, aborted or compacted records).
         generation: the generation of the partition's log to which they belong.
-        marks: fingerprints for the ledger, as of the end of the span; None where the span was never read (a hole, or
-            offsets that a person has stepped over).
+        marks: fingerprints for the ledger, as of the end of the span; None if the span was never read (a hole, or
+            offsets that a person has skipped).
     """
 
     start_offset: int

@@ -100,7 +100,7 @@ class CsvSource:
         learned_from: the first file.
         loads: how many files were loaded.
         rows: records that Kafka has acknowledged for them.
-        first_at: earliest instant among them, or None where it is not known.
+        first_at: the earliest instant among them; None if it is not known.
         spans: first and last day, ``YYYY-MM-DD``, of each load of which no row is gone.
     """
 

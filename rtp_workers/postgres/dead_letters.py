@@ -93,7 +93,7 @@ class StoredDeadLetter:
         reason: short code.
         detail: one sentence.
         replayed_at: when it was last sent again, or None.
-        kafka_timestamp: when the record was written to Kafka, as Kafka says; None where it does not, or of old letters.
+        kafka_timestamp: the record's timestamp in Kafka; None if it has none, and for dead letters of old releases.
     """
 
     id: DeadLetterId

@@ -26,7 +26,7 @@ class Recent:
 
     @property
     def dead_letter_ratio(self) -> float:
-        """Share of dead letters among both; 0 where nothing came."""
+        """The share of dead letters among rows and dead letters; 0 if nothing came."""
         total = self.rows + self.dead_letters
         return self.dead_letters / total if total else 0.0
 

@@ -99,7 +99,7 @@ def status(
         ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and `STORED`.
         ``why_waiting`` has one sentence for each reason why records wait while no consumer answers.
         ``topics`` and ``topics_not_consumed`` are what the consumer says of topics that are not our own. A figure is
-        None where the part that knows it is away.
+        None while the part that knows it is away.
     """
     urls = {part: getattr(endpoints, f"{part}_url") for part in HTTP_PARTS}
     probes: dict[str, Probe] = {
@@ -179,7 +179,7 @@ def _http_probe(part: str, url: str | None) -> Probe:
 
 
 def _readiness(url: str) -> str | None:
-    """Returns why a service of ours is not ready, in its own words; None where it is ready."""
+    """Returns why a service of ours is not ready, in its own words; None if it is ready."""
     answer = _answer(url, "/health/ready")
     if answer.status < 400:
         return None
