@@ -13,7 +13,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from rtp_dagster.backfill.arrivals import Arrivals, Memory, arrivals, digest, signature
 from rtp_dagster.backfill.files import CHECK, CSV_FILES, judge_files, reasons, waiting_text
 from rtp_dagster.backfill.jobs import batch_backfill
-from rtp_dagster.backfill.partitions import Shown, dynamic_request, file_events
+from rtp_dagster.backfill.partitions import Files, Shown, dynamic_request, file_events
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, sensor
 from rtp_dagster.verdict import REPEAT_S, Verdict
@@ -42,8 +42,9 @@ def csv_arrival_sensor(context: dg.SensorEvaluationContext, platform: Platform) 
         tried = last_attempts(connection)
         states = states_of(settings, tried)
         note_folder(platform.endpoints(), states, tried, now_s)
-        news, shown = file_events(states, tried, _shown(before.get("shown")), connection, now_s)
-    chosen = arrivals(states, Memory.read(before), running_files(context), now_s, settings.arrival_runs_per_tick)
+        chosen = arrivals(states, Memory.read(before), running_files(context), now_s, settings.arrival_runs_per_tick)
+        files = Files(states, tried, chosen.waiting)
+        news, shown = file_events(files, Shown.read(before.get("shown")), connection, now_s)
     if chosen.ready:
         platform.look()  # while a server is away, runs would only fail; they are requested when it is back
     verdict = judge_files(states, chosen.waiting)
@@ -71,14 +72,6 @@ def running_files(context: dg.SensorEvaluationContext) -> set[str]:
     wanted = dg.RunsFilter(job_name=batch_backfill.name, statuses=NOT_FINISHED_STATUSES)
     runs = context.instance.get_runs(wanted, limit=OPEN_RUNS)
     return {run.tags[FILE_TAG] for run in runs if FILE_TAG in run.tags}
-
-
-def _shown(stored: Any) -> Shown:
-    try:
-        until_s, gone, purged = stored
-        return Shown(float(until_s), tuple(str(name) for name in gone), int(purged))
-    except (TypeError, ValueError):
-        return Shown()
 
 
 def _news(verdict: Verdict, told: Any, now_s: float) -> tuple[list[Event], list[Any]]:

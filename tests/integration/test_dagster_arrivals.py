@@ -155,6 +155,18 @@ def test_one_odd_entry_is_named_and_the_others_are_loaded(stack: Stack) -> None:
     assert not check_of(first).passed
 
 
+def of_files(found: SensorExecutionData) -> list[tuple[str | None, object]]:
+    """Returns the partition and the state of each event about a file."""
+    events = [event for event in found.asset_events if isinstance(event, dg.AssetMaterialization)]
+    return [(event.partition, event.metadata["state"].value) for event in events]
+
+
+def settle_loads(stack: Stack) -> None:
+    """Makes the attempts so old that their rows are taken to be written."""
+    with connected(stack) as connection, connection.cursor() as cursor:
+        cursor.execute("update csv_files set tried_at = tried_at - interval '31 seconds'")
+
+
 def test_each_file_is_a_partition_with_what_its_load_did_or_why_it_failed(stack: Stack, start_rtp: StartRtp) -> None:
     data = stack.home / "data"
     good = write_settled(data / "good.csv", canonical_text(range(3)))
@@ -163,31 +175,78 @@ def test_each_file_is_a_partition_with_what_its_load_did_or_why_it_failed(stack:
     with settings_of(stack):
         run_job("batch_backfill", backfill_config("good.csv"))
         run_job("batch_backfill", backfill_config("odd.csv"))
-        with connected(stack) as connection, connection.cursor() as cursor:
-            cursor.execute("update csv_files set tried_at = tried_at - interval '31 seconds'")
+        settle_loads(stack)
         told = tick("csv_arrival_sensor")
         again = tick("csv_arrival_sensor", told.cursor)
+        content, at = good.read_text(), good.stat()
         good.unlink()
         deleted = tick("csv_arrival_sensor", again.cursor)
         gone = tick("csv_arrival_sensor", deleted.cursor)
+        good.write_text(content)
+        os.utime(good, ns=(at.st_atime_ns, at.st_mtime_ns))
+        back = tick("csv_arrival_sensor", gone.cursor)
+        quiet = tick("csv_arrival_sensor", back.cursor)
         purge(stack.endpoints.need("postgres_dsn"), Criteria(ids=("T00000001",)))
-        purged = tick("csv_arrival_sensor", gone.cursor)
-    loaded, failed = [event for event in told.asset_events if not isinstance(event, dg.AssetCheckEvaluation)]
-    assert isinstance(loaded, dg.AssetMaterialization)
+        purged = tick("csv_arrival_sensor", quiet.cursor)
+        over = tick("csv_arrival_sensor", purged.cursor)
+    loaded, failed = [event for event in told.asset_events if isinstance(event, dg.AssetMaterialization)]
     assert (loaded.partition, failed.partition) == ("good.csv", "odd.csv")
     figures = {name: loaded.metadata[name].value for name in ("rows", "refused", "rows_stored", "duplicates", "state")}
     assert figures == {"rows": 3, "refused": 0, "rows_stored": 3, "duplicates": 0, "state": "loaded"}
     assert "first_date" in loaded.metadata
+    assert list(failed.metadata)[:3] == ["state", "reason", "next"], "what the partition's page shows first"
+    assert failed.metadata["state"].value == "failed"
     assert "is not loaded" in str(failed.metadata["reason"].value)
     (request,) = told.dynamic_partitions_requests or []
     assert set(request.partition_keys) == {"good.csv", "odd.csv"}
-    assert [event for event in again.asset_events if not isinstance(event, dg.AssetCheckEvaluation)] == []
-    (event,) = [event for event in deleted.asset_events if not isinstance(event, dg.AssetCheckEvaluation)]
-    assert (event.partition, event.metadata["state"].value) == ("good.csv", "deleted")
-    assert not gone.asset_events
-    assert [(event.partition, event.metadata["state"].value) for event in purged.asset_events] == [
-        ("good.csv", "purged")
-    ]
+    assert of_files(again) == of_files(gone) == of_files(quiet) == of_files(over) == []
+    assert of_files(deleted) == [("good.csv", "deleted")]
+    assert of_files(back) == [("good.csv", "loaded")]
+    assert of_files(purged) == [("good.csv", "purged")]
+    assert purged.asset_events[0].metadata["purged"].value == 1
+
+
+def test_a_file_that_waits_is_a_partition_that_says_why_until_the_reason_changes(stack: Stack) -> None:
+    data = stack.home / "data"
+    for name in ("a.csv", "b.csv"):
+        write_settled(data / name, canonical_text(range(3)))
+    (data / "empty.csv").touch()
+    with settings_of(stack, RTP_ARRIVAL_RUNS_PER_TICK="1"):
+        first = tick("csv_arrival_sensor")
+        second = tick("csv_arrival_sensor", first.cursor)
+        third = tick("csv_arrival_sensor", second.cursor)
+        quiet = tick("csv_arrival_sensor", third.cursor)
+    assert of_files(first) == [("b.csv", "waiting"), ("empty.csv", "waiting")]
+    reasons = [str(event.metadata["reason"].value) for event in first.asset_events[-2:]]
+    assert reasons == ["waiting for its turn", "still being written, or empty"]
+    assert of_files(second) == [("a.csv", "waiting")], "the run that was requested has left no result"
+    assert of_files(third) == [("b.csv", "waiting")]
+    assert of_files(quiet) == []
+
+
+def test_names_that_dagster_takes_in_no_key_are_partitions_and_a_renamed_file_is_two(
+    stack: Stack, start_rtp: StartRtp
+) -> None:
+    data = stack.home / "data"
+    names = ["a b&c #1 [x] ..., %41.csv", os.fsdecode(b"bad\xff.csv"), "line\nbreak.csv", "Ü\u202ebidi.csv"]
+    for number, name in enumerate(names):
+        write_settled(data / name, canonical_text(range(10 * number, 10 * number + 3)))
+    start_rtp("consume", "--no-api", env=stack.env)
+    with dg.DagsterInstance.ephemeral() as instance, settings_of(stack):
+        run_job("batch_backfill", backfill_config())
+        settle_loads(stack)
+        told = tick("csv_arrival_sensor", instance=instance)
+        keys = [key for key, _ in of_files(told) if key is not None]
+        instance.add_dynamic_partitions("csv_files", keys)
+        for event in told.asset_events:
+            instance.report_runless_asset_event(event)
+        (data / names[0]).rename(data / "renamed.csv")
+        renamed = tick("csv_arrival_sensor", told.cursor, instance=instance)
+        assert set(instance.get_dynamic_partitions("csv_files")) == set(keys)
+    assert len(keys) == len(names)
+    assert {state for _, state in of_files(told)} == {"loaded"}
+    assert "a b&c #1 [x] \\u2026, %41.csv" in keys
+    assert ("a b&c #1 [x] \\u2026, %41.csv", "deleted") in of_files(renamed)
 
 
 def test_with_five_thousand_files_the_cursor_stays_small(stack: Stack) -> None:
