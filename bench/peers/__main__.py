@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,13 +35,14 @@ UNAVAILABLE = {
     "Aiven JDBC sink for Kafka Connect": "it is not on Maven Central",
     "Confluent JDBC sink for Kafka Connect": "it is not on Maven Central",
     "Vector": "it is published as binaries and images, not on a package registry",
-    "Redpanda Connect": "a package registry has only its source, whose build takes longer than the whole bench",
+    "Redpanda Connect": "a package registry has only its source, and building it was not tried",
 }
 
 
 def main() -> int:
     """Measures everything, prints the tables, writes JSON and chart."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))  # so that every contestant is stopped, too
     console = Console(width=150)
     with bench_servers({"track_commit_timestamp": "on"}) as (endpoints, home):
         owner = connect(endpoints.need("postgres_dsn"), "rtp-bench-peers")
@@ -52,7 +54,8 @@ def main() -> int:
         result = Report(f"{machine}, Python {platform.python_version()}", date, given.records, given.trial_records)
         present = _install(contestants, result, console)
         _race(arena, present, result, given.rounds, console)
-        _try(arena, present, result, console)
+        report.write(result, given.out)  # the trials may take long
+        _try(arena, present, result, given.trials, console)
         owner.close()
     result.standings += [Standing(name, not_measured=why) for name, why in UNAVAILABLE.items()]
     report.show(result, console)
@@ -66,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=500_000, help="of a run for speed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trial-records", type=int, default=50_000, help="of a trial; 0: no trials")
+    parser.add_argument("--trials", default="", help="only trials with this text in their names")
     parser.add_argument("--only", default="", help="only contestants with this text in their names")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "real-time-data-platform-peers"
     parser.add_argument("--cache", type=Path, default=cache, help="where the peers are installed")
@@ -116,11 +120,11 @@ def _race(arena: Arena, present: list[tuple[Peer, Standing]], result: Report, ro
                 console.print(f"round {number + 1}: {peer.name} {speed.rows_per_s:,.0f} rows/s")
 
 
-def _try(arena: Arena, present: list[tuple[Peer, Standing]], result: Report, console: Console) -> None:
+def _try(arena: Arena, present: list[tuple[Peer, Standing]], result: Report, only: str, console: Console) -> None:
     if not result.trial_records:
         return
     made: Records = cases.plain(records(result.trial_records))
-    for index, case in enumerate(cases.trials(made)):
+    for index, case in enumerate(case for case in cases.trials(made) if only in case.name):
         with arena.topic(f"peers-trial-{index}", case.records) as topic:
             for peer, standing in present:
                 trial = arena.trial(peer, topic, case)

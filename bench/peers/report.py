@@ -120,17 +120,23 @@ def _speeds(report: Report) -> Table:
 
 
 def _trials(report: Report) -> Table:
-    columns = ("", "trial", "lost", "twice", "changed", "written again", "set aside", "at the end")
+    columns = ("", "trial", "lost", "twice", "changed", "written again", "set aside", "at the end", "right")
     drawn = _table(f"what goes wrong, {report.trial_records:,} records", columns)
     for trial in (trial for standing in report.standings for trial in standing.trials):
         found = trial.count
         numbers = (found.lost, found.twice, found.changed, trial.again, trial.set_aside)
-        drawn.add_row(trial.peer, trial.case, *(f"{number:,}" for number in numbers), trial.state)
+        drawn.add_row(
+            trial.peer,
+            trial.case,
+            *(f"{number:,}" for number in numbers),
+            trial.state,
+            "yes" if trial.is_right else "no",
+        )
     return drawn
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:
     drawn = Table(title=title)
     for column in columns:
-        drawn.add_column(column, justify="left" if column in ("", "trial", "at the end") else "right")
+        drawn.add_column(column, justify="left" if column in ("", "trial", "at the end", "right") else "right")
     return drawn

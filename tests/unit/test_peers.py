@@ -65,11 +65,12 @@ def test_a_bad_record_is_in_the_middle_and_is_not_wanted() -> None:
 
 
 def test_a_trial_is_right_only_if_what_could_not_be_stored_was_set_aside() -> None:
-    case = cases.trials(MADE)[0]
+    def trial(count: counting.Count, set_aside: int) -> Trial:
+        return Trial("peer", "not JSON", count, set_aside, 0, CAUGHT_UP, refused=1)
 
-    assert Trial("peer", case.name, EXACT, 1, 0, CAUGHT_UP).is_right(case)
-    assert not Trial("peer", case.name, EXACT, 0, 0, CAUGHT_UP).is_right(case)
-    assert not Trial("peer", case.name, counting.Count(lost=1), 1, 0, CAUGHT_UP).is_right(case)
+    assert trial(EXACT, 1).is_right
+    assert not trial(EXACT, 0).is_right
+    assert not trial(counting.Count(lost=1), 1).is_right
 
 
 def test_the_first_half_of_the_rows_is_warm_up() -> None:
