@@ -6,8 +6,10 @@ fee now and then. A row that is mistaken for a stored one is lost silently, so d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rtp_workers.batch.probe import Probe, ProbeRow
 from rtp_workers.postgres.csv_sources import CsvSource, StoredRow
@@ -62,8 +64,10 @@ def compare(
     hits = tuple(row for row in found.rows if row.transaction_id in stored)
     if not hits:
         return Overlap((), 0, (), 0)
-    first, last = found.first_day, found.last_day
-    covered = [row for row in found.rows if any(begin < row.day < end for begin, end in memory.spans)]
+    days = {row.day for row in found.rows}
+    first, last = min(days), max(days)
+    covered_days = {day for day in days if any(begin < day < end for begin, end in memory.spans)}
+    covered = [row for row in found.rows if row.day in covered_days]
     file_only = tuple(row for row in covered if row.transaction_id not in stored)
     inside_file = sum(first < row.day < last for row in hits)
     stored_only = max(0, count_between(first, last) - inside_file) if found.whole else 0
@@ -83,7 +87,8 @@ def cut_off(found: Probe, overlap: Overlap, stored: Mapping[str, StoredRow], mem
 
 
 def _volatile_differ(row: ProbeRow, stored: StoredRow) -> bool:
-    mine, theirs = row.attributes or {}, stored.attributes or {}
+    mine: dict[str, Any] = row.attributes or {}
+    theirs: dict[str, Any] = json.loads(stored.attributes or "{}")
     return row.status != stored.status or any(mine[name] != theirs[name] for name in mine.keys() & theirs.keys())
 
 

@@ -46,7 +46,8 @@ set section = excluded.section, id_source = excluded.id_source, id_rule = exclud
 returning csv_source_id
 """
 _STORED = """
-select transaction_id, occurred_at, source, load_id, status, attributes from transactions where transaction_id = any(%s)
+select transaction_id, occurred_at, source, load_id, status, attributes::text from transactions
+where transaction_id = any(%s)
 """
 _STORED_TEXTS = """
 select transaction_id, source, load_id, json_build_object('customer_id', customer_id, 'merchant', merchant,
@@ -125,14 +126,18 @@ class CsvSource:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row that has an id which was asked for."""
+    """A row that has an id which was asked for.
+
+    Attributes:
+        attributes: as JSON, which few callers need to read.
+    """
 
     transaction_id: str
     occurred_at: datetime
     source: str
     load_id: int | None
     status: str | None
-    attributes: dict[str, Any] | None = None
+    attributes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from rtp_workers.mapping.cells.local_times import offset_of
 from rtp_workers.mapping.cells.words import currency_code, is_balance_line, looks_like_balance_line
 from rtp_workers.mapping.columns.find_currency import header_currency
 from rtp_workers.mapping.columns.find_time import possible_orders
+from rtp_workers.mapping.infer import infer
+from rtp_workers.mapping.rows.instants import Instants
+from tests.mapping_files import csv_of
 
 POINT = Marks(".", ",")
 COMMA = Marks(",", ". '\u00a0\u202f")
@@ -175,6 +178,19 @@ def test_what_is_no_date_in_the_order_is_refused(cell: str, order: dates.Order) 
 def test_the_day_order_is_what_no_date_contradicts(cells: list[str], orders: list[str]) -> None:
     shapes = [shape for cell in cells if (shape := dates.shape_of(cell)) is not None]
     assert possible_orders(shapes) == orders
+
+
+@pytest.mark.parametrize(
+    "clock",
+    ["07:05", "07:05:09", "23:59:59", "24:00", "7:05", "12:60", "12:30:15.5", "12:30:15 PM", "12:30Z", "070509"],
+)
+def test_a_clock_reads_the_same_whether_or_not_its_day_was_read_before(clock: str) -> None:
+    before = ["2026-06-01 10:00:00", "2026-06-02 11:30:00"]
+    plan = infer(csv_of("Date,Text,Amount", *(f"{cell},Shop,-1.50" for cell in before)), "bank.csv")
+    new, used = Instants(plan), Instants(plan)
+    used.read([before])
+    cells = [f"2026-06-01 {clock}", f"2026-06-02 {clock}"]
+    assert list(map(str, used.read([cells]))) == list(map(str, new.read([cells])))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +34,9 @@ def row(day: int, text: str = "Shop", *, month: int = 1, amount: str = "-1.00", 
 def stored(*rows: ProbeRow, **changed: Any) -> dict[str, StoredRow]:
     found = {}
     for one in rows:
-        kept = StoredRow(one.transaction_id, OCCURRED, "csv:january.csv", 1, one.status, one.attributes)
+        kept = StoredRow(
+            one.transaction_id, OCCURRED, "csv:january.csv", 1, one.status, json.dumps(one.attributes or {})
+        )
         found[one.transaction_id] = dataclasses.replace(kept, **changed)
     return found
 
@@ -115,7 +118,7 @@ def test_equal_purchases_on_a_day_that_both_files_cut_off_are_doubtful() -> None
     coffee = row(31, "Coffee", attributes={"Balance": "97.00"})
     found = Probe((coffee, row(1, month=2)), whole=True)
     for balance, doubtful in (("100.00", [coffee]), ("97.00", [])):
-        known = stored(coffee, attributes={"Balance": balance})
+        known = stored(coffee, attributes=json.dumps({"Balance": balance}))
         overlap = compare(found, known, MEMORY, lambda first, last: 0)
         assert cut_off(found, overlap, known, MEMORY) == doubtful
 

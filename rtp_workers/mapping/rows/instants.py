@@ -31,6 +31,8 @@ _IN_NUMBERS = re.compile(r"(?m)^[\s'\"]*(?:\d{1,2}[-/. ]\s?\d{1,2}[-/. ]|\d{6}[\
 _AS_STORED = re.compile(
     r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z\n)++"
 )
+# A clock that reads as it is stored, but perhaps without seconds.
+_PLAIN_CLOCK = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?")
 
 
 class NoInstantError(ValueError):
@@ -152,6 +154,8 @@ class Instants:
         if not mark:
             head, mark, tail = cell.partition("T")
         day, clock = self._days.get(head), self._clocks.get(tail)
+        if day is not None and clock is None and _PLAIN_CLOCK.fullmatch(tail) is not None:
+            clock = tail if len(tail) == len("HH:MM:SS") else f"{tail}:00"
         if day is not None and clock is not None:
             return f"{day}T{clock}Z"
         known = self._seen.get((cell,))
