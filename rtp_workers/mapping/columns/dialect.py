@@ -135,13 +135,17 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
 
 
 def has_escapes(text: str, delimiter: str, quotechar: str) -> bool:
-    r"""Tells whether a backslash is an escape: a cell is ``\N``, or rows have one width only if it is."""
+    r"""Tells whether a backslash escapes: some cell is ``\N``, or some quotes or widths are right only if it does."""
     if "\\" not in text:
         return False
     plain = rows_of(physical_lines(text), delimiter, quotechar)
     if any("\\N" in row.cells for row in plain):
         return True
-    return _evenness(escaped_rows_of(text, delimiter, quotechar)) > _evenness(plain)
+    escaped = _evenness(escaped_rows_of(text, delimiter, quotechar))
+    # A cell whose second quote neither ends it nor is doubled: "The \"Corner\" Shop".
+    cut, quote = re.escape(delimiter), re.escape(quotechar)
+    misquoted = re.search(rf"(?:^|{cut}){quote}[^{quote}\r\n]*\\{quote}[^{cut}{quote}\r\n]", text, re.MULTILINE)
+    return escaped >= _evenness(plain) if misquoted else escaped > _evenness(plain)
 
 
 def _evenness(rows: Sequence[Row]) -> float:

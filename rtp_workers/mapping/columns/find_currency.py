@@ -41,7 +41,7 @@ def find_currency(found: Findings, columns: list[Profile]) -> None:
     if code is not None and not _column_knows_better(code, columns, candidates):
         found.rules["currency"] = code
         return
-    if candidates and _take_column(found, columns, candidates):
+    if candidates and (_asks_whose(found, candidates) or _take_column(found, columns, candidates)):
         return
     if _take_codes_next_to(found, columns):
         return
@@ -97,6 +97,20 @@ def _column_knows_better(code: str, columns: list[Profile], candidates: list[Can
 
 def _is_foreign(name: str) -> bool:
     return vocabulary.score(name, "currency").score < CLEAR_NAME
+
+
+def _asks_whose(found: Findings, candidates: list[Candidate]) -> bool:
+    """Asks where the file only says what its securities are traded in, and they differ: it was paid in another."""
+    profile = candidates[0].profile
+    if not all(_qualifiers(one.profile.name) & OF_THE_SECURITY for one in candidates) or len(profile.distinct) < 2:
+        return False
+    codes = sorted({code for cell in profile.distinct if (code := currency_code(cell)) is not None})
+    lines = [f'# constants.currency = "{code}"' for code in codes]
+    lines += [f"# {line}" for line in choices("currency", [profile])]
+    found.ask(
+        "currency", f"{profile.name} says what each security is traded in; which currency are the amounts in", *lines
+    )
+    return True
 
 
 def _take_column(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:
