@@ -8,17 +8,16 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import fastavro
-import fastavro.read
 import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 from fastavro.schema import SchemaParseException
 
 from rtp_workers.errors import AttentionError, ConfigError, RecordError, RtpError, TransientError
+from rtp_workers.kafka.avro_numbers import with_exact_floats
 from rtp_workers.record.documents import read_json
 from rtp_workers.settings import PlatformSettings
 
@@ -182,7 +181,7 @@ def registry_of(settings: PlatformSettings) -> SchemaRegistry | None:
 
 def _parsed(schema_id: int, schema: Schema, named: dict[str, Any]) -> Any:
     try:
-        return fastavro.parse_schema(json.loads(schema.schema_str or ""), named_schemas=named)
+        return fastavro.parse_schema(with_exact_floats(json.loads(schema.schema_str or "")), named_schemas=named)
     except (SchemaParseException, ValueError, TypeError, LookupError) as error:
         raise RecordError("schema_not_supported", f"schema id {schema_id} is not an Avro schema: {error}") from error
 
@@ -206,20 +205,6 @@ def _avro_reader(schema_id: int, parsed: Any) -> ReadBody:
         return document
 
     return read_body
-
-
-def _exact_decimal(data: Any, writer_schema: Any = None, reader_schema: Any = None) -> Decimal:
-    """Reads a decimal with all of its digits.
-
-    fastavro's own reader rounds to the schema's precision, which it keeps in one context for all threads. Two topics
-    that are read at the same time would round each other's amounts.
-    """
-    number = int.from_bytes(data, "big", signed=True)
-    return Decimal((number < 0, tuple(map(int, str(abs(number)))), -writer_schema.get("scale", 0)))
-
-
-# https://fastavro.readthedocs.io/en/latest/logical_types.html#custom-logical-types
-fastavro.read.LOGICAL_READERS["bytes-decimal"] = fastavro.read.LOGICAL_READERS["fixed-decimal"] = _exact_decimal
 
 
 def _without_password(url: str) -> str:

@@ -14,6 +14,8 @@ from rtp_workers.errors import RecordError
 
 Document = dict[str, Any]
 MAX_EXPONENT = 400  # of a number that is written out in full; an amount has 20 digits before the point
+MOST_DIGITS = 4_300  # of a whole number, by Python's own limit: sys.int_info.default_max_str_digits
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # Numbers with a point or an exponent are kept as text. Whole numbers of any length are exact anyway.
 decode_json = msgspec.json.Decoder(dict[str, Any], float_hook=msgspec.Raw).decode
@@ -22,23 +24,35 @@ _encode_sorted = msgspec.json.Encoder(decimal_format="number", order="sorted").e
 
 
 def read_json(value: bytes) -> Document:
-    """Returns the document of a record's value.
+    """Returns the document of a record's value. A byte order mark before it is ignored, as RFC 8259 allows.
 
     Raises:
         RecordError: empty, not UTF-8, not JSON, or JSON but not an object.
     """
+    value = value.removeprefix(BYTE_ORDER_MARK)
     if not value:
         raise RecordError("empty_value", "the record's value is empty; a JSON object is needed")
     try:
         return decode_json(value)
     except msgspec.ValidationError as error:
-        raise RecordError("not_an_object", "the value is JSON, but not an object") from error
+        raise _not_a_document(value) from error
     except UnicodeDecodeError as error:
         raise RecordError("invalid_utf8", f"the value is not UTF-8 at byte {error.start}") from error
     except msgspec.DecodeError as error:
         raise RecordError("not_json", f"the value is not JSON: {error}") from error
     except RecursionError as error:
         raise RecordError("nested_too_deep", "the value is nested too deeply") from error
+
+
+def _not_a_document(value: bytes) -> RecordError:
+    start = value.lstrip()[:1]
+    if start == b"{":
+        return RecordError("number_too_long", f"the value holds a whole number of more than {MOST_DIGITS:,} digits")
+    if start == b"[":
+        return RecordError(
+            "not_an_object", "the value is a list, but one record must hold one transaction, as a JSON object"
+        )
+    return RecordError("not_an_object", "the value is JSON, but not an object")
 
 
 def canonical_bytes(document: Document) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from rtp_workers.record.documents import Document
+from rtp_workers.record.documents import MOST_DIGITS, Document
 from rtp_workers.topics.envelopes import MARKS
 from rtp_workers.topics.layout import Decoding, Layout, attributes_of
 
@@ -124,6 +124,7 @@ def _literals(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
 
 def _json_texts(column: Sequence[msgspec.Raw], unfit: set[int]) -> list[str]:
     texts = escaped(_decoded_texts(column, unfit), unfit)
+    unfit.update(at for at, text in enumerate(texts) if len(text) > MOST_DIGITS)  # it may be a number as long as that
     if "".join(texts).isprintable():
         return texts
     # Line ends and tabs occur only between members: inside a text, JSON escapes them.

@@ -14,7 +14,7 @@ import msgspec
 
 from rtp_workers.errors import AttentionError, RecordError
 from rtp_workers.record.documents import Document, decode_json, read_json
-from rtp_workers.topics.envelopes import NotAnInsertError, unwrap
+from rtp_workers.topics.envelopes import CONNECT_START, ConnectReader, NotAnInsertError, unwrap
 
 MAGIC = b"\0"
 HEADER_BYTES = 5
@@ -55,6 +55,7 @@ class DocumentReader:
 
     def __init__(self, schemas: Schemas | None = None) -> None:
         self._schemas = schemas
+        self._connect = ConnectReader()
 
     def read(self, value: bytes | None) -> Document:
         """Returns the document of one value.
@@ -75,6 +76,9 @@ class DocumentReader:
         append = documents.found.append
         for index, value in enumerate(values):
             try:
+                if value is not None and value.startswith(CONNECT_START):
+                    append(self._connect.row(value))
+                    continue
                 document = decode_json(value)  # type: ignore[arg-type]  # None raises TypeError
                 if "payload" in document or "op" in document or "__op" in document or "__deleted" in document:
                     document = unwrap(document)

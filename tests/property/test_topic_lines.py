@@ -82,10 +82,30 @@ pays = objects(
     list=st.lists(objects(who=texts), max_size=2),
 )
 documents = objects(id=texts, at=instants, pay=pays, card=objects(number=texts), more=anything)
+SCHEMAS = (
+    None,
+    {"type": "struct", "fields": [{"field": "id", "type": "string"}]},
+    {
+        "type": "struct",
+        "fields": [
+            {"field": "at", "type": "int32", "name": "io.debezium.time.Date"},
+            {"field": "pay", "type": "struct", "fields": [
+                {"field": "amount", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}},
+            ]},
+        ],
+    },
+)  # fmt: skip
+events = st.tuples(st.sampled_from(["c", "r", "u", "d", "t", "m", 5]), st.none() | documents).map(
+    lambda made: {"before": None, "after": made[1], "source": {"db": "bank"}, "op": made[0], "ts_ms": 1}
+)
 values = st.one_of(
     documents.map(lambda made: json.dumps(made).encode(errors="surrogatepass")),
     documents.map(lambda made: json.dumps(made, ensure_ascii=False, indent=1).encode(errors="surrogatepass")),
     documents.map(lambda made: json.dumps({"schema": {}, "payload": made}).encode(errors="surrogatepass")),
+    st.tuples(st.sampled_from(SCHEMAS), documents | events).map(
+        lambda made: json.dumps({"schema": made[0], "payload": made[1]}).encode(errors="surrogatepass")
+    ),
+    events.map(lambda made: json.dumps(made).encode(errors="surrogatepass")),
     st.sampled_from([None, b"", b"[]", b"{", b"{}", b'{"op":"u","source":{},"after":{}}']),
 )
 

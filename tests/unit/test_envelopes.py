@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -11,16 +12,25 @@ import msgspec
 import pytest
 
 from rtp_workers.errors import AttentionError, RecordError
-from rtp_workers.topics.envelopes import NotAnInsertError
+from rtp_workers.topics.envelopes import CONNECT_START, NotAnInsertError
 from rtp_workers.topics.reading import DocumentReader
 
 ROW = {"id": 7, "note": "lunch"}
 DECIMAL = "org.apache.kafka.connect.data.Decimal"
+VARIABLE = {"name": "io.debezium.data.VariableScaleDecimal"}
 SOURCE = {"connector": "postgresql", "table": "payments"}
 
 
 def read(document: Any) -> Any:
     return DocumentReader().read(msgspec.json.encode(document))
+
+
+def verdict(value: bytes) -> Any:
+    """Returns the document of a value, or the reason of its refusal and the detail."""
+    try:
+        return DocumentReader().read(value)
+    except RecordError as error:
+        return error.reason, error.detail
 
 
 def event(op: str, **parts: Any) -> dict[str, Any]:
@@ -50,6 +60,9 @@ def test_the_row_is_taken_out_of_its_envelope(document: Any) -> None:
         (event("d", before=ROW), "a delete"),
         (event("t", after=None), "a truncate"),
         (event("m", after=None), "a message"),
+        ({"source": SOURCE, "op": "t", "ts_ms": 1559033904961}, "a truncate"),
+        ({"source": SOURCE, "op": "m", "ts_ms": 1, "message": {"prefix": "foo", "content": "Ymfy"}}, "a message"),
+        ({"schema": {}, "payload": {"source": SOURCE, "op": "t", "ts_ms": 1}}, "a truncate"),
         ({"schema": {}, "payload": None}, "a tombstone"),
         ({**ROW, "__op": "u"}, "an update"),
         ({**ROW, "__deleted": "true"}, "a delete"),
@@ -69,6 +82,37 @@ def test_a_tombstone_is_not_an_insert() -> None:
 @pytest.mark.parametrize("document", [{**ROW, "__op": "c"}, {**ROW, "__deleted": "false"}, {**ROW, "op": "sale"}])
 def test_other_rows_pass_as_they_are(document: Any) -> None:
     assert read(document) == document
+
+
+def test_a_row_whose_own_members_look_like_an_event_without_a_row_passes() -> None:
+    for row in ({**ROW, "op": "t", "source": "web"}, {**ROW, "op": "m", "source": {"ip": "::1"}}):
+        assert read(row) == row
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    assert DocumentReader().read(b'\xef\xbb\xbf{"id": 7}') == {"id": 7}
+
+
+def test_the_quick_way_into_connect_s_envelope_gives_what_the_careful_one_gives() -> None:
+    decimal = {"field": "amount", "type": "bytes", "name": DECIMAL, "parameters": {"scale": "2"}}
+    schemas = [None, 5, {}, {"type": "struct", "fields": [decimal]}, {"name": DECIMAL}, VARIABLE, "\ud800"]
+    payloads = [ROW, {"amount": "MDk="}, {"amount": "%"}, None, [1], event("c", after=ROW), event("d"), {"__op": "u"}]
+    values = [
+        json.dumps({"schema": schema, "payload": payload, **more}, separators=(",", ":")).encode()
+        for schema in schemas
+        for payload in payloads
+        for more in ({}, {"more": 1})
+    ]
+    values += [
+        b'{"schema":{},"payload":{"id":1},"payload":{"id":2}}',
+        b'{"schema":{',
+        b'{"schema":"\xff","payload":{}}',
+    ]
+    for value in values * 2:
+        assert value.startswith(CONNECT_START)
+        found = DocumentReader().read_all([value])
+        error = found.errors.get(0)
+        assert verdict(value) == (found.found[0] if error is None else (error.reason, error.detail))
 
 
 def test_connect_s_logical_types_become_readable_and_stay_exact() -> None:
@@ -125,6 +169,8 @@ def test_a_decimal_that_cannot_be_read_refuses_the_record(value: Any) -> None:
         (b"", "empty_value"),
         (b"hello", "not_json"),
         (b"[1]", "not_an_object"),
+        (b"\xef\xbb\xbf", "empty_value"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "number_too_long"),
         (b'"text"', "not_an_object"),
         (b'{"a": NaN}', "not_json"),
         (b'{"a": "\xff"}', "invalid_utf8"),

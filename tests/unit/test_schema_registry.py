@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -36,6 +37,38 @@ def test_an_avro_body_is_read_with_exact_decimals_and_instants(registry: FakeReg
     payment = {"id": "p1", "amount": Decimal("1234567890123456.7890"), "at": at, "note": None}
     read = SchemaRegistry(registry.url).reader(registry.add(PAYMENT))
     assert read(avro(PAYMENT, payment)) == payment
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "read"),
+    [
+        ("float", 0.1, 0.1),  # not the 0.10000000149011612 that this float is, seen as a double
+        ("float", 16777216.0, 16777216.0),
+        ("float", 3.4028234663852886e38, 3.4028235e38),
+        ("double", 0.1, 0.1),
+        ("double", 1234567.891234567, 1234567.891234567),
+        ("double", math.nan, "NaN"),
+        ("float", math.inf, "Infinity"),
+        ("double", -math.inf, "-Infinity"),
+    ],
+)
+def test_floating_numbers_keep_the_digits_that_were_written_and_none_becomes_null(
+    registry: FakeRegistry, kind: str, written: float, read: object
+) -> None:
+    schema = {
+        "type": "record",
+        "name": "Reading",
+        "fields": [
+            {"name": "plain", "type": kind},
+            {"name": "maybe", "type": ["null", {"type": kind}]},
+            {"name": "many", "type": {"type": "array", "items": kind}},
+            {"name": "named", "type": {"type": "map", "values": kind}},
+            {"name": "inner", "type": {"type": "record", "name": "Inner", "fields": [{"name": "x", "type": kind}]}},
+        ],
+    }
+    sent = {"plain": written, "maybe": written, "many": [written], "named": {"a": written}, "inner": {"x": written}}
+    found = SchemaRegistry(registry.url).reader(registry.add(schema))(avro(schema, sent))
+    assert found == {"plain": read, "maybe": read, "many": [read], "named": {"a": read}, "inner": {"x": read}}
 
 
 def test_a_schema_is_asked_for_once(registry: FakeRegistry) -> None:

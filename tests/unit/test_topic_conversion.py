@@ -177,6 +177,11 @@ def test_a_section_may_skip_what_is_no_insert(value: bytes | None) -> None:
     assert (mapped.skipped, mapped.refusals) == ([1], [])
 
 
+def test_a_list_of_transactions_in_one_record_is_refused_with_what_to_send_instead() -> None:
+    reason, detail = refusal(b"[" + body() + b"," + body() + b"]")
+    assert (reason, "one record must hold one transaction" in detail) == ("not_an_object", True)
+
+
 def test_a_value_that_does_not_fit_its_field_stays_where_it_stood() -> None:
     lines = SIMPLE + 'columns.country = "place.country"\ncolumns.merchant = "place.name"\n'
     converted = convert(body(place={"country": "Atlantis", "name": "M" * 501}), lines)

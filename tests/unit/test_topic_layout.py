@@ -105,6 +105,8 @@ def test_plain_records_take_the_short_way_and_give_the_same_row(value: bytes) ->
         usual(note='"\\ud83d\\ude00"'),
         usual().replace(b'"x"', b'"\xff"'),
         usual(note="[" * 5000 + "]" * 5000),
+        usual(note="9" * 5000),
+        b"\xef\xbb\xbf" + usual(),
         usual().replace(b"EUR", b"nope"),
         usual().replace(b"2026-01-31", b"2026-02-30"),
         usual().replace(b"2026-01-31", b"1899-01-31"),

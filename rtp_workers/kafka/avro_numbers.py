@@ -1,0 +1,74 @@
+"""Avro's numbers as their writer meant them: decimals with every digit, floats without digits that nobody wrote.
+
+fastavro calls these readers for a type with the logical type in their names.
+https://fastavro.readthedocs.io/en/latest/logical_types.html#custom-logical-types
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from decimal import Decimal
+from typing import Any
+
+from fastavro.read import LOGICAL_READERS
+
+EXACT = "rtp-exact"
+_FLOAT = struct.Struct("<f")
+_FLOAT_DIGITS = range(6, 10)  # 6 digits always survive a float, and 9 always tell it from its neighbours
+_FLOATING = frozenset({"float", "double"})
+
+
+def with_exact_floats(schema: Any) -> Any:
+    """Returns an Avro schema, as parsed JSON, in which each float and double has the logical type that is read here."""
+    if isinstance(schema, str):
+        return {"type": schema, "logicalType": EXACT} if schema in _FLOATING else schema
+    if isinstance(schema, list):
+        return [with_exact_floats(branch) for branch in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kind = schema.get("type")
+    if isinstance(kind, str) and kind in _FLOATING:
+        return {**schema, "logicalType": EXACT}
+    found = {name: with_exact_floats(schema[name]) for name in ("items", "values") if name in schema}
+    if isinstance(kind, (dict, list)):
+        found["type"] = with_exact_floats(kind)
+    fields = schema.get("fields")
+    if isinstance(fields, list):
+        found["fields"] = [
+            {**field, "type": with_exact_floats(field["type"])}
+            if isinstance(field, dict) and "type" in field
+            else field
+            for field in fields
+        ]
+    return {**schema, **found}
+
+
+def _exact_decimal(data: Any, writer_schema: Any = None, reader_schema: Any = None) -> Decimal:
+    """Reads a decimal with all of its digits.
+
+    fastavro's own rounds to the schema's precision, which it keeps in one context for all threads: two topics that are
+    read at once would round each other's amounts.
+    """
+    number = int.from_bytes(data, "big", signed=True)
+    return Decimal((number < 0, tuple(map(int, str(abs(number)))), -writer_schema.get("scale", 0)))
+
+
+def _exact_double(value: float, writer_schema: Any = None, reader_schema: Any = None) -> float | str:
+    """Returns the number; what JSON has no number for becomes a text, as in PostgreSQL's own conversion to jsonb."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _exact_float(value: float, writer_schema: Any = None, reader_schema: Any = None) -> float | str:
+    """Returns the number with the fewest digits that is this 32-bit float: 0.1, not 0.10000000149011612."""
+    if not math.isfinite(value):
+        return _exact_double(value)
+    shortest = (float(f"{value:.{digits}g}") for digits in _FLOAT_DIGITS)
+    return next(number for number in shortest if _FLOAT.unpack(_FLOAT.pack(number))[0] == value)
+
+
+LOGICAL_READERS["bytes-decimal"] = LOGICAL_READERS["fixed-decimal"] = _exact_decimal
+LOGICAL_READERS[f"double-{EXACT}"] = _exact_double
+LOGICAL_READERS[f"float-{EXACT}"] = _exact_float
