@@ -154,7 +154,7 @@ def existing(endpoints: Endpoints, topic: str, timeout_s: float) -> TopicDescrip
     """Returns the topic as the broker knows it. Errors as in `describe`; TransientError if it does not exist."""
     found = describe(endpoints, topic, timeout_s=timeout_s)
     if found is None:
-        raise TransientError(f"topic {topic} does not exist; run `rtp topics`")
+        raise TransientError(f"topic {topic} does not exist; check its name; `rtp topics` creates the platform's own")
     return found
 
 
