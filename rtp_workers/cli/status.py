@@ -17,7 +17,8 @@ from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
 from rtp_workers.local.kafka_jars import kafka_version
 from rtp_workers.postgres.connection import connect
-from rtp_workers.reconcile.status import status
+from rtp_workers.reconcile.status import PROBE_S, status
+from rtp_workers.reconcile.topic_logs import read_topic_logs
 from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.settings import PlatformSettings, load
 
@@ -32,7 +33,13 @@ def command(as_json: bool) -> int:
     """Show services, rows, lag per partition, rates and dead letters; exit 1 if Kafka or PostgreSQL is away."""
     settings = load(PlatformSettings)
     endpoints = resolve(settings)
-    report = status(_with_default_urls(endpoints, settings), settings.topic, settings.reading_token, settings.group_id)
+    report = status(
+        _with_default_urls(endpoints, settings),
+        settings.topic,
+        settings.reading_token,
+        settings.group_id,
+        lambda: read_topic_logs(endpoints, settings, PROBE_S),
+    )
     # Kafka does not report its version to clients; the version of our own broker is pinned.
     report["kafka"]["version"] = kafka_version() if report["kafka"]["up"] and not settings.kafka_bootstrap else None
     report["disk"] = full_disk(settings.home)

@@ -18,7 +18,7 @@ from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.kafka.topic_names import TopicNames
 from rtp_workers.mapping.sources import Sources, read_sources
 from rtp_workers.topics.plan import TopicPlan
-from rtp_workers.topics.sections import topic_plan
+from rtp_workers.topics.sections import plan_or_reason
 
 LOOK_EVERY_S = 2.0
 STOP_S = 12.0
@@ -170,13 +170,7 @@ class MappedTopics:
         if isinstance(self._sources, ConfigError):
             running = self._threads.get(topic)
             return running.mapping.plan if running is not None else f"not consumed: {self._sources}"
-        section = self._sources.section_for_topic(topic)
-        if section is None:
-            return f"not consumed: no section of {self._sources_file} is for it; `rtp map --topic {topic}` writes one"
-        try:
-            return topic_plan(section, topic)
-        except ConfigError as error:
-            return str(error)
+        return plan_or_reason(self._sources, topic, self._sources_file)
 
     def _consume_by(self, topic: str, plan: TopicPlan) -> None:
         running = self._threads.get(topic)

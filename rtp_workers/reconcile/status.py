@@ -23,6 +23,7 @@ from rtp_workers.postgres.ledger import identity
 from rtp_workers.postgres.losses import Loss
 from rtp_workers.postgres.recent import rows_per_s
 from rtp_workers.reconcile.balance import Log, lag
+from rtp_workers.reconcile.topic_logs import TopicLogs, with_lag
 from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.reconcile.why_waiting import Question, why_records_wait
 from rtp_workers.web.asking import Answer, ask
@@ -80,7 +81,11 @@ class Stored:
 
 
 def status(
-    endpoints: Endpoints, topic: str, token: SecretStr | None = None, group_id: str | None = None
+    endpoints: Endpoints,
+    topic: str,
+    token: SecretStr | None = None,
+    group_id: str | None = None,
+    mapped: Callable[[], TopicLogs] = TopicLogs,
 ) -> dict[str, Any]:
     """Asks every part, all at once; waits for `ANSWERS_S` seconds at most.
 
@@ -91,6 +96,7 @@ def status(
         topic: whose lag to tell.
         token: what the consumer's /status may ask for.
         group_id: of the consumer; None takes that of the ledger.
+        mapped: reads the logs of the topics that are not our own.
 
     Returns:
         ``{"kafka", "postgres", "producer", "consumer", "dagster": {"up": bool, "busy": bool, "detail": str | None},
@@ -98,8 +104,8 @@ def status(
         ``postgres`` has a ``version`` too.
         ``lag`` is how many records are not in the ledger yet; also ``lag_by_partition`` and `STORED`.
         ``why_waiting`` has one sentence for each reason why records wait while no consumer answers.
-        ``topics`` and ``topics_not_consumed`` are what the consumer says of topics that are not our own. A figure is
-        None while the part that knows it is away.
+        ``topics`` and ``topics_not_consumed`` are about topics that are not our own. Lag and counts come from Kafka and
+        the ledger, the rest is what the consumer says. A figure is None while the part that knows it is away.
     """
     urls = {part: getattr(endpoints, f"{part}_url") for part in HTTP_PARTS}
     probes: dict[str, Probe] = {
@@ -107,11 +113,12 @@ def status(
         "postgres": lambda: _postgres(endpoints),
         **{part: _http_probe(part, url) for part, url in urls.items()},
     }
-    answers = ask_all({**probes, "topics": lambda: _topics(endpoints.consumer_url, token)}, ANSWERS_S)
+    further: dict[str, Probe] = {"topics": lambda: _topics(endpoints.consumer_url, token), "topic_logs": mapped}
+    answers = ask_all({**probes, **further}, ANSWERS_S)
     report: dict[str, Any] = {part: _part(answers[part]) for part in probes}
     if isinstance(answers["topics"], ConfigError):
         report["consumer"]["detail"] = str(answers["topics"])
-    report |= NO_TOPICS if isinstance(answers["topics"], RtpError) else answers["topics"]
+    report |= _mapped_topics(answers)
     by_partition = _lag(answers["kafka"], answers["postgres"])
     report["lag"] = None if by_partition is None else sum(by_partition.values())
     report["lag_by_partition"] = by_partition
@@ -120,6 +127,18 @@ def status(
     report["why_waiting"] = _why_waiting(endpoints, topic, group_id, known, answers["kafka"]) if asks else []
     report["postgres"]["version"] = None if isinstance(known, RtpError) else known.version
     return {**report, **(dict.fromkeys(STORED) if isinstance(known, RtpError) else known.figures())}
+
+
+def _mapped_topics(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is known of topics that are not our own; each figure is None while nobody can tell."""
+    said, logs, stored = answers["topics"], answers["topic_logs"], answers["postgres"]
+    silent = isinstance(said, RtpError)
+    if isinstance(logs, RtpError) or isinstance(stored, RtpError) or logs == TopicLogs():
+        return NO_TOPICS if silent else said
+    return {
+        "topics": with_lag([] if silent else said["topics"], logs, stored.account),
+        "topics_not_consumed": logs.unmapped if silent else said["topics_not_consumed"],
+    }
 
 
 def _why_waiting(endpoints: Endpoints, topic: str, group_id: str | None, stored: Stored, kafka: Any) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells.amounts import APOSTROPHES, SPACES
 from rtp_workers.mapping.plan import ColumnUse, Dialect, FilePlan, Rules
-from rtp_workers.mapping.sources import Section
+from rtp_workers.mapping.sources import Section, Sources
 from rtp_workers.topics.paths import parse_path
 from rtp_workers.topics.plan import TopicPlan
 
@@ -43,6 +45,17 @@ def topic_plan(section: Section, topic: str) -> TopicPlan:
         skips_changes=section.changes == "skip",
         dropped=tuple(map(parse_path, section.drop)),
     )
+
+
+def plan_or_reason(sources: Sources, topic: str, sources_file: Path) -> TopicPlan | str:
+    """Returns a topic's plan, or why it is not consumed and what mends that."""
+    section = sources.section_for_topic(topic)
+    if section is None:
+        return f"not consumed: no section of {sources_file} is for it; `rtp map --topic {topic}` writes one"
+    try:
+        return topic_plan(section, topic)
+    except ConfigError as error:
+        return str(error)
 
 
 def _refuse_open(section: Section, topic: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from rtp_workers.kafka.topics import delete_topic
 from rtp_workers.postgres.connection import connect
@@ -15,6 +16,7 @@ from tests.programs import run_rtp
 from tests.records import body as own_body
 from tests.records import produce
 from tests.topic_records import body
+from tests.waiting import wait_until
 
 
 def consume(stack: Stack) -> None:
@@ -50,6 +52,27 @@ def test_mapped_topics_are_waited_for_and_reconciled(stack: Stack) -> None:
     shown = run_rtp("verify", env=with_topics(stack))
     assert "Mapped topics" in shown.stdout
     assert "everything agrees" in shown.stdout + shown.stderr
+
+
+def test_the_status_tells_the_lag_of_each_topic_although_no_consumer_runs(stack: Stack) -> None:
+    topic, unmapped = new_topic(stack, "payments"), new_topic(stack, "later")
+    write_sections(stack, simple_section(topic))
+    send(stack, topic, [body(id="p1"), body(id="p2"), b"not json"])
+    consume(stack)
+    send(stack, topic, [body(id=f"later-{number}") for number in range(5)])
+
+    def told() -> dict[str, Any] | None:
+        shown = run_rtp("status", "--json", env=with_topics(stack))
+        found: dict[str, Any] = json.loads(shown.stdout)
+        return found if found["topics"] is not None else None  # a busy machine may take longer than status waits
+
+    found = wait_until(told, timeout_s=120, what="the figures of the topic")
+    assert found is not None
+    (figures,) = found["topics"]
+    assert (figures["topic"], figures["lag_records"], figures["inserted"], figures["dead_lettered"]) == (topic, 5, 2, 1)
+    assert (figures["state"], figures["problems"]) == (None, {})
+    assert found["topics_not_consumed"].keys() == {unmapped}
+    assert f"rtp map --topic {unmapped}" in found["topics_not_consumed"][unmapped]
 
 
 def test_damage_in_a_mapped_topic_names_it(stack: Stack) -> None:
