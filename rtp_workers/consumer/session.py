@@ -19,6 +19,7 @@ from rtp_workers.consumer.control import ControlThread
 from rtp_workers.consumer.decoding_wait import DecodingWait
 from rtp_workers.consumer.mapped_assembly import MappedAssembler, TopicMapping
 from rtp_workers.consumer.problems import ProblemFinder
+from rtp_workers.consumer.rejoining import Rejoining
 from rtp_workers.consumer.shown_offsets import ShownOffsets
 from rtp_workers.consumer.state import ConsumerState, Written
 from rtp_workers.consumer.writer_watch import WriterWatch
@@ -34,6 +35,7 @@ from rtp_workers.settings import ConsumerSettings
 POLL_RECORDS = 5_000
 IDLE_POLL_S = 0.05
 HELD_AFTER_S = 1.0
+SESSIONS_TO_REJOIN = 3  # session time-outs, until a client that does not come back into the group is replaced
 REVOKE_FLUSH_S = 10.0
 # At most 12 s together, which is what `rtp up` allows: last batch, writer (twice), group, control thread.
 LAST_WRITE_S = 4.0
@@ -50,8 +52,8 @@ class SessionOverError(RtpError):
 
     Attributes:
         cause: ``topic_replaced`` (it was re-created, so it has another id), ``client_broken`` (the Kafka client
-            reported an error from which it cannot recover) or ``database_replaced`` (the DSN now leads to another
-            database).
+            reported an error from which it cannot recover, or does not come back into the group) or
+            ``database_replaced`` (the DSN now leads to another database).
     """
 
     def __init__(self, cause: Cause, message: str) -> None:
@@ -91,6 +93,7 @@ class Session:
         self._shown = ShownOffsets()
         self._problems = ProblemFinder(settings.topic, state, control, self._watch)
         self._clock, self._stuck = self._problems.clock, self._problems.stuck
+        self._rejoining = Rejoining(SESSIONS_TO_REJOIN * settings.consumer_session_timeout_s)
         self._held = False
         self._closing = False
         self._ledger_id = control.view.ledger_id
@@ -162,6 +165,13 @@ class Session:
         self._control.give_up_silent_session()
         self._update_state()
         self._refuse_replaced()
+        self._refuse_lost_client()
+
+    def _refuse_lost_client(self) -> None:
+        kafka_answers = "kafka" not in self._control.view.problems
+        if self._rejoining.is_overdue(self._clock.seconds, kafka_answers=kafka_answers):
+            waited = f"for {self._rejoining.patience_s:g} s, although Kafka answers"
+            raise SessionOverError("client_broken", f"the Kafka client is not back in the group {waited}")
 
     def _refuse_replaced(self) -> None:
         view = self._control.view
@@ -355,6 +365,7 @@ class Session:
     def _on_assigned(self, partitions: list[int]) -> None:
         log.info("partitions_assigned", topic=self._settings.topic, partitions=partitions)
         self._state.rebalances += 1
+        self._rejoining.assigned()
         self._assignment.assigned(partitions)
 
     def _on_revoked(self, partitions: list[int]) -> None:
@@ -367,6 +378,7 @@ class Session:
 
     def _on_lost(self, partitions: list[int]) -> None:
         log.warning("partitions_lost", topic=self._settings.topic, partitions=partitions)
+        self._rejoining.lost(self._clock.seconds)
         self._give_up(partitions)
 
     def _give_up(self, partitions: list[int]) -> None:

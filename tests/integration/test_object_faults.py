@@ -68,11 +68,14 @@ def first_byte(asked: Asked) -> int:
 
 
 def stop_at(proxy: FaultyProxy, key: str, offset: int) -> LoadOptions:
-    """Returns options that cancel a load as soon as it asks for what is at `offset`; what was sent is kept."""
+    """Returns options that cancel a load as soon as it asks for what is at `offset`; what was sent is kept.
+
+    The look at the object's end, before the load begins, is no such question.
+    """
     before = len(proxy.reads(key))
 
     def cancelled() -> bool:
-        return any(first_byte(asked) >= offset for asked in proxy.reads(key)[before:])
+        return any(offset <= first_byte(asked) < offset + MEGABYTE for asked in proxy.reads(key)[before:])
 
     return LoadOptions(cancelled=cancelled)
 
