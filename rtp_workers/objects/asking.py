@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
+LOOK_EVERY_S = 0.5
 T = TypeVar("T")
 
 
@@ -21,4 +22,7 @@ def answer_of(ask: Callable[[], T]) -> T:
             future.set_exception(error)
 
     threading.Thread(target=work, name="object-store", daemon=True).start()
+    # Python may miss a signal that comes just before it waits without a limit.
+    while not wait([future], LOOK_EVERY_S).done:
+        pass
     return future.result()
