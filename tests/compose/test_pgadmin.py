@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from pathlib import Path
 
 from playwright.sync_api import Frame, Locator, Page, expect, sync_playwright
@@ -16,6 +17,7 @@ from tests.waiting import wait_until
 EMAIL = "rtp@example.com"
 SERVER = "transactions (read-only)"
 PATIENCE_MS = 90_000  # pgAdmin has a quarter of a core
+INSIGHTS_S = 540
 
 
 def test_the_registered_server_connects_as_the_reader(platform: Project) -> None:
@@ -27,6 +29,7 @@ def test_the_registered_server_connects_as_the_reader(platform: Project) -> None
 def test_the_saved_queries_are_there_and_run(platform: Project) -> None:
     listed = platform.exec("pgadmin", "sh", "-c", "ls /var/lib/pgadmin/storage/rtp_example.com/queries").splitlines()
     assert len(listed) >= 6
+    wait_until(lambda: _has_insights(platform), INSIGHTS_S, "the tables of the insights")
     for name in listed:
         text = platform.exec("pgadmin", "cat", f"/var/lib/pgadmin/storage/rtp_example.com/queries/{name}")
         platform.psql(f"begin; set local role rtp_read; {text} rollback;")
@@ -49,6 +52,12 @@ def test_a_browser_logs_in_and_sees_the_table_grow(platform: Project, artifacts:
         page.screenshot(path=artifacts / "pgadmin.png")
         browser.close()
     assert second > first > 0
+
+
+def _has_insights(platform: Project) -> bool:
+    """Tells whether Dagster has made the tables of the insights, some minutes after the first rows."""
+    time.sleep(2)
+    return platform.psql("select to_regclass('insights.customer_activity') is not null") == "t"
 
 
 def _log_in(page: Page, platform: Project) -> None:
