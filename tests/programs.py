@@ -44,16 +44,16 @@ def run_rtp(
 def status_with(told: Callable[[dict[str, Any]], Any], env: Mapping[str, str]) -> dict[str, Any]:
     """Returns what ``rtp status --json`` says once `told` is true of it.
 
-    It gives each part two seconds, and on a crowded machine a part may need more.
+    It gives each part some seconds. On a crowded machine a part may need more: then it is away, and the exit code 1.
     """
 
     def report() -> dict[str, Any] | None:
         done = run_rtp("status", "--json", env=env)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode in (0, 1), done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return found if told(found) else None
 
-    found = wait_until(report, 60, "a status with what the test looks for")
+    found = wait_until(report, 120, "a status with what the test looks for")
     assert found is not None
     return found
 

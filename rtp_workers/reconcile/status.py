@@ -28,11 +28,11 @@ from rtp_workers.reconcile.verify import reader_dsn
 from rtp_workers.reconcile.why_waiting import Question, why_records_wait
 from rtp_workers.web.asking import Answer, ask
 
-PROBE_S = 2.0
-READ_S = 1.5
+PROBE_S = 4.0  # a busy machine sometimes takes over 2 s
+READ_S = 3.0
 REASON_CHARACTERS = 500
 WHY_S = 6.0
-ANSWERS_S = 4.0  # connecting, reading, and asking who is in the way
+ANSWERS_S = 6.0  # connecting, reading, and asking who is in the way
 # What answers as soon as the process is there; Dagster's webserver has no /health/live.
 HTTP_PARTS = {"producer": "/health/live", "consumer": "/health/live", "dagster": "/server_info"}
 

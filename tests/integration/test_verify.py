@@ -212,8 +212,7 @@ def test_status_shows_a_table_with_the_partitions_that_lag(stored: Stack) -> Non
 
     def table() -> str:
         shown = run_rtp("status", env={**stored.env, "COLUMNS": "120"})
-        assert shown.returncode == 0, shown.stderr
-        return shown.stdout if "partition 3" in shown.stdout else ""
+        return shown.stdout if shown.returncode == 0 and "partition 3" in shown.stdout else ""
 
     assert "down" in wait_until(table, 60, "the lag of partition 3")
 
@@ -227,7 +226,7 @@ def test_status_of_a_platform_that_is_away_comes_in_seconds(stack: Stack) -> Non
     )
     started = time.monotonic()
     found = status(away, stack.topic)
-    assert time.monotonic() - started < 60  # the silent parts get 4 s, all at once
+    assert time.monotonic() - started < 60  # the silent parts get 6 s, all at once
     assert [found[part]["up"] for part in ("kafka", "postgres", "producer", "consumer")] == [False] * 4
     assert (found["lag"], found["rows"], found["dead_letters"]) == (None, None, None)
 
