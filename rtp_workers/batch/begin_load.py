@@ -14,6 +14,7 @@ from rtp_workers.batch.memory import Settled
 from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, read_mapping, refuse_unloadable
 from rtp_workers.batch.progress import ProgressStore, Start, find_start
 from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import TransientError
 from rtp_workers.postgres import csv_sources, load_outcomes
@@ -124,9 +125,10 @@ def _await_consumer(
     while waiting := load_outcomes.waiting(connection, load_ids, topic_id):
         if time.monotonic() > deadline:
             raise TransientError(
-                f"{source.name} is not loaded yet: {waiting:,} records of earlier files of {name} are not in "
-                "PostgreSQL after 30 s, so rows in both files cannot be told from equal rows of another account. "
-                "Is the consumer running (`rtp status`)? Then run the load again"
+                f"{source.name} is not loaded yet: {counted(waiting, 'record')} of earlier files of {name} "
+                f"{'is' if waiting == 1 else 'are'} not in PostgreSQL after 30 s, so rows in both files "
+                "cannot be told from equal rows of another account. Is the consumer running (`rtp status`)? "
+                "Then run the load again"
             )
         time.sleep(POLL_S)
 

@@ -15,6 +15,7 @@ from rtp_workers.batch.overlap import FEWEST_REPEATS, REPEATED_SHARE_OF_A_NAMED_
 from rtp_workers.batch.planning import PlannedFile
 from rtp_workers.batch.probe import Probe, ProbeRow, cells, pieces, probe
 from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.counted import counted
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells.texts import recoded
 from rtp_workers.mapping.columns.encodings import decodes, has_central_european_header
@@ -261,9 +262,10 @@ def _refuse_new_start(
     between = places[-1] - places[0] + 1
     if len(places) >= min(FEWEST_REPEATS, len(rows)) and len(places) >= REPEATED_SHARE_OF_A_NAMED_SOURCE * between:
         raise ConfigError(
-            f"[{planned.plan.section}] would give {len(places):,} rows of {source.name} new ids, and store them a "
-            f'second time: an earlier release has stored them. Keep their ids with id_source = "{found.start}" in '
-            'the section. If they are transactions of another account, answer overlap = "other" there'
+            f"[{planned.plan.section}] would give {counted(len(places), 'row')} of {source.name} new ids, and store "
+            "the same rows a second time: an earlier release has stored them. Keep their ids with id_source = "
+            f'"{found.start}" in the section. If they are transactions of another account, answer overlap = '
+            '"other" there'
         )
 
 

@@ -23,6 +23,7 @@ from rtp_workers.batch.reading import Reading
 from rtp_workers.batch.refused_list import RefusedList, RefusedPlace, refused_place
 from rtp_workers.batch.same_topic import SameTopic
 from rtp_workers.batch.source_file import SourceFile, open_source, store_access
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.failpoints import Failpoint
@@ -291,16 +292,17 @@ class _Load:
         done = self._settled
         if self._held_back:
             raise HeldBackError(
-                f"{self._source.name}: {done.acknowledged:,} rows are loaded. The last line has no newline, and the "
-                "file changed less than a minute ago: the line is held back, since it may not be complete. Load the "
-                "file again when it is complete, or now with --final",
+                f"{self._source.name}: {counted(done.acknowledged, 'row')} loaded. The last line has no newline, and "
+                "the file changed less than a minute ago: the line is held back, since it may not be complete. Load "
+                "the file again when it is complete, or now with --final",
                 retry_after_s=self._rest_s,
             )
         if done.refused and not done.acknowledged:
             first = f" The first: {self._first_refusal}." if self._first_refusal else ""
+            every = "its only row is" if done.refused == 1 else f"all {done.refused:,} rows are"
             raise NothingLoadedError(
-                f"{self._source.name}: nothing was loaded, because all {done.refused:,} rows are refused.{first} They "
-                f"are listed in {self._refused.shown}. Look at `rtp load --dry-run {self._source.name}`: is the "
+                f"{self._source.name}: nothing was loaded, because {every} refused.{first} The list is in "
+                f"{self._refused.shown}. Look at `rtp load --dry-run {self._source.name}`: is the "
                 "delimiter, the quote character or a column mistaken for another one?"
             )
 

@@ -16,6 +16,7 @@ from rtp_workers.batch.probe import Probe, pieces, probe
 from rtp_workers.batch.progress import begins_like
 from rtp_workers.batch.series import reading_of
 from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.counted import counted
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.section_text import section_name
 from rtp_workers.postgres import csv_loads, csv_sources
@@ -90,7 +91,8 @@ def _refuse_contradictions(source: SourceFile, planned: PlannedFile, memory: Csv
     if found.refused > CONTRADICTED_SHARE * looked_at:
         raise ConfigError(
             f"{source.name} is not loaded: read as {memory.learned_from} was (rtp sources show {memory.name}), "
-            f"{found.refused:,} of its first {looked_at:,} rows are refused, first because of {found.refusal}. If its "
+            f"{found.refused:,} of its first {counted(looked_at, 'row')} {'is' if found.refused == 1 else 'are'} "
+            f"refused, first because of {found.refusal}. If its "
             f'format has changed, say so in a section with files = ["{source.name}"] and id_source = '
             f'"{memory.id_source}"; if it comes from another account, give it an id_source of its own'
         )
@@ -171,18 +173,20 @@ def _refuse_repeats(connection: Connection, source: SourceFile, planned: Planned
     if other is not None:
         twice = [rows[at] for at in sorted(alike)]
         raise ConfigError(
-            f"{source.name} is not loaded: {len(twice):,} of {len(rows):,} transactions look like stored ones of "
-            f"{other.removeprefix('csv:')}, under other ids: {shown(twice)}. They would be stored twice. If they are "
-            f"the same, undo the earlier import first (rtp purge --file {other.removeprefix('csv:')}). If they are "
+            f"{source.name} is not loaded: {len(twice):,} of {counted(len(rows), 'transaction')} look like stored ones "
+            f"of {other.removeprefix('csv:')}, under other ids: {shown(twice)}. They would be stored twice. If they "
+            f"are the same, undo the earlier import first (rtp purge --file {other.removeprefix('csv:')}). If they are "
             'other transactions, answer overlap = "other" in the section (or --overlap other)'
         )
 
 
 def _two_accounts(source: SourceFile, memory: CsvSource, common: overlap.Overlap) -> ConfigError:
+    others = len(common.file_only) + common.stored_only
     return ConfigError(
-        f"{source.name} is not loaded: {len(common.hits):,} of its transactions are stored already, from "
-        f"{', '.join(memory.files[:3])}: {shown(common.hits)}. But {len(common.file_only) + common.stored_only:,} "
-        f"others of the same days are in one file only"
+        f"{source.name} is not loaded: {len(common.hits):,} of its transactions "
+        f"{'is' if len(common.hits) == 1 else 'are'} stored already, from {', '.join(memory.files[:3])}: "
+        f"{shown(common.hits)}. But {counted(others, 'other')} of the same days {'is' if others == 1 else 'are'} in "
+        f"one file only"
         f"{': ' + shown(common.file_only) if common.file_only else ''}. Is it the same account?\n"
         f'  If it is: overlap = "same" in its section, or rtp load --overlap same\n'
         f'  If it is another account: id_source = "{section_name(source.name)}" in a section with files = '

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rtp_workers.batch import memory
 from rtp_workers.batch.planning import Overrides, PlannedFile, plan_file, read_mapping
 from rtp_workers.batch.source_file import SourceFile
+from rtp_workers.counted import counted
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.postgres import csv_sources
 from rtp_workers.postgres.connection import Connection
@@ -80,4 +81,4 @@ def _remark(planned: PlannedFile) -> str:
     if known is None:
         kept = ", with the ids that an earlier release gave to its rows" if planned.id_rule == "derived-1" else ""
         return f"the first file of its source{kept}"
-    return f"read as {known.learned_from} was ({known.loads:,} files loaded; rtp sources show {known.name})"
+    return f"read as {known.learned_from} was ({counted(known.loads, 'file')} loaded; rtp sources show {known.name})"

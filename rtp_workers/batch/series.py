@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from rtp_workers.counted import counted
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.plan import FilePlan, Rules
 from rtp_workers.mapping.sources import Section
@@ -181,7 +182,7 @@ def _refuse_other_ids(section: Section, memory: CsvSource) -> None:
         lines.append(f'id_prefix = "{prefix}"')
     if lines:
         raise ConfigError(
-            f"[{section.name}] would give the {memory.rows:,} rows stored from {memory.learned_from} new ids, and "
-            f"store them a second time. Keep their ids with\n  " + "\n  ".join(lines) + "\n"
+            f"[{section.name}] would give the {counted(memory.rows, 'row')} stored from {memory.learned_from} new ids, "
+            f"and store them a second time. Keep their ids with\n  " + "\n  ".join(lines) + "\n"
             f"in the section, or undo the import first: rtp purge --source {memory.name}"
         )

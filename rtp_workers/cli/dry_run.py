@@ -21,6 +21,7 @@ from rtp_workers.batch.chunks import ChunkReader
 from rtp_workers.batch.planning import PlannedFile
 from rtp_workers.batch.preview import Preview
 from rtp_workers.batch.rows import RefusedRow
+from rtp_workers.counted import counted
 from rtp_workers.mapping.plan import ColumnUse, FilePlan
 from rtp_workers.mapping.section_text import question_text
 from rtp_workers.postgres.csv_loads import Progress
@@ -234,7 +235,8 @@ def sample_table(sample: list[dict[str, Any]], width: int) -> Group:
         )
     for row in sample:
         table.add_row(*(Text(_cell(row, name), overflow="ellipsis", no_wrap=True) for name in widths))
-    title = f"first {len(sample)} transactions as they would be stored"
+    first = "first transaction as it" if len(sample) == 1 else f"first {len(sample)} transactions as they"
+    title = f"{first} would be stored"
     note = f" (a wider terminal also shows {', '.join(hidden)})" if hidden else ""
     return Group(Text(title, style="bold underline").append(note, style="not bold not underline dim"), table)
 
@@ -245,7 +247,7 @@ def _cell(row: dict[str, Any], name: str) -> str:
 
 def _refused(result: DryRun) -> Group:
     scope = "of the file" if result.whole_file else "at the file's beginning"
-    lines = [Text(f"\n{result.rows:,} rows {scope}: {len(result.refused):,} would be refused", style="bold")]
+    lines = [Text(f"\n{counted(result.rows, 'row')} {scope}: {len(result.refused):,} would be refused", style="bold")]
     by_reason = Counter(row.reason for row in result.refused)
     for reason, count in by_reason.most_common():
         example = next(row for row in result.refused if row.reason == reason)
@@ -254,12 +256,8 @@ def _refused(result: DryRun) -> Group:
             Text(f"  {count:>6,}  {reason}", style="yellow").append(f"  {example.detail} (line {numbers})", style="dim")
         )
     if result.repeated_ids:
-        lines.append(
-            Text(
-                f"{result.repeated_ids:,} rows repeat an id: duplicates, or dead letters if their content differs",
-                "yellow",
-            )
-        )
+        repeats = counted(result.repeated_ids, "row repeats", "rows repeat")
+        lines.append(Text(f"{repeats} an id: duplicates, or dead letters if the content differs", "yellow"))
     return Group(*lines)
 
 

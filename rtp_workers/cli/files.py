@@ -8,6 +8,7 @@ import click
 
 from rtp_workers.batch.file_states import FileState, folder_states
 from rtp_workers.cli.terminal import say
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import resolve
 from rtp_workers.postgres.connection import connect
 from rtp_workers.settings import PlatformSettings, load
@@ -57,4 +58,4 @@ def _explained(state: FileState) -> str:
         return state.reason
     attempt = state.last.attempt
     refused = f", {attempt.refused:,} refused (rtp refused show {state.name})" if attempt.refused else ""
-    return f"{attempt.rows_read - attempt.refused:,} rows{refused}"
+    return f"{counted(attempt.rows_read - attempt.refused, 'row')}{refused}"

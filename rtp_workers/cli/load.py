@@ -21,6 +21,7 @@ from rtp_workers.batch.source_file import open_source, store_access
 from rtp_workers.cli import dry_run
 from rtp_workers.cli.dry_run import DryRun
 from rtp_workers.cli.terminal import console, say
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
 from rtp_workers.postgres.connection import connect
@@ -215,7 +216,7 @@ def _as_text(report: LoadReport, ending: LoadEnding | None) -> str:
         )
     new = report.rows_read - report.resumed_rows
     rate = f", {new / report.seconds:,.0f} rows/s" if report.seconds > 0.1 else ""
-    text = f"{report.file}: {report.acknowledged:,} of {report.rows_read:,} rows acknowledged by Kafka"
+    text = f"{report.file}: {report.acknowledged:,} of {counted(report.rows_read, 'row')} acknowledged by Kafka"
     if report.resumed_rows:
         text += f" ({report.resumed_rows:,} by an earlier run)"
     text += f", {report.seconds:.1f} s{rate}"

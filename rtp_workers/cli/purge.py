@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from rtp_workers.cli.terminal import say
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import resolve
 from rtp_workers.errors import ConfigError
 from rtp_workers.kafka.topics import describe, log_offsets
@@ -118,12 +119,14 @@ def _undo(wish: UndoWish) -> PurgeReport:
     owner_dsn = endpoints.need("postgres_dsn")
     found, planned = undo(owner_dsn, wish.find(), by_name=wish.by_name, dry_run=True)
     if found.unnumbered and not wish.by_name:
+        them = "it" if found.unnumbered == 1 else "them"
         kept = (
-            f"{found.unnumbered:,} rows have no load number, only the name {found.source}, which another file may share"
+            f"{counted(found.unnumbered, 'row has', 'rows have')} no load number, only the name {found.source}, which "
+            "another file may share"
         )
-        if not wish.yes and not wish.dry_run and click.confirm(f"{kept}. Delete them too?", err=True):
+        if not wish.yes and not wish.dry_run and click.confirm(f"{kept}. Delete {them} too?", err=True):
             return _undo(replace(wish, by_name=True))
-        say(f"{kept}: they stay; --by-name deletes them too", err=True)
+        say(f"{kept}; --by-name deletes {them} too", err=True)
     if wish.dry_run:
         return planned
     if not wish.yes:
@@ -144,4 +147,4 @@ def _report(report: PurgeReport, *, as_json: bool) -> None:
 
 
 def _counted(report: PurgeReport) -> str:
-    return f"{report.rows:,} rows and {report.dead_letters:,} dead letters"
+    return f"{counted(report.rows, 'row')} and {counted(report.dead_letters, 'dead letter')}"

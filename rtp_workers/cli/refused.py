@@ -11,6 +11,7 @@ from rtp_workers.batch.file_names import shown_name
 from rtp_workers.batch.known_lists import KnownList, known_lists
 from rtp_workers.batch.refused_file import safe_name
 from rtp_workers.cli.terminal import say
+from rtp_workers.counted import counted
 from rtp_workers.errors import ConfigError
 from rtp_workers.object_address import is_address, parse_address
 from rtp_workers.settings import PlatformSettings, load
@@ -31,7 +32,7 @@ def list_files(folder: str | None) -> int:
         )
     next_to = None if folder is None else parse_address(folder)
     for known in known_lists(load(PlatformSettings), next_to):
-        say(f"{known.file_name}: {sum(1 for _ in known.rows()):,} rows refused, in {known.shown}")
+        say(f"{known.file_name}: {counted(sum(1 for _ in known.rows()), 'row')} refused, in {known.shown}")
     return 0
 
 

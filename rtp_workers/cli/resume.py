@@ -6,6 +6,7 @@ import click
 
 from rtp_workers import endpoints, settings
 from rtp_workers.cli.terminal import say
+from rtp_workers.counted import counted
 from rtp_workers.postgres import control
 from rtp_workers.postgres.connection import connect
 
@@ -25,8 +26,12 @@ def command(accept_holes: bool) -> None:
     finally:
         connection.close()
     for hole in accepted:
-        say(f"partition {hole.kafka_partition}: {hole.to_offset - hole.from_offset:,} offsets counted as skipped")
+        skipped = counted(hole.to_offset - hole.from_offset, "offset")
+        say(f"partition {hole.kafka_partition}: {skipped} counted as skipped")
     for hole in waiting:
         size = hole.to_offset - hole.from_offset
-        say(f"partition {hole.kafka_partition} waits: {size:,} records are gone; --accept-holes continues without them")
+        say(
+            f"partition {hole.kafka_partition} waits: {counted(size, 'record is', 'records are')} gone; --accept-holes "
+            "continues without"
+        )
     say("resumed")

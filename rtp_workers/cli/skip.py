@@ -8,6 +8,7 @@ import click
 
 from rtp_workers import endpoints, settings
 from rtp_workers.cli.terminal import say
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import AttentionError
 from rtp_workers.kafka.readable import PartitionReader
@@ -49,7 +50,7 @@ def command(topic: str | None, kafka_partition: int, offset: int, to_offset: int
         skip = Skip(topic_id, kafka_partition, generation, offset, to)
         step_over(connection, skip, reason)
     say(
-        f"partition {kafka_partition}: {skip.offsets:,} offsets ({offset} to {to - 1}) counted as skipped; "
+        f"partition {kafka_partition}: {counted(skip.offsets, 'offset')} ({offset} to {to - 1}) counted as skipped; "
         f"it resumes at {to}"
     )
 

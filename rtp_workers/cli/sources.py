@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from rtp_workers.cli.terminal import say
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import resolve
 from rtp_workers.errors import ConfigError
 from rtp_workers.postgres.connection import connect
@@ -29,7 +30,8 @@ def list_sources(as_json: bool) -> int:
         click.echo(json.dumps({"sources": [_as_json(memory) for memory in memories]}))
         return 0
     for memory in memories:
-        say(f"{memory.name}: {memory.loads:,} files, {memory.rows:,} rows{_dates(memory)}; ids {_rule(memory)}")
+        files, rows = counted(memory.loads, "file"), counted(memory.rows, "row")
+        say(f"{memory.name}: {files}, {rows}{_dates(memory)}; ids {_rule(memory)}")
     if not memories:
         say("no CSV with column names other than ours was loaded yet")
     return 0
@@ -68,7 +70,7 @@ def _as_text(memory: CsvSource) -> str:
     lines = [
         f"source {memory.name}, learned from {memory.learned_from}"
         + (f", section [{memory.section}]" if memory.section else ", no section"),
-        f"files: {', '.join(memory.files) or 'none'} ({memory.rows:,} rows{_dates(memory)})",
+        f"files: {', '.join(memory.files) or 'none'} ({counted(memory.rows, 'row')}{_dates(memory)})",
         f"columns: {', '.join(memory.header)}",
         f"ids: {_rule(memory)}",
         f"text: {reading.get('encoding')}, cells separated by {reading.get('delimiter')!r}",

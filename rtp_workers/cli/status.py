@@ -13,6 +13,7 @@ from rich.text import Text
 from rtp_workers.batch.file_states import counts, folder_states
 from rtp_workers.cli.terminal import console
 from rtp_workers.consumer.disk import full_disk
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import Endpoints, resolve
 from rtp_workers.errors import RtpError
 from rtp_workers.local.kafka_jars import kafka_version
@@ -144,7 +145,7 @@ def _add_topics(table: Table, report: dict[str, Any]) -> None:
     """Adds a line for each topic that is not our own: what came from it, or why it waits."""
     for found in report["topics"] or []:
         trouble = "; ".join(found["problems"].values())
-        rows = f"{found['inserted']:,} rows, {found['dead_lettered']:,} dead letters"
+        rows = f"{counted(found['inserted'], 'row')}, {counted(found['dead_lettered'], 'dead letter')}"
         table.add_row(f"topic {found['topic']}", f"lag {_figure(found['lag_records'])}", Text(trouble or rows))
     for name, reason in (report["topics_not_consumed"] or {}).items():
         table.add_row(f"topic {name}", Text("waits", "yellow"), Text(reason))

@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from rtp_workers.cli.dry_run import mapping_table, sample_table
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import resolve
 from rtp_workers.errors import ConfigError, RecordError
 from rtp_workers.kafka.sample import newest_records
@@ -83,7 +84,7 @@ def look_at(settings: PlatformSettings, topic: str, known: Section | None, name:
 def show(look: TopicLook, console: Console) -> None:
     """Prints what was found for a person."""
     plan = look.plan
-    found = f"  {look.records:,} records looked at" + (f", mapping [{plan.section}]" if plan.section else "")
+    found = f"  {counted(look.records, 'record')} looked at" + (f", mapping [{plan.section}]" if plan.section else "")
     console.print(Text(look.topic, style="bold").append(found, style="not bold dim"))
     console.print(mapping_table(plan, column="path"))
     if plan.attributes:
@@ -174,7 +175,7 @@ def _questions(questions: Sequence[Question]) -> Group:
 
 def _refused(look: TopicLook) -> Group:
     count = sum(look.refused.values())
-    lines = [Text(f"\n{look.records:,} records: {count:,} would become dead letters", style="bold")]
+    lines = [Text(f"\n{counted(look.records, 'record')}: {count:,} would become dead letters", style="bold")]
     for reason, number in look.refused.most_common():
         text = Text(f"  {number:>6,}  {reason}", style="yellow")
         lines.append(text.append(f"  {look.details.get(reason, '')}", style="dim"))

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rtp_workers.cli.durations import DURATION_S
 from rtp_workers.cli.terminal import console, say
+from rtp_workers.counted import counted
 from rtp_workers.endpoints import resolve
 from rtp_workers.reconcile.consumed_topics import consumed_topics
 from rtp_workers.reconcile.verify import TopicCounts, Verification, verify
@@ -38,7 +39,7 @@ def command(timeout_s: float, as_json: bool) -> int:
             console().print(topics_table(found.topics))
         for problem in found.problems:
             say(f"problem: {problem}")
-        say("everything agrees" if found.ok else f"{len(found.problems)} problems")
+        say("everything agrees" if found.ok else counted(len(found.problems), "problem"))
     return 0 if found.ok else 1
 
 

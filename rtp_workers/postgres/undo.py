@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 
+from rtp_workers.counted import counted
 from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.connection import Connection, Cursor, connect, translated
@@ -106,7 +107,8 @@ def import_of_file(connection: Connection, file_name: str) -> Import:
     standing = [load for load in loads if load.retired_because != PURGED]
     if len({load.csv_source_id for load in standing}) > 1:
         listed = "; ".join(
-            f"--load {load.load_id}: {load.progress.acknowledged:,} records, begun {load.started_at:%Y-%m-%d %H:%M}"
+            f"--load {load.load_id}: {counted(load.progress.acknowledged, 'record')}, begun "
+            f"{load.started_at:%Y-%m-%d %H:%M}"
             for load in standing
         )
         raise ConfigError(f"{len(standing)} loads of different sources came from {file_name}; choose one: {listed}")
@@ -222,8 +224,9 @@ def _await_ledger(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnd
     while waiting := _waiting(connection, loads, ends, replayed):
         if time.monotonic() > deadline:
             raise TransientError(
-                f"{waiting:,} records of the load are not in PostgreSQL after {timeout_s:g} s, and would come back "
-                "after a purge; nothing was deleted. Is the consumer running (`rtp status`)? Then try again"
+                f"{counted(waiting, 'record of the load is', 'records of the load are')} not in PostgreSQL after "
+                f"{timeout_s:g} s, and would come back after a purge; nothing was deleted. Is the "
+                "consumer running (`rtp status`)? Then try again"
             )
         time.sleep(POLL_S)
 

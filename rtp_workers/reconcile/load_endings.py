@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from rtp_workers.counted import counted
 from rtp_workers.postgres import load_outcomes
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.load_outcomes import Outcomes
@@ -58,10 +59,13 @@ def in_words(ending: LoadEnding) -> str:
     if outcomes.own_repeats:
         parts.append(f"{outcomes.own_repeats:,} sent twice by this load")
     if outcomes.dead_letters:
-        parts.append(f"{outcomes.dead_letters:,} dead letters (see `rtp dead-letters list`)")
+        parts.append(f"{counted(outcomes.dead_letters, 'dead letter')} (see `rtp dead-letters list`)")
     if ending.waiting:
         parts.append("the others wait for the consumer (see `rtp status`)")
     text = ", ".join(parts)
     if outcomes.changed:
-        text += f"\n  {outcomes.changed:,} of those already stored have changed since; the stored rows stay as they are"
+        has = "has" if outcomes.changed == 1 else "have"
+        text += (
+            f"\n  {outcomes.changed:,} of those already stored {has} changed since; the stored rows stay as they are"
+        )
     return text

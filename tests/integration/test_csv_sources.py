@@ -93,6 +93,7 @@ def test_two_accounts_with_an_equal_fee_are_asked_about(loader: Loader) -> None:
     said = loader.load("savings.csv", HEADER + savings, ok=False)
     assert 'id_source = "savings"' in said
     assert "Account fee" in said
+    assert "1 other of the same days is in one file only" in said
     assert loader.count() == 3
     loader.section('[savings]\nfiles = ["savings.csv"]\nid_source = "savings"\n')
     loader.load("savings.csv", HEADER + savings)

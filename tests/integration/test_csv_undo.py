@@ -89,7 +89,7 @@ def test_a_purge_waits_for_the_records_that_a_replay_has_just_sent(
     files.rtp("dead-letters", "replay", "--reason", "conflicting_duplicate")
     in_vain = run_rtp("purge", "--file", "second.csv", "--yes", "--timeout", "1", env=stack.env)
     assert in_vain.returncode != 0
-    assert "1 records of the load are not in PostgreSQL" in in_vain.stderr
+    assert "1 record of the load is not in PostgreSQL" in in_vain.stderr
     assert files.count("select count(*) as n from dead_letters") == 1
     start_rtp("consume", "--no-api", env=stack.env)
     files.rtp("purge", "--file", "second.csv", "--yes", "--timeout", "50")

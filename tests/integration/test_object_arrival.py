@@ -70,7 +70,7 @@ def test_objects_below_a_prefix_are_asked_for_loaded_and_asked_for_again_when_re
     listed = json.loads(run_rtp("files", "--json", env={**stack.env, **env}).stdout)["files"]
     assert [(file["file"], file["state"]) for file in listed] == [("may.csv", "waiting")]
     shown = run_rtp("refused", "list", env={**stack.env, **env})
-    assert "may.csv: 1 rows refused, in s3://exports/arrival/refused/may.csv." in shown.stdout
+    assert "may.csv: 1 row refused, in s3://exports/arrival/refused/may.csv." in shown.stdout
 
 
 def test_a_name_outside_the_prefix_is_not_read(stack: Stack, store: S3) -> None:
