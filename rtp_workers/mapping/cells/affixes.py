@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rtp_workers.mapping.cells.words import INVISIBLE, shared_signs, sign_code
+from rtp_workers.mapping.cells.words import INVISIBLE, sign_code
 
 MOSTLY = 0.8  # share of the filled cells that must have it
 MAX_LENGTH = 12
@@ -34,11 +34,6 @@ class Affix:
     def currency(self) -> str | None:
         """The currency's code; None if the sign is unknown or several currencies share it."""
         return sign_code(self.text) or None
-
-    @property
-    def currencies(self) -> tuple[str, ...]:
-        """The codes that the sign may stand for, if several currencies share it."""
-        return shared_signs().get(self.text.lower().rstrip("."), ())
 
     def stripped(self, cell: str) -> str:
         """Returns the cell without the text, but with its minus or plus. A cell without the text is left as it is."""

@@ -114,9 +114,14 @@ def sign_code(text: str) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def shared_signs() -> dict[str, tuple[str, ...]]:
+def _shared_signs() -> dict[str, tuple[str, ...]]:
     """Maps signs that several currencies share (in lower case, without a point) to their codes."""
     return {sign: tuple(codes.split()) for sign, codes in _tables()["shared_signs"].items()}
+
+
+def sharing_currencies(sign: str) -> tuple[str, ...]:
+    """Returns the codes of the currencies that share a sign; empty if it is another kind of text."""
+    return _shared_signs().get(sign.translate(INVISIBLE).strip().lower().rstrip("."), ())
 
 
 @lru_cache(maxsize=1)

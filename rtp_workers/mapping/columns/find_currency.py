@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from rtp_workers.mapping.cells import amounts
-from rtp_workers.mapping.cells.affixes import Affix, common_affix
 from rtp_workers.mapping.cells.names import bracketed, normalise
 from rtp_workers.mapping.cells.words import currency_code, word_list
-from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns import shared_sign, vocabulary
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, Candidate, Findings, choices
 from rtp_workers.mapping.columns.profile import MOST, Profile
 
@@ -36,16 +35,18 @@ def find_currency(found: Findings, columns: list[Profile]) -> None:
         return
     candidates = _of_the_amount(found, columns, found.candidates("currency", is_currency))
     code = _by_sign(found, columns, candidates) or _by_header(found, columns)
+    code = code or shared_sign.by_language(found, columns)
     if found.is_asked("currency"):
         return
     if code is not None and not _column_knows_better(code, columns, candidates):
         found.rules["currency"] = code
         return
+    if shared_sign.decide_column_of_signs(found):
+        return
     if candidates and (_asks_whose(found, candidates) or _take_column(found, columns, candidates)):
         return
-    if _take_codes_next_to(found, columns):
-        return
-    _ask_about_sign(found, columns)
+    if not _take_codes_next_to(found, columns):
+        shared_sign.ask_about_amounts(found, columns)
 
 
 def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> str | None:
@@ -65,7 +66,6 @@ def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate
     if len(codes) != 1:
         return None
     code = codes.pop()
-    code = "JPY" if code == "CNY" and "ja" in found.languages else code
     if not _column_knows_better(code, columns, candidates):
         other = "; other dollars need constants.currency" if _has_bare_dollar(columns, code) else ""
         found.notes.append(f"currency {code}, from the sign or code next to the amounts{other}")
@@ -165,23 +165,6 @@ def _take_codes_next_to(found: Findings, columns: list[Profile]) -> bool:
             found.take("currency", [profile], BY_VALUES, "values (codes right next to the amount)")
             return True
     return False
-
-
-def _ask_about_sign(found: Findings, columns: list[Profile]) -> None:
-    """Asks for the currency of a sign that is unknown, or that several currencies share."""
-    affix = next((affix for profile in columns if (affix := profile.affix or _shared_sign(profile))), None)
-    if affix is None:
-        return
-    codes = affix.currencies
-    meaning = f"is shared by {', '.join(codes)}" if codes else "is not the sign of a known currency"
-    example = next((cell for profile in columns for cell in profile.some), "")
-    lines = [f'# constants.currency = "{code}"' for code in codes or ("...",)]
-    found.ask("currency", f"{affix.text!r} of the amounts (e.g. {example}) {meaning}; which currency is it", *lines)
-
-
-def _shared_sign(profile: Profile) -> Affix | None:
-    affix = common_affix(profile.some)
-    return affix if affix is not None and affix.currencies and affix.currency is None else None
 
 
 def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> list[Candidate]:
