@@ -18,9 +18,9 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.kafka.topics import describe, log_offsets
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.purge import Criteria, PurgeReport, purge
+from rtp_workers.postgres.replay_guard import LogEnds
 from rtp_workers.postgres.undo import (
     Import,
-    LogEnds,
     import_of_file,
     import_of_load,
     import_of_source,
@@ -68,7 +68,7 @@ class Instant(click.ParamType[datetime]):
 @click.option("--dead-letters-before", type=Instant(), help="Dead letters first seen before this time.")
 @click.option("--dry-run", is_flag=True, help="Count, but delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--timeout", "timeout_s", default=60.0, help="Seconds to wait for the consumer to write the load.")
+@click.option("--timeout", "timeout_s", default=60.0, help="Seconds to wait for the consumer and for a replay.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(**options: Any) -> int:
     """Delete rows or dead letters for good, or undo an import. Give exactly one option that says what to delete."""
@@ -87,7 +87,8 @@ def command(**options: Any) -> int:
         planned = purge(owner_dsn, criteria, dry_run=True)
         say(f"{_counted(planned)} would be deleted for good", err=True)
         click.confirm("delete them?", abort=True, err=True)
-    _report(purge(owner_dsn, criteria, dry_run=dry_run), as_json=as_json)
+    done = purge(owner_dsn, criteria, dry_run=dry_run, ends=_log_ends, timeout_s=timeout_s)
+    _report(done, as_json=as_json)
     return 0
 
 
@@ -114,9 +115,7 @@ class UndoWish:
 
 
 def _undo(wish: UndoWish) -> PurgeReport:
-    settings = load(PlatformSettings)
-    endpoints = resolve(settings)
-    owner_dsn = endpoints.need("postgres_dsn")
+    owner_dsn = resolve(load(PlatformSettings)).need("postgres_dsn")
     found, planned = undo(owner_dsn, wish.find(), by_name=wish.by_name, dry_run=True)
     if found.unnumbered and not wish.by_name:
         them = "it" if found.unnumbered == 1 else "them"
@@ -132,11 +131,16 @@ def _undo(wish: UndoWish) -> PurgeReport:
     if not wish.yes:
         say(f"{_counted(planned)} would be deleted for good", err=True)
         click.confirm("delete them?", abort=True, err=True)
+    _, report = undo(owner_dsn, wish.find(), by_name=wish.by_name, ends=_log_ends, timeout_s=wish.timeout_s)
+    return report
+
+
+def _log_ends() -> LogEnds:
+    settings = load(PlatformSettings)
+    endpoints = resolve(settings)
     topic = describe(endpoints, settings.topic)
     offsets = {} if topic is None else log_offsets(endpoints, settings.topic)
-    ends = LogEnds(topic.topic_id if topic else None, {number: end for number, (_, end) in offsets.items()})
-    _, report = undo(owner_dsn, wish.find(), by_name=wish.by_name, ends=ends, timeout_s=wish.timeout_s)
-    return report
+    return LogEnds(topic.topic_id if topic else None, {number: end for number, (_, end) in offsets.items()})
 
 
 def _report(report: PurgeReport, *, as_json: bool) -> None:

@@ -47,6 +47,10 @@ where (dead_letters.topic_id, dead_letters.kafka_partition, dead_letters.generat
 Header = tuple[str, bytes | None]
 
 
+class ReplayRunningError(TransientError):
+    """A replay of dead letters is running, or a purge that keeps replays from beginning."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class DeadLetterId:
     """Where the record was: written ``<topic_id>:<kafka_partition>:<kafka_offset>``, as in the header ``replay_of``.
@@ -188,15 +192,17 @@ def mark_replayed(connection: Connection, ids: Sequence[DeadLetterId]) -> None:
 
 @contextmanager
 def replay_locked(connection: Connection) -> Iterator[None]:
-    """Makes sure that only one replay runs: two would send the same records.
+    """Makes sure that only one replay runs: two would send the same records. A purge locks out replays, too.
 
     Raises:
-        TransientError: another replay runs.
+        ReplayRunningError: another replay runs, or a purge.
     """
     with translated("lock the dead letters"), connection.cursor() as cursor:
         cursor.execute("select pg_try_advisory_lock(%s)", (REPLAY_LOCK,))
         if not cursor.fetchall()[0][0]:
-            raise TransientError("another replay of dead letters is running; wait for it and run again")
+            raise ReplayRunningError(
+                "another replay of dead letters, or a purge, is running; wait for it and run again"
+            )
     try:
         yield
     finally:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from rtp_workers.errors import ConfigError
 from rtp_workers.postgres.connection import Connection, Cursor, connect, translated
+from rtp_workers.postgres.replay_guard import LogEnds, await_replayed, no_replay
 
 BATCH_IDS = 1_000
 BATCH_BLOCKS = 512  # 4 MB of the table per transaction: some 20,000 rows
@@ -41,6 +44,11 @@ class Criteria:
         for instant in (self.before, self.dead_letters_before):
             if instant is not None and instant.tzinfo is None:
                 raise ConfigError(f"{instant.isoformat()} has no offset; give e.g. 2024-01-01T00:00:00Z")
+
+    @property
+    def must_not_come_back(self) -> bool:
+        """Whether chosen transactions or a customer are deleted, and not just what is old."""
+        return bool(self.ids) or self.customer_id is not None
 
     def described(self) -> dict[str, Any]:
         """Returns what is kept about the purge. It never says who was erased."""
@@ -77,6 +85,8 @@ def purge(
     *,
     dry_run: bool = False,
     on_step: Callable[[PurgeReport], None] | None = None,
+    ends: Callable[[], LogEnds] = LogEnds,
+    timeout_s: float = 60.0,
 ) -> PurgeReport:
     """Deletes in bounded steps, each a transaction of its own that also counts into `purges`.
 
@@ -87,14 +97,21 @@ def purge(
         criteria: what to delete.
         dry_run: only count.
         on_step: called with the totals after each step.
+        ends: asks Kafka where the topic ends, after any running replay.
+        timeout_s: how long to wait before transactions or a customer are deleted: for a replay of dead letters to end,
+            and for the consumer to write what it has sent. Otherwise such a record would bring them back.
 
     Raises:
-        TransientError: the server is away. AttentionError: this role may not delete.
+        TransientError: the server is away, or the wait was in vain. AttentionError: this role may not delete.
     """
+    deadline = time.monotonic() + timeout_s
     connection = connect(owner_dsn, "rtp-purge", autocommit=True)
     rows = dead_letters = 0
     try:
-        with translated("purge"), connection.cursor() as cursor:
+        with ExitStack() as stack, translated("purge"), connection.cursor() as cursor:
+            if criteria.must_not_come_back and not dry_run:
+                stack.enter_context(no_replay(connection, deadline))
+                await_replayed(connection, ends, deadline)
             for step in _steps(connection, criteria):
                 run = _count if dry_run else _delete
                 step_rows, step_letters = run(cursor, step, criteria)

@@ -6,17 +6,17 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 
 from rtp_workers.counted import counted
-from rtp_workers.errors import ConfigError, TransientError
+from rtp_workers.errors import ConfigError
 from rtp_workers.postgres import csv_loads
 from rtp_workers.postgres.connection import Connection, Cursor, connect, translated
 from rtp_workers.postgres.csv_loads import COLUMNS, CsvLoad, load_of
 from rtp_workers.postgres.purge import PurgeReport
+from rtp_workers.postgres.replay_guard import LogEnds, await_records, behind, no_replay
 
-POLL_S = 0.25
 PURGED = "its rows were purged"
 
 _BY_FILE = f"select {COLUMNS} from csv_loads where file_name = %s order by load_id"  # noqa: S608 - our own column names
@@ -27,10 +27,6 @@ where csv_source_id = (select csv_source_id from csv_sources where name = %s) or
 """  # noqa: S608 - our own column names
 _SOURCES = "select name from csv_sources order by name"
 _UNNUMBERED = "select count(*) from transactions where load_id is null and source = %s"
-_PLACES = """
-select kafka_partition, max(next_offset) from ingest_ledger where topic_id = %s and closed_at is null
-group by kafka_partition
-"""
 _DELETE_ROWS = """
 with gone as (delete from transactions where {condition} returning (occurred_at at time zone 'UTC')::date as day)
 select count(*), coalesce(array_agg(distinct day), '{{}}') from gone
@@ -80,14 +76,6 @@ class Import:
     def load_ids(self) -> list[int]:
         """Numbers of the loads."""
         return [load.load_id for load in self.loads]
-
-
-@dataclass(frozen=True, slots=True)
-class LogEnds:
-    """Where the topic ends now. A load that was killed may have sent more than it recorded, and so has a replay."""
-
-    topic_id: str | None = None
-    next_offsets: Mapping[int, int] = field(default_factory=dict)
 
 
 def import_of_file(connection: Connection, file_name: str) -> Import:
@@ -150,7 +138,7 @@ def undo(
     *,
     by_name: bool = False,
     dry_run: bool = False,
-    ends: LogEnds | None = None,
+    ends: Callable[[], LogEnds] = LogEnds,
     timeout_s: float = 60.0,
 ) -> tuple[Import, PurgeReport]:
     """Deletes what an import has stored and forgets its progress, in one transaction that the ledger accounts for.
@@ -162,14 +150,16 @@ def undo(
         find: one of the ``import_of_...`` functions.
         by_name: also delete rows without a load number, which only their file's name identifies.
         dry_run: only count.
-        ends: where the topic ends; None if Kafka is not asked.
-        timeout_s: how long to wait for the consumer to write what the loads have sent.
+        ends: asks Kafka where the topic ends, after any running replay.
+        timeout_s: how long to wait for a replay to end, and for the consumer to write what the loads have sent.
 
     Raises:
         ConfigError: there is no such import.
         LoadRunningError: a loader is working on one of the files.
-        TransientError: the consumer has not written all records of the loads in time; nothing was deleted.
+        TransientError: the consumer has not written all records of the loads in time, or a replay of dead letters has
+            not ended; nothing was deleted.
     """
+    deadline = time.monotonic() + timeout_s
     connection = connect(owner_dsn, "rtp-purge", autocommit=True)
     try:
         found = find(connection)
@@ -178,7 +168,10 @@ def undo(
         with ExitStack() as stack:
             for head in sorted({load.head for load in found.loads}):
                 stack.enter_context(csv_loads.locked(connection, head))
-            _await_ledger(connection, found.loads, ends or LogEnds(), timeout_s)
+            stack.enter_context(no_replay(connection, deadline))
+            topic_ends, replayed = ends(), _replayed(connection, found.loads)
+            wanted = _last_places(found.loads, topic_ends, replayed)
+            await_records(lambda: behind(connection, wanted), deadline, "load")
             return found, _delete(connection, found, by_name=by_name)
     finally:
         connection.close()
@@ -218,19 +211,6 @@ def _forget(cursor: Cursor, found: Import, values: Mapping[str, object]) -> None
     cursor.execute(_FORGET_SOURCES, values)
 
 
-def _await_ledger(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnds, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    replayed = _replayed(connection, loads)
-    while waiting := _waiting(connection, loads, ends, replayed):
-        if time.monotonic() > deadline:
-            raise TransientError(
-                f"{counted(waiting, 'record of the load is', 'records of the load are')} not in PostgreSQL after "
-                f"{timeout_s:g} s, and would come back after a purge; nothing was deleted. Is the "
-                "consumer running (`rtp status`)? Then try again"
-            )
-        time.sleep(POLL_S)
-
-
 def _replayed(connection: Connection, loads: Sequence[CsvLoad]) -> set[int]:
     """Returns which of the loads have dead letters that were sent again: behind the last record of their own run."""
     with translated("look for replayed dead letters"), connection.cursor() as cursor:
@@ -238,8 +218,8 @@ def _replayed(connection: Connection, loads: Sequence[CsvLoad]) -> set[int]:
         return {load_id for (load_id,) in cursor.fetchall()}
 
 
-def _waiting(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnds, replayed: Collection[int]) -> int:
-    """Returns how many offsets, up to the last one that a record of the loads may have, the ledger has not passed."""
+def _last_places(loads: Sequence[CsvLoad], ends: LogEnds, replayed: Collection[int]) -> dict[str, dict[int, int]]:
+    """Returns for each topic and partition the offset after the last one that a record of the loads may have."""
     wanted: dict[str, dict[int, int]] = {}
     for load in loads:
         topic_id = load.progress.topic_id
@@ -248,12 +228,7 @@ def _waiting(connection: Connection, loads: Sequence[CsvLoad], ends: LogEnds, re
         places = wanted.setdefault(topic_id, {})
         sent = {number: last + 1 for number, last in load.progress.last_offsets.items()}
         all_recorded = load.state == "loaded" and load.load_id not in replayed
+        # A load that was killed may have sent more than it recorded, and so has a replay.
         for number, end in (sent if all_recorded else {**sent, **ends.next_offsets}).items():
             places[number] = max(end, places.get(number, 0))
-    behind = 0
-    with translated("read the ledger"), connection.cursor() as cursor:
-        for topic_id, places in wanted.items():
-            cursor.execute(_PLACES, (topic_id,))
-            stored = dict(cursor.fetchall())
-            behind += sum(max(0, end - stored.get(number, 0)) for number, end in places.items())
-    return behind
+    return wanted

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
-from rtp_workers.errors import AttentionError, ConfigError
+from rtp_workers.errors import AttentionError, ConfigError, TransientError
+from rtp_workers.postgres import dead_letters
 from rtp_workers.postgres import purge as purging
+from rtp_workers.postgres.connection import connect
 from rtp_workers.postgres.purge import Criteria, purge
 from rtp_workers.reconcile.verify import verify
 from tests.conftest import Stack
@@ -85,6 +89,37 @@ def test_what_is_kept_of_an_erasure_does_not_name_the_erased(stored: Stack) -> N
     kept = query(stored, "select criteria, purged_rows, purged_by from purges order by purge_id")
     assert [row["criteria"] for row in kept] == [{"by": "customer_id"}, {"by": "ids", "ids": 1}]
     assert {row["purged_by"] for row in kept} == {"rtp_owner"}
+
+
+@pytest.mark.parametrize("what", [("--id", "t1"), ("--customer", "C1")], ids=["id", "customer"])
+def test_a_purge_waits_for_a_record_that_a_replay_has_just_sent(stored: Stack, what: tuple[str, str]) -> None:
+    produce(stored, [body("t1", customer_id="C1", amount="7.77")])
+    run_rtp("consume", "--no-api", "--until-idle", "1s", env=stored.env)
+    purge(dsn(stored), Criteria(ids=("t1",)))
+    assert run_rtp("dead-letters", "replay", "--reason", "conflicting_duplicate", env=stored.env).returncode == 0
+    in_vain = run_rtp("purge", *what, "--yes", "--timeout", "1", env=stored.env)
+    assert in_vain.returncode != 0
+    assert "1 record of the topic is not in PostgreSQL" in in_vain.stderr
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "rtp_workers.cli.main", "purge", *what, "--yes", "--timeout", "300"], env=stored.env
+    )
+    run_rtp("consume", "--no-api", "--until-idle", "1s", env=stored.env)
+    assert waiting.wait(300) == 0
+    found = verify(stored.endpoints, stored.topic, timeout_s=0)
+    assert (found.ok, "t1" in ids(stored)) == (True, False)
+
+
+def test_a_purge_waits_for_a_replay_that_runs(stored: Stack) -> None:
+    replaying = connect(stored.endpoints.need("postgres_ingest_dsn"), "rtp-test", autocommit=True)
+    try:
+        with dead_letters.replay_locked(replaying):
+            with pytest.raises(TransientError, match="a replay of dead letters is still running"):
+                purge(dsn(stored), Criteria(customer_id="C1"), timeout_s=0.5)
+            assert len(ids(stored)) == 10
+            assert purge(dsn(stored), Criteria(before=YEAR_2025), timeout_s=0.5).rows == 5
+    finally:
+        replaying.close()
+    assert purge(dsn(stored), Criteria(customer_id="C1"), timeout_s=60).rows == 5
 
 
 def test_a_large_purge_goes_in_bounded_steps(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
