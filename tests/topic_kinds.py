@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from tests.conftest import Stack
 from tests.reading import query
@@ -13,10 +14,15 @@ from tests.topic_records import body
 SALE = {
     "type": "record",
     "name": "Sale",
-    "fields": [{"name": name, "type": "string"} for name in ("id", "at", "amount")],
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
+        {"name": "amount", "type": "string"},
+    ],
 }
 SALE_ID = 1  # in the registry
 AT = "2026-01-31T13:45:00Z"
+AT_NANOS, AT_STORED = 1_769_867_100_123_456_789, datetime(2026, 1, 31, 13, 45, 0, 123_457, tzinfo=UTC)
 UNKNOWN_SCHEMA = 99
 
 Make = Callable[[str, str], bytes]  # (id, amount) -> a record's value
@@ -31,7 +37,7 @@ def json_record(name: str, amount: str) -> bytes:
 
 
 def avro_record(name: str, amount: str, schema_id: int = SALE_ID) -> bytes:
-    return framed(schema_id, avro(SALE, {"id": name, "at": AT, "amount": amount}))
+    return framed(schema_id, avro(SALE, {"id": name, "at": AT_NANOS, "amount": amount}))
 
 
 # What makes a record of each kind, and values that must become dead letters.

@@ -1,4 +1,4 @@
-"""Avro's numbers as their writer meant them: decimals with every digit, floats without digits that nobody wrote.
+"""Avro's numbers as their writer meant them: decimals and times with all of their digits, floats without others.
 
 fastavro calls these readers for a type with the logical type in their names.
 https://fastavro.readthedocs.io/en/latest/logical_types.html#custom-logical-types
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import struct
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from fastavro.read import LOGICAL_READERS
 
 EXACT = "rtp-exact"
+EPOCH = datetime(1970, 1, 1)
 _FLOAT = struct.Struct("<f")
 _FLOAT_DIGITS = range(6, 10)  # 6 digits always survive a float, and 9 always tell it from its neighbours
 _FLOATING = frozenset({"float", "double"})
@@ -69,6 +71,19 @@ def _exact_float(value: float, writer_schema: Any = None, reader_schema: Any = N
     return next(number for number in shortest if _FLOAT.unpack(_FLOAT.pack(number))[0] == value)
 
 
+def _local_nanos(nanos: int, writer_schema: Any = None, reader_schema: Any = None) -> str:
+    """Returns nanoseconds since 1970 as a text. Python's own times end at microseconds."""
+    seconds, fraction = divmod(nanos, 1_000_000_000)
+    text = (EPOCH + timedelta(seconds=seconds)).isoformat()
+    return f"{text}.{fraction:09d}" if fraction else text
+
+
+def _utc_nanos(nanos: int, writer_schema: Any = None, reader_schema: Any = None) -> str:
+    return f"{_local_nanos(nanos)}Z"
+
+
+LOGICAL_READERS["long-timestamp-nanos"] = _utc_nanos
+LOGICAL_READERS["long-local-timestamp-nanos"] = _local_nanos
 LOGICAL_READERS["bytes-decimal"] = LOGICAL_READERS["fixed-decimal"] = _exact_decimal
 LOGICAL_READERS[f"double-{EXACT}"] = _exact_double
 LOGICAL_READERS[f"float-{EXACT}"] = _exact_float

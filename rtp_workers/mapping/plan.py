@@ -108,7 +108,7 @@ class Rules:
     Attributes:
         date_order: ``YMD``, ``DMY`` or ``MDY`` for dates written in numbers.
         date_format: a strptime format that replaces recognition, or None.
-        epoch_unit: ``s``, ``ms`` or ``us`` if times are numbers since 1970, or None.
+        epoch_unit: ``s``, ``ms``, ``us`` or ``ns`` if times are numbers since 1970, or None.
         time_zone: IANA name of the zone for times without an offset.
         step_origin: RFC 3339 instant of step 0; ``step_unit`` is ``second``, ``minute``, ``hour`` or ``day``.
         sign: ``as_is``, ``negate``, ``direction`` (by the direction column) or ``pair`` (debit and credit columns).

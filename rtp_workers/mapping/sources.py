@@ -23,7 +23,7 @@ CONSTANTS = tuple(name for name in FIELD_NAMES if name not in ("transaction_id",
 WORDS = ("debit_words", "credit_words", "neutral_words")
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "escape": ("backslash", "none"),
-    "epoch_unit": ("s", "ms", "us"),
+    "epoch_unit": ("s", "ms", "us", "ns"),
     "step_unit": ("second", "minute", "hour", "day"),
     "decimal_mark": (".", ","),
     "sign": ("as_is", "negate"),

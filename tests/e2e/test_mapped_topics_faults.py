@@ -13,7 +13,7 @@ from tests.programs import RunningProgram
 from tests.reading import query
 from tests.records import produce
 from tests.schema_registry import schema_registry
-from tests.topic_kinds import KINDS, SALE, SALE_ID, assert_each_offset_once
+from tests.topic_kinds import AT_STORED, KINDS, SALE, SALE_ID, assert_each_offset_once
 from tests.waiting import wait_until
 
 ROUNDS, NEW, REPEATED = 6, 200, 10
@@ -82,6 +82,9 @@ def test_three_topics_in_two_consumers_keep_every_record_once(stack: Stack, star
     assert found.topics == [TopicCounts(topic, *counts) for topic in mapped]
     for topic in topics.values():
         assert_each_offset_once(stack, topic)
+    of_topic = "from transactions join ingest_ledger using (topic_id, kafka_partition) where topic = %s"
+    times = query(stack, f"select distinct occurred_at as at {of_topic}", topics["avro"])
+    assert [row["at"] for row in times] == [AT_STORED]
     reasons = query(stack, "select topic, reason, count(*) as letters from dead_letters group by 1, 2")
     assert {(row["topic"], row["reason"]): row["letters"] for row in reasons} == {
         (topic, reason): ROUNDS

@@ -48,6 +48,8 @@ PAYMENT: dict[str, Any] = {
         {"name": "tags", "type": {"type": "array", "items": "string"}},
         {"name": "more", "type": {"type": "map", "values": ["null", "double", {"type": "map", "values": "string"}]}},
         {"name": "day", "type": ["null", {"type": "int", "logicalType": "date"}]},
+        {"name": "seen", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
+        {"name": "clock", "type": ["null", {"type": "long", "logicalType": "local-timestamp-nanos"}]},
         {"name": "raw", "type": ["null", {"type": "fixed", "name": "Four", "size": 4}]},
     ],
 }  # fmt: skip
@@ -70,12 +72,22 @@ SECTIONS = (
     columns.category = "more"
     drop = ["pay"]
     """,
+    """
+    columns.occurred_at = "seen"
+    columns.amount = "pay.value"
+    """,
+    """
+    columns.occurred_at = "clock"
+    columns.amount = "pay.value"
+    time_zone = "Europe/Berlin"
+    """,
 )
 
 texts = st.one_of(st.text(max_size=6), st.sampled_from(["DE", "\u0000", "a\tb", '"\\', "x" * 200, "\u00fc" * 70]))
 money = st.fixed_dictionaries({
     "value": st.decimals(-(10**20), 10**20, places=4), "currency": st.sampled_from(["EUR", "USD", "nope"]),
 })  # fmt: skip
+nanos = st.integers(-(2**63), 2**63 - 1)
 payments = st.fixed_dictionaries({
     "id": texts,
     "at": st.datetimes(datetime(1890, 1, 1), datetime(2110, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC)),
@@ -88,12 +100,14 @@ payments = st.fixed_dictionaries({
     "tags": st.lists(texts, max_size=3),
     "more": st.dictionaries(texts, st.none() | st.floats() | st.dictionaries(texts, texts, max_size=2), max_size=3),
     "day": st.none() | st.dates(date(1900, 1, 1), date(2100, 1, 1)),
+    "seen": nanos,
+    "clock": st.none() | nanos,
     "raw": st.none() | st.binary(min_size=4, max_size=4),
 })  # fmt: skip
 USUAL: dict[str, Any] = {
     "id": "p1", "at": datetime(2026, 1, 31, 13, 45, tzinfo=UTC), "pay": {"value": Decimal("12.5"), "currency": "EUR"},
     "fee": None, "shop": {"name": "Tea", "country": "DE", "open": True}, "card": None, "tags": ["a"],
-    "more": {"b": None}, "day": None, "raw": b"abcd",
+    "more": {"b": None}, "day": None, "seen": 1_769_867_100_123_456_789, "clock": None, "raw": b"abcd",
 }  # fmt: skip
 
 
@@ -136,7 +150,7 @@ quick = settings(max_examples=40, suppress_health_check=[HealthCheck.function_sc
 
 
 @quick
-@given(which=st.integers(0, 1), documents=st.lists(payments, min_size=1, max_size=4))
+@given(which=st.integers(0, len(SECTIONS) - 1), documents=st.lists(payments, min_size=1, max_size=4))
 def test_a_batch_gives_what_each_of_its_records_gives(
     converters: list[TopicConverter], which: int, documents: list[dict[str, Any]]
 ) -> None:
@@ -164,5 +178,5 @@ def test_usual_records_take_the_short_way(converters: list[TopicConverter]) -> N
     assert together(converters[0], values)[0] == (
         "p1", "2026-01-31T13:45:00Z", "12.5000", NULL, "Tea", NULL, "EUR", NULL, NULL, "DE",
         {"fee": None, "shop": {"open": True}, "card": None, "tags": ["a"], "more": {"b": None}, "day": None,
-         "raw": "YWJjZA=="},
+         "seen": "2026-01-31T13:45:00.123456789Z", "clock": None, "raw": "YWJjZA=="},
     )  # fmt: skip

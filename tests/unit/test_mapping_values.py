@@ -209,7 +209,14 @@ def test_what_is_no_time_of_day_is_refused(cell: str) -> None:
 
 @pytest.mark.parametrize(
     ("cells", "unit"),
-    [(["1705312800"], "s"), (["1705312800000"], "ms"), (["1705312800.5"], "s"), (["17"], None), (["2024"], None)],
+    [
+        (["1705312800"], "s"),
+        (["1705312800000"], "ms"),
+        (["1705312800.5"], "s"),
+        (["1705312800000000000"], "ns"),
+        (["17"], None),
+        (["2024"], None),
+    ],
 )
 def test_epochs_are_told_by_their_size(cells: list[str], unit: str | None) -> None:
     assert dates.epoch_unit(cells) == unit

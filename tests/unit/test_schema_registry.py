@@ -71,6 +71,27 @@ def test_floating_numbers_keep_the_digits_that_were_written_and_none_becomes_nul
     assert found == {"plain": read, "maybe": read, "many": [read], "named": {"a": read}, "inner": {"x": read}}
 
 
+@pytest.mark.parametrize(
+    ("logical", "sent", "read"),
+    [
+        ("timestamp-millis", 1_769_867_100_250, datetime(2026, 1, 31, 13, 45, 0, 250_000, tzinfo=UTC)),
+        ("timestamp-micros", 1_769_867_100_250_001, datetime(2026, 1, 31, 13, 45, 0, 250_001, tzinfo=UTC)),
+        ("timestamp-nanos", 1_769_867_100_250_001_999, "2026-01-31T13:45:00.250001999Z"),
+        ("timestamp-nanos", -1, "1969-12-31T23:59:59.999999999Z"),
+        ("local-timestamp-millis", 1_769_867_100_250, datetime(2026, 1, 31, 13, 45, 0, 250_000)),
+        ("local-timestamp-micros", 1_769_867_100_250_001, datetime(2026, 1, 31, 13, 45, 0, 250_001)),
+        ("local-timestamp-nanos", 1_769_867_100_000_000_000, "2026-01-31T13:45:00"),
+    ],
+)
+def test_every_kind_of_timestamp_is_read_with_all_of_its_digits(
+    registry: FakeRegistry, logical: str, sent: int, read: object
+) -> None:
+    at = {"name": "at", "type": {"type": "long", "logicalType": logical}}
+    schema_id = registry.add({"type": "record", "name": "Seen", "fields": [at]})
+    plain = {"type": "record", "name": "Seen", "fields": [{"name": "at", "type": "long"}]}
+    assert SchemaRegistry(registry.url).reader(schema_id)(avro(plain, {"at": sent})) == {"at": read}
+
+
 def test_a_schema_is_asked_for_once(registry: FakeRegistry) -> None:
     schemas, schema_id = SchemaRegistry(registry.url), registry.add(PAYMENT)
     assert schemas.reader(schema_id) is schemas.reader(schema_id)

@@ -46,7 +46,9 @@ OTHER_DATE = re.compile(
     r"\s+(?:as of|effective|eff\.?|per|valuta|value date|posted|trans(?:action)?(?: date)?)\s+", re.IGNORECASE
 )
 _WEEKDAY = re.compile(rf"{_LETTERS}{{2,12}}\.?,?\s+")
-_EPOCH = re.compile(r"(\d{9,10}|\d{13}|\d{16})(?:\.(\d+))?")
+_EPOCH = re.compile(r"(\d{9,10}|\d{13}|\d{16}|\d{19})(?:\.(\d+))?")
+EPOCH_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_EPOCH_UNITS = {13: "ms", 16: "us", 19: "ns"}  # by the number of digits
 _CLOCK_DIGITS = re.compile(r"\d{1,6}(?:\.0+)?")
 
 
@@ -224,14 +226,14 @@ def offset_minutes(zone: str) -> int | None:
 
 
 def epoch_unit(cells: Iterable[str]) -> str | None:
-    """Returns ``s``, ``ms`` or ``us`` if every cell, in that unit since 1970, lies between 1980 and 2100; else None."""
+    """Returns ``s``, ``ms``, ``us`` or ``ns`` if every cell, in that unit since 1970, is in 1980..2099; else None."""
     units = set()
     for cell in cells:
         found = _EPOCH.fullmatch(cell.strip())
         if found is None:
             return None
-        units.add({13: "ms", 16: "us"}.get(len(found[1]), "s"))
-        seconds = int(found[1]) / {"s": 1, "ms": 1e3, "us": 1e6}[next(iter(units))]
+        units.add(_EPOCH_UNITS.get(len(found[1]), "s"))
+        seconds = int(found[1]) / EPOCH_PER_S[next(iter(units))]
         if len(units) > 1 or not 315_532_800 <= seconds < 4_102_444_800:
             return None
     return units.pop() if units else None

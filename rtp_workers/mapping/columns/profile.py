@@ -89,7 +89,7 @@ class Profile:
 
     @cached_property
     def epoch(self) -> str | None:
-        """``s``, ``ms`` or ``us`` if the cells count from 1970 in that unit, else None."""
+        """``s``, ``ms``, ``us`` or ``ns`` if the cells count from 1970 in that unit, else None."""
         return dates.epoch_unit(self.some)
 
     @cached_property

@@ -18,7 +18,6 @@ EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
 TWICE = "occurred_at_twice"
 ODDITIES = {"twice": "twice, when clocks go back,", "never": "not at all, when clocks go forward,"}
 STEP_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-EPOCH_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
 CACHE_ENTRIES = 100_000
 LOOKED_AT_CLOCKS = 20_000
 
@@ -326,7 +325,10 @@ def _after(start: datetime, seconds: Decimal, cell: str) -> str:
 
 
 def _epoch(cell: str, unit: str) -> str:
-    return _after(datetime(1970, 1, 1, tzinfo=UTC), _number(cell) / EPOCH_PER_S[unit], cell)
+    number = _number(cell)
+    if unit == "ns":
+        number, unit = (number / 1000).to_integral_value(), "us"  # to the nearest microsecond, as a text is stored
+    return _after(datetime(1970, 1, 1, tzinfo=UTC), number / dates.EPOCH_PER_S[unit], cell)
 
 
 def _excel(cell: str) -> dates.Moment:
