@@ -72,6 +72,7 @@ def infer(
     found = _search(section, dialect, rows, read_ahead)
     if not any(len(row.cells) == dialect.row_width and not row.is_blank for row in rows):
         found.notes.append("the file has a header but no rows")
+    _ask_which_table(found, dialect)
     plan = _plan(found, dialect)
     return plan if section.ambiguous is not None else _with_twice_open(plan, found)
 
@@ -105,6 +106,16 @@ def _search(
     find_fields(found)
     find_id(found, canonical_name="transaction_id" in dialect.columns)
     return found
+
+
+def _ask_which_table(found: Findings, dialect: Dialect) -> None:
+    if dialect.other_headers:
+        lines = sorted([dialect.header_line, *dialect.other_headers])
+        found.ask(
+            "occurred_at",
+            f"the file has several tables, with headers on lines {', '.join(map(str, lines))}; which one is loaded",
+            *(f"# header_line = {line}" for line in lines),
+        )
 
 
 def _begin(profiles: tuple[Profile, ...], section: Section, languages: frozenset[str]) -> Findings:

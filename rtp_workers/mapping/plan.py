@@ -50,6 +50,7 @@ class Dialect:
         header_cells: the header as the file writes it, ``()`` without a header.
         escapes: True if a backslash escapes the character after it, as MySQL and PostgreSQL's COPY write it.
         encoding_is_open: True if the beginning holds only ASCII, which is valid in nearly every encoding.
+        other_headers: lines of the headers of other tables in the file, if the mapping does not choose one.
     """
 
     encoding: str
@@ -61,6 +62,7 @@ class Dialect:
     header_cells: tuple[str, ...] = ()
     encoding_is_open: bool = False
     escapes: bool = False
+    other_headers: tuple[int, ...] = ()
 
     @property
     def row_width(self) -> int:

@@ -89,6 +89,12 @@ def trade_words() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
+def kind_words() -> frozenset[str]:
+    """Returns words for what a broker's row is, normalised: a dividend, a fee, a purchase."""
+    return frozenset(normalise(word) for word in _tables()["direction"]["kinds"])
+
+
+@lru_cache(maxsize=1)
 def months() -> dict[str, int]:
     """Maps normalised month names and abbreviations to 1..12."""
     return {normalise(name): int(number) for number, names in _tables()["months"].items() for name in names}

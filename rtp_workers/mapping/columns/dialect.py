@@ -11,6 +11,7 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import amounts, dates
 from rtp_workers.mapping.cells.names import compact
 from rtp_workers.mapping.columns.encodings import decode, find_encoding
+from rtp_workers.mapping.columns.other_tables import other_headers
 from rtp_workers.mapping.columns.sample_rows import Row, escaped_rows_of, physical_lines, rows_of
 from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 from rtp_workers.mapping.plan import Dialect, Given
@@ -130,8 +131,15 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
         header_cells=tuple(header.cells) if header else (),
         encoding_is_open=given.encoding is None and data.isascii(),
         escapes=escapes,
+        other_headers=_other_headers(rows, header, given),
     )
     return dialect, body
+
+
+def _other_headers(rows: Sequence[Row], header: Row | None, given: Given) -> tuple[int, ...]:
+    if header is None or given.header_line is not None or given.header is not None:
+        return ()
+    return tuple(row.line for row in other_headers(rows, header))
 
 
 def has_escapes(text: str, delimiter: str, quotechar: str) -> bool:

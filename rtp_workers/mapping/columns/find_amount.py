@@ -147,7 +147,7 @@ def _unit_price_or_values(found: Findings) -> None:
         roles = ("amount",) if len(walk) == 1 else ("debit", "credit")
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
-    elif len(full) == 1 and not sparse and not sides:
+    elif len(full) == 1 and not sparse and not sides and not _counts_in_fractions(found):
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
     elif len(signed := [profile for profile in full if _has_both_signs(profile)]) == 1 and _is_nameless(found):
         found.take("amount", signed, BY_VALUES, "values (the only decimal numbers with signs)")
@@ -195,6 +195,11 @@ def _is_nameless(found: Findings) -> bool:
 def _names_a_side(profile: Profile) -> bool:
     role, best = vocabulary.best_role(profile.name)
     return role in ("debit", "credit") and best.exact and (not profile.cells or profile.numbers >= HALF)
+
+
+def _counts_in_fractions(found: Findings) -> bool:
+    """True if a quantity has decimals, too, as coins have: it may be the amount, and the other numbers a fee."""
+    return any(profile.whole_numbers < MOST for profile in _quantities(found))
 
 
 def _quantities(found: Findings) -> list[Profile]:

@@ -8,6 +8,7 @@ from rtp_workers.mapping.cells.words import currency_code, word_list
 from rtp_workers.mapping.columns import shared_sign, vocabulary
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, Candidate, Findings, choices
 from rtp_workers.mapping.columns.profile import MOST, Profile
+from rtp_workers.mapping.toml_text import quoted
 
 DOLLAR_LANGUAGES = frozenset({"es", "pt"})
 # Codes that a sign may stand for without being one of them: a column of codes knows better.
@@ -21,6 +22,7 @@ QUALIFIERS = frozenset(
     | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
     | {"transaction", "account", "local", "instrument", "security", "asset", "input", "output", "incoming", "outgoing"}
 )
+AMOUNTS_IN_THE_CURRENCY = frozenset({"amount currency", "amount in currency", "currency amount"})
 # The currency in which a share is traded: seldom the currency of the payment.
 OF_THE_SECURITY = frozenset({"instrument", "security", "asset"})
 
@@ -124,11 +126,28 @@ def _take_column(found: Findings, columns: list[Profile], candidates: list[Candi
         lines = [f"# {line.removeprefix('# ')}" for line in choices("currency", profiles)]
         found.ask("currency", f"several columns may be the currency of the amount: {names}", *lines)
         return True
+    if _asks_which_amount(found, columns, best.profile):
+        return True
     if not full and _has_foreign_amount(found, best.profile):
         found.notes.append(f"{best.profile.name} belongs to a foreign amount that only some rows contain")
         return False
     found.take("currency", [best.profile], best.score, best.why)
     return True
+
+
+def _asks_which_amount(found: Findings, columns: list[Profile], currency: Profile) -> bool:
+    """Asks whose the currency is if the file has both an ``Amount`` and an ``Amount in Currency``."""
+    for other in found.free():
+        if normalise(other.name) not in AMOUNTS_IN_THE_CURRENCY or not other.nonzero or other.numbers < MOST:
+            continue
+        found.ask(
+            "currency",
+            f"{currency.name} may belong to {columns[0].name} or to {other.name}; whose is it",
+            f"# columns.currency = {quoted([currency.name])}  # of {columns[0].name}",
+            '# constants.currency = "..."  # of the account',
+        )
+        return True
+    return False
 
 
 def _is_filled_with(profile: Profile, columns: list[Profile]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.words import field_words
+from rtp_workers.mapping.cells.words import field_words, kind_words
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_currency import is_currency
 from rtp_workers.mapping.columns.findings import BY_VALUES, GOOD_NAME, Candidate, Findings
@@ -27,6 +27,7 @@ RARELY_FILLED = 0.3  # if so few rows name a party, it is not the other side of 
 # The weight of a column's fit if its values speak against it without ruling it out.
 CONSTANT_FIT, MANY_VALUES_FIT, NUMBERS_FIT = 0.7, 0.5, 0.7
 LONGEST_STATE = 2  # letters of a US state's code; such a column is also called "state"
+LONGEST_CODE = 4  # letters of a bank's code for a kind of payment; a column called "code" may also name a security
 MOST_TELLING = 0.6  # confidence in the merchant of a file without names
 # Names that mean a status or a payment method, but also other things: an Indian state, a test mode, a sales channel.
 UNSURE_NAMES = frozenset(
@@ -91,6 +92,8 @@ def _says_too_little(candidate: Candidate, field: str) -> bool:
     profile, words = candidate.profile, field_words(field)
     if words and candidate.name.phrase in UNSURE_NAMES:
         return profile.share(lambda cell: bool(words & {normalise(cell), *normalise(cell).split()})) < SOME_SAY_SO
+    if field == "payment_method" and candidate.name.phrase == "code" and profile.longest > LONGEST_CODE:
+        return True
     # The same text in every row, under a vague name: rather the account's owner than the other side.
     constant = profile.rows >= SOME_ROWS and len(profile.distinct) == 1
     return RULES[field].kind == "text" and constant and candidate.name.score < GOOD_NAME
@@ -146,7 +149,12 @@ def _is_code(cell: str) -> bool:
 
 
 def _tells(profile: Profile) -> bool:
-    """True for texts with many different words. A few words that repeat all the time are a kind, not a name."""
+    """True for texts with many different words. A few words that repeat all the time are a kind, not a name.
+
+    So are words for what a broker's row is, however few rows there are.
+    """
+    if profile.share(lambda cell: normalise(cell) in kind_words()) >= HALF:
+        return False
     return profile.uniqueness >= HALF or any(" " in cell for cell in profile.distinct)
 
 

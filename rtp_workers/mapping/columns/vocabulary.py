@@ -154,7 +154,8 @@ def _score(name: str, role_name: str) -> NameScore:
     for text, factor in ((name, EXACT), (bare, 0.98), (_without_noise(bare or name), BARE)):
         phrase = role.by_joined.get(compact(text)) if text else None
         if phrase is not None:
-            spoilt = text is not name and bool(role.spoil & set(normalise(bracketed(name)).split()))
+            left_out = set(normalise(name).split()) - set(normalise(text).split())
+            spoilt = bool(role.spoil & left_out)
             factor *= SPOILT if spoilt else 1.0
             return NameScore(phrase.weight * factor, factor > BARE, phrase.text, phrase.languages)
     return _inside(bare or name, role)
