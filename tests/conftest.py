@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ from tests.waiting import wait_until
 # How long an example takes says more about the machine's other work than about ours.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
+
+# A shell that runs the tests in the background lets them, and so every program that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEMPLATE = "rtp_template"
 SMALL_POSTGRES = {"shared_buffers": "64MB", "max_wal_size": "1GB", "min_wal_size": "80MB"}
