@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 
 from rtp_workers.mapping.columns import vocabulary
@@ -31,6 +32,8 @@ OFTEN = 0.8  # more than one of two sides would have
 MOSTLY = 0.7  # filled in most rows, or whole numbers in most cells; with less, a column has gaps or decimals
 LEAST_FILLED = 0.3  # with fewer amounts, a column belongs to something that only some rows have
 MOST_FACTORS = 8
+CENTS = re.compile(r"[0-9]{2}")
+FRACTION = re.compile(r"[.,][0-9]{1,2}$")
 
 
 def find_amount(found: Findings) -> None:
@@ -47,9 +50,31 @@ def find_amount(found: Findings) -> None:
         return
     if "amount" in found.uses:
         find_quantity(found)
+    _ask_about_split_cells(found, columns)
     find_sign(found)
     find_currency(found, columns)
     find_number_format(found, columns)
+
+
+def _ask_about_split_cells(found: Findings, columns: list[Profile]) -> None:
+    """Asks if a decimal comma without quotes has split the amounts: ``-100,50`` in a file separated by commas.
+
+    Each row then has one cell more than the header, and two digits follow each whole number.
+    """
+    last = found.profiles[-1]
+    if found.section.columns.keys() & {"amount", "debit", "credit"} or last.name != f"column {last.index + 1}":
+        return
+    for amount in columns:
+        after = found.profiles[amount.index + 1 : amount.index + 2]
+        if not after or amount.share(lambda cell: FRACTION.search(cell) is not None) > 0 or _is_nameless(found):
+            continue
+        if after[0].filled == amount.filled and after[0].share(lambda cell: CENTS.fullmatch(cell) is not None) == 1.0:
+            found.ask(
+                "amount",
+                f"a decimal comma may have split the cells of {amount.name}: {after[0].some[0]} comes after "
+                f"{amount.some[0]}, and each row has a cell without a name. Put the amounts into quotes in the file",
+                f"# columns.amount = {quoted([amount.name])}  # these are whole numbers",
+            )
 
 
 def _given(found: Findings) -> bool:

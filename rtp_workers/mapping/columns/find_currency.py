@@ -138,7 +138,7 @@ def _take_column(found: Findings, columns: list[Profile], candidates: list[Candi
 def _asks_which_amount(found: Findings, columns: list[Profile], currency: Profile) -> bool:
     """Asks whose the currency is if the file has both an ``Amount`` and an ``Amount in Currency``."""
     for other in found.free():
-        if normalise(other.name) not in AMOUNTS_IN_THE_CURRENCY or not other.nonzero or other.numbers < MOST:
+        if normalise(other.name) not in AMOUNTS_IN_THE_CURRENCY or not _differs(other, columns[0]):
             continue
         found.ask(
             "currency",
@@ -148,6 +148,16 @@ def _asks_which_amount(found: Findings, columns: list[Profile], currency: Profil
         )
         return True
     return False
+
+
+def _differs(other: Profile, amount: Profile) -> bool:
+    """True if both are numbers, and some row has two different ones, neither of which is zero."""
+    rows = zip(other.column, amount.column, strict=True)
+    values = [[amounts.take_apart(cell) for cell in row] for row in rows if all(row)]
+    written = [[part.number if part else "" for part in row] for row in values]
+    return other.numbers >= MOST and any(
+        one != two and all(number.strip("0.,") for number in (one, two)) for one, two in written
+    )
 
 
 def _is_filled_with(profile: Profile, columns: list[Profile]) -> bool:
@@ -237,7 +247,7 @@ def header_currency(name: str) -> str | None:
     inside = currency_code(bracketed(name)) if bracketed(name) else None
     words = [word.upper() for word in normalise(name).split()]
     codes = {word for word in words if word in word_list("currencies") and word not in ("ALL", "TOP", "MOP", "TRY")}
-    if "euro" in normalise(name).split() or "euros" in normalise(name).split():
+    if {"EURO", "EUROS", "EUROA"} & set(words):
         codes.add("EUR")
     signs = {"€": "EUR", "£": "GBP", "R$": "BRL", "₹": "INR"}
     codes |= {code for sign, code in signs.items() if sign in name}

@@ -44,8 +44,12 @@ UNSURE_NAMES = frozenset(
         "canal",
         "canale",
     }
-    | {"device type", "card", "entry mode", "состояние"}
+    | {"device type", "card", "entry mode", "instrument type", "состояние"}
 )
+# Next to numbers of securities, these names mean a security, not a kind of spending.
+SECURITY_NAMES = frozenset({"product", "produkt", "producto", "produto", "prodotto"})
+ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}")
 FLAGS = frozenset({"y", "n", "t", "f", "0", "1", "yes", "no", "true", "false", "ja", "nein", "oui", "non", "si"})
 
 
@@ -60,6 +64,8 @@ def find_fields(found: Findings) -> None:
     for order, field in enumerate(wanted):
         fitting = [one for one in found.candidates(field, fit_of(field)) if not _names_better(one, field)]
         fitting = [one for one in fitting if not _says_too_little(one, field)]
+        if field == "category" and _holds_securities(found):
+            fitting = [one for one in fitting if one.name.phrase not in SECURITY_NAMES]
         if field == "customer_id":
             fitting = [one for one in fitting if one.name.exact or not _all_differ(one.profile)]
         options += [(_weight(candidate, field), -order, field, candidate) for candidate in fitting]
@@ -97,6 +103,10 @@ def _says_too_little(candidate: Candidate, field: str) -> bool:
     # The same text in every row, under a vague name: rather the account's owner than the other side.
     constant = profile.rows >= SOME_ROWS and len(profile.distinct) == 1
     return RULES[field].kind == "text" and constant and candidate.name.score < GOOD_NAME
+
+
+def _holds_securities(found: Findings) -> bool:
+    return any(profile.share(lambda cell: ISIN.fullmatch(cell) is not None) >= MOST for profile in found.profiles)
 
 
 def _all_differ(profile: Profile) -> bool:
@@ -199,7 +209,7 @@ def _party(profile: Profile, longest: int) -> float:
 def _text(profile: Profile, longest: int) -> float:
     if not _is_plain_text(profile) or profile.longest > longest or profile.directions >= MOST:
         return 0.0
-    if _is_flag(profile):
+    if _is_flag(profile) or profile.share(lambda cell: IBAN.fullmatch(cell) is not None) >= HALF:
         return 0.0
     # A merchant may be given as a code, but a column of numbers needs a strong name to count as one.
     return 1.0 if profile.letters >= HALF else NUMBERS_FIT
