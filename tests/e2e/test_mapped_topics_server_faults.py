@@ -18,6 +18,7 @@ import pytest
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka.topics import delete_topic, ensure_topic
 from rtp_workers.reconcile.verify import verify
+from tests import server_faults
 from tests.balanced import always_balanced
 from tests.conftest import Stack, new_folder, remove_folder, stack_on
 from tests.faulty_servers import FaultyServers, faulty_servers
@@ -26,8 +27,19 @@ from tests.foreign_topics import new_topic, simple_section, sums_of, with_topics
 from tests.program_logs import log_lines
 from tests.programs import RunningProgram, start_program
 from tests.reading import query
+from tests.records import produce
 from tests.schema_registry import FakeRegistry, schema_registry
-from tests.topic_kinds import KINDS, SALE, SALE_ID, Make, assert_each_offset_once, avro_record
+from tests.server_faults import ONLY_ROOT_MOUNTS, Scene, deadlock_over
+from tests.topic_kinds import (
+    KINDS,
+    SALE,
+    SALE_ID,
+    Make,
+    assert_each_offset_once,
+    avro_record,
+    json_record,
+    own_record,
+)
 from tests.waiting import wait_until
 
 REPEATED_EVERY, BAD_EVERY = 10, 15
@@ -102,6 +114,11 @@ class Platform:
         """Waits until the consumer has logged an event once more than ``before`` times."""
         wait_until(lambda: self.told(event, **fields) > before, SEEN_S, f"the consumer's {event} {fields}")
 
+    @property
+    def scene(self) -> Scene:
+        """What the faults of servers work on."""
+        return Scene(self.servers, self.stack, self.consumer, [*self.topics.values()], enough=50)
+
     def rows_of(self, kind: str) -> int:
         """Returns how many rows have come from a topic."""
         return sums_of(self.stack, self.topics[kind]).get("inserted", 0)
@@ -168,7 +185,11 @@ def shared(session_folder: Path) -> Iterator[Platform]:
         topics = {"own": stack.topic, "json": new_topic(stack, "json"), "avro": new_topic(stack, "avro")}
         write_sections(stack, simple_section(topics["json"]), simple_section(topics["avro"], "sales"))
         assert registry.add(SALE) == SALE_ID
-        env = with_topics(stack, RTP_CONSUMER_BATCH_ROWS="100", RTP_SCHEMA_REGISTRY_URL=registry.url)
+        env = with_topics(
+            replace(stack, env=servers.proxied(stack)),
+            RTP_CONSUMER_BATCH_ROWS="100",
+            RTP_SCHEMA_REGISTRY_URL=registry.url,
+        )
         consumer = start_program("consume", "--no-api", env=env, log=home / "consumer.log")
         try:
             yield Platform(servers, registry, stack, consumer, topics)
@@ -232,6 +253,19 @@ def registry_away(platform: Platform) -> None:
     platform.registry.status = 0
 
 
+def line_to_kafka(platform: Platform) -> None:
+    server_faults.kafka_half_open(platform.scene)
+
+
+def line_to_postgres(platform: Platform) -> None:
+    for fault in (server_faults.postgres_cut, server_faults.postgres_slow):
+        fault(platform.scene)
+
+
+def disk_full(platform: Platform) -> None:
+    server_faults.postgres_disk_full(platform.scene)
+
+
 def _is_made(stack: Stack, topic: str) -> bool:
     try:
         return ensure_topic(stack.endpoints, topic, partitions=PARTITIONS) is not None
@@ -244,12 +278,16 @@ FAULTS: dict[str, Callable[[Platform], None]] = {
     "PostgreSQL stopped cleanly": postgres_ended(signal.SIGINT),
     "Kafka killed": kafka_killed,
     "Kafka frozen": kafka_frozen,
+    "line to Kafka half-open": line_to_kafka,
+    "line to PostgreSQL cut and slow": line_to_postgres,
+    "disk full": disk_full,
     "registry away": registry_away,
     "topic made again": topic_made_again,
 }
+CASES = [pytest.param(name, marks=[ONLY_ROOT_MOUNTS] if "disk" in name else []) for name in FAULTS]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", CASES)
 def test_each_topic_keeps_every_acknowledged_record_once(platform: Platform, name: str) -> None:
     with platform.fed(name.replace(" ", "-")):
         platform.wait_for_rows(*platform.topics)
@@ -258,3 +296,17 @@ def test_each_topic_keeps_every_acknowledged_record_once(platform: Platform, nam
     assert verify(platform.stack.endpoints, platform.stack.topic, 60, mapped=mapped).problems == []
     assert platform.consumer.running()
     assert "Traceback" not in platform.consumer.output()
+
+
+def test_a_deadlock_in_one_topic_is_retried_and_holds_up_no_other(platform: Platform) -> None:
+    stack, last = platform.stack, 59
+    before = {kind: platform.rows_of(kind) for kind in platform.topics}
+    with deadlock_over(platform.servers, stack, f"deadlock-{last}", f"deadlock-{last - 1}"):
+        values = [json_record(f"deadlock-{number}", "1.00") for number in range(last + 1)]
+        produce(replace(stack, topic=platform.topics["json"]), values)
+        produce(stack, [own_record("flows-own", "1.00")])
+        produce(replace(stack, topic=platform.topics["avro"]), [avro_record("flows-avro", "1.00")])
+        for kind in ("own", "avro"):
+            wait_until(lambda kind=kind: platform.rows_of(kind) == before[kind] + 1, SEEN_S, f"a row of {kind}")  # type: ignore[misc]  # mypy cannot type lambda defaults
+    wait_until(lambda: platform.rows_of("json") == before["json"] + last + 1, STORED_S, "the rows of json")
+    assert "deadlock" in platform.consumer.output()

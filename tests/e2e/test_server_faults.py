@@ -9,44 +9,44 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from rtp_workers.errors import TransientError
 from rtp_workers.kafka.record_producer import RECORD_OVERHEAD_BYTES, RecordProducer, record_headers
 from rtp_workers.kafka.topics import PARTITIONS, delete_records, log_offsets
-from rtp_workers.local.kafka_server import KafkaServer
-from rtp_workers.local.postgres_server import PostgresServer
-from rtp_workers.postgres import roles
-from rtp_workers.postgres.connection import connect
 from tests.balanced import always_balanced
 from tests.conftest import Stack, StartRtp, stack_on
 from tests.faulty_servers import FaultyServers, faulty_servers
-from tests.feed import Feed, fed
+from tests.feed import fed
 from tests.program_logs import assigned, seconds_between, shared
-from tests.programs import RunningProgram, run_rtp
+from tests.programs import run_rtp
 from tests.reading import assert_balanced, ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce
+from tests.server_faults import (
+    KAFKA_AWAY,
+    ONLY_ROOT_MOUNTS,
+    SEEN_S,
+    SLOW,
+    Scene,
+    deadlock_over,
+    kafka_frozen,
+    kafka_half_open,
+    kafka_slow,
+    postgres_cut,
+    postgres_disk_full,
+    postgres_full,
+    postgres_slow,
+    restarted,
+)
 from tests.waiting import wait_until
 
-FROZEN_S = 20.0
-SLOW = {"delay_s": 0.3, "bytes_per_s": 60_000.0}
 START_S = 90.0
-KAFKA_AWAY = '"where": "kafka"'
 RECORDS = 2_000
 CRAWL_BYTES_PER_S = 4_000.0  # a minute for all of them
-INSERT = """
-insert into transactions (transaction_id, occurred_at, amount, source, kafka_partition, kafka_offset)
-values (%s, now(), 1, 'other', 0, 0)
-"""
-SEEN_S = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -64,112 +64,6 @@ def stack(faulty: FaultyServers, home: Path) -> Iterator[Stack]:
         faulty.mend()
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What a fault has at hand: the servers, the test's stack, and what runs on it."""
-
-    servers: FaultyServers
-    stack: Stack
-    consumer: RunningProgram
-    feed: Feed
-
-    def told(self, event: str) -> Callable[[], bool]:
-        """Returns the condition that the consumer logs `event` from now on."""
-        before = self.consumer.output().count(event)
-        return lambda: self.consumer.output().count(event) > before
-
-    def stored(self, more: int) -> Callable[[], bool]:
-        """Returns the condition that `more` rows have arrived from now on."""
-        before = ledger_sums(self.stack)["inserted"]
-        return lambda: ledger_sums(self.stack)["inserted"] >= before + more
-
-
-def restarted(
-    server: Callable[[FaultyServers], KafkaServer | PostgresServer], number: signal.Signals, event: str
-) -> Callable[[Scene], None]:
-    """Kills a server, waits until the consumer says so, and starts it again."""
-
-    def fault(scene: Scene) -> None:
-        told = scene.told(event)
-        scene.servers.signal(server(scene.servers), number)
-        wait_until(told, SEEN_S, event)
-        scene.servers.start_again(server(scene.servers))
-
-    return fault
-
-
-def kafka_frozen(scene: Scene) -> None:
-    scene.servers.signal(scene.servers.kafka, signal.SIGSTOP)
-    time.sleep(FROZEN_S)
-    scene.servers.signal(scene.servers.kafka, signal.SIGCONT)
-
-
-def kafka_half_open(scene: Scene) -> None:
-    told = scene.told(KAFKA_AWAY)
-    scene.servers.kafka_proxy.half_open()
-    wait_until(told, SEEN_S, "the consumer's word that Kafka does not answer")
-    scene.servers.kafka_proxy.heal()
-
-
-def kafka_slow(scene: Scene) -> None:
-    stored = scene.stored(200)
-    scene.servers.kafka_proxy.slow(**SLOW)
-    wait_until(stored, SEEN_S, "rows through a slow line")
-    scene.servers.kafka_proxy.heal()
-
-
-def postgres_slow(scene: Scene) -> None:
-    stored = scene.stored(200)
-    scene.servers.postgres_proxy.slow(**SLOW)
-    wait_until(stored, SEEN_S, "rows through a slow line")
-    scene.servers.postgres_proxy.heal()
-
-
-def postgres_cut(scene: Scene) -> None:
-    told = scene.told("write_failed")
-    scene.servers.postgres_proxy.refuse()
-    scene.servers.postgres_proxy.cut()
-    wait_until(told, SEEN_S, "a failed write")
-    scene.servers.postgres_proxy.heal()
-
-
-def postgres_full(scene: Scene) -> None:
-    """Another program takes every connection that there is, and the consumer's are ended."""
-    told = scene.told("write_failed")
-    with ExitStack() as held:
-        wait_until(lambda: _takes_connections(scene, held), SEEN_S, "every connection taken")
-        wait_until(told, SEEN_S, "a failed write")
-
-
-def _takes_connections(scene: Scene, held: ExitStack) -> bool:
-    """Takes what is free, ends the ingest role's sessions, and takes those too; returns whether none is left."""
-    dsn = scene.stack.endpoints.need("postgres_dsn")
-    superuser = connect(scene.servers.postgres.superuser_dsn, "rtp-test", autocommit=True)
-    try:
-        for _ in range(40):
-            try:
-                held.callback(connect(dsn, "rtp-test-hog").close)
-            except TransientError:
-                break
-        with superuser.cursor() as cursor:
-            cursor.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", (roles.INGEST,))
-            return cursor.rowcount == 0
-    finally:
-        superuser.close()
-
-
-def postgres_disk_full(scene: Scene) -> None:
-    told = scene.told("could not extend file")
-    with scene.servers.on_small_disk(scene.stack) as folder:
-        ballast = folder / "ballast"
-        with pytest.raises(OSError, match="No space left"):
-            ballast.write_bytes(bytes(32_000_000))
-        wait_until(told, SEEN_S, "a write that found the disk full")
-        stored = scene.stored(100)
-        ballast.unlink()
-        wait_until(stored, SEEN_S, "rows again")
-
-
 FAULTS: dict[str, Callable[[Scene], None]] = {
     "kafka killed": restarted(lambda servers: servers.kafka, signal.SIGKILL, KAFKA_AWAY),
     "kafka frozen": kafka_frozen,
@@ -182,7 +76,6 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "postgres full of connections": postgres_full,
     "postgres disk full": postgres_disk_full,
 }
-ONLY_ROOT_MOUNTS = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 CASES = [pytest.param(name, marks=[ONLY_ROOT_MOUNTS] if "disk" in name else []) for name in FAULTS]
 
 
@@ -194,7 +87,7 @@ def test_what_kafka_acknowledged_is_stored_once(
     with always_balanced(stack), fed(stack) as feed:
         consumer = start_rtp("consume", "--no-api", env=env)
         wait_until(lambda: ledger_sums(stack)["inserted"] > 0, START_S, "the first rows")
-        FAULTS[name](Scene(faulty, stack, consumer, feed))
+        FAULTS[name](Scene(faulty, stack, consumer))
         feed.assert_stored_once()
     assert consumer.running()
     assert "Traceback" not in consumer.output()
@@ -276,16 +169,8 @@ def test_a_deadlock_with_another_writer_is_retried(faulty: FaultyServers, stack:
     """Two writers, the same ids, opposite order: PostgreSQL ends the consumer's transaction, not the other."""
     last = 499
     produce(stack, [body(f"t-{number}") for number in range(last + 1)])
-    other = faulty.superuser_of(stack)
-    with other, other.cursor() as cursor, faulty.deadlocks_seen_by_consumer_first():
-        cursor.execute("set deadlock_timeout = '1h'")
-        cursor.execute(INSERT, (f"t-{last}",))
+    with deadlock_over(faulty, stack, f"t-{last}", f"t-{last - 1}"):
         consumer = start_rtp("consume", "--no-api", env=stack.env)
-        waits = "select 1 from pg_stat_activity where application_name = 'rtp-consumer' and wait_event_type = 'Lock'"
-        wait_until(lambda: query(stack, waits, dsn="postgres_ingest_dsn"), START_S, "the consumer, waiting for the id")
-        cursor.execute(INSERT, (f"t-{last - 1}",))
-        other.rollback()
-    other.close()
     wait_for_ledger(stack)
     assert "deadlock" in consumer.output()
     assert len(rows_by_id(stack)) == last + 1
