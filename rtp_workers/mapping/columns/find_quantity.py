@@ -44,7 +44,10 @@ def find_quantity(found: Findings) -> None:
             f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; omit it for the price alone",
         )
     elif use.confidence <= GUESS:
-        found.ask("amount", f"only {use.columns[0]} may be the amount", f"columns.amount = {quoted(use.columns)}")
+        # The price of a market is next to pieces that nothing names: it is seldom the answer.
+        mark = "# " if "spot" in normalise(use.columns[0]).split() else ""
+        line = f"{mark}columns.amount = {quoted(use.columns)}"
+        found.ask("amount", f"only {use.columns[0]} may be the amount", line)
     elif not is_price:
         _ask_whether_pieces(found)
 

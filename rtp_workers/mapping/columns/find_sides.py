@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import looks_like_balance_line
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
@@ -25,13 +28,21 @@ def is_number(profile: Profile) -> float:
 
 
 def named_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
-    """Returns the debit and the credit column by their names, if very few rows fill both."""
+    """Returns the debit and the credit column by their names, if very few rows fill both.
+
+    ``Net Debit`` belongs to ``Net Credit``, and not to ``Gross Credit``.
+    """
     debits, credits = (found.candidates(role, _is_side) for role in ("debit", "credit"))
-    for debit in debits:
-        for credit in credits:
-            if debit.profile.index != credit.profile.index and _exclusive(debit.profile, credit.profile):
-                return debit, credit
-    return None
+    pairs = [
+        (debit, credit)
+        for debit, credit in product(debits, credits)
+        if debit.profile.index != credit.profile.index and _exclusive(debit.profile, credit.profile)
+    ]
+    return min(pairs, key=lambda pair: _other_words(pair[0]) != _other_words(pair[1]), default=None)
+
+
+def _other_words(candidate: Candidate) -> set[str]:
+    return set(normalise(candidate.profile.name).split()) - set(candidate.name.phrase.split())
 
 
 def lone_side(found: Findings) -> tuple[str, Candidate] | None:
