@@ -53,3 +53,15 @@ def produce(
         producer.poll(0)
     assert producer.flush(60) == 0
     return offsets
+
+
+def produce_in_transactions(stack: Stack, transactions: Iterable[tuple[Sequence[bytes], bool]]) -> None:
+    """Sends values to partition 0, each list in a transaction that is committed (True) or aborted."""
+    producer = producer_of(stack, **{"transactional.id": f"tx-{stack.topic}"})
+    producer.init_transactions(60)
+    for values, commit in transactions:
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(stack.topic, value, partition=0)
+        producer.flush(60)
+        producer.commit_transaction(60) if commit else producer.abort_transaction(60)

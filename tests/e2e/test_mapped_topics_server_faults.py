@@ -117,7 +117,7 @@ class Platform:
     @property
     def scene(self) -> Scene:
         """What the faults of servers work on."""
-        return Scene(self.servers, self.stack, self.consumer, [*self.topics.values()], enough=50)
+        return Scene(self.servers, self.stack, self.consumer, [*self.topics.values()], enough=1)
 
     def rows_of(self, kind: str) -> int:
         """Returns how many rows have come from a topic."""

@@ -21,7 +21,7 @@ from tests.reading import (
     rows_by_id,
     wait_for_ledger,
 )
-from tests.records import body, produce, producer_of
+from tests.records import body, produce, produce_in_transactions
 from tests.waiting import wait_until
 
 DEEP = b'{"transaction_id":"bad","occurred_at":"2026-01-01T00:00:00Z","amount":1,"attributes":{"a":%s%s}}'
@@ -197,14 +197,10 @@ def test_unknown_fields_are_ignored(stack: Stack, start_rtp: StartRtp) -> None:
 
 
 def test_markers_and_aborted_records_of_a_transactional_producer_are_skipped(stack: Stack, start_rtp: StartRtp) -> None:
-    producer = producer_of(stack, **{"transactional.id": f"tx-{stack.topic}"})
-    producer.init_transactions(60)
-    for number, commit in enumerate((True, False, True)):
-        producer.begin_transaction()
-        for index in range(5):
-            producer.produce(stack.topic, body(f"tx{number}-{index}"), partition=0)
-        producer.flush(60)
-        producer.commit_transaction(60) if commit else producer.abort_transaction(60)
+    outcomes = enumerate((True, False, True))
+    produce_in_transactions(
+        stack, [([body(f"tx{number}-{index}") for index in range(5)], commit) for number, commit in outcomes]
+    )
     start_rtp("consume", "--no-api", env=stack.env)
     wait_for_ledger(stack)
     assert set(rows_by_id(stack)) == {f"tx{number}-{index}" for number in (0, 2) for index in range(5)}
