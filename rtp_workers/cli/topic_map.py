@@ -175,7 +175,8 @@ def _questions(questions: Sequence[Question]) -> Group:
 
 def _refused(look: TopicLook) -> Group:
     count = sum(look.refused.values())
-    lines = [Text(f"\n{counted(look.records, 'record')}: {count:,} would become dead letters", style="bold")]
+    letters = counted(count, "would become a dead letter", "would become dead letters")
+    lines = [Text(f"\n{counted(look.records, 'record')}: {letters}", style="bold")]
     for reason, number in look.refused.most_common():
         text = Text(f"  {number:>6,}  {reason}", style="yellow")
         lines.append(text.append(f"  {look.details.get(reason, '')}", style="dim"))
