@@ -78,8 +78,13 @@ class Project:
     settings: dict[str, str] = field(default_factory=dict)
 
     def compose(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> str:
-        """Runs compose on this project."""
-        return run(*self._line(arguments), check=check, timeout_s=timeout_s, env=self._environment())
+        """Runs compose on this project; where a start fails, the error has the last lines of the logs."""
+        try:
+            return run(*self._line(arguments), check=check, timeout_s=timeout_s, env=self._environment())
+        except AssertionError as error:
+            if arguments[0] != "up":
+                raise
+            raise AssertionError(f"{error}\n{self.last_logs()}") from error
 
     def piped(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """Runs compose with bytes in and out, as ``... < file > file`` does in a shell."""
@@ -137,8 +142,11 @@ class Project:
         try:
             eventually(lambda: set(self.states(wanted).values()) == {"healthy"}, timeout_s, "all healthy")
         except AssertionError as error:
-            logs = self.compose("logs", "--tail", "15", check=False)
-            raise AssertionError(f"{error}\n{self.states(wanted)}\n{logs}") from error
+            raise AssertionError(f"{error}\n{self.states(wanted)}\n{self.last_logs()}") from error
+
+    def last_logs(self) -> str:
+        """Returns the last lines that each service has logged."""
+        return self.compose("logs", "--tail", "15", check=False)
 
     def kill(self, service: str) -> str:
         """SIGKILLs the first process of a service's container, as a crash would, and returns when it was started."""
