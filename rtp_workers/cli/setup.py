@@ -78,7 +78,7 @@ def set_up_own_servers(settings: PlatformSettings, timeout_s: float) -> None:
     owner_dsn = endpoints.need("postgres_dsn")
     made = until(timeout_s, "PostgreSQL", lambda: ensure_roles(owner_dsn, role_passwords(endpoints)))
     log.info("roles_ready", created=made)
-    log.info("schema_ready", applied=migrate(owner_dsn))
+    log.info("schema_ready", applied=until(timeout_s, "PostgreSQL", lambda: migrate(owner_dsn)))
     set_up_topic(endpoints, settings, timeout_s)
 
 
@@ -100,11 +100,11 @@ def set_up_compose(
     log.info("secrets_ready", folder=str(secrets_dir))
     if rotate:
         store.stage()
-    owner_dsn = set_up_roles(store, superuser_dsn, timeout_s)
+    owner_dsn = until(timeout_s, "PostgreSQL", lambda: set_up_roles(store, superuser_dsn))
     store.commit()
     publish(store, superuser_dsn, kafka_sasl)
     log.info("roles_ready", rotated=rotate)
-    applied = migrate(owner_dsn)
+    applied = until(timeout_s, "PostgreSQL", lambda: migrate(owner_dsn))
     log.info("schema_ready", applied=applied)
     endpoints = replace(endpoints_module.resolve(settings), postgres_dsn=owner_dsn)
     if kafka_sasl:
@@ -135,7 +135,7 @@ def set_up_kafka_users(store: SecretStore, endpoints: Endpoints, settings: Platf
     grant_access(endpoints, passwords, settings.topic, topic_rights, settings.group_id, group_rights)
 
 
-def set_up_roles(store: SecretStore, superuser_dsn: str, timeout_s: float) -> str:
+def set_up_roles(store: SecretStore, superuser_dsn: str) -> str:
     """Creates roles and databases with the wanted passwords, and sets the superuser's own last.
 
     Returns:
@@ -143,9 +143,9 @@ def set_up_roles(store: SecretStore, superuser_dsn: str, timeout_s: float) -> st
 
     Raises:
         ConfigError: none of our passwords is the superuser's.
-        TransientError: PostgreSQL did not answer in `timeout_s`.
+        TransientError: PostgreSQL is away.
     """
-    dsn = until(timeout_s, "PostgreSQL", lambda: superuser(store, superuser_dsn))
+    dsn = superuser(store, superuser_dsn)
     passwords = {role: store.wanted(role) for role in (OWNER, INGEST, READ, DAGSTER, INSIGHTS)}
     bootstrap(dsn, passwords)
     set_password(dsn, SUPERUSER, store.wanted(SUPERUSER))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import secrets
 
+import pytest
 from pydantic import SecretStr
 
+from rtp_workers.cli import setup
+from rtp_workers.errors import TransientError
 from rtp_workers.kafka.topics import delete_topic, describe
 from rtp_workers.local import passwords
 from rtp_workers.local.embedded import EmbeddedServers
 from rtp_workers.local.ports import free_port
 from rtp_workers.local.postgres_server import password_name
 from rtp_workers.postgres import roles
+from rtp_workers.postgres.migrate import migrate
+from rtp_workers.settings import PlatformSettings, load
 from tests.conftest import Stack
 from tests.programs import run_rtp
 
@@ -42,3 +47,21 @@ def test_servers_that_do_not_come_up_are_waited_for_and_then_named(stack: Stack)
     done = run_rtp(*SETUP, "--timeout", "1", env=env)
     assert done.returncode == 1
     assert "is Kafka up" in done.stderr
+
+
+def test_a_connection_that_breaks_while_the_schema_is_migrated_is_no_end(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def breaks_once(dsn: str) -> list[str]:
+        tried.append(dsn)
+        if len(tried) == 1:
+            raise TransientError("the connection broke")
+        return migrate(dsn)
+
+    monkeypatch.setattr(setup, "migrate", breaks_once)
+    for name, value in stack.env.items():
+        monkeypatch.setenv(name, value)
+    setup.set_up_own_servers(load(PlatformSettings), timeout_s=60)
+    assert len(tried) == 2
