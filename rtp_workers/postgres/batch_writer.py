@@ -234,7 +234,10 @@ class BatchWriter:
         counts: dict[int, Counts],
         refused: list[DeadLetter],
     ) -> None:
-        """Writes a run of lines. If PostgreSQL refuses a value, the run is halved, down to the records at fault."""
+        """Writes a run of lines. If PostgreSQL refuses a value, the run is halved, down to the records at fault.
+
+        The staging tables are empty before; the end of the transaction empties them, too.
+        """
         cursor.execute("savepoint run")
         repeated: list[staging.Repeated] = []
         try:
@@ -252,11 +255,11 @@ class BatchWriter:
                 return
             middle = len(lines) // 2
             self._land(cursor, lines[:middle], records[:middle], counts, refused)
+            cursor.execute(staging.CLEAR)
             self._land(cursor, lines[middle:], records[middle:], counts, refused)
             return
         cursor.execute("release savepoint run")
         refused += staging.count_landed(cursor, records, repeated, counts, self._endings)
-        cursor.execute(staging.CLEAR)
 
     def _insert_dead_letters(
         self, cursor: Cursor, batch: Batch, dead_letters: Sequence[DeadLetter], counts: dict[int, Counts]

@@ -52,11 +52,14 @@ class Feed:
         self._writer = writer
         self._next = 0
 
-    def write(self, values: Sequence[bytes]) -> Counts:
+    def write(self, values: Sequence[bytes], refused: Sequence[int] = ()) -> Counts:
+        """Writes a batch; the lines of the `refused` have an amount that only PostgreSQL refuses."""
         start, self._next = self._next, self._next + len(values)
         records = [SentRecord(start + index, value) for index, value in enumerate(values)]
         decoded = BatchDecoder().lines(list(values))
         lines = [f"{line}\ttest\t0\t{start + index}\t{TOPIC_ID}\t0\t\\N" for index, line in enumerate(decoded.lines)]
+        for index in refused:
+            lines[index] = lines[index].replace("12.50", "twelve")
         batch = Batch("t", TOPIC_ID, {0: Span(start, self._next, 0)}, lines, list(records))
         return self._writer.write(batch)[0]
 
@@ -105,6 +108,18 @@ def test_repeats_are_told_apart_whichever_way_they_go(stack: Stack, writer: Batc
     assert [row["reason"] for row in letters] == ["conflicting_duplicate"] * 9
     moved = query(stack, "select inserted, duplicates, dead_lettered, next_offset from ingest_ledger")[0]
     assert moved == {"inserted": 34, "duplicates": 25, "dead_lettered": 9, "next_offset": 68}
+
+
+@pytest.mark.parametrize("looked_up", [False, True])
+def test_a_run_that_is_halved_counts_each_record_once(stack: Stack, writer: BatchWriter, looked_up: bool) -> None:
+    feed = Feed(writer)
+    first = [body(f"a{number}") for number in range(10)]
+    feed.write(first)
+    feed.write(first if looked_up else [*first[:1], body("b1"), body("b2")])
+    values = [body("c0"), first[0], body("c2"), body("c3"), body("c4"), first[5], body("c0"), body("c7"), body("c8")]
+    assert feed.write(values, refused=[3, 7]) == Counts(inserted=4, duplicates=3, dead_lettered=2)
+    new = query(stack, "select transaction_id from transactions where transaction_id like 'c%%' order by 1")
+    assert [row["transaction_id"] for row in new] == ["c0", "c2", "c4", "c8"]
 
 
 def test_a_batch_reaches_the_table_through_its_key_even_without_statistics(stack: Stack, writer: BatchWriter) -> None:
