@@ -25,6 +25,7 @@ from rtp_workers.topics.avro_values import (
     read_map,
     read_record,
     read_size,
+    read_time,
     read_union,
     text_reader,
 )
@@ -172,7 +173,8 @@ class RowReader:
             symbols = self._given(tuple(schema["symbols"]))
             self._emit(depth, "n = b[p]", "p += 1", "if n & 129: raise Refused", f"{name} = {symbols}[n >> 1]")
         else:
-            self._call(self._plain(kind, schema, 0) if text_of is not None else self._reader(schema), name, depth)
+            reader = self._reader(schema) if text_of is None else self._cell_reader(kind, schema)
+            self._call(reader, name, depth)
         if text_of is not None:
             self._emit(depth, f"{name} = {self._given(text_of)}({name})")
         return None
@@ -187,7 +189,8 @@ class RowReader:
             raise NotReadableHereError("a schema that refers to itself")
         member, value = f"k{depth}", f"w{depth}"
         self._emit(depth, f"{name} = {{}}", "while True:")
-        self._emit(depth + 1, "n, p = items(b, p)", "if not n: break", "for _ in range(n):")
+        self._emit(depth + 1, "n = b[p]", "if n & 129: n, p = items(b, p)", "else:", " n >>= 1", " p += 1")
+        self._emit(depth + 1, "if not n: break", "for _ in range(n):")
         self._text(member, depth + 2, ".decode()")
         self._value(schema["values"], value, depth + 2)
         self._emit(depth + 2, f"{name}[{member}] = {value}")
@@ -205,6 +208,10 @@ class RowReader:
         plain = self._plain(schema["type"], schema, depth)
         convert = LOGICAL_READERS.get(_logical(schema))
         return plain if convert is None else partial(read_logical, plain, convert, schema)
+
+    def _cell_reader(self, kind: str, schema: dict[str, Any]) -> Reader:
+        """Returns a reader for the number or the bytes of a time or a decimal."""
+        return read_time if kind == "long" else self._plain(kind, schema, 0)
 
     def _plain(self, kind: str, schema: dict[str, Any], depth: int) -> Reader:
         if kind in PRIMITIVES:

@@ -15,6 +15,8 @@ Reader = Callable[[bytes, int], tuple[Any, int]]  # (body, position) -> (value, 
 
 MAX_VARINT_BITS = 70
 END_S = 4_102_444_800  # 2100-01-01T00:00:00Z; later times take the careful path
+_CONTINUES = 0x8080_8080_8080_8080  # in every byte of an integer but the last, this bit is set
+_EIGHT_BYTES = 0x0080_8080_8080_8080
 _FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
 
 
@@ -39,6 +41,17 @@ def read_long(body: bytes, at: int) -> tuple[int, int]:
         if shift > MAX_VARINT_BITS:
             raise NotReadableHereError("an integer that never ends")
     return (number >> 1) ^ -(number & 1), at
+
+
+def read_time(body: bytes, at: int) -> tuple[int, int]:
+    """Reads an integer as `read_long` does. Fast for eight bytes: microseconds since 1979."""
+    number = int.from_bytes(body[at : at + 8], "little")
+    if number & _CONTINUES != _EIGHT_BYTES or at + 8 > len(body):
+        return read_long(body, at)
+    number = number & 0x007F_007F_007F_007F | (number & 0x7F00_7F00_7F00_7F00) >> 1
+    number = number & 0x0000_3FFF_0000_3FFF | (number & 0x3FFF_0000_3FFF_0000) >> 2
+    number = number & 0x0000_0000_0FFF_FFFF | (number & 0x0FFF_FFFF_0000_0000) >> 4
+    return (number >> 1) ^ -(number & 1), at + 8
 
 
 def read_size(body: bytes, at: int) -> tuple[int, int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import fastavro
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from rtp_workers.errors import RecordError
 from rtp_workers.kafka.schema_registry import SchemaRegistry
 from rtp_workers.record.copy_text import NULL, escape
 from rtp_workers.record.transaction import FIELD_NAMES
+from rtp_workers.topics.avro_values import NotReadableHereError, Reader, read_long, read_time
 from rtp_workers.topics.convert import TopicConverter
 from tests.schema_registry import avro, framed, schema_registry
 from tests.topic_records import PlacedRecord, converter_of
@@ -180,3 +183,22 @@ def test_usual_records_take_the_short_way(converters: list[TopicConverter]) -> N
         {"fee": None, "shop": {"open": True}, "card": None, "tags": ["a"], "more": {"b": None}, "day": None,
          "seen": "2026-01-31T13:45:00.123456789Z", "clock": None, "raw": "YWJjZA=="},
     )  # fmt: skip
+
+
+@given(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(2**48, 2**55)), st.binary(max_size=9))
+def test_a_time_is_read_like_any_integer(number: int, rest: bytes) -> None:
+    stream = io.BytesIO()
+    fastavro.schemaless_writer(stream, "long", number)
+    written = stream.getvalue()
+    assert read_time(b"x" + written + rest, 1) == (number, 1 + len(written)) == read_long(b"x" + written + rest, 1)
+
+
+@given(st.binary(max_size=12))
+def test_a_broken_time_is_no_other_number(body: bytes) -> None:
+    def read(reader: Reader) -> tuple[int, int] | type[Exception]:
+        try:
+            return reader(body, 0)
+        except (IndexError, NotReadableHereError) as error:
+            return type(error)
+
+    assert read(read_time) == read(read_long)
