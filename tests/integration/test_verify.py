@@ -177,8 +177,13 @@ def test_verify_waits_for_the_ledger(stack: Stack) -> None:
     produce(stack, [body("t1")])
     seen: list[int] = []
     thread = Thread(target=consume, args=(stack,))
-    thread.start()
-    found = verify(stack.endpoints, stack.topic, timeout_s=60, on_wait=seen.append)
+
+    def waits(records: int) -> None:
+        if not seen:
+            thread.start()
+        seen.append(records)
+
+    found = verify(stack.endpoints, stack.topic, timeout_s=60, on_wait=waits)
     thread.join()
     assert (found.ok, found.rows) == (True, 1)
     assert set(seen) == {1}
