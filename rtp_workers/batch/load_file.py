@@ -16,14 +16,13 @@ from rtp_workers import logs
 from rtp_workers.batch.begin_load import BegunLoad, Wishes, begin_load
 from rtp_workers.batch.chunks import Chunk
 from rtp_workers.batch.file_names import shown_name
-from rtp_workers.batch.load_errors import CancelledError, HeldBackError, NothingLoadedError, UnforeseenError
+from rtp_workers.batch.load_errors import CancelledError, UnforeseenError, held_back, nothing_loaded
 from rtp_workers.batch.planning import Overrides
 from rtp_workers.batch.progress import REFUSED_BYTES, at, proof_of, tail_value, with_tail
 from rtp_workers.batch.reading import Reading
 from rtp_workers.batch.refused_list import RefusedList, RefusedPlace, refused_place
 from rtp_workers.batch.same_topic import SameTopic
 from rtp_workers.batch.source_file import SourceFile, open_source, store_access
-from rtp_workers.counted import counted
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import ConfigError, RtpError
 from rtp_workers.failpoints import Failpoint
@@ -291,20 +290,9 @@ class _Load:
         """Raises an error if nothing, or not yet everything, could be loaded. What Kafka has acknowledged is kept."""
         done = self._settled
         if self._held_back:
-            raise HeldBackError(
-                f"{self._source.name}: {counted(done.acknowledged, 'row')} loaded. The last line has no newline, and "
-                "the file changed less than a minute ago: the line is held back, since it may not be complete. Load "
-                "the file again when it is complete, or now with --final",
-                retry_after_s=self._rest_s,
-            )
+            raise held_back(self._source.name, done.acknowledged, self._rest_s)
         if done.refused and not done.acknowledged:
-            first = f" The first: {self._first_refusal}." if self._first_refusal else ""
-            every = "its only row is" if done.refused == 1 else f"all {done.refused:,} rows are"
-            raise NothingLoadedError(
-                f"{self._source.name}: nothing was loaded, because {every} refused.{first} The list is in "
-                f"{self._refused.shown}. Look at `rtp load --dry-run {self._source.name}`: is the "
-                "delimiter, the quote character or a column mistaken for another one?"
-            )
+            raise nothing_loaded(self._source.name, done.refused, self._first_refusal, self._refused.shown)
 
     def _drain(self) -> None:
         started = time.monotonic()
