@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,13 +51,11 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def platform(image: str, data_dir: Path) -> Iterator[Project]:
-    """The whole platform, up and healthy. Tests leave it so; `BOOT_SECONDS` is how long that took."""
+    """The whole platform, up and healthy. Tests leave it so."""
     project = Project(f"rtp-test-{os.getpid()}", settings={"RTP_DATA_DIR": str(data_dir)})
     try:
-        started_s = time.monotonic()
         project.compose("up", "--detach", timeout_s=300)
         project.wait_healthy()
-        project.settings["BOOT_SECONDS"] = str(round(time.monotonic() - started_s, 1))
         yield project
     finally:
         project.down()

