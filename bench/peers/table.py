@@ -17,19 +17,19 @@ EMPTY = "truncate transactions, peer_transactions, ingest_ledger, dead_letters"
 # Every row knows the commit that made it, so nothing has to be polled while a contestant runs.
 COMMITS = {
     table: (
-        "select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 as moment, count(*) "  # noqa: S608
+        "select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 as moment, count(*) "  # noqa: S608 - names of our own
         f"from {table} group by moment order by moment"
     )
     for table in TABLES
 }
 CONTENT = {
     table: (
-        "select transaction_id, occurred_at, amount, customer_id, merchant, category, currency, payment_method, "  # noqa: S608
+        "select transaction_id, occurred_at, amount, customer_id, merchant, category, currency, payment_method, "  # noqa: S608 - names of our own
         f"status, country from {table}"
     )
     for table in TABLES
 }
-COUNT = {table: f"select count(*) from {table}" for table in TABLES}  # noqa: S608
+COUNT = {table: f"select count(*) from {table}" for table in TABLES}  # noqa: S608 - names of our own
 ACTIVITY = "select coalesce(sum(n_tup_ins), 0), coalesce(sum(n_tup_upd), 0) from pg_stat_user_tables where relname = %s"
 
 
