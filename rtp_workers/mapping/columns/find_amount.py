@@ -10,6 +10,7 @@ from rtp_workers.mapping.columns.balance_walk import balance_walk
 from rtp_workers.mapping.columns.find_currency import find_currency
 from rtp_workers.mapping.columns.find_number_format import find_number_format
 from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product
+from rtp_workers.mapping.columns.find_rivals import ask_about_rivals
 from rtp_workers.mapping.columns.find_sides import is_number, lone_side, named_pair, take_with_partner
 from rtp_workers.mapping.columns.find_sign import find_sign
 from rtp_workers.mapping.columns.findings import (
@@ -34,11 +35,13 @@ LEAST_FILLED = 0.3  # with fewer amounts, a column belongs to something that onl
 MOST_FACTORS = 8
 CENTS = re.compile(r"[0-9]{2}")
 FRACTION = re.compile(r"[.,][0-9]{1,2}$")
+CENTS_AT_END = re.compile(r"[.,][0-9]{2}\D*$")
 
 
 def find_amount(found: Findings) -> None:
     """Decides the amount's columns, sign, marks and unit. Asks if they cannot be known."""
-    if not _given(found):
+    given = _given(found)
+    if not given:
         _choose(found)
     columns = [
         found.profile(name)
@@ -50,6 +53,8 @@ def find_amount(found: Findings) -> None:
         return
     if "amount" in found.uses:
         find_quantity(found)
+    if not given:
+        ask_about_rivals(found)
     _ask_about_split_cells(found, columns)
     find_sign(found)
     find_currency(found, columns)
@@ -172,7 +177,7 @@ def _unit_price_or_values(found: Findings) -> None:
         roles = ("amount",) if len(walk) == 1 else ("debit", "credit")
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
-    elif len(full) == 1 and not sparse and not sides and not _counts_in_fractions(found):
+    elif len(full) == 1 and not sparse and not sides and _is_money(full[0]) and not _counts_in_fractions(found):
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
     elif len(signed := [profile for profile in full if _has_both_signs(profile)]) == 1 and _is_nameless(found):
         found.take("amount", signed, BY_VALUES, "values (the only decimal numbers with signs)")
@@ -183,6 +188,12 @@ def _unit_price_or_values(found: Findings) -> None:
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
         found.ask("amount", "no column can be identified as the amount", *(lines or ['# columns.amount = "..."']))
+
+
+def _is_money(profile: Profile) -> bool:
+    """True for numbers with a sign, with a currency, or with cents: a rating or a weight has none of them."""
+    cents = profile.share(lambda cell: CENTS_AT_END.search(cell) is not None) >= MOST
+    return profile.signed or profile.affix is not None or cents
 
 
 def _is_often_zero(profile: Profile) -> bool:

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.words import field_words, kind_words
+from rtp_workers.mapping.cells.words import kind_words
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.certain_fields import is_account, is_certain
 from rtp_workers.mapping.columns.find_currency import is_currency
-from rtp_workers.mapping.columns.findings import BY_VALUES, GOOD_NAME, Candidate, Findings
+from rtp_workers.mapping.columns.findings import BY_VALUES, Candidate, Findings
 from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 from rtp_workers.record.transaction import RULES, Kind, fields_of
 
 FEW_ROWS, SOME_ROWS = 20, 5  # fewer rows than this show nothing about repeats, or about a cell that never changes
 MAX_TEXT = 10_000  # characters, for a field without a limit
 CLEARLY = 0.2  # another field's name must fit better by at least this
-SOME_SAY_SO = 0.3  # share of cells that must have a word of the field if the name may mean something else
 ALL_DIFFER = 0.999  # one repeat in a thousand cells may be a mistake in the file
 UNNAMED = 0.8  # a column without a name: share of rows that must be filled, and of cells that must have letters
 COUNTRIES = 0.7  # a column of countries has names in many languages, and some are unknown to us
@@ -27,29 +27,10 @@ RARELY_FILLED = 0.3  # if so few rows name a party, it is not the other side of 
 # The weight of a column's fit if its values speak against it without ruling it out.
 CONSTANT_FIT, MANY_VALUES_FIT, NUMBERS_FIT = 0.7, 0.5, 0.7
 LONGEST_STATE = 2  # letters of a US state's code; such a column is also called "state"
-LONGEST_CODE = 4  # letters of a bank's code for a kind of payment; a column called "code" may also name a security
-MOST_TELLING = 0.6  # confidence in the merchant of a file without names
-# Names that mean a status or a payment method, but also other things: an Indian state, a test mode, a sales channel.
-UNSURE_NAMES = frozenset(
-    {"state", "result", "outcome", "response", "decision", "errors", "error", "estado", "situacion", "situacao", "etat"}
-    | {
-        "stato",
-        "stan",
-        "stav",
-        "zustand",
-        "durum",
-        "allapot",
-        "mode",
-        "channel",
-        "canal",
-        "canale",
-    }
-    | {"device type", "card", "entry mode", "instrument type", "состояние"}
-)
+ONLY_TEXT = 0.6  # confidence in the merchant of a file without names
 # Next to numbers of securities, these names mean a security, not a kind of spending.
 SECURITY_NAMES = frozenset({"product", "produkt", "producto", "produto", "prodotto"})
 ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}")
 FLAGS = frozenset({"y", "n", "t", "f", "0", "1", "yes", "no", "true", "false", "ja", "nein", "oui", "non", "si"})
 
 
@@ -63,7 +44,7 @@ def find_fields(found: Findings) -> None:
     options: list[tuple[float, int, str, Candidate]] = []
     for order, field in enumerate(wanted):
         fitting = [one for one in found.candidates(field, fit_of(field)) if not _names_better(one, field)]
-        fitting = [one for one in fitting if not _says_too_little(one, field)]
+        fitting = [one for one in fitting if is_certain(found, one, field)]
         if field == "category" and _holds_securities(found):
             fitting = [one for one in fitting if one.name.phrase not in SECURITY_NAMES]
         if field == "customer_id":
@@ -93,18 +74,6 @@ def _weight(candidate: Candidate, field: str) -> float:
     return candidate.score * (CONSTANT_FIT if constant else 1.0)
 
 
-def _says_too_little(candidate: Candidate, field: str) -> bool:
-    """True if the name may mean something else and the values do not contain the field's words."""
-    profile, words = candidate.profile, field_words(field)
-    if words and candidate.name.phrase in UNSURE_NAMES:
-        return profile.share(lambda cell: bool(words & {normalise(cell), *normalise(cell).split()})) < SOME_SAY_SO
-    if field == "payment_method" and candidate.name.phrase == "code" and profile.longest > LONGEST_CODE:
-        return True
-    # The same text in every row, under a vague name: rather the account's owner than the other side.
-    constant = profile.rows >= SOME_ROWS and len(profile.distinct) == 1
-    return RULES[field].kind == "text" and constant and candidate.name.score < GOOD_NAME
-
-
 def _holds_securities(found: Findings) -> bool:
     return any(profile.share(lambda cell: ISIN.fullmatch(cell) is not None) >= MOST for profile in found.profiles)
 
@@ -127,7 +96,7 @@ def _add_description(found: Findings) -> None:
     if use is None or use.why == "mapping" or found.profile(use.columns[0]).filled >= MOST:
         return
     first = found.profile(use.columns[0])
-    others = found.candidates("merchant", fit_of("merchant"))
+    others = [one for one in found.candidates("merchant", fit_of("merchant")) if is_certain(found, one, "merchant")]
     others = [other for other in others if other.profile.filled > first.filled] or others
     if others:
         columns = [first, others[0].profile]
@@ -135,7 +104,7 @@ def _add_description(found: Findings) -> None:
 
 
 def _by_values(found: Findings, wanted: list[str]) -> None:
-    """Decides fields without names: the currency by its codes, and the merchant by the column with most varied text."""
+    """Decides fields without names: the currency by its codes, and the merchant if only one column has varied texts."""
     codes = [profile for profile in found.free() if profile.currencies == 1.0 and profile.filled > UNNAMED]
     if "currency" in wanted and len(codes) == 1:
         found.take("currency", codes, BY_VALUES, "values (only codes of currencies)")
@@ -149,9 +118,8 @@ def _by_values(found: Findings, wanted: list[str]) -> None:
         and profile.share(_is_code) < HALF
         and _tells(profile)
     ]
-    if "merchant" in wanted and texts:
-        best = max(texts, key=lambda profile: (profile.uniqueness, sum(map(len, profile.some)) / len(profile.some)))
-        found.take("merchant", [best], MOST_TELLING, "values (the most telling text)")
+    if "merchant" in wanted and len(texts) == 1:
+        found.take("merchant", texts, ONLY_TEXT, "values (the only telling text)")
 
 
 def _is_code(cell: str) -> bool:
@@ -209,7 +177,7 @@ def _party(profile: Profile, longest: int) -> float:
 def _text(profile: Profile, longest: int) -> float:
     if not _is_plain_text(profile) or profile.longest > longest or profile.directions >= MOST:
         return 0.0
-    if _is_flag(profile) or profile.share(lambda cell: IBAN.fullmatch(cell) is not None) >= HALF:
+    if _is_flag(profile) or profile.share(is_account) >= HALF:
         return 0.0
     # A merchant may be given as a code, but a column of numbers needs a strong name to count as one.
     return 1.0 if profile.letters >= HALF else NUMBERS_FIT

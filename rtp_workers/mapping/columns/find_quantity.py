@@ -8,7 +8,7 @@ from itertools import permutations
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GUESS, Findings
+from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, GUESS, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.vocabulary import DECOYS
 from rtp_workers.mapping.toml_text import quoted
@@ -17,6 +17,10 @@ UNIT_PRICES = frozenset(
     {"price", "unit price", "item price", "unitprice", "value", "cost", "lineitem price", "product price"}
 )
 PRICES = UNIT_PRICES - {"value", "cost"}
+PRICE_WORDS = frozenset(
+    {"price", "preis", "prix", "precio", "preco", "prezzo", "prijs", "pris", "cena", "kurs", "koers"}
+)
+WORDS_OF_A_TOTAL = frozenset({"total", "full", "paid", "final", "sum", "gesamt", "totale", "order", "invoice", "net"})
 MARKETS = frozenset({"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"})
 LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
 # A product may differ by a rounded cent, or by a thousandth if the price was rounded.
@@ -30,7 +34,7 @@ def find_quantity(found: Findings) -> None:
         return
     _take_total(found)
     use = found.uses["amount"]
-    is_price = normalise(use.columns[0]) in UNIT_PRICES or use.confidence <= GUESS
+    is_price = _may_be_per_piece(use.columns[0]) or use.confidence <= GUESS
     quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL)) if is_price else []
     several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"1", "1.0"}]
     if several and _is_total(found, several[0].profile):
@@ -43,13 +47,19 @@ def find_quantity(found: Findings) -> None:
             f"columns.amount = {quoted(use.columns)}",
             f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; omit it for the price alone",
         )
-    elif use.confidence <= GUESS:
+    elif use.confidence <= GUESS or (is_price and use.confidence < GOOD_NAME and _is_market(found)):
         # The price of a market is next to pieces that nothing names: it is seldom the answer.
         mark = "# " if "spot" in normalise(use.columns[0]).split() else ""
         line = f"{mark}columns.amount = {quoted(use.columns)}"
         found.ask("amount", f"only {use.columns[0]} may be the amount", line)
     elif not is_price:
         _ask_whether_pieces(found)
+
+
+def _may_be_per_piece(name: str) -> bool:
+    """True for names that say price, unless they say that it is the price of everything."""
+    words = set(normalise(name).split())
+    return normalise(name) in UNIT_PRICES or (bool(words & PRICE_WORDS) and not words & WORDS_OF_A_TOTAL)
 
 
 def _take_total(found: Findings) -> None:
@@ -77,7 +87,7 @@ def _ask_whether_pieces(found: Findings) -> None:
     amount = found.profile(found.uses["amount"].columns[0])
     if any(_is_currency_of(profile, amount) for profile in found.free()):
         return  # pieces have no currency
-    price = next((profile for profile in found.free() if _is_price(profile)), None)
+    price = next((profile for profile in found.free() if _is_price(profile)), None) or _factor_of(found, amount)
     if amount.signed or found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL)):
         return  # pieces have no sign, and are counted elsewhere
     if price is None or vocabulary.score(amount.name, "amount").phrase not in PLAIN_AMOUNTS:
@@ -86,8 +96,7 @@ def _ask_whether_pieces(found: Findings) -> None:
     if any(is_product(amount, price, other) for other in others):
         return  # the amount is pieces times price
     money = next((other for other in others if is_product(other, price, amount)), None)
-    traded = any(set(normalise(profile.name).split()) & MARKETS for profile in found.profiles)
-    if money is None and not (traded or (amount.whole_numbers >= NEARLY_ALL and not amount.signed)):
+    if money is None and not (_is_market(found) or (amount.whole_numbers >= NEARLY_ALL and not amount.signed)):
         return
     if money is not None:
         lines = (f"columns.amount = {quoted([money.name])}", f"# columns.amount = {quoted([amount.name])}")
@@ -97,6 +106,18 @@ def _ask_whether_pieces(found: Findings) -> None:
             f"columns.quantity = {quoted([amount.name])}  # multiplied; omit it for the price alone",
         )
     found.ask("amount", f"{amount.name} may be a number of units, with {price.name} as their price", *lines)
+
+
+def _is_market(found: Findings) -> bool:
+    return any(set(normalise(profile.name).split()) & MARKETS for profile in found.profiles)
+
+
+def _factor_of(found: Findings, pieces: Profile) -> Profile | None:
+    """Returns a column whose product with these pieces stands in a third one, so that it is their price."""
+    others = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.dates < NEARLY_ALL]
+    known = [one for one in others if vocabulary.best_role(one.name)[0] not in DECOYS and len(one.distinct) > 1]
+    pairs = permutations(known[:MOST_FACTORS], 2)
+    return next((price for total, price in pairs if is_product(total, price, pieces)), None)
 
 
 PLAIN_AMOUNTS = frozenset({"amount", "amt", "cantidad", "valor", "vol"})

@@ -9,6 +9,7 @@ from itertools import chain
 from rtp_workers.mapping.cells import dates, yearless
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.find_volatile import is_stamp_name
 from rtp_workers.mapping.columns.find_yearless import ask_for_year, find_yearless
 from rtp_workers.mapping.columns.find_zone import find_zone, zone_in
 from rtp_workers.mapping.columns.findings import (
@@ -17,6 +18,7 @@ from rtp_workers.mapping.columns.findings import (
     ENOUGH,
     GUESS,
     MARGIN,
+    STRONG_NAME,
     Candidate,
     Findings,
     choices,
@@ -122,21 +124,45 @@ def _by_name(found: Findings) -> bool:
         return False
     best = candidates[0]
     rivals = [other for other in candidates[1:] if best.score - other.score < MARGIN and _differ(best, other)]
+    others = [] if rivals else _unknown_dates(found, best)
     if rivals:
         rivals = [other for other in rivals if other.profile.has_clock or not best.profile.has_clock]
         clocked = [other for other in (best, *rivals) if other.profile.has_clock]
         in_utc = [other for other in (best, *rivals) if "UTC" in other.profile.name and not zone_in(other.profile.name)]
         if len(clocked) == 1 or len(in_utc) == 1:
             best, rivals = (clocked if len(clocked) == 1 else in_utc)[0], []
-    if rivals:
-        names = [candidate.profile.name for candidate in (best, *rivals)]
-        lines = [
-            f"columns.occurred_at = {quoted([names[0]])}",
-            *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:]),
-        ]
+    if others := [*(other.profile for other in rivals), *others]:
+        names = [profile.name for profile in (best.profile, *others)]
+        lines = choices("occurred_at", [best.profile, *others])
         found.ask("occurred_at", f"several columns may be the time of the transaction: {', '.join(names)}", *lines)
     _take_date(found, best.profile, best.score, best.why)
     return True
+
+
+def _unknown_dates(found: Findings, best: Candidate) -> list[Profile]:
+    """Returns the other columns of dates if the name of the best one does not settle that it comes before them."""
+    if best.name.exact and best.name.score >= STRONG_NAME:
+        return []
+    return [
+        profile
+        for profile in found.free()
+        if profile is not best.profile
+        and profile.dates >= MOST
+        and profile.filled > HALF
+        and len(profile.distinct) > 1
+        and not _only_digits(profile)
+        and not is_stamp_name(profile.name)
+        and list(profile.cells) != list(best.profile.cells)
+        and not _comes_after(profile, best)
+    ]
+
+
+def _comes_after(profile: Profile, best: Candidate) -> bool:
+    """True if the vocabulary knows that a date is not the transaction's, or is its time less than the best one is."""
+    role, name = vocabulary.best_role(profile.name)
+    if role == "occurred_at":
+        return name.exact and best.name.exact
+    return role in vocabulary.DECOYS and name.score >= ENOUGH
 
 
 def _without_constants(candidates: list[Candidate]) -> list[Candidate]:

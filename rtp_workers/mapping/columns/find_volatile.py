@@ -17,7 +17,18 @@ SOME_ROWS = 3
 # Words in names of columns that say when the row was written, changed or exported, not when it happened.
 STAMP_WORDS = frozenset(
     {"export", "exported", "exportdatum", "exportzeit", "exportado", "exporte", "download", "downloaded", "generated"}
-    | {"updated", "update", "modified", "changed", "geandert", "aktualisiert", "actualizado", "modifie", "modificato"}
+    | {
+        "updated",
+        "update",
+        "modified",
+        "whenmodified",
+        "changed",
+        "geandert",
+        "aktualisiert",
+        "actualizado",
+        "modifie",
+        "modificato",
+    }
     | {"synced", "sync", "imported", "import", "printed", "retrieved", "report", "abgerufen", "erstellt", "stand"}
 )
 
@@ -52,9 +63,13 @@ def _is_status(found: Findings, profile: Profile) -> bool:
     )
 
 
+def is_stamp_name(name: str) -> bool:
+    """True for names that say when a row was written, changed or exported."""
+    return bool(set(normalise(name).split()) & STAMP_WORDS)
+
+
 def _is_stamp(profile: Profile) -> bool:
-    words = set(normalise(profile.name).split())
-    return bool(words & STAMP_WORDS) and bool(profile.cells) and (profile.dates >= NEARLY_ALL or bool(profile.epoch))
+    return is_stamp_name(profile.name) and bool(profile.cells) and (profile.dates >= NEARLY_ALL or bool(profile.epoch))
 
 
 def is_row_number(profile: Profile) -> bool:

@@ -1,0 +1,109 @@
+"""Asks about an amount that another column of numbers may be as well.
+
+A column is the amount without a question only if something says so, and nothing else may be it. A name that the
+vocabulary knows word for word says so; so do relations between the values. A part of a name, or a name that means a
+price as often as an amount, does not.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.balance_walk import walks_through
+from rtp_workers.mapping.columns.find_id import ID_WORDS
+from rtp_workers.mapping.columns.find_quantity import is_product
+from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, STRONG_NAME, Findings, choices
+from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
+
+MOST_CHOICES = 6
+LOOKED_AT_ROWS = 200
+SELDOM = 0.3  # a column filled in fewer rows belongs to something that only some rows have
+MOST_FACTORS = 8
+ROLES = ("amount", "debit", "credit")
+
+
+def ask_about_rivals(found: Findings) -> None:
+    """Asks if a column without a known meaning may be the amount instead of the one that was found."""
+    roles = [role for role in ROLES if role in found.uses]
+    columns = [found.profile(found.uses[role].columns[0]) for role in roles]
+    if found.is_asked("amount") or "quantity" in found.uses or all(map(_is_sure, roles, columns)):
+        return
+    if all(found.uses[role].confidence == BY_VALUES for role in roles) or _is_borne_out(found, columns):
+        return
+    rivals = [profile for profile in found.free() if _may_be_it(found, profile, columns)]
+    if rivals:
+        listed = [*columns, *rivals][:MOST_CHOICES]
+        names = ", ".join(profile.name for profile in listed)
+        lines = [f"# {line.removeprefix('# ')}" for line in choices("amount", listed)]
+        found.ask("amount", f"several columns may be the amount, and no name settles it: {names}", *lines)
+
+
+def _is_sure(role: str, profile: Profile) -> bool:
+    name = vocabulary.score(profile.name, role)
+    return name.exact and name.score >= STRONG_NAME
+
+
+def _is_borne_out(found: Findings, columns: list[Profile]) -> bool:
+    """True if the values prove the amount: a column is its running balance, or it is a product of two others."""
+    others = [one for one in found.free() if one.cells and one.numbers >= NEARLY_ALL and one.dates < MOST]
+    if any(walks_through(one, *found.amounts_of_uses()) for one in others):
+        return True
+    factors = [one for one in others if vocabulary.best_role(one.name)[0] not in vocabulary.DECOYS][:MOST_FACTORS]
+    return len(columns) == 1 and any(
+        len(one.distinct) > 1 and len(other.distinct) > 1 and is_product(columns[0], one, other)
+        for one, other in combinations(factors, 2)
+    )
+
+
+def _may_be_it(found: Findings, profile: Profile, columns: list[Profile]) -> bool:
+    """True for numbers that nothing explains: no known name, no equal values, no relation to the amount."""
+    if not profile.cells or profile.numbers < NEARLY_ALL or profile.dates >= MOST or profile.filled < SELDOM:
+        return False
+    if len(profile.distinct) < 2 or not profile.nonzero or _is_known_otherwise(profile, columns):
+        return False
+    if _is_whole(profile) and (_is_number_of(profile) or not any(map(_is_whole, columns))):
+        return _speaks_of_money(profile)  # else it is a number of something, or a code
+    # Of two columns, the one with both signs is the amount: prices, fees and pieces have no sign.
+    if any(one.signed and not one.all_negative for one in columns) and not profile.signed:
+        return False
+    return not any(_says_the_same(profile, one) for one in columns)
+
+
+def _is_whole(profile: Profile) -> bool:
+    return profile.whole_numbers >= MOST
+
+
+def _speaks_of_money(profile: Profile) -> bool:
+    return any(vocabulary.score(profile.name, role).score > 0 for role in ROLES)
+
+
+def _is_number_of(profile: Profile) -> bool:
+    return bool(set(normalise(profile.name).split()) & ID_WORDS)
+
+
+def _is_known_otherwise(profile: Profile, columns: list[Profile]) -> bool:
+    """True if the vocabulary knows another meaning, or knows that it is the amount less often than the chosen one."""
+    role, best = vocabulary.best_role(profile.name)
+    if role not in ROLES:
+        return bool(role) and best.score >= ENOUGH
+    chosen = [vocabulary.best_role(one.name)[1] for one in columns]
+    return best.exact and all(name.exact and name.score > best.score for name in chosen)
+
+
+def _says_the_same(one: Profile, other: Profile) -> bool:
+    """True if the numbers of two columns are equal, whatever stands around them."""
+    pairs = [
+        (_digits(cell), _digits(also))
+        for cell, also in zip(one.column[:LOOKED_AT_ROWS], other.column, strict=False)
+        if cell and also
+    ]
+    return bool(pairs) and sum(cell == also for cell, also in pairs) >= len(pairs) * MOST and len(pairs) > HALF
+
+
+def _digits(cell: str) -> str:
+    part = amounts.take_apart(cell)
+    number = part.number if part is not None else ""
+    return number.rstrip("0").rstrip(".,") if "." in number or "," in number else number
