@@ -123,7 +123,8 @@ class Rules:
         year: the year of dates without one, or None.
         year_from: (month, year) in which a file with such dates begins, or None.
         ambiguous: ``earlier``, ``later`` or ``refuse``: what happens to a local time that occurs twice or not at all.
-        currency: code that follows from the amounts' currency sign or from the header, or None.
+        currency: code that follows from the amounts' currency sign or from the header; ``""`` if the sign is that of
+            several countries; None if only the sign in a row says what its currency is.
         open_rules: names of rules that nothing in the beginning decides. The first cell that needs such a rule decides
             it, or stops the load with the question.
     """

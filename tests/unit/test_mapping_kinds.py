@@ -332,6 +332,15 @@ def test_a_long_list_of_single_texts_before_other_rows_has_a_delimiter_too() -> 
     assert plan_of(data).dialect.delimiter == ","
 
 
-def test_a_bare_dollar_is_read_as_that_of_the_united_states_and_the_note_says_how_to_change_it() -> None:
-    notes = plan_of(csv_of("Date,Text,Amount", "2024-06-13,a,$225.59", "2024-06-14,b,-$1.10")).notes
-    assert any("USD" in note and "constants.currency" in note for note in notes)
+def test_a_bare_dollar_next_to_dates_that_begin_with_the_month_is_that_of_the_united_states() -> None:
+    data = csv_of("Date,Text,Amount", "06/13/2024,a,$225.59", "06/14/2024,b,-$1.10")
+    assert {record["currency"] for record in load_all(data).records} == {"USD"}
+    assert any("USD" in note and "constants.currency" in note for note in plan_of(data).notes)
+
+
+def test_any_other_bare_dollar_leaves_the_currency_empty_and_the_note_says_so() -> None:
+    data = csv_of("Date,Text,Amount", "13/06/2024,a,$225.59", "14/06/2024,b,-$1.10")
+    assert all("currency" not in record for record in load_all(data).records)
+    assert any("$" in note and "constants.currency" in note for note in plan_of(data).notes)
+    canadian = load_all(data, mapping=Section(constants={"currency": "CAD"})).records
+    assert {record["currency"] for record in canadian} == {"CAD"}

@@ -127,11 +127,12 @@ def test_an_account_that_changes_from_row_to_row_is_that_of_the_other_party() ->
     assert column_of(csv_of("Date,Account Number,Amount", *own), "customer_id") == "Account Number"
 
 
-def test_a_reference_is_an_id_only_if_many_rows_show_that_it_never_repeats() -> None:
+def test_a_reference_is_no_id() -> None:
     rows = [f"2024-01-{day:02},REF{day},{day}.50" for day in range(1, 13)]
-    assert column_of(csv_of("Date,Reference Number,Amount", *rows), "transaction_id") == "Reference Number"
-    assert column_of(csv_of("Date,Reference Number,Amount", *rows[:4]), "transaction_id") is None
+    assert column_of(csv_of("Date,Reference Number,Amount", *rows), "transaction_id") is None
     assert column_of(csv_of("Date,Transaction ID,Amount", *rows[:4]), "transaction_id") == "Transaction ID"
+    both = csv_of("bank_txn_id,Date,Reference,Amount", *(f"b-{n},{row}" for n, row in enumerate(rows)))
+    assert column_of(both, "transaction_id") == "bank_txn_id"
 
 
 def test_the_merchant_of_a_file_without_names_is_the_only_column_of_texts() -> None:

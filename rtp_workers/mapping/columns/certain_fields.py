@@ -69,10 +69,14 @@ def is_account(cell: str) -> bool:
 
 def _is_merchant(candidate: Candidate) -> bool:
     profile, name = candidate.profile, candidate.name
-    if not name.exact or name.score < GOOD_NAME or profile.share(is_account) > SOME_ACCOUNTS:
+    if not name.exact or name.score < GOOD_NAME or profile.share(_is_no_name) > SOME_ACCOUNTS:
         return False
     # The same text in every row is rather the account's owner, unless the name says that it is a merchant.
     return profile.rows < SOME_ROWS or len(profile.distinct) > 1 or name.score >= CLEAR_NAME
+
+
+def _is_no_name(cell: str) -> bool:
+    return is_account(cell) or not any(char.isalpha() for char in cell)
 
 
 def _is_customer(candidate: Candidate) -> bool:

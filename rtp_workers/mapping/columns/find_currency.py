@@ -68,10 +68,21 @@ def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate
     if len(codes) != 1:
         return None
     code = codes.pop()
+    bare = _has_bare_dollar(columns, code)
+    if bare and not _is_american(found):
+        found.rules["currency"] = ""
+        found.notes.append("the $ of the amounts is that of several countries: constants.currency says which one")
+        return None
     if not _column_knows_better(code, columns, candidates):
-        other = "; other dollars need constants.currency" if _has_bare_dollar(columns, code) else ""
+        other = "; other dollars need constants.currency" if bare else ""
         found.notes.append(f"currency {code}, from the sign or code next to the amounts{other}")
     return code
+
+
+def _is_american(found: Findings) -> bool:
+    """True if the dates begin with the month, or a column holds ZIP codes: the ``$`` is then the United States'."""
+    words = {word for profile in found.profiles for word in normalise(profile.name).split()}
+    return found.rules.get("date_order") == "MDY" or bool(words & {"zip", "zipcode"})
 
 
 def _has_bare_dollar(columns: list[Profile], code: str) -> bool:

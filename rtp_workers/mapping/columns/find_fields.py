@@ -116,6 +116,7 @@ def _by_values(found: Findings, wanted: list[str]) -> None:
         and profile.dates < HALF
         and profile.directions < HALF
         and profile.share(_is_code) < HALF
+        and profile.share(lambda cell: " " in cell) >= HALF
         and _tells(profile)
     ]
     if "merchant" in wanted and len(texts) == 1:

@@ -26,7 +26,6 @@ REFERENCE_WORDS = frozenset(
     {"ref", "reference", "referenz", "referenznummer", "referencia", "riferimento", "referentie", "kenmerk", "number"}
     | {"no", "numero", "de", "referentienummer", "referenciaszam", "hivatkozasi", "szam", "rrn", "cro", "trn", "piece"}
 )
-ROWS_WITHOUT_A_REPEAT = 10
 # An id with a clear name may repeat (the ledger handles repeats). One with a weaker name must almost never repeat.
 # Each pair: the lowest score of the name, and how unique the column must be at that score.
 LEAST_UNIQUE = ((0.95, 0.5), (0.7, 0.95), (0.0, 0.98))
@@ -84,7 +83,7 @@ def _id_fit(found: Findings) -> Callable[[Profile], float]:
     places = [at for at, cells in enumerate(zip(*needed, strict=True)) if all(cells)] if needed else []
 
     def fit(profile: Profile) -> float:
-        if not _speaks_of_ids(profile):
+        if not _speaks_of_ids(profile.name):
             return 0.0
         usual = Profile(profile.name, profile.index, [profile.column[at] for at in places]) if places else profile
         return _is_id(usual)
@@ -92,22 +91,19 @@ def _id_fit(found: Findings) -> Callable[[Profile], float]:
     return fit
 
 
-def _speaks_of_ids(profile: Profile) -> bool:
+def _speaks_of_ids(name: str) -> bool:
     """True if the name means the id of a transaction, with words around it that do not change this.
 
-    ``transaction duration`` has no word for an id. A reference alone may be the payer's own, which the next payment
-    repeats, so that only many rows show that it never does.
+    ``transaction duration`` has no word for an id. A reference alone is often the payer's own, and the next payment
+    repeats it.
     """
-    score = vocabulary.score(profile.name, "transaction_id")
+    score = vocabulary.score(name, "transaction_id")
     if not score.exact:
-        words = set(normalise(profile.name).split())
-        return score.score >= CLEAR_PART and (
-            bool(words & ID_WORDS) or any(char in profile.name for char in "号號番번")
-        )
+        words = set(normalise(name).split())
+        return score.score >= CLEAR_PART and (bool(words & ID_WORDS) or any(char in name for char in "号號番번"))
     if score.score >= STRONG_NAME:
         return True
-    is_reference = set(score.phrase.split()) <= REFERENCE_WORDS
-    return score.score >= GOOD_NAME and (not is_reference or profile.rows >= ROWS_WITHOUT_A_REPEAT)
+    return score.score >= GOOD_NAME and not set(score.phrase.split()) <= REFERENCE_WORDS
 
 
 def _is_id(profile: Profile) -> float:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import permutations
 
 from rtp_workers.mapping.cells import amounts
-from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.names import normalise, without_brackets
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, GUESS, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
@@ -34,9 +34,12 @@ def find_quantity(found: Findings) -> None:
         return
     _take_total(found)
     use = found.uses["amount"]
-    is_price = _may_be_per_piece(use.columns[0]) or use.confidence <= GUESS
+    # Prices have no sign.
+    is_price = use.confidence <= GUESS or (
+        _may_be_per_piece(use.columns[0]) and not found.profile(use.columns[0]).signed
+    )
     quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL)) if is_price else []
-    several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"1", "1.0"}]
+    several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"0", "1", "1.0"}]
     if several and _is_total(found, several[0].profile):
         return
     if several:
@@ -47,7 +50,7 @@ def find_quantity(found: Findings) -> None:
             f"columns.amount = {quoted(use.columns)}",
             f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; omit it for the price alone",
         )
-    elif use.confidence <= GUESS or (is_price and use.confidence < GOOD_NAME and _is_market(found)):
+    elif use.confidence <= GUESS or (is_price and use.confidence < GOOD_NAME and is_market(found)):
         # The price of a market is next to pieces that nothing names: it is seldom the answer.
         mark = "# " if "spot" in normalise(use.columns[0]).split() else ""
         line = f"{mark}columns.amount = {quoted(use.columns)}"
@@ -87,8 +90,10 @@ def _ask_whether_pieces(found: Findings) -> None:
     amount = found.profile(found.uses["amount"].columns[0])
     if any(_is_currency_of(profile, amount) for profile in found.free()):
         return  # pieces have no currency
-    price = next((profile for profile in found.free() if _is_price(profile)), None) or _factor_of(found, amount)
-    if amount.signed or found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL)):
+    factor = _factor_of(found, amount)
+    price = factor or next((profile for profile in found.free() if _is_price(profile)), None)
+    counted = found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL))
+    if amount.signed or (counted and factor is None):
         return  # pieces have no sign, and are counted elsewhere
     if price is None or vocabulary.score(amount.name, "amount").phrase not in PLAIN_AMOUNTS:
         return
@@ -96,7 +101,7 @@ def _ask_whether_pieces(found: Findings) -> None:
     if any(is_product(amount, price, other) for other in others):
         return  # the amount is pieces times price
     money = next((other for other in others if is_product(other, price, amount)), None)
-    if money is None and not (_is_market(found) or (amount.whole_numbers >= NEARLY_ALL and not amount.signed)):
+    if money is None and not (is_market(found) or (amount.whole_numbers >= NEARLY_ALL and not amount.signed)):
         return
     if money is not None:
         lines = (f"columns.amount = {quoted([money.name])}", f"# columns.amount = {quoted([amount.name])}")
@@ -108,7 +113,8 @@ def _ask_whether_pieces(found: Findings) -> None:
     found.ask("amount", f"{amount.name} may be a number of units, with {price.name} as their price", *lines)
 
 
-def _is_market(found: Findings) -> bool:
+def is_market(found: Findings) -> bool:
+    """True if some column names a security or a coin."""
     return any(set(normalise(profile.name).split()) & MARKETS for profile in found.profiles)
 
 
@@ -129,7 +135,8 @@ def _is_currency_of(profile: Profile, amount: Profile) -> bool:
 
 
 def _is_price(profile: Profile) -> bool:
-    per_piece = normalise(profile.name) in PRICES or vocabulary.score(profile.name, "unit_price").score >= ENOUGH
+    plain = normalise(without_brackets(profile.name) or profile.name)
+    per_piece = plain in PRICES or vocabulary.score(profile.name, "unit_price").score >= ENOUGH
     return per_piece and profile.numbers >= NEARLY_ALL
 
 

@@ -23,6 +23,7 @@ LOOKED_AT_ROWS = 200
 SELDOM = 0.3  # a column filled in fewer rows belongs to something that only some rows have
 MOST_FACTORS = 8
 ROLES = ("amount", "debit", "credit")
+WORDS = frozenset({"currency", "merchant", "category", "status", "payment_method", "country", "direction"})
 
 
 def ask_about_rivals(found: Findings) -> None:
@@ -88,7 +89,8 @@ def _is_known_otherwise(profile: Profile, columns: list[Profile]) -> bool:
     """True if the vocabulary knows another meaning, or knows that it is the amount less often than the chosen one."""
     role, best = vocabulary.best_role(profile.name)
     if role not in ROLES:
-        return bool(role) and best.score >= ENOUGH
+        # Decimals are no texts and no codes, whatever the name says.
+        return bool(role) and best.score >= ENOUGH and not (role in WORDS and profile.is_decimal)
     chosen = [vocabulary.best_role(one.name)[1] for one in columns]
     return best.exact and all(name.exact and name.score > best.score for name in chosen)
 

@@ -12,6 +12,7 @@ from rtp_workers.mapping.cells.words import (
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
@@ -116,7 +117,13 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     if unknown:
         found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
         return True
-    asked = _ask_direction(found) or _ask_unknown_words(found) or _ask_marked_rows(found) or _ask_one_side(found)
+    asked = (
+        _ask_trades(found)
+        or _ask_direction(found)
+        or _ask_unknown_words(found)
+        or _ask_marked_rows(found)
+        or _ask_one_side(found)
+    )
     if not asked:
         _ask_some_words(found)
     return False
@@ -192,6 +199,15 @@ def _side_of(cell: str) -> str | None:
         return None
     inside = {direction_words().get(word, "") for word in words} & SIDES
     return inside.pop() if len(inside) == 1 else None
+
+
+def _ask_trades(found: Findings) -> bool:
+    """Asks if every row of a table of trades buys, or every row sells: the next export has both."""
+    for profile in found.free():
+        if is_market(found) and profile.directions == 1.0 and _trades(set(profile.distinct)):
+            _ask_for(found, profile)
+            return True
+    return False
 
 
 def _ask_direction(found: Findings) -> bool:

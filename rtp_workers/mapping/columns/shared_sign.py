@@ -13,6 +13,7 @@ from rtp_workers.mapping.columns.findings import CLEAR_NAME, Findings
 from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.mapping.toml_text import quoted
 
+QUOTES = frozenset("'\"’`´‘“”")
 # The language of a header -> the currency of that language's country.
 CURRENCY_OF_LANGUAGE = {"ja": "JPY", "zh": "CNY"}
 
@@ -69,7 +70,7 @@ def _next_to_amounts(columns: list[Profile]) -> list[tuple[str, str]]:
     if codes:
         return []
     example = next((cell for profile in columns for cell in profile.some), "")
-    found = [(profile.affix.text, example) for profile in columns if profile.affix is not None]
+    found = [(one.affix.text, example) for one in columns if one.affix is not None and not {*one.affix.text} <= QUOTES]
     names = [profile.name for profile in columns if sharing_currencies(bracketed(profile.name))]
     return [*found, *signs, *((bracketed(name), name) for name in names)]
 

@@ -167,7 +167,7 @@ class Converter:
         found = {name: self._fields[name].read(columns, leftovers) for name in self._shown}
         if signs and "currency" not in self._plan.uses and "currency" not in self._plan.rules.constants:
             default = self._plan.rules.currency
-            found["currency"] = [default or sign for sign in signs]
+            found["currency"] = [sign if default is None else default for sign in signs]
         return found, leftovers
 
     def _keep_other_dates(self, columns: Cells, leftovers: dict[int, dict[str, str]]) -> None:
