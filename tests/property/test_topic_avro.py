@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -18,7 +17,9 @@ from rtp_workers.errors import RecordError
 from rtp_workers.kafka.schema_registry import SchemaRegistry
 from rtp_workers.record.copy_text import NULL, escape
 from rtp_workers.record.transaction import FIELD_NAMES
-from rtp_workers.topics.avro_values import NotReadableHereError, Reader, read_long, read_time
+from rtp_workers.topics.avro_pattern import BodyPattern
+from rtp_workers.topics.avro_schema import AvroSchema, plan_rows
+from rtp_workers.topics.avro_values import NotReadableHereError, integers_of_eight_bytes, read_long
 from rtp_workers.topics.convert import TopicConverter
 from tests.schema_registry import avro, framed, schema_registry
 from tests.topic_records import PlacedRecord, converter_of
@@ -185,20 +186,104 @@ def test_usual_records_take_the_short_way(converters: list[TopicConverter]) -> N
     )  # fmt: skip
 
 
-@given(st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(2**48, 2**55)), st.binary(max_size=9))
-def test_a_time_is_read_like_any_integer(number: int, rest: bytes) -> None:
-    stream = io.BytesIO()
-    fastavro.schemaless_writer(stream, "long", number)
-    written = stream.getvalue()
-    assert read_time(b"x" + written + rest, 1) == (number, 1 + len(written)) == read_long(b"x" + written + rest, 1)
+# Fields of every kind, each as it is, as a cell, and left out.
+FIELDS: tuple[tuple[Any, st.SearchStrategy[Any]], ...] = (
+    ("null", st.none()),
+    ("boolean", st.booleans()),
+    ("int", st.integers(-(2**31), 2**31 - 1)),
+    ("long", st.integers(-(2**63), 2**63 - 1) | st.integers(-70, 70)),
+    ("float", st.floats(width=32)),
+    ("double", st.floats()),
+    ("bytes", st.binary(max_size=70)),
+    ("string", texts),
+    (["null", "string"], st.none() | texts),
+    (["string", "null"], st.none() | texts),
+    (["null", "boolean", "string", "long"], st.none() | st.booleans() | texts | st.integers(0, 2**40)),
+    ({"type": "long", "logicalType": "timestamp-millis"}, st.datetimes(datetime(1890, 1, 1), datetime(2110, 1, 1))),
+    (["null", {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 4}],
+     st.none() | st.decimals(-(10**20), 10**20, places=4)),
+    ({"type": "fixed", "name": "Sum", "size": 8, "logicalType": "decimal", "precision": 18, "scale": 2},
+     st.decimals(-(10**12), 10**12, places=2)),
+    ({"type": "string", "logicalType": "uuid"}, st.uuids()),
+    ({"type": "enum", "name": "Kind", "symbols": ["EUR", "USD", "card"]}, st.sampled_from(["EUR", "USD", "card"])),
+    ({"type": "array", "items": ["null", "string"]}, st.lists(st.none() | texts, max_size=10)),
+    (["null", {"type": "map", "values": "string"}], st.none() | st.dictionaries(texts, texts, max_size=10)),
+    ([{"type": "map", "values": "null"}, "null"], st.none() | st.dictionaries(texts, st.none(), max_size=3)),
+    ({"type": "map", "values": ["long", "string"]}, st.dictionaries(texts, texts | st.integers(0, 99), max_size=3)),
+    (["null", {"type": "record", "name": "Inner", "fields": [
+        {"name": "name", "type": "string"}, {"name": "marks", "type": {"type": "array", "items": "long"}},
+     ]}], st.none() | st.fixed_dictionaries({"name": texts, "marks": st.lists(st.integers(-99, 99), max_size=3)})),
+)  # fmt: skip
+EACH_FIELD = {
+    "type": "record",
+    "name": "Each",
+    "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 2}},
+    ],
+}
 
 
-@given(st.binary(max_size=12))
-def test_a_broken_time_is_no_other_number(body: bytes) -> None:
-    def read(reader: Reader) -> tuple[int, int] | type[Exception]:
-        try:
-            return reader(body, 0)
-        except (IndexError, NotReadableHereError) as error:
-            return type(error)
+@pytest.fixture(scope="module")
+def field_converters() -> Iterator[list[TopicConverter]]:
+    section = """columns.transaction_id = "id"\ncolumns.occurred_at = "at"\ncolumns.amount = "amount"\n"""
+    with schema_registry() as registry:
+        for field, _ in FIELDS:
+            registry.add({**EACH_FIELD, "fields": [*EACH_FIELD["fields"], {"name": "field", "type": field}]})
+        schemas = SchemaRegistry(registry.url)
+        lines = (section, f'{section}columns.category = "field"', f'{section}drop = ["field"]')
+        yield [converter_of(some, schemas=schemas) for some in lines]
+        schemas.close()
 
-    assert read(read_time) == read(read_long)
+
+@quick
+@given(data=st.data(), which=st.integers(0, len(FIELDS) - 1), use=st.integers(0, 2))
+def test_a_field_of_any_kind_is_read_as_the_careful_way_does(
+    field_converters: list[TopicConverter], data: st.DataObject, which: int, use: int
+) -> None:
+    schema, values = FIELDS[which]
+    fields = [*EACH_FIELD["fields"], {"name": "field", "type": schema}]
+    start = {"id": 7, "at": datetime(2026, 1, 31, tzinfo=UTC), "amount": Decimal("12.50")}
+    bodies = [
+        avro({**EACH_FIELD, "fields": fields}, {**start, "field": aware(value)})
+        for value in data.draw(st.lists(values, min_size=1, max_size=4))
+    ]
+    at, change = data.draw(st.integers(0, len(bodies[0]) - 1)), data.draw(st.binary(max_size=2))
+    broken = bodies[0][:at] + change + bodies[0][at + len(change) :]
+    framed_values = [framed(which + 1, body) for body in (*bodies, broken)]
+    converter = field_converters[use]
+    assert together(converter, framed_values) == [alone(converter, value) for value in framed_values]
+
+
+def aware(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def test_a_body_with_a_long_text_or_many_members_is_left_to_the_reader_of_single_values() -> None:
+    schema = AvroSchema(fastavro.parse_schema(PAYMENT))
+    pattern = BodyPattern(schema, plan_rows(schema, [("id",), ("pay", "value")], []))
+    long, many = {**USUAL, "id": "x" * 64}, {**USUAL, "tags": ["a"] * 9}
+    bodies = [framed(1, avro(PAYMENT, document)) for document in (USUAL, long, many)]
+    assert [found is not None for found in pattern.groups(bodies)] == [True, False, False]
+    assert pattern.groups([bodies[0] + b"\0", bodies[0][:-1]]) == [None, None]
+
+
+def test_a_schema_with_too_many_forms_has_no_pattern() -> None:
+    fields = [{"name": f"f{number}", "type": "string"} for number in range(200)]
+    schema = AvroSchema(fastavro.parse_schema({"type": "record", "name": "Wide", "fields": fields}))
+    with pytest.raises(NotReadableHereError):
+        BodyPattern(schema, plan_rows(schema, [("f0",)], []))
+
+
+@given(st.lists(st.integers(2**48, 2**55 - 1) | st.integers(-(2**55), -(2**48) - 1), min_size=1))
+def test_integers_of_eight_bytes_are_read_like_others(numbers: list[int]) -> None:
+    written = b"".join(avro("long", number) for number in numbers)
+    assert integers_of_eight_bytes(written) == numbers
+    assert [read_long(written, at)[0] for at in range(0, len(written), 8)] == numbers
+
+
+def test_a_broken_text_refuses_its_record_even_where_it_is_left_out(converters: list[TopicConverter]) -> None:
+    paid = {**USUAL, "card": {"number": "4711", "kind": None}}
+    broken = framed(1, avro(PAYMENT, paid).replace(b"4711", b"47\xff1"))
+    assert together(converters[0], [broken]) == ["avro_unreadable"]
