@@ -71,9 +71,9 @@ class S3:
 
 
 @contextmanager
-def running_s3() -> Iterator[S3]:
-    """Starts the store on a free port."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+def running_s3(address: str = "127.0.0.1") -> Iterator[S3]:
+    """Starts the store on a free port of an address of this machine."""
+    server = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()

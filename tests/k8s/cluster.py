@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rtp_workers.local.ports import free_port
 from tests.programs import clean_env
@@ -25,7 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 STANDIN = ROOT.parent / "shared" / "standin-k8s"
 CHART = ROOT / "deploy" / "kubernetes"
 RUN = Path("/tmp/rtp-test-k8s")
+# A node joins this machine by a link of this name, so there can be only one.
 LINK = Path("/sys/class/net/k8s-node0")
+LOCK = RUN.with_suffix(".lock")
+WAIT_FOR_ANOTHER_S = 3600.0
+HOST = "10.231.77.1"  # this machine, as pods see it
 NAMESPACE = "rtp"
 RELEASE = "rtp"
 
@@ -41,6 +45,7 @@ def environment() -> dict[str, str]:
     return clean_env(
         K8S_STATE=str(state()),
         K8S_RUN=str(RUN),
+        K8S_LINK_HOST=HOST,
         K8S_HPA_SYNC="5s",
         K8S_HPA_DOWN="30s",
         K8S_METRICS="0",  # scaling asks KEDA alone
@@ -107,10 +112,33 @@ def node_pid() -> int | None:
     return None
 
 
+@contextlib.contextmanager
+def alone(tell: Callable[[str], None]) -> Iterator[None]:
+    """Holds the right to this machine's only node. Waits while another run of these tests, or a person, has one.
+
+    Args:
+        tell: called once with a sentence about what is waited for.
+    """
+    with LOCK.open("w") as lock:
+        if not _locked(lock):
+            tell(f"Another run of these tests has the Kubernetes node. Waiting for its end ({LOCK}).")
+            wait_until(lambda: _locked(lock), WAIT_FOR_ANOTHER_S, "the end of the other run")
+        stop()  # a run that was killed has left its node
+        if LINK.exists():
+            tell("Another stand-in cluster runs on this machine. Waiting until its stop.sh ends it.")
+            wait_until(lambda: not LINK.exists(), WAIT_FOR_ANOTHER_S, "the end of the other cluster")
+        yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
 def start() -> None:
-    """Builds the node's programs where they are missing, and starts it with KEDA."""
-    if LINK.exists() and node_pid() is None:
-        raise AssertionError("another stand-in cluster runs on this machine; end it with its stop.sh")
+    """Builds the node's programs if they are missing, and starts it with KEDA."""
     run(str(STANDIN / "build.sh"), timeout_s=2400)
     run(str(STANDIN / "keda" / "build.sh"), timeout_s=2400)
     run(str(STANDIN / "start.sh"), timeout_s=600)
@@ -118,8 +146,13 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Ends the node and everything in it."""
-    run(str(STANDIN / "stop.sh"), check=False)
+    """Ends the node of these tests and everything in it, and removes what it has left."""
+    pid = node_pid()
+    if pid is not None:  # stop.sh would leave a node that a checkout elsewhere has started
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 60, "the end of the node")
+    if pid is not None or not LINK.exists():  # stop.sh removes the link, whoever's it is
+        run(str(STANDIN / "stop.sh"), check=False)
 
 
 def load_images(*names: str) -> None:
@@ -167,11 +200,15 @@ class Release:
         """Asks the platform's database; rows by line, columns by ``|``."""
         return kubectl("exec", "postgres-0", "--", "psql", "-XAtqU", "postgres", "-d", "rtp", "-c", query).strip()
 
-    def rows(self, source: str = "%") -> int:
-        """Counts transactions whose source is like this pattern; 0 while there is no table, or no PostgreSQL."""
+    def count(self, query: str) -> int:
+        """Returns the number that a query gives; 0 while there is no table, or no PostgreSQL."""
         with contextlib.suppress(AssertionError, ValueError):
-            return int(self.psql(f"select count(*) from transactions where source like '{source}'"))  # noqa: S608 - the test's own text
+            return int(self.psql(query))
         return 0
+
+    def rows(self, source: str = "%") -> int:
+        """Counts transactions whose source is like this pattern."""
+        return self.count(f"select count(*) from transactions where source like '{source}'")  # noqa: S608 - the test's own text
 
     def wait_for_more_rows(self, timeout_s: float = 300) -> None:
         """Waits until further rows have arrived."""
@@ -241,9 +278,3 @@ def restarts(pods: list[dict[str, Any]]) -> int:
 def _accepts(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def removed_leftovers() -> None:
-    """Removes what a killed run of these tests has left."""
-    if node_pid() is None and RUN.exists() and not LINK.exists():
-        shutil.rmtree(RUN, ignore_errors=True)

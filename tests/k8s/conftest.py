@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker_engine import BUILD_TIMEOUT_S, OUR_IMAGE, ROOT, docker_running
+from tests.docker_engine import BUILD_TIMEOUT_S, ROOT, docker_running
 from tests.k8s import cluster
 from tests.k8s.cluster import CHART, NAMESPACE, RELEASE, Release, helm, kubectl, run
+from tests.object_store import S3, running_s3
 
-NEXT_IMAGE = "real-time-data-platform:next"
+# Tags of their own: tests of the containers may build theirs at the same time.
+IMAGE = "real-time-data-platform:k8s"
+NEXT_IMAGE = "real-time-data-platform:k8s-next"
 # On a new machine Kubernetes and KEDA are compiled: 12 minutes on two idle cores.
 FIRST_BUILD_S = 4800
 ROLES = ("postgres", "rtp_owner", "rtp_ingest", "rtp_read", "rtp_insights", "rtp_dagster")
@@ -28,22 +31,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def node() -> Iterator[None]:
+def node(request: pytest.FixtureRequest) -> Iterator[None]:
     """A running Kubernetes node with KEDA and the operators' resource definitions; ended afterwards."""
     if not cluster.STANDIN.is_dir():
         pytest.fail("../shared/standin-k8s is missing: these tests start a Kubernetes node with it")
-    cluster.removed_leftovers()
-    try:
-        cluster.start()
-        run("kubectl", "apply", "--server-side", "--filename", str(cluster.STANDIN / "crds"))
-        kubectl("create", "namespace", NAMESPACE)
-        # Pods that ask for more than the restricted profile allows are refused.
-        levels = [f"pod-security.kubernetes.io/{what}=restricted" for what in ("enforce", "warn")]
-        kubectl("label", "namespace", NAMESPACE, *levels)
-        yield
-    finally:
-        if not os.environ.get("RTP_TEST_KEEP_NODE"):
-            cluster.stop()
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    with cluster.alone(reporter.write_line):
+        try:
+            cluster.start()
+            run("kubectl", "apply", "--server-side", "--filename", str(cluster.STANDIN / "crds"))
+            kubectl("create", "namespace", NAMESPACE)
+            # Pods that ask for more than the restricted profile allows are refused.
+            levels = [f"pod-security.kubernetes.io/{what}=restricted" for what in ("enforce", "warn")]
+            kubectl("label", "namespace", NAMESPACE, *levels)
+            yield
+        finally:
+            if not os.environ.get("RTP_TEST_KEEP_NODE"):
+                cluster.stop()
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +55,12 @@ def images(node: None) -> None:
     """Our image from this checkout, the same under another tag for the upgrade, and the servers', on the node."""
     with docker_running("test-k8s"):
         built = ("build", "--file", "deploy/Dockerfile", "--build-arg", "REQUIREMENTS=kubernetes")
-        _docker(*built, "--tag", OUR_IMAGE, ".")
-        _docker("build", "--tag", NEXT_IMAGE, "-", stdin=f"FROM {OUR_IMAGE}\nLABEL next=yes\n")
+        _docker(*built, "--tag", IMAGE, ".")
+        _docker("build", "--tag", NEXT_IMAGE, "-", stdin=f"FROM {IMAGE}\nLABEL next=yes\n")
         archive = cluster.RUN / "images.tar"  # one for all, so that layers which they share travel once
-        _docker("save", "--output", str(archive), OUR_IMAGE, NEXT_IMAGE, "confluentinc/cp-kafka:7.9.1", "postgres:17")
-        cluster.load_images(str(archive))
-        archive.unlink()
+        _docker("save", "--output", str(archive), IMAGE, NEXT_IMAGE, "confluentinc/cp-kafka:7.9.1", "postgres:17")
+    cluster.load_images(str(archive))
+    archive.unlink()
 
 
 @pytest.fixture(scope="session")
@@ -68,18 +72,30 @@ def servers(images: None) -> None:
 
 
 @pytest.fixture(scope="session")
+def store(node: None) -> Iterator[S3]:
+    """A real S3 API with one bucket, on this machine and outside the cluster."""
+    with running_s3(cluster.HOST) as s3:
+        yield s3
+
+
+@pytest.fixture(scope="session")
 def release(servers: None) -> Iterator[Release]:
     """The platform, installed and rolled out. Tests leave it so."""
     made = Release()
     try:
-        helm(
-            "install", RELEASE, str(CHART), "--values", str(CHART / "values" / "trial.yaml"), "--set", "image.tag=local"
-        )
+        helm("install", RELEASE, str(CHART), *settings(IMAGE))
         made.wait_rolled_out()
         yield made
     except BaseException:
         print(_state())
         raise
+
+
+def settings(image: str) -> tuple[str, ...]:
+    """Returns Helm's arguments for a trial with this image, whose consumers become fewer within seconds."""
+    tag = image.partition(":")[2]
+    trial = ("--values", str(CHART / "values" / "trial.yaml"))
+    return (*trial, "--set", f"image.tag={tag}", "--set", "consumer.autoscaling.scaleDownStabilizationSeconds=20")
 
 
 @pytest.fixture(autouse=True)
