@@ -161,11 +161,20 @@ def load_images(*names: str) -> None:
 
 
 def restart_kubelet() -> None:
-    """Kills the kubelet; the node starts it again."""
+    """Kills the kubelet, and waits until the one that the node starts in its place has reported to the API server."""
     pid = node_pid()
     assert pid is not None
     inside = int((RUN / "pids" / "kubelet").read_text())
     run("nsenter", "--target", str(pid), "--pid", "bash", "-c", f"kill -KILL {inside}")
+    before = _renewed()
+    eventually(lambda: _renewed() != before, 180, "a report of the new kubelet")
+
+
+def _renewed() -> str:
+    """Returns when the kubelet last said that it is alive."""
+    return run(
+        "kubectl", "--namespace", "kube-node-lease", "get", "lease", "node1", "--output=jsonpath={.spec.renewTime}"
+    )
 
 
 def kill_program(pod: dict[str, Any], words: str) -> None:
