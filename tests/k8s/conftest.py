@@ -36,7 +36,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[None]:
     if not cluster.STANDIN.is_dir():
         pytest.fail("../shared/standin-k8s is missing: these tests start a Kubernetes node with it")
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    with cluster.alone(reporter.write_line):
+    with cluster.alone(lambda text: reporter.write(f"\n{text}\n", flush=True)):
         try:
             cluster.start()
             run("kubectl", "apply", "--server-side", "--filename", str(cluster.STANDIN / "crds"))
