@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from rtp_workers import logs
 from rtp_workers.kafka.log_reader import LogReader
@@ -10,8 +11,9 @@ from rtp_workers.postgres import ledger
 from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.ledger import LedgerMovedError, Place, Topic
 from rtp_workers.reconcile.balance import Log
-from rtp_workers.reconcile.log_comparison import Comparison, compare_all
+from rtp_workers.reconcile.log_comparison import READ_TIMEOUT_S, Comparison, LogUnreadError, compare_all
 
+LONGEST_READ_S = 160.0
 log = logs.get(__name__)
 
 
@@ -20,10 +22,16 @@ class Continuity:
 
     Args:
         reader: makes a reader of the topic's log.
+        while_reading: returns a context that is entered for as long as Kafka's log is read.
     """
 
-    def __init__(self, reader: Callable[[], LogReader]) -> None:
-        self._reader = reader
+    def __init__(
+        self,
+        reader: Callable[[], LogReader],
+        while_reading: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._reader, self._while_reading = reader, while_reading
+        self._read_s = READ_TIMEOUT_S
         self._suspected: set[tuple[int, Place]] = set()
 
     def checked(
@@ -44,7 +52,7 @@ class Continuity:
             LogUnreadError: Kafka's log cannot be read.
             TransientError: PostgreSQL is away.
         """
-        comparisons = compare_all(self._reader, places, log_now)
+        comparisons = self._compared(places, log_now)
         good: dict[int, Place] = {}
         unclear: dict[int, str] = {}
         suspected = set()
@@ -75,10 +83,19 @@ class Continuity:
 
         Only `checked` decides. The caller must have the positions looked up again.
         """
-        for number, found in compare_all(self._reader, places, log_now).items():
+        for number, found in self._compared(places, log_now).items():
             if not found.same and not found.hidden:
                 return f"partition {number}: Kafka's log differs from what is stored here; it is compared again"
         return None
+
+    def _compared(self, places: Mapping[int, Place], log_now: Log) -> dict[int, Comparison]:
+        """Compares. After a failure the next attempt gets more time: on a slow line, ten seconds are too few."""
+        try:
+            with self._while_reading():
+                return compare_all(self._reader, places, log_now, self._read_s)
+        except LogUnreadError:
+            self._read_s = min(2 * self._read_s, LONGEST_READ_S)
+            raise
 
 
 def _begin(connection: Connection, topic: Topic, number: int, place: Place, found: Comparison, log_start: int) -> Place:

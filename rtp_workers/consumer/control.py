@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -96,7 +97,7 @@ class ControlThread:
         self._stopping = threading.Event()
         self._writer_pid: int | None = None
         self._asking_since: float | None = None
-        self._continuity = Continuity(lambda: LogReader(endpoints, topic, group_id))
+        self._continuity = Continuity(lambda: LogReader(endpoints, topic, group_id), self._not_asking)
         self._standing: dict[int, Place] = {}
         self._setback: str | None = None
         self._compare_due_at = 0.0
@@ -287,6 +288,15 @@ class ControlThread:
             f"loss:{loss.kafka_partition}:{loss.generation}": loss.sentence()
             for loss in losses.listed(connection, unconfirmed_only=True)
         }
+
+    @contextmanager
+    def _not_asking(self) -> Iterator[None]:
+        """Nothing is asked of PostgreSQL during the block, so its silence means nothing."""
+        self._asking_since = None
+        try:
+            yield
+        finally:
+            self._asking_since = time.monotonic()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -30,6 +30,9 @@ from rtp_workers.settings import ConsumerSettings
 
 # The writing thread needs the interpreter about twenty times per batch. Python's default wait of 5 ms would add up.
 SWITCH_INTERVAL_S = 0.0005
+# Kafka's first answer usually takes less than a second.
+STARTING_S = 5.0
+NOT_REACHED = "Kafka at {bootstrap} has not answered yet; check that it runs. The consumer keeps asking"
 OUT_OF_MEMORY = "this process has no memory left; a new session begins with smaller batches"
 log = logs.get(__name__)
 
@@ -56,6 +59,7 @@ class ConsumerLoop:
         self._endpoints = endpoints
         self._state = state
         self._stop = False
+        self._started_at = time.monotonic()
         self._garbage = Garbage()
         self._failpoint = Failpoint.parse(settings.failpoint)
 
@@ -138,7 +142,12 @@ class ConsumerLoop:
         control.raise_failure()
         control.give_up_silent_session()
         view = control.view
-        self._state.note_problems(view.problems if view.seen else {"kafka": "not reached yet", **view.problems})
+        problems = view.problems
+        if not view.seen:
+            not_reached = NOT_REACHED.format(bootstrap=self._endpoints.need("kafka_bootstrap"))
+            problems = {"kafka": not_reached, **problems}
+        starting = not view.seen and not view.problems and time.monotonic() < self._started_at + STARTING_S
+        self._state.note_problems(problems, unlogged=problems.keys() if starting else frozenset())
         if view.topic is None or "kafka" in view.problems:
             time.sleep(IDLE_POLL_S)
             return None

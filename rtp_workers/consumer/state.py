@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from rtp_workers import logs
@@ -132,14 +132,19 @@ class ConsumerState:
         self.settled_at = None
         self.rebalances = 0
 
-    def note_problems(self, problems: Mapping[str, str]) -> None:
-        """Stores the problems for the API. Logs each new reason once, and the end of each problem."""
+    def note_problems(self, problems: Mapping[str, str], unlogged: Set[str] = frozenset()) -> None:
+        """Stores the problems for the API. Logs each new reason once, and the end of each problem.
+
+        Args:
+            problems: one sentence per place.
+            unlogged: places that are not logged yet, because their problems are usual for a moment.
+        """
         for where, reason in problems.items():
-            if self._reasons.setdefault(where, Reasons()).is_new(reason):
+            if where not in unlogged and self._reasons.setdefault(where, Reasons()).is_new(reason):
                 log.warning("problem", where=where, reason=reason, **self._named())
         for where in self.problems.keys() - problems.keys():
-            self._reasons.pop(where, None)
-            log.info("problem_over", where=where, **self._named())
+            if self._reasons.pop(where, None) is not None:
+                log.info("problem_over", where=where, **self._named())
         self.problems = dict(problems)
 
     def _named(self) -> dict[str, str]:

@@ -33,6 +33,19 @@ def test_a_problem_that_comes_back_is_logged_again() -> None:
     assert [line["event"] for line in logged] == ["problem", "problem_over", "problem"]
 
 
+def test_a_problem_that_is_not_logged_yet_is_logged_later_or_not_at_all() -> None:
+    state = ConsumerState()
+    with capture_logs() as logged:
+        state.note_problems({"kafka": "away"}, unlogged={"kafka"})
+        assert state.problems == {"kafka": "away"}
+        state.note_problems({})
+        assert logged == []
+        state.note_problems({"kafka": "away"}, unlogged={"kafka"})
+        state.note_problems({"kafka": "away"})
+        state.note_problems({})
+    assert [line["event"] for line in logged] == ["problem", "problem_over"]
+
+
 def test_a_partition_that_waits_for_its_offset_unsettles_the_consumer() -> None:
     state = ConsumerState()
     state.start_session("topic-1")
