@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mapping_files import csv_of, plan_of
+from tests.mapping_files import csv_of, load_all, plan_of
 
 
 def asked(data: bytes) -> dict[str, str]:
@@ -144,3 +144,90 @@ def test_the_merchant_of_a_file_without_names_is_the_only_column_of_texts() -> N
         "2024-01-04,Tea house,Al Roe,-7.25",
     )
     assert column_of(two, "merchant") is None
+
+
+def test_a_time_that_never_changes_is_not_that_of_the_transactions() -> None:
+    data = csv_of(
+        "Export date,Export time,Transaction date,Transaction time,Amount",
+        "28.09.2024,14:38,27.08.2024,11:33,-4.31",
+        "28.09.2024,14:38,28.08.2024,13:36,16.96",
+    )
+    assert column_of(data, "time") == "Transaction time"
+
+
+def test_a_security_is_no_merchant() -> None:
+    rows = [f"2024-01-0{day},Corp {day},CRP{day},{day},-{day}.50" for day in range(1, 4)]
+    assert column_of(csv_of("Date,Name,Symbol,Shares,Amount", *rows), "merchant") is None
+
+
+def test_a_side_whose_amounts_have_both_signs_is_asked_about() -> None:
+    data = csv_of("Date,Debit,Credit", "2024-01-02,5.00,", "2024-01-03,,-120.00", "2024-01-04,,25.00")
+    assert "Credit" in asked(data)["amount"]
+
+
+def test_two_sides_without_names_are_asked_about() -> None:
+    data = csv_of(
+        "11/26/2022,SHOP A,35.01,,119.13",
+        "11/23/2022,SHOP B,10.84,,84.12",
+        "11/20/2022,SHOP C,42.90,,73.28",
+        "11/16/2022,SHOP D,15.75,,30.38",
+        "11/14/2022,SHOP E,14.63,,14.63",
+        "10/29/2022,PAYMENT,,388.27,0.00",
+    )
+    assert "money out" in asked(data)["amount"]
+
+
+def test_whole_numbers_with_signs_are_the_amount_of_a_file_without_names() -> None:
+    data = csv_of("30-03-2023,-100,Tesco", "31-03-2023,2000,Salary", "01-04-2023,-500,Rent")
+    assert column_of(data, "amount") == "column 2"
+
+
+def test_a_month_in_words_is_no_text_around_an_amount() -> None:
+    data = csv_of("Date,Amount", '"July 22, 2022",5.00', '"July 23, 2022",6.00')
+    assert asked(data) == {}
+    assert column_of(data, "occurred_at") == "Date"
+
+
+def test_an_amount_in_cents_by_its_name_is_read_as_such() -> None:
+    data = csv_of("id,date,amount_cents", "a,2024-01-02,1999", "b,2024-01-03,500")
+    assert asked(data) == {}
+    assert load_all(data).records[0]["amount"] == "19.99"
+
+
+def test_a_dollar_in_the_name_of_the_amount_does_not_say_whose_it_is() -> None:
+    data = csv_of("Date,Amount ($)", "13/06/2024,5.00", "14/06/2024,6.00")
+    assert all("currency" not in record for record in load_all(data).records)
+
+
+def test_a_number_of_things_does_not_compete_with_the_amount() -> None:
+    data = csv_of("expense_date,expense_amount,expense_quantity", "2024-01-02,160.00,13", "2024-01-03,195.50,2")
+    assert column_of(data, "amount") == "expense_amount"
+    assert "amount" not in asked(data)
+
+
+def test_a_flag_that_marks_income_is_asked_about() -> None:
+    data = csv_of(
+        "fecha,concepto,es_ingreso,cantidad", "2024-01-02,comida,,70", "2024-01-03,regalo,on,200", "2024-01-04,bus,,5"
+    )
+    question = next(one for one in plan_of(data).undecided if one.field == "amount")
+    assert question.lines[:3] == (
+        'columns.direction = "es_ingreso"', 'credit_words = ["on"]', 'debit_words = [""]',
+    )  # fmt: skip
+
+
+def test_a_link_is_no_merchant_and_the_kind_of_an_account_no_customer() -> None:
+    data = csv_of("Date,Details,Account,Amount", "2024-01-02,https://a.example/1,Credit,5.00",
+                  "2024-01-03,https://a.example/2,Credit,6.00")  # fmt: skip
+    assert column_of(data, "merchant") is None
+    assert column_of(data, "customer_id") is None
+
+
+def test_the_shares_of_a_split_expense_do_not_compete_with_its_cost() -> None:
+    data = csv_of(
+        "Date,Description,Cost,Ann,Bob,Cy",
+        "2024-01-02,Dinner,150.00,100.00,-50.00,-50.00",
+        "2024-01-03,Taxi,30.00,-10.00,20.00,-10.00",
+        "2024-01-04,Food,90.00,-30.00,-30.00,60.00",
+    )
+    assert asked(data) == {}
+    assert column_of(data, "amount") == "Cost"

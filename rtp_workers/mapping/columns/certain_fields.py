@@ -15,6 +15,7 @@ from itertools import pairwise
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import field_words
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, GOOD_NAME, Candidate, Findings
 from rtp_workers.mapping.columns.profile import HALF, Profile
 
@@ -49,6 +50,8 @@ IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){8,30}")
 def is_certain(found: Findings, candidate: Candidate, field: str) -> bool:
     """True if the name and the values of a column both say that it is the field."""
     test = TESTS.get(field)
+    if field == "merchant" and is_market(found) and candidate.name.score < CLEAR_NAME:
+        return False  # it names the security
     if field == "customer_id" and candidate.name.exact and candidate.name.score >= CLEAR_NAME:
         return _names_other_account(found) or _is_customer(candidate)
     return test is None or test(candidate)
@@ -76,7 +79,7 @@ def _is_merchant(candidate: Candidate) -> bool:
 
 
 def _is_no_name(cell: str) -> bool:
-    return is_account(cell) or not any(char.isalpha() for char in cell)
+    return is_account(cell) or "://" in cell or not any(char.isalpha() for char in cell)
 
 
 def _is_customer(candidate: Candidate) -> bool:
@@ -87,8 +90,9 @@ def _is_customer(candidate: Candidate) -> bool:
         return pays and (name.exact or name.score >= CLEAR_PART)
     if name.phrase.endswith(ID_ENDS):
         return True
-    # An account that changes from row to row is that of the other party. One's own accounts are few.
-    return len(profile.distinct) == 1 or profile.uniqueness <= HALF
+    # An account that changes from row to row is that of the other party. One's own accounts are few. Debit and Credit
+    # are no accounts.
+    return (len(profile.distinct) == 1 or profile.uniqueness <= HALF) and profile.directions < HALF
 
 
 def _is_category(candidate: Candidate) -> bool:

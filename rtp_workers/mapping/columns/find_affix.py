@@ -20,7 +20,7 @@ def without_affix(profile: Profile, given: Affix | None) -> Profile:
     Args:
         given: what the mapping says, or None.
     """
-    if not profile.cells or profile.numbers >= HALF:
+    if not profile.cells or profile.numbers >= HALF or profile.dates >= HALF:
         return profile
     affix = given or common_affix(profile.some)
     if affix is None:

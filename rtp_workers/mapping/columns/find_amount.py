@@ -175,12 +175,13 @@ def _unit_price_or_values(found: Findings) -> None:
             found.take(role, [profile], BY_VALUES, "values (one side always has a minus, the other never)")
     elif walk is not None:
         roles = ("amount",) if len(walk) == 1 else ("debit", "credit")
+        _ask_about_other_side(found, walk, sparse)
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
     elif len(full) == 1 and not sparse and not sides and _is_money(full[0]) and not _counts_in_fractions(found):
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
-    elif len(signed := [profile for profile in full if _has_both_signs(profile)]) == 1 and _is_nameless(found):
-        found.take("amount", signed, BY_VALUES, "values (the only decimal numbers with signs)")
+    elif len(signed := [one for one in full or numeric if _has_both_signs(one)]) == 1 and _is_nameless(found):
+        found.take("amount", signed, BY_VALUES, "values (the only numbers with signs)")
     else:
         money = [profile for profile in numeric if profile.whole_numbers < 1.0 or profile.uniqueness < 1.0]
         ordered = [*full, *sparse, *sides] or [*_quantities(found), *money]
@@ -188,6 +189,19 @@ def _unit_price_or_values(found: Findings) -> None:
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
         found.ask("amount", "no column can be identified as the amount", *(lines or ['# columns.amount = "..."']))
+
+
+def _ask_about_other_side(found: Findings, walk: tuple[Profile, ...], sparse: list[Profile]) -> None:
+    """Asks if another column has an amount in just the rows in which the amount is empty: it may be the other side."""
+    for other in sparse if len(walk) == 1 else ():
+        if other is not walk[0] and all(
+            bool(one) != bool(two) for one, two in zip(walk[0].column, other.column, strict=True)
+        ):
+            one, two = quoted([walk[0].name]), quoted([other.name])
+            lines = (f"# columns.debit = {one}", f"# columns.credit = {two}", f"# columns.debit = {two}")
+            question = f"each row fills either {walk[0].name} or {other.name}; which of the two is money out"
+            found.ask("amount", question, *lines, f"# columns.credit = {one}")
+            return
 
 
 def _is_money(profile: Profile) -> bool:

@@ -70,13 +70,21 @@ def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate
     code = codes.pop()
     bare = _has_bare_dollar(columns, code)
     if bare and not _is_american(found):
-        found.rules["currency"] = ""
-        found.notes.append("the $ of the amounts is that of several countries: constants.currency says which one")
+        _leave_dollar_open(found)
         return None
     if not _column_knows_better(code, columns, candidates):
         other = "; other dollars need constants.currency" if bare else ""
         found.notes.append(f"currency {code}, from the sign or code next to the amounts{other}")
     return code
+
+
+def _leave_dollar_open(found: Findings) -> None:
+    found.rules["currency"] = ""
+    found.notes.append("the $ of the amounts is that of several countries: constants.currency says which one")
+
+
+def _says_only_dollar(name: str) -> bool:
+    return "$" in name and "US" not in name.upper()
 
 
 def _is_american(found: Findings) -> bool:
@@ -95,6 +103,9 @@ def _by_header(found: Findings, columns: list[Profile]) -> str | None:
     if len(named) != 1:
         return None
     code = named.pop()
+    if code == "USD" and all(_says_only_dollar(profile.name) for profile in columns) and not _is_american(found):
+        _leave_dollar_open(found)
+        return None
     found.notes.append(f"currency {code}, from the amount's column name")
     return code
 

@@ -24,7 +24,21 @@ ID_WORDS = frozenset(
 CLEAR_PART = 0.65  # a strong entry with other words around it that do not spoil it
 REFERENCE_WORDS = frozenset(
     {"ref", "reference", "referenz", "referenznummer", "referencia", "riferimento", "referentie", "kenmerk", "number"}
-    | {"no", "numero", "de", "referentienummer", "referenciaszam", "hivatkozasi", "szam", "rrn", "cro", "trn", "piece"}
+    | {
+        "no",
+        "numero",
+        "de",
+        "documento",
+        "document",
+        "referentienummer",
+        "referenciaszam",
+        "hivatkozasi",
+        "szam",
+        "rrn",
+        "cro",
+        "trn",
+        "piece",
+    }
 )
 # An id with a clear name may repeat (the ledger handles repeats). One with a weaker name must almost never repeat.
 # Each pair: the lowest score of the name, and how unique the column must be at that score.
@@ -98,12 +112,12 @@ def _speaks_of_ids(name: str) -> bool:
     repeats it.
     """
     score = vocabulary.score(name, "transaction_id")
+    if score.score < STRONG_NAME and set(score.phrase.split()) <= REFERENCE_WORDS:
+        return False
     if not score.exact:
         words = set(normalise(name).split())
         return score.score >= CLEAR_PART and (bool(words & ID_WORDS) or any(char in name for char in "号號番번"))
-    if score.score >= STRONG_NAME:
-        return True
-    return score.score >= GOOD_NAME and not set(score.phrase.split()) <= REFERENCE_WORDS
+    return score.score >= GOOD_NAME
 
 
 def _is_id(profile: Profile) -> float:

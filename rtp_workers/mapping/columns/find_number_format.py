@@ -13,7 +13,8 @@ from rtp_workers.mapping.columns.findings import Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 
 WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies rarely have cents
-MINOR_NAMES = frozenset({"cents", "pence", "minor", "paise", "kopecks", "centavos", "grosze"})
+HUNDREDTHS = frozenset({"cents", "pence", "paise", "kopecks", "centavos", "grosze"})
+MINOR_NAMES = HUNDREDTHS | {"minor"}
 NOISY_DIGITS = 10  # a float was printed: more digits after the point than this, and almost a round number
 LEAST_CENTS = 5  # amounts; fewer show nothing
 # Whole numbers may be cents if most are round or end like prices, and half of them are more than small change.
@@ -111,7 +112,10 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
     says_so = bool(words & MINOR_NAMES)
     if not says_so and (others or len(nonzero) < LEAST_ODD):
         return
-    if says_so or _look_like_cents(nonzero) or (codes and _are_large_and_odd(nonzero)):
+    if words & HUNDREDTHS and not others:
+        found.rules["amount_unit"] = "minor"
+        found.notes.append(f"{columns[0].name} is read as hundredths, as its name says (amount_unit)")
+    elif says_so or _look_like_cents(nonzero) or (codes and _are_large_and_odd(nonzero)):
         found.ask(
             "amount",
             f"{columns[0].name} contains whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",

@@ -144,14 +144,15 @@ def is_product(product: Profile, one: Profile, other: Profile) -> bool:
     """True if one column is the product of the other two, to within a cent or a thousandth."""
     rows = []
     for cells in zip(product.column[:LOOKED_AT_ROWS], one.column, other.column, strict=False):
-        parts = [_value(cell) for cell in cells]
+        parts = [value_of(cell) for cell in cells]
         if all(parts):
             money, price, pieces = (abs(part) for part in parts if part is not None)
             rows.append(abs(money - price * pieces) <= max(CENT, money * THOUSANDTH))
     return len(rows) >= LEAST_ROWS and sum(rows) >= len(rows) * MOST
 
 
-def _value(cell: str) -> Decimal | None:
+def value_of(cell: str) -> Decimal | None:
+    """Returns the number in a cell without its sign, or None."""
     part = amounts.take_apart(cell) if cell else None
     number = part.number.replace(",", "").replace(" ", "") if part is not None else ""
     return Decimal(number) if number.replace(".", "", 1).isdigit() else None

@@ -7,6 +7,7 @@ price as often as an amount, does not.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import combinations
 
 from rtp_workers.mapping.cells import amounts
@@ -14,12 +15,13 @@ from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.find_id import ID_WORDS
-from rtp_workers.mapping.columns.find_quantity import is_product
+from rtp_workers.mapping.columns.find_quantity import is_product, value_of
 from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, STRONG_NAME, Findings, choices
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 
 MOST_CHOICES = 6
 LOOKED_AT_ROWS = 200
+FEWEST_SHARES = 3
 SELDOM = 0.3  # a column filled in fewer rows belongs to something that only some rows have
 MOST_FACTORS = 8
 ROLES = ("amount", "debit", "credit")
@@ -35,7 +37,7 @@ def ask_about_rivals(found: Findings) -> None:
     if all(found.uses[role].confidence == BY_VALUES for role in roles) or _is_borne_out(found, columns):
         return
     rivals = [profile for profile in found.free() if _may_be_it(found, profile, columns)]
-    if rivals:
+    if rivals and not _are_shares(rivals, columns):
         listed = [*columns, *rivals][:MOST_CHOICES]
         names = ", ".join(profile.name for profile in listed)
         lines = [f"# {line.removeprefix('# ')}" for line in choices("amount", listed)]
@@ -73,6 +75,16 @@ def _may_be_it(found: Findings, profile: Profile, columns: list[Profile]) -> boo
     return not any(_says_the_same(profile, one) for one in columns)
 
 
+def _are_shares(rivals: list[Profile], columns: list[Profile]) -> bool:
+    """True if several columns share the amount, as the people of a split expense do: none is ever more than it is."""
+    named = any(vocabulary.score(one.name, role).score > 0 for one in rivals for role in ROLES)
+    if named or len(columns) != 1 or len(rivals) < FEWEST_SHARES:
+        return False
+    rows = zip(columns[0].column[:LOOKED_AT_ROWS], *(one.column for one in rivals), strict=False)
+    parts = [[abs(value_of(cell) or Decimal(0)) for cell in row] for row in rows if row[0]]
+    return all(max(shares) <= amount for amount, *shares in parts)
+
+
 def _is_whole(profile: Profile) -> bool:
     return profile.whole_numbers >= MOST
 
@@ -88,6 +100,8 @@ def _is_number_of(profile: Profile) -> bool:
 def _is_known_otherwise(profile: Profile, columns: list[Profile]) -> bool:
     """True if the vocabulary knows another meaning, or knows that it is the amount less often than the chosen one."""
     role, best = vocabulary.best_role(profile.name)
+    if vocabulary.score(profile.name, "quantity").score >= ENOUGH:
+        return True
     if role not in ROLES:
         # Decimals are no texts and no codes, whatever the name says.
         return bool(role) and best.score >= ENOUGH and not (role in WORDS and profile.is_decimal)

@@ -12,6 +12,7 @@ from rtp_workers.mapping.cells.words import (
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.find_flag import ask_about_flag
 from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
@@ -23,6 +24,7 @@ SIDES = frozenset(SIDE_ROLES)
 AS_IS = '# sign = "as_is"  # keep the amounts as they are'
 FEW_WORDS = 12
 MOST_WORDS = 4  # in a cell that names a kind; a longer text says what happened, or to whom
+REVERSALS = 0.25  # share of the amounts of one side that may have the other sign
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
 
@@ -36,10 +38,24 @@ def find_sign(found: Findings) -> None:
         for role in SIDE_ROLES:
             if role in found.uses:
                 found.rules[f"{role}_negative"] = found.profile(found.uses[role].columns[0]).all_negative
+                _ask_mixed_side(found, found.profile(found.uses[role].columns[0]))
         _ask_opposite_amount(found)
         return
     _ask_opposite_amount(found)
     _find_direction(found, found.profile(found.uses["amount"].columns[0]))
+
+
+def _ask_mixed_side(found: Findings, side: Profile) -> None:
+    """Asks if a side has many amounts with a minus and many without. A few with the other sign are reversals."""
+    parts = [part for cell in side.cells if (part := amounts.take_apart(cell)) and part.number.strip("0.,")]
+    negative = sum(part.negative for part in parts)
+    if found.section.sign is None and min(negative, len(parts) - negative) > len(parts) * REVERSALS:
+        found.ask(
+            "amount",
+            f"{side.name} has a minus in {negative} of {len(parts)} amounts, so its sign says nothing sure; "
+            "correct the file, or keep the signs",
+            '# sign = "as_is"  # amounts with a minus go the other way',
+        )
 
 
 def _ask_opposite_amount(found: Findings) -> None:
@@ -118,7 +134,8 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
         return True
     asked = (
-        _ask_trades(found)
+        ask_about_flag(found)
+        or _ask_trades(found)
         or _ask_direction(found)
         or _ask_unknown_words(found)
         or _ask_marked_rows(found)

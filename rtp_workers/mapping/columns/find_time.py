@@ -9,6 +9,7 @@ from itertools import chain
 from rtp_workers.mapping.cells import dates, yearless
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.find_clock import add_clock
 from rtp_workers.mapping.columns.find_volatile import is_stamp_name
 from rtp_workers.mapping.columns.find_yearless import ask_for_year, find_yearless
 from rtp_workers.mapping.columns.find_zone import find_zone, zone_in
@@ -16,6 +17,7 @@ from rtp_workers.mapping.columns.findings import (
     BY_VALUES,
     DAY_FIRST_LANGUAGES,
     ENOUGH,
+    GOOD_NAME,
     GUESS,
     MARGIN,
     STRONG_NAME,
@@ -24,7 +26,6 @@ from rtp_workers.mapping.columns.findings import (
     choices,
 )
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
-from rtp_workers.mapping.plan import ColumnUse
 from rtp_workers.mapping.toml_text import quoted
 
 CALENDAR = ("year", "month", "day")
@@ -35,6 +36,7 @@ LARGEST_HOUR = 50_000  # more steps than this are seconds: as hours they would b
 MOST_DATES, OTHER_DATES = 0.98, 0.9  # dates that fit the best order, and at most those that fit the second
 MADE_WORDS = frozenset({"created", "creation", "erstellt", "creacion", "criacao", "creazione", "aangemaakt"})
 PLAIN_DATES = frozenset({"date", "datum", "fecha", "data", "dato", "tarih", "transaction date", "effectivedate"})
+NUMBERS = frozenset({"balance", "fee", "rate", "other_amount"})  # a date is none, whatever its name is in some language
 SURE = 1.0  # a strong name, word for word, and values that fit
 STEP_LINES = (
     'step_origin = "2024-01-01T00:00:00Z"  # the moment of step 0: only you know it',
@@ -100,13 +102,13 @@ def _given(found: Findings) -> bool:
     if "step" in roles:
         _ask_origin(found, found.profile(found.uses["step"].columns[0]))
     if "date" in roles and "time" not in roles:
-        _add_clock(found, found.profile(found.uses["date"].columns[0]))
+        add_clock(found, found.profile(found.uses["date"].columns[0]))
     if "occurred_at" in roles:
         profile = found.profile(found.uses["occurred_at"].columns[0])
         if len(found.uses["occurred_at"].columns) == 1 and found.section.date_format is None:
             _note_epoch(found, profile)
             if not profile.has_clock and not profile.epoch:
-                _add_clock(found, profile)
+                add_clock(found, profile)
     return bool(roles) and roles != ["time"]
 
 
@@ -152,6 +154,7 @@ def _unknown_dates(found: Findings, best: Candidate) -> list[Profile]:
         and len(profile.distinct) > 1
         and not _only_digits(profile)
         and not is_stamp_name(profile.name)
+        and (profile.has_clock or not best.profile.has_clock)
         and list(profile.cells) != list(best.profile.cells)
         and not _comes_after(profile, best)
     ]
@@ -168,7 +171,9 @@ def _comes_after(profile: Profile, best: Candidate) -> bool:
 def _without_constants(candidates: list[Candidate]) -> list[Candidate]:
     """Leaves out columns with the same moment in every row (perhaps that of the export), if another column varies."""
     varying = [one for one in candidates if len(one.profile.distinct) > 1 or one.profile.rows < SOME_ROWS]
-    return varying or candidates
+    # A file of one day has one transaction date, which the day of settlement does not replace.
+    settled = bool(varying) and varying[0].score < GOOD_NAME and candidates[0].name.score > SURE
+    return candidates if settled else varying or candidates
 
 
 def _without_records(candidates: list[Candidate]) -> list[Candidate]:
@@ -187,35 +192,13 @@ def _take_date(found: Findings, profile: Profile, confidence: float, why: str) -
     if profile.epoch and profile.dates < MOST:
         _note_epoch(found, profile)
     elif not profile.has_clock:
-        _add_clock(found, profile)
+        add_clock(found, profile)
 
 
 def _note_epoch(found: Findings, profile: Profile) -> None:
     if profile.epoch and profile.dates < MOST and found.section.epoch_unit is None:
         found.rules["epoch_unit"] = profile.epoch
         found.notes.append(f"{profile.name} counts {profile.epoch} since 1970-01-01 UTC")
-
-
-def _add_clock(found: Findings, date_column: Profile) -> None:
-    """Adds the column that holds only the time of day, if there is one."""
-    clocks = found.candidates("time", lambda profile: 1.0 if profile.clocks >= MOST and profile.dates < HALF else 0.0)
-    if not clocks:
-        clocks = _nameless_clock(found)
-    if clocks and "time" not in found.section.columns:
-        clock = clocks[0]
-        found.uses.pop("occurred_at", None)
-        before = found.uses.pop("date", None) or ColumnUse("date", (date_column.name,), clock.score, clock.why)
-        found.take("date", [found.profile(before.columns[0])], before.confidence, "name and values")
-        found.take("time", [clock.profile], clock.score, clock.why)
-
-
-def _nameless_clock(found: Findings) -> list[Candidate]:
-    """Returns the only column with times of day in a file without column names."""
-    if any(not profile.name.startswith("column ") for profile in found.profiles):
-        return []
-    clocks = [profile for profile in found.free() if profile.clocks >= MOST and profile.numbers < HALF]
-    name = vocabulary.NameScore(BY_VALUES, False, "values", frozenset())
-    return [Candidate(clocks[0], BY_VALUES, name)] if len(clocks) == 1 else []
 
 
 def _calendar(found: Findings) -> bool:
@@ -275,7 +258,7 @@ def _ask_origin(found: Findings, profile: Profile) -> None:
 def _by_values(found: Findings) -> bool:
     """Decides without a clear name: takes the only column of dates, or asks."""
     free = [profile for profile in found.free() if profile.dates >= MOST and profile.filled > HALF]
-    named = [profile for profile in free if vocabulary.best_role(profile.name)[0] in vocabulary.DECOYS]
+    named = [profile for profile in free if vocabulary.best_role(profile.name)[0] in vocabulary.DECOYS - NUMBERS]
     # Six or eight digits alone may be any number: they need a name or a separator.
     dated = [profile for profile in free if profile not in named and not _only_digits(profile)]
     if not dated:
