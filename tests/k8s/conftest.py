@@ -35,8 +35,13 @@ def node(request: pytest.FixtureRequest) -> Iterator[None]:
     """A running Kubernetes node with KEDA and the operators' resource definitions; ended afterwards."""
     if not cluster.STANDIN.is_dir():
         pytest.fail("../shared/standin-k8s is missing: these tests start a Kubernetes node with it")
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    with cluster.alone(lambda text: reporter.write(f"\n{text}\n", flush=True)):
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text}", flush=True)
+
+    with cluster.alone(tell):
         try:
             cluster.start()
             run("kubectl", "apply", "--server-side", "--filename", str(cluster.STANDIN / "crds"))
