@@ -231,3 +231,30 @@ def test_the_shares_of_a_split_expense_do_not_compete_with_its_cost() -> None:
     )
     assert asked(data) == {}
     assert column_of(data, "amount") == "Cost"
+
+
+def test_the_date_of_the_record_is_asked_about_next_to_another_one() -> None:
+    data = csv_of("expense_date,created_date,amount", "2024-01-02,2024-01-05,5.00", "2024-01-03,2024-01-05,6.00",
+                  "2024-01-03,2024-01-06,7.00")  # fmt: skip
+    assert "expense_date" in asked(data)["occurred_at"]
+
+
+def test_refunds_without_a_sign_are_asked_about() -> None:
+    rows = ["2024-01-02,payment,500.0", "2024-01-03,refund,100.0", "2024-01-04,payment,50.5"]
+    assert "refund" in asked(csv_of("date,type,amount", *rows))["amount"]
+    assert "amount" not in asked(csv_of("date,type,amount", *(row.replace("refund,", "refund,-") for row in rows)))
+
+
+def test_a_column_of_dates_is_one_whatever_its_name_means_elsewhere() -> None:
+    data = csv_of("sold_at,amount", "2024-01-02 10:00:00,5.00", "2024-01-03 11:00:00,6.00")
+    assert column_of(data, "occurred_at") == "sold_at"
+
+
+def test_the_number_of_a_card_is_no_merchant() -> None:
+    rows = [f"2024-01-0{day},4835-****-****-5733  Df,-{day}.50" for day in range(1, 4)]
+    assert column_of(csv_of("Date,Details,Amount", *rows), "merchant") is None
+
+
+def test_whether_it_was_paid_is_no_sign() -> None:
+    data = csv_of("payment_date,paid_in_full,amount_paid", "2024-01-02,1,206.27", "2024-01-03,0,666.45")
+    assert "amount" not in asked(data)

@@ -44,6 +44,7 @@ PAYERS = (
 OTHER_PARTIES = ("counter", "tegen", "gegen", "partner", "ellen", "protiu", "beneficiary", "payee", "对方", "other")
 ID_ENDS = ("id", "key")
 ACCOUNT = re.compile(r"(?=(?:.*\d){6})[A-Z]{0,4}[\d\s*./X-]{8,}[A-Z0-9]*|0x[0-9a-fA-F]+|[A-Za-z0-9]{26,}")
+MASKED = re.compile(r"[\dX*•]{4}[- ]?[*X•]{2,}|[*X•]{2,}")  # the beginning of a card's number
 IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){8,30}")
 
 
@@ -79,7 +80,7 @@ def _is_merchant(candidate: Candidate) -> bool:
 
 
 def _is_no_name(cell: str) -> bool:
-    return is_account(cell) or "://" in cell or not any(char.isalpha() for char in cell)
+    return is_account(cell) or "://" in cell or MASKED.match(cell) is not None or not any(map(str.isalpha, cell))
 
 
 def _is_customer(candidate: Candidate) -> bool:

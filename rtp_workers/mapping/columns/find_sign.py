@@ -12,7 +12,7 @@ from rtp_workers.mapping.cells.words import (
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.find_flag import ask_about_flag
+from rtp_workers.mapping.columns.find_flag import ask_about_flag, ask_about_refunds
 from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
@@ -141,8 +141,8 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         or _ask_marked_rows(found)
         or _ask_one_side(found)
     )
-    if not asked:
-        _ask_some_words(found)
+    if not asked and not _ask_some_words(found):
+        ask_about_refunds(found)
     return False
 
 
@@ -366,7 +366,7 @@ def _is_taught(found: Findings, word: str) -> bool:
     return normalise(word) in {normalise(one) for one in taught} and (bool(word) or "" in taught)
 
 
-def _ask_some_words(found: Findings) -> None:
+def _ask_some_words(found: Findings) -> bool:
     """Asks if a column has debits or credits among other words, and no amount has a sign."""
     for profile in found.free():
         side_of = direction_of if _says_nothing_of_a_kind(profile.name) else _side_of
@@ -382,7 +382,7 @@ def _ask_some_words(found: Findings) -> None:
         words = ", ".join(sorted(plain)[:4])
         if "step" in found.uses:
             found.notes.append(f"no amount has a sign, as usual in simulations, whatever {profile.name} says")
-            return
+            return True
         unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
         found.ask(
             "amount",
@@ -391,4 +391,5 @@ def _ask_some_words(found: Findings) -> None:
             *_word_lines(unknown),
             AS_IS,
         )
-        return
+        return True
+    return False

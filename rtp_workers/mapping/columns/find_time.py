@@ -126,6 +126,9 @@ def _by_name(found: Findings) -> bool:
         return False
     best = candidates[0]
     rivals = [other for other in candidates[1:] if best.score - other.score < MARGIN and _differ(best, other)]
+    if not rivals and _says_record(best):
+        unknown = [other for other in candidates[1:] if not _says_record(other) and not other.name.exact]
+        rivals = [other for other in unknown if _differ(best, other)]
     others = [] if rivals else _unknown_dates(found, best)
     if rivals:
         rivals = [other for other in rivals if other.profile.has_clock or not best.profile.has_clock]
@@ -178,9 +181,13 @@ def _without_constants(candidates: list[Candidate]) -> list[Candidate]:
 
 def _without_records(candidates: list[Candidate]) -> list[Candidate]:
     """Leaves out columns that say when the record was written, if another one simply holds a date."""
-    happened = [one for one in candidates if not set(normalise(one.profile.name).split()) & MADE_WORDS]
+    happened = [one for one in candidates if not _says_record(one)]
     plain = any(one.name.exact and (one.name.phrase in PLAIN_DATES or one.score >= SURE) for one in happened)
     return happened if plain else candidates
+
+
+def _says_record(candidate: Candidate) -> bool:
+    return bool(set(normalise(candidate.profile.name).split()) & MADE_WORDS)
 
 
 def _differ(one: Candidate, other: Candidate) -> bool:
