@@ -5,172 +5,42 @@ All tests share one platform and one consumer. Nobody restarts anything but the 
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka.topics import delete_topic, ensure_topic
+from rtp_workers.postgres.connection import connect
 from rtp_workers.reconcile.verify import verify
 from tests import server_faults
-from tests.balanced import always_balanced
 from tests.conftest import Stack, new_folder, remove_folder, stack_on
-from tests.faulty_servers import FaultyServers, faulty_servers
-from tests.feed import Feed
-from tests.foreign_topics import new_topic, simple_section, sums_of, with_topics, write_sections
-from tests.program_logs import log_lines
-from tests.programs import RunningProgram, start_program
-from tests.reading import query
+from tests.faulty_servers import faulty_servers
+from tests.faulty_topics import SEEN_S, STORED_S, Platform
+from tests.foreign_topics import new_topic, send, simple_section, with_topics, write_sections
+from tests.log_faults import SMALL_CLIENT, produce_bomb, stranger_in_group
+from tests.programs import run_rtp, start_program
 from tests.records import produce
-from tests.schema_registry import FakeRegistry, schema_registry
-from tests.server_faults import ONLY_ROOT_MOUNTS, Scene, deadlock_over
+from tests.restored_ledger import keep_a_copy, restore
+from tests.schema_registry import schema_registry
+from tests.server_faults import ONLY_ROOT_MOUNTS, deadlock_over
 from tests.topic_kinds import (
     KINDS,
     SALE,
     SALE_ID,
-    Make,
-    assert_each_offset_once,
     avro_record,
     json_record,
     own_record,
 )
 from tests.waiting import wait_until
 
-REPEATED_EVERY, BAD_EVERY = 10, 15
 PARTITIONS = 2
-SEEN_S = 90.0
-STORED_S = 180.0
-NOTHING = {"inserted": 0, "duplicates": 0, "dead_lettered": 0, "skipped": 0}
-
-
-class TopicFeed(Feed):
-    """Sends new records of one topic, some of them twice, and bad ones; counts what Kafka has acknowledged."""
-
-    records_per_tick = 4
-
-    def __init__(self, stack: Stack, topic: str, mark: str, kind: tuple[Make, list[bytes | None]]) -> None:
-        self.topic, self.mark = topic, mark
-        self._make, self._bad = kind
-        self.repeated = self.bad = 0
-        super().__init__(replace(stack, topic=topic))
-
-    def expected(self) -> dict[str, int]:
-        """Returns what the ledger must count of the acknowledged records."""
-        return {
-            "inserted": len(self.acknowledged),
-            "duplicates": self.repeated,
-            "dead_lettered": self.bad,
-            "skipped": 0,
-        }
-
-    def _send(self, number: int) -> None:
-        name, amount = f"{self.mark}-{number}", f"{number}.01"
-        self._produce(self._make(name, amount), partial(self._stored, name, amount))
-        if number % REPEATED_EVERY == 0:
-            self._produce(self._make(name, amount), self._repeated)
-        if number % BAD_EVERY == 0:
-            self._produce(self._bad[number // BAD_EVERY % len(self._bad)], self._refused)
-
-    def _stored(self, name: str, amount: str, message: Any) -> None:
-        self.acknowledged[name] = amount
-
-    def _repeated(self, message: Any) -> None:
-        self.repeated += 1
-
-    def _refused(self, message: Any) -> None:
-        self.bad += 1
-
-
-@dataclass
-class Platform:
-    """The servers, what runs on them, and what is sent to each topic."""
-
-    servers: FaultyServers
-    registry: FakeRegistry
-    stack: Stack
-    consumer: RunningProgram
-    topics: dict[str, str]
-    feeds: list[TopicFeed] = field(default_factory=list)
-    before: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def feed(self, kind: str, mark: str, make: Make | None = None) -> TopicFeed:
-        """Starts to send to a topic."""
-        usual, bad = KINDS[kind]
-        self.feeds.append(TopicFeed(self.stack, self.topics[kind], f"{kind}-{mark}", (make or usual, bad)))
-        return self.feeds[-1]
-
-    def told(self, event: str, **fields: str) -> int:
-        """Returns how often the consumer has logged an event with these fields."""
-        lines = [line for line in log_lines(self.consumer) if line["event"] == event]
-        return sum(all(line.get(name) == value for name, value in fields.items()) for line in lines)
-
-    def wait_for_word(self, before: int, event: str, **fields: str) -> None:
-        """Waits until the consumer has logged an event once more than ``before`` times."""
-        wait_until(lambda: self.told(event, **fields) > before, SEEN_S, f"the consumer's {event} {fields}")
-
-    @property
-    def scene(self) -> Scene:
-        """What the faults of servers work on."""
-        return Scene(self.servers, self.stack, self.consumer, [*self.topics.values()], enough=1)
-
-    def rows_of(self, kind: str) -> int:
-        """Returns how many rows have come from a topic."""
-        return sums_of(self.stack, self.topics[kind]).get("inserted", 0)
-
-    def wait_for_rows(self, *kinds: str) -> None:
-        """Waits until more rows have come from each of these topics."""
-        before = {kind: self.rows_of(kind) for kind in kinds}
-        for kind in kinds:
-            wait_until(lambda kind=kind: self.rows_of(kind) > before[kind], STORED_S, f"more rows of {kind}")  # type: ignore[misc]  # mypy cannot type lambda defaults
-
-    @contextmanager
-    def fed(self, mark: str) -> Iterator[None]:
-        """Sends to every topic during the block, and then checks that each has stored just what Kafka acknowledged."""
-        self.before = {topic: sums_of(self.stack, topic) or NOTHING for topic in self.topics.values()}
-        self.feeds = []
-        try:
-            with always_balanced(self.stack):
-                for kind in self.topics:
-                    self.feed(kind, mark)
-                yield
-                for feed in self.feeds:
-                    feed.stop()
-                for topic in self.topics.values():
-                    self.wait_until_stored(topic)
-        finally:
-            for feed in self.feeds:
-                feed.abandon()
-        for topic in self.topics.values():
-            self._assert_rows(topic)
-            assert_each_offset_once(self.stack, topic)
-
-    def wait_until_stored(self, topic: str) -> None:
-        """Waits until the ledger has counted exactly what Kafka has acknowledged of a topic."""
-        expected = [self.before[topic], *(feed.expected() for feed in self.feeds if feed.topic == topic)]
-        wanted = {name: sum(counts[name] for counts in expected) for name in NOTHING}
-        wait_until(partial(self._counts, topic, wanted), STORED_S, f"{wanted} in the ledger of {topic}")
-
-    def _counts(self, topic: str, wanted: dict[str, int]) -> bool:
-        return sums_of(self.stack, topic) == wanted
-
-    def _assert_rows(self, topic: str) -> None:
-        of_topic = "topic_id in (select topic_id from ingest_ledger where topic = %s)"
-        for feed in self.feeds:
-            if feed.topic == topic:
-                rows = query(
-                    self.stack,
-                    "select transaction_id as id, amount::text as amount from transactions "  # noqa: S608 - fixed text
-                    f"where transaction_id like %s and {of_topic}",
-                    f"{feed.mark}-%",
-                    topic,
-                )
-                assert {row["id"]: row["amount"] for row in rows} == feed.acknowledged
+LARGE_BYTES = 900_000
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +59,11 @@ def shared(session_folder: Path) -> Iterator[Platform]:
             replace(stack, env=servers.proxied(stack)),
             RTP_CONSUMER_BATCH_ROWS="100",
             RTP_SCHEMA_REGISTRY_URL=registry.url,
+            RTP_KAFKA_CLIENT_CONFIG=SMALL_CLIENT,
         )
         consumer = start_program("consume", "--no-api", env=env, log=home / "consumer.log")
         try:
-            yield Platform(servers, registry, stack, consumer, topics)
+            yield Platform(servers, registry, stack, env, consumer, topics)
         finally:
             consumer.kill()
     remove_folder(home)
@@ -254,16 +125,87 @@ def registry_away(platform: Platform) -> None:
 
 
 def line_to_kafka(platform: Platform) -> None:
-    server_faults.kafka_half_open(platform.scene)
+    for fault in (server_faults.kafka_half_open, server_faults.kafka_slow):
+        fault(platform.scene)
 
 
 def line_to_postgres(platform: Platform) -> None:
-    for fault in (server_faults.postgres_cut, server_faults.postgres_slow):
+    for fault in (server_faults.postgres_cut, server_faults.postgres_slow, server_faults.postgres_full):
         fault(platform.scene)
 
 
 def disk_full(platform: Platform) -> None:
     server_faults.postgres_disk_full(platform.scene)
+
+
+def table_locked(platform: Platform) -> None:
+    mapped = [topic for kind, topic in platform.topics.items() if kind != "own"]
+    before = {topic: platform.told("problem", where="postgres", topic=topic) for topic in mapped}
+    somebody = connect(platform.stack.endpoints.need("postgres_dsn"), "somebody's psql")
+    try:
+        with somebody.cursor() as cursor:
+            cursor.execute("lock table transactions in access exclusive mode")
+        for topic in mapped:
+            platform.wait_for_word(before[topic], "problem", where="postgres", topic=topic)
+    finally:
+        somebody.close()
+    platform.wait_for_rows(*platform.topics)
+
+
+def ledger_restored(platform: Platform) -> None:
+    """Everything since the copy is read again, although nothing new comes."""
+    platform.stop_feeds()
+    keep_a_copy(platform.stack)
+    for kind in platform.topics:
+        platform.feed(kind, "lost")
+    platform.wait_for_rows(*platform.topics)
+    platform.stop_feeds()
+    before = {kind: platform.told("wound_back", topic=topic) for kind, topic in platform.topics.items()}
+    restore(platform.stack)
+    for kind, topic in platform.topics.items():
+        platform.wait_for_word(before[kind], "wound_back", topic=topic)
+
+
+def topic_compacted(platform: Platform) -> None:
+    """The topic waits until it is corrected; the other topics flow."""
+    topic, endpoints = platform.topics["json"], platform.stack.endpoints
+    before = platform.told("problem", where="topic", topic=topic)
+    ensure_topic(endpoints, topic, partitions=PARTITIONS, configs={"cleanup.policy": "compact,delete"}, alter=True)
+    platform.wait_for_word(before, "problem", where="topic", topic=topic)
+    platform.wait_for_rows("own", "avro")
+    ensure_topic(endpoints, topic, partitions=PARTITIONS, alter=True)
+    platform.wait_for_rows("json")
+
+
+def batch_too_large_to_unpack(platform: Platform) -> None:
+    """The partition waits until a person steps over the batch; the other topics flow."""
+    topic = platform.topics["json"]
+    before = platform.told("problem", where="partition 0", topic=topic)
+    produce_bomb(platform.stack_of("json"), 0)
+    platform.wait_for_word(before, "problem", where="partition 0", topic=topic)
+    platform.wait_for_rows("own", "avro")
+    offset = re.findall(r"it is stuck at offset (\d+)", platform.consumer.output())[-1]
+    skip = ("skip", "--topic", topic, "--partition", "0", "--offset", offset, "--reason", "a broken exporter")
+    done = run_rtp(*skip, env=platform.env)
+    assert "3 offsets" in done.stdout, done.stderr
+    platform.extra[topic, "skipped"] += 3
+
+
+def stranger(platform: Platform) -> None:
+    topic = platform.topics["json"]
+    before = platform.told("problem", where="group", topic=topic)
+    with stranger_in_group(platform.stack_of("json")):
+        platform.wait_for_word(before, "problem", where="group", topic=topic)
+        platform.wait_for_rows("own", "avro")
+
+
+def large_bad_records(platform: Platform) -> None:
+    """They become dead letters, and their neighbours land."""
+    for kind, topic in platform.topics.items():
+        make, _ = KINDS[kind]
+        large = [make("x" * LARGE_BYTES, "1.00"), b"\xff" * LARGE_BYTES] * 2
+        send(platform.stack, topic, large)
+        platform.extra[topic, "dead_lettered"] += len(large)
 
 
 def _is_made(stack: Stack, topic: str) -> bool:
@@ -278,10 +220,16 @@ FAULTS: dict[str, Callable[[Platform], None]] = {
     "PostgreSQL stopped cleanly": postgres_ended(signal.SIGINT),
     "Kafka killed": kafka_killed,
     "Kafka frozen": kafka_frozen,
-    "line to Kafka half-open": line_to_kafka,
-    "line to PostgreSQL cut and slow": line_to_postgres,
+    "line to Kafka half-open and slow": line_to_kafka,
+    "line to PostgreSQL cut, slow and taken": line_to_postgres,
     "disk full": disk_full,
     "registry away": registry_away,
+    "table locked": table_locked,
+    "ledger restored": ledger_restored,
+    "topic compacted": topic_compacted,
+    "batch too large to unpack": batch_too_large_to_unpack,
+    "stranger in the group": stranger,
+    "records of 900 kB": large_bad_records,
     "topic made again": topic_made_again,
 }
 CASES = [pytest.param(name, marks=[ONLY_ROOT_MOUNTS] if "disk" in name else []) for name in FAULTS]

@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from rtp_workers.postgres.connection import connect
 from tests.balanced import always_balanced
 from tests.conftest import Stack, StartRtp
-from tests.reading import query, rows_by_id, wait_for_ledger
+from tests.reading import rows_by_id, wait_for_ledger
 from tests.records import body, produce
+from tests.restored_ledger import keep_a_copy, restore
 from tests.waiting import wait_until
 
 SEEN_S = 60.0
-TABLES = ("transactions", "ingest_ledger", "dead_letters")
-
-
-def keep_a_copy(stack: Stack) -> None:
-    """Keeps what the tables hold now, as a backup does."""
-    for table in TABLES:
-        query(stack, f"create table copy_of_{table} as table {table}")
-
-
-def restore(stack: Stack) -> None:
-    """Puts the copy in place of what is stored, in one transaction, as a restored PostgreSQL shows it."""
-    connection = connect(stack.endpoints.need("postgres_dsn"), "rtp-test")
-    try:
-        with connection, connection.cursor() as cursor:
-            for table in TABLES:
-                cursor.execute(f"delete from {table}")  # noqa: S608 - fixed names
-                cursor.execute(f"insert into {table} table copy_of_{table}")
-    finally:
-        connection.close()
 
 
 def send(stack: Stack, name: str) -> set[str]:

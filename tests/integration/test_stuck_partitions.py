@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,14 +11,12 @@ import time
 from rtp_workers.kafka.topics import ensure_topic
 from tests.conftest import Stack, StartRtp
 from tests.consumer_answers import ask, not_ready_because
+from tests.log_faults import SMALL_CLIENT, produce_bomb, stranger_in_group
 from tests.programs import run_rtp, status_with
 from tests.reading import ledger_sums, query, rows_by_id, wait_for_ledger
-from tests.records import body, produce, producer_of
+from tests.records import body, produce
 from tests.waiting import wait_until
 
-# One small batch (it lingers until it is flushed) that unpacks to more than our clients may receive.
-BOMB = {"message.max.bytes": 10**8, "batch.size": 10**8, "compression.type": "zstd", "linger.ms": 120_000}
-SMALL_CLIENT = json.dumps({"receive.message.max.bytes": 4_200_000})
 WAIT_S = 120.0
 STOPPED_S = 35.0  # longer than a partition may stand still
 OPEN_TRANSACTION = """
@@ -33,23 +30,6 @@ producer.produce(sys.argv[2], b"x", partition=2)
 producer.flush(30)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-STRANGER = """
-import sys
-from confluent_kafka import Consumer
-consumer = Consumer({"bootstrap.servers": sys.argv[1], "group.id": sys.argv[3], "client.id": "some-other-app",
-                     "partition.assignment.strategy": "cooperative-sticky", "auto.offset.reset": "latest"})
-consumer.subscribe([sys.argv[2]])
-while True:
-    consumer.poll(0.5)
-"""
-
-
-def produce_bomb(stack: Stack, kafka_partition: int, records: int = 3) -> None:
-    """Sends one batch of `records` records that no client of ours can unpack."""
-    producer = producer_of(stack, **BOMB)
-    for _ in range(records):
-        producer.produce(stack.topic, b"a" * 3_000_000, partition=kafka_partition)
-    assert producer.flush(WAIT_S) == 0
 
 
 def test_a_batch_that_cannot_be_unpacked_is_named_and_can_be_stepped_over(stack: Stack, start_rtp: StartRtp) -> None:
@@ -122,13 +102,8 @@ def test_an_open_transaction_that_holds_a_partition_is_told(stack: Stack, start_
 def test_another_program_in_our_group_is_told(stack: Stack, start_rtp: StartRtp) -> None:
     start_rtp("consume", env=stack.env)
     wait_until(lambda: ask(stack, "/health/ready")[0] == 200, WAIT_S, "readiness")
-    arguments = (stack.endpoints.need("kafka_bootstrap"), stack.topic, stack.env["RTP_GROUP_ID"])
-    stranger = subprocess.Popen([sys.executable, "-c", STRANGER, *arguments])
-    try:
+    with stranger_in_group(stack):
         wait_until(lambda: not_ready_because(stack, "belong to some-other-app (127.0.0.1), not to us"), WAIT_S, "503")
-    finally:
-        stranger.kill()
-        stranger.wait()
     wait_until(lambda: ask(stack, "/health/ready")[0] == 200, WAIT_S, "readiness, once it has gone")
 
 
