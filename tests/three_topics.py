@@ -77,7 +77,7 @@ class ThreeTopics:
             assert tuple(sums[name] for name in names) == sent[kind][1:], topic
             assert_each_offset_once(self.stack, topic)
         self._assert_reasons()
-        self._assert_values()
+        self.assert_values()
 
     def _assert_reasons(self) -> None:
         reasons = query(self.stack, "select topic, reason, count(*) as letters from dead_letters group by 1, 2")
@@ -87,7 +87,8 @@ class ThreeTopics:
             for reason in (*REASONS[kind], "conflicting_duplicate")
         }
 
-    def _assert_values(self) -> None:
+    def assert_values(self) -> None:
+        """Checks that each topic's rows are those that were sent to it."""
         of_topic = "from transactions join ingest_ledger using (topic_id, kafka_partition) where topic = %s"
         for kind, topic in self.topics.items():
             rows = query(self.stack, f"select transaction_id as id, amount::text as amount {of_topic}", topic)

@@ -20,12 +20,15 @@ from rtp_workers.errors import RtpError
 from rtp_workers.kafka.topics import log_offsets
 from rtp_workers.local.embedded import EmbeddedServers
 from rtp_workers.local.kafka_server import KafkaServer
+from rtp_workers.reconcile.verify import verify
 from tests.balanced import always_balanced
 from tests.conftest import Stack, StartRtp, make_template, small_servers, stack_on
 from tests.faulty_servers import child_of
+from tests.foreign_topics import wait_for_topics
 from tests.programs import RunningProgram, run_rtp
 from tests.reading import ledger_reached_end, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce
+from tests.three_topics import NEW, three_topics
 from tests.waiting import wait_until
 
 SEEN_S = 120.0
@@ -169,3 +172,30 @@ def test_an_older_copy_of_kafka_is_noticed_twice_in_a_row(
         expected |= {f"lost-{turn}-{n}" for n in range(80)} | {f"later-{turn}-{n}" for n in range(200)}
         assert set(rows_by_id(stack)) == expected
     assert_warned_until_confirmed(stack, 80 + 280)
+
+
+def test_an_older_copy_of_kafka_is_noticed_in_each_topic_of_a_consumer(
+    stack: Stack, kafka: KafkaServer, start_rtp: StartRtp, tmp_path: Path
+) -> None:
+    with three_topics(stack) as three:
+        consumer = start_rtp("consume", "--no-api", env=three.env)
+        three.send()
+        wait_for_topics(stack, three.topics.values(), SEEN_S)
+        kill(kafka)
+        shutil.copytree(kafka.data, tmp_path / "copy")
+        start(kafka, stack)
+        three.send()
+        wait_until(partial(three.has_rows, 2 * NEW), SEEN_S, "everything stored")
+        kill(kafka)
+        shutil.rmtree(kafka.data)
+        shutil.copytree(tmp_path / "copy", kafka.data)
+        start(kafka, stack)
+        three.send()
+        three.send()
+        wait_until(partial(three.has_rows, 4 * NEW), SEEN_S, "what came later")
+        three.assert_values()
+        lost = query(stack, "select distinct topic from log_losses")
+        assert {row["topic"] for row in lost} == set(three.topics.values())
+        assert run_rtp("losses", "--confirm", env=stack.env).returncode == 0
+        assert verify(stack.endpoints, stack.topic, 60, mapped=three.mapped).problems == []
+        assert consumer.running()
