@@ -25,7 +25,7 @@ def turkish(first: int, last: int) -> bytes:
         f"TR{1000 + day};2026-06-{day:02d};{TURKISH[day % 4]} {day};-{day}.50;{'Eskişehir' if day % 2 else 'Van'}"
         for day in range(first, last)
     ]
-    return "\n".join(["Reference;Date;Text;Amount;Branch", *rows, ""]).encode("cp1254")
+    return "\n".join(["Transaction ID;Date;Text;Amount;Branch", *rows, ""]).encode("cp1254")
 
 
 def lettered(first: int, last: int) -> bytes:

@@ -75,13 +75,13 @@ def test_a_section_added_renamed_or_corrected_later_issues_no_new_ids(loader: Lo
 
 
 def test_the_column_of_the_ids_stays_what_it_was(loader: Loader) -> None:
-    header = "Date,Description,Amount,Reference\n"
+    header = "Date,Description,Amount,Transaction ID\n"
     january = [f"2026-01-{day:02d},Payee {day},-{day}.00,REF{1000 + day}\n" for day in range(1, 32)]
     february = [f"2026-02-{day:02d},Payee {day},-{day}.40,SO-{day % 4:03d}\n" for day in range(1, 29)]
     loader.load("january.csv", header + "".join(january))
     said = loader.load("february.csv", header + "".join(january[21:] + february), ok=False)
     assert "january.csv" in said
-    assert "Reference" in said
+    assert "Transaction ID" in said
     assert "SO-00" in said
     assert (loader.count(), loader.count("select count(*) as n from dead_letters")) == (31, 0)
 
