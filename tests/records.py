@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Producer
@@ -24,6 +25,32 @@ def body(transaction_id: str | None, /, **fields: Any) -> bytes:
         **fields,
     }
     return json.dumps({name: value for name, value in record.items() if value is not ...}).encode()
+
+
+@dataclass(frozen=True)
+class SentRecord:
+    """What the writer reads of a record of Kafka's client."""
+
+    number: int
+    body: bytes
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.number
+
+    def key(self) -> bytes | None:
+        return None
+
+    def value(self) -> bytes | None:
+        return self.body
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
+
+    def headers(self) -> Sequence[tuple[str, bytes | None]] | None:
+        return None
 
 
 def producer_of(stack: Stack, **options: Any) -> Producer:

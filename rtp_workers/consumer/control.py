@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -96,6 +96,7 @@ class ControlThread:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._writer_pid: int | None = None
+        self._siblings: Sequence[int] = ()
         self._asking_since: float | None = None
         self._continuity = Continuity(lambda: LogReader(endpoints, topic, group_id), self._not_asking)
         self._standing: dict[int, Place] = {}
@@ -137,9 +138,14 @@ class ControlThread:
         """Asks whether the topic still has this id. The returned function waits for the answer (see `TopicCheck`)."""
         return self._watch.check(topic_id).confirm
 
-    def writer_is_stuck(self, backend_pid: int | None) -> None:
-        """Tells that our writer has been in one statement for long (None: it has not), to find out who blocks it."""
-        self._writer_pid = backend_pid
+    def writer_is_stuck(self, backend_pid: int | None, siblings: Sequence[int] = ()) -> None:
+        """Tells that our writer has been in one statement for long (None: it has not), to find out who blocks it.
+
+        Args:
+            backend_pid: the server process of the writer.
+            siblings: server processes of all our writers, which are never ended.
+        """
+        self._writer_pid, self._siblings = backend_pid, siblings
 
     def give_up_silent_session(self) -> None:
         """Drops the connection to PostgreSQL if it has been silent for `SILENT_S`. A new one is then opened."""
@@ -223,7 +229,7 @@ class ControlThread:
             problems |= self._find_offsets(self._connection, view.topic)
             self._compare_standing(self._connection, view.topic)
         if self._writer_pid is not None:
-            ended = blocking.end_blocking_sessions(self._connection, self._writer_pid)
+            ended = blocking.end_blocking_sessions(self._connection, self._writer_pid, self._siblings)
             if ended:
                 log.warning("blocking_session_ended", backends=ended)
         compacted = view.topic is not None and problems.get("topic")

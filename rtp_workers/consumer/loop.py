@@ -1,7 +1,7 @@
 """The consumer: Kafka -> PostgreSQL, exactly once.
 
     main thread      poll -> decode -> batch           (`session`, `assembly`)
-    writing thread   COPY -> ledger -> COMMIT          (`writing`, `postgres.batch_writer`)
+    writing threads  COPY -> ledger -> COMMIT          (`writing`, `postgres.batch_writer`)
     control thread   topic, pause, ledger offsets      (`control`)
 
 The loop waits for the topic, runs a session on it, and starts another session when that one ends for a reason that a
@@ -21,14 +21,16 @@ from rtp_workers.consumer.mapped_assembly import TopicMapping
 from rtp_workers.consumer.mapped_topics import MappedTopics
 from rtp_workers.consumer.session import IDLE_POLL_S, STOP_S, Session, SessionOverError
 from rtp_workers.consumer.state import ConsumerState
+from rtp_workers.consumer.writing import LANES
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.failpoints import Failpoint
 from rtp_workers.kafka.schema_registry import registry_of
 from rtp_workers.kafka.topic_names import TopicNames
 from rtp_workers.postgres.batch_writer import BatchWriter
+from rtp_workers.postgres.recent_batches import RecentBatches
 from rtp_workers.settings import ConsumerSettings
 
-# The writing thread needs the interpreter about twenty times per batch. Python's default wait of 5 ms would add up.
+# A writing thread needs the interpreter about twenty times per batch. Python's default wait of 5 ms would add up.
 SWITCH_INTERVAL_S = 0.0005
 # Kafka's first answer usually takes less than a second.
 STARTING_S = 5.0
@@ -155,8 +157,9 @@ class ConsumerLoop:
 
     def _run_session(self, control: ControlThread, topic_id: str, finished: Callable[[], bool]) -> None:
         settings, endpoints = self._settings, self._endpoints
-        writer = BatchWriter(endpoints.need("postgres_ingest_dsn"), self._failpoint)
-        session = Session(settings, endpoints, self._state, control, writer, topic_id, self._mapping)
+        dsn, recent = endpoints.need("postgres_ingest_dsn"), RecentBatches()
+        writers = [BatchWriter(dsn, self._failpoint, recent) for _ in range(LANES)]
+        session = Session(settings, endpoints, self._state, control, writers, topic_id, self._mapping)
         try:
             session.run(finished)
         except SessionOverError as end:

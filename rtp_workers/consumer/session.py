@@ -23,7 +23,7 @@ from rtp_workers.consumer.rejoining import Rejoining
 from rtp_workers.consumer.shown_offsets import ShownOffsets
 from rtp_workers.consumer.state import ConsumerState, Written
 from rtp_workers.consumer.writer_watch import WriterWatch
-from rtp_workers.consumer.writing import TooLarge, WritingThread
+from rtp_workers.consumer.writing import LANES, TooLarge, Writing
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import AttentionError, RtpError, TransientError
 from rtp_workers.kafka.record_consumer import ConsumerLimits, Polled, Rebalances, RecordConsumer
@@ -74,22 +74,23 @@ class Session:
         endpoints: Endpoints,
         state: ConsumerState,
         control: ControlThread,
-        writer: BatchWriter,
+        writers: Sequence[BatchWriter],
         topic_id: str,
         mapping: TopicMapping | None = None,
     ) -> None:
         self._settings, self._state, self._control, self._topic_id = settings, state, control, topic_id
         self._room = state.batch_room = state.batch_room or BatchRoom.of(settings)
         self._assignment = Assignment()
-        self._writing = WritingThread(writer, self._assignment, state.watchdog.beat("writer"))
-        self._watch = WriterWatch(writer, self._writing, control)
+        beats = [state.watchdog.beat(f"writer {number + 1}") for number in range(LANES)]
+        self._writing = Writing(writers, self._assignment, beats)
+        self._watch = WriterWatch(self._writing, control)
         self._assembler = (
             Assembler(settings.topic, topic_id, self._assignment)
             if mapping is None
             else MappedAssembler(topic_id, self._assignment, mapping)
         )
         self._decoding = DecodingWait()
-        self._failpoint = writer.failpoint
+        self._failpoint = writers[0].failpoint
         self._shown = ShownOffsets()
         self._problems = ProblemFinder(settings.topic, state, control, self._watch)
         self._clock, self._stuck = self._problems.clock, self._problems.stuck

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rtp_workers import logs
 from rtp_workers.consumer.control import ControlThread
-from rtp_workers.consumer.writing import WritingThread
-from rtp_workers.postgres.batch_writer import BatchWriter
+from rtp_workers.consumer.writing import Writing
 
 # After this long the control thread looks for another ingest session that blocks the write.
 STUCK_AFTER_S = 5.0
@@ -19,18 +18,18 @@ log = logs.get(__name__)
 class WriterWatch:
     """Looks at how long the current write has taken. Call `look` often."""
 
-    def __init__(self, writer: BatchWriter, writing: WritingThread, control: ControlThread) -> None:
-        self._writer, self._writing, self._control = writer, writing, control
+    def __init__(self, writing: Writing, control: ControlThread) -> None:
+        self._writing, self._control = writing, control
         self._abandon_after_s = ABANDON_AFTER_S
 
     def look(self) -> None:
         """Lets the sessions that block a stuck writer be ended, and abandons a write that has lost its server."""
-        busy_s = self._writing.busy_s
-        self._control.writer_is_stuck(self._writer.backend_pid if busy_s > STUCK_AFTER_S else None)
-        if busy_s > self._abandon_after_s:
+        writing = self._writing
+        is_stuck = writing.busy_s > STUCK_AFTER_S
+        self._control.writer_is_stuck(writing.backend_pid if is_stuck else None, writing.backend_pids)
+        if writing.abandon(self._abandon_after_s):
+            log.warning("write_abandoned", seconds=round(self._abandon_after_s), reason="PostgreSQL has not answered")
             self._abandon_after_s = min(2 * self._abandon_after_s, ABANDON_AFTER_AT_MOST_S)
-            log.warning("write_abandoned", seconds=round(busy_s), reason="PostgreSQL has not answered")
-            self._writer.abort()
 
     def wrote(self) -> None:
         """Records that a batch was committed, so the server answers."""

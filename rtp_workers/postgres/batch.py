@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from rtp_workers.postgres.connection import Cursor
 from rtp_workers.record.marks import Mark
 
 
@@ -63,6 +64,8 @@ class Batch:
         load_ids: loads that the records name, dead letters included. Nobody has checked yet that they exist.
         judged: every line has already passed each rule of the record; only PostgreSQL can still find a fault.
         appended_ms: when Kafka appended the oldest record of each poll (Unix ms), for the latency.
+        await_turn: called when the rows have landed. It waits for the batch before this one, or raises if this one has
+            to be rolled back.
         confirm: called before the ledger moves. It raises if the records may belong to a topic other than `topic_id`.
     """
 
@@ -75,6 +78,7 @@ class Batch:
     load_ids: set[str] = field(default_factory=set)
     judged: bool = False
     appended_ms: list[int] = field(default_factory=list)
+    await_turn: Callable[[Cursor], None] = lambda _: None
     confirm: Callable[[], None] = lambda: None
 
     def __bool__(self) -> bool:

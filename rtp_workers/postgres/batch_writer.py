@@ -33,13 +33,12 @@ from rtp_workers.postgres.connection import (
 )
 from rtp_workers.postgres.letter_rows import headers_json, pages
 from rtp_workers.postgres.load_outcomes import Ending
+from rtp_workers.postgres.recent_batches import CLEAN_BATCHES_BEFORE_FAST, RecentBatches
 from rtp_workers.record.codec import decode
 from rtp_workers.record.copy_text import NULL, load_text
 from rtp_workers.record.transaction import COPY_COLUMNS
 
 COPY_CHUNK_BYTES = 1 << 18
-# One repeated id makes a whole COPY fail. So after one we use the staging path until no more duplicates come.
-CLEAN_BATCHES_BEFORE_FAST = 5
 # If this share of a staged batch was already stored, the next batch is looked up before it is inserted.
 MOSTLY_REPEATED = 0.5
 # So does one bad value. After one, a feed is checked record by record for a while (10 us per record).
@@ -60,22 +59,19 @@ class BatchWriter:
     Args:
         dsn: role rtp_ingest.
         failpoint: tests only.
+        recent: what the feed's latest batches were like; shared with the feed's other writer.
 
     Attributes:
         failpoint: tests only.
+        recent: what the feed's latest batches were like.
     """
 
-    def __init__(self, dsn: str, failpoint: Failpoint | None = None) -> None:
+    def __init__(self, dsn: str, failpoint: Failpoint | None = None, recent: RecentBatches | None = None) -> None:
         self._dsn = dsn
         self.failpoint = failpoint or Failpoint()
+        self.recent = recent or RecentBatches()
         self._connection: Connection | None = None
-        self._clean_batches = CLEAN_BATCHES_BEFORE_FAST
-        self._batches_to_sift = 0
-        self._look_up_first = False
-        self._known_loads: set[str] = set()
         self._endings: Counter[Ending] = Counter()
-        self.fast_batches = 0
-        self.staged_batches = 0
 
     @property
     def backend_pid(self) -> int | None:
@@ -97,10 +93,10 @@ class BatchWriter:
             AttentionError: the database needs a person; nothing was written.
         """
         try:
-            if self._batches_to_sift > 0:
-                self._batches_to_sift -= 1
+            if self.recent.to_sift > 0:
+                self.recent.to_sift -= 1
                 _sift(batch)
-            if self._clean_batches >= CLEAN_BATCHES_BEFORE_FAST:
+            if self.recent.clean >= CLEAN_BATCHES_BEFORE_FAST:
                 counts = self._try_fast(batch)
                 if counts is not None:
                     return counts
@@ -164,15 +160,15 @@ class BatchWriter:
         try:
             return self._in_transaction(batch, self._copy_straight)
         except ConflictError:
-            self._clean_batches = 0
+            self.recent.clean = 0
             return None
         except RecordError:
-            self._batches_to_sift = SIFTED_BATCHES
+            self.recent.to_sift = SIFTED_BATCHES
             _sift(batch)
         try:
             return self._in_transaction(batch, self._copy_straight)
         except (ConflictError, RecordError):
-            self._clean_batches = 0
+            self.recent.clean = 0
             return None
 
     def _in_transaction(self, batch: Batch, land: Land) -> dict[int, Counts]:
@@ -186,6 +182,7 @@ class BatchWriter:
             self.failpoint.reach("after_copy")
             self._insert_dead_letters(cursor, batch, dead_letters, counts)
             _must_add_up(batch, counts)
+            batch.await_turn(cursor)
             batch.confirm()
             load_outcomes.add(cursor, self._endings)
             ledger.move(cursor, batch.topic_id, batch.spans, counts)
@@ -196,12 +193,12 @@ class BatchWriter:
 
     def _forget_unknown_loads(self, cursor: Cursor, batch: Batch) -> None:
         """Sets ``load_id`` to null if the record names a load that this database does not know."""
-        new = batch.load_ids - self._known_loads
+        new = batch.load_ids - self.recent.known_loads
         if not new:
             return
         cursor.execute(_KNOWN_LOADS, (list(new),))
-        self._known_loads.update(load_id for (load_id,) in cursor.fetchall())
-        unknown = new - self._known_loads
+        self.recent.known_loads.update(load_id for (load_id,) in cursor.fetchall())
+        unknown = new - self.recent.known_loads
         if unknown:
             batch.load_ids -= unknown
             batch.lines = [_without_load(line) if line.rpartition("\t")[2] in unknown else line for line in batch.lines]
@@ -213,7 +210,7 @@ class BatchWriter:
             counts[record.partition()].inserted += 1
         if batch.load_ids:
             self._endings.update(_inserted_by_load(batch))
-        self.fast_batches += 1
+        self.recent.fast += 1
         return []
 
     def _land_staged(self, cursor: Cursor, batch: Batch, counts: dict[int, Counts]) -> list[DeadLetter]:
@@ -221,9 +218,9 @@ class BatchWriter:
         if batch.lines:
             self._land(cursor, batch.lines, batch.records, counts, refused)
         repeated = len(refused) + sum(count.duplicates for count in counts.values())
-        self._clean_batches = 0 if repeated else self._clean_batches + 1
-        self._look_up_first = repeated > MOSTLY_REPEATED * len(batch.lines)
-        self.staged_batches += 1
+        self.recent.clean = 0 if repeated else self.recent.clean + 1
+        self.recent.look_up_first = repeated > MOSTLY_REPEATED * len(batch.lines)
+        self.recent.staged += 1
         return refused
 
     def _land(
@@ -243,13 +240,13 @@ class BatchWriter:
         try:
             with translated("write a batch"):
                 self._copy(cursor, staging.COPY, lines)
-                if self._look_up_first:
+                if self.recent.look_up_first:
                     cursor.execute(staging.TAKE_OUT_STORED)
                     repeated = cursor.fetchall()
                 cursor.execute(staging.INSERT)
         except RecordError as error:
             cursor.execute("rollback to savepoint run; release savepoint run")
-            self._batches_to_sift = SIFTED_BATCHES
+            self.recent.to_sift = SIFTED_BATCHES
             if len(lines) == 1:
                 refused.append(DeadLetter(records[0], error.reason, error.detail))
                 return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pytest
 
@@ -14,35 +13,9 @@ from rtp_workers.postgres.connection import connect
 from rtp_workers.record.copy_text import BatchDecoder
 from tests.conftest import Stack
 from tests.reading import query
-from tests.records import body
+from tests.records import SentRecord, body
 
 TOPIC_ID = "some-id"
-
-
-@dataclass(frozen=True)
-class SentRecord:
-    """What the writer reads of a record of Kafka's client."""
-
-    number: int
-    body: bytes
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self.number
-
-    def key(self) -> bytes | None:
-        return None
-
-    def value(self) -> bytes | None:
-        return self.body
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, 0
-
-    def headers(self) -> Sequence[tuple[str, bytes | None]] | None:
-        return None
 
 
 class Feed:
@@ -79,7 +52,7 @@ def test_repeats_are_told_apart_whichever_way_they_go(stack: Stack, writer: Batc
     feed = Feed(writer)
     first = [body(f"a{number}") for number in range(10)]
     assert feed.write(first) == Counts(inserted=10)
-    assert (writer.fast_batches, writer.staged_batches) == (1, 0)
+    assert (writer.recent.fast, writer.recent.staged) == (1, 0)
 
     def mixed(new: str) -> list[bytes]:
         """5 new ones, one twice and one with two contents; 4 stored ones, and 2 stored ones with other content."""
@@ -98,7 +71,7 @@ def test_repeats_are_told_apart_whichever_way_they_go(stack: Stack, writer: Batc
     assert feed.write(mixed("c")) == expected, "looked up first: more than half was repeated"
     assert feed.write([body(f"d{number}") for number in range(9)]) == Counts(inserted=9), "looked up first, in vain"
     assert feed.write(mixed("e")) == expected, "staged again"
-    assert writer.staged_batches == 5
+    assert writer.recent.staged == 5
     rows = query(stack, "select transaction_id, amount from transactions order by 1")
     assert [row["transaction_id"] for row in rows] == sorted(
         [f"a{n}" for n in range(10)] + [f"{new}{n}" for new in "bce" for n in range(5)] + [f"d{n}" for n in range(9)]
