@@ -33,6 +33,8 @@ from rtp_workers.postgres.ledger import Place
 from rtp_workers.settings import ConsumerSettings
 
 POLL_RECORDS = 5_000
+# A batch with at least this part of its rows is written while the one before it is still on its way.
+FULL_ENOUGH = 4
 IDLE_POLL_S = 0.05
 HELD_AFTER_S = 1.0
 SESSIONS_TO_REJOIN = 3  # session time-outs, until a client that does not come back into the group is replaced
@@ -82,7 +84,7 @@ class Session:
         self._room = state.batch_room = state.batch_room or BatchRoom.of(settings)
         self._assignment = Assignment()
         beats = [state.watchdog.beat(f"writer {number + 1}") for number in range(LANES)]
-        self._writing = Writing(writers, self._assignment, beats)
+        self._writing = Writing(writers, self._assignment, beats, settings.consumer_batch_rows // FULL_ENOUGH)
         self._watch = WriterWatch(self._writing, control)
         self._assembler = (
             Assembler(settings.topic, topic_id, self._assignment)

@@ -34,9 +34,6 @@ from rtp_workers.watchdog import Beat
 
 LANES = 2
 TRIES_FOR_MEMORY = 3
-# A smaller batch waits for its turn before it begins: there is little to gain, and a slow feed needs no second
-# connection.
-ROWS_TO_GO_AHEAD = 2_000
 # How soon a batch notices that the one before it waits for a lock of its own.
 LOOK_S = 0.05
 # After that, batches go one by one for a while: the feed repeats ids within a short time.
@@ -108,6 +105,8 @@ class Writing:
         writers: one or two, each with a connection of its own. With one, batches are written one by one.
         assignment: tells whether a batch's partitions are still ours.
         beats: the watchdog's, one for each thread.
+        rows_to_go_ahead: a batch of fewer rows waits for its turn before it begins. There is little to gain, and a slow
+            feed needs no second connection.
 
     Attributes:
         outcomes: what the main thread takes from here: `Written`, `Overtaken` or `TooLarge`, in order.
@@ -117,7 +116,10 @@ class Writing:
         failure: an unexpected error that ended a thread, or None.
     """
 
-    def __init__(self, writers: Sequence[BatchWriter], assignment: Assignment, beats: Sequence[Beat]) -> None:
+    def __init__(
+        self, writers: Sequence[BatchWriter], assignment: Assignment, beats: Sequence[Beat], rows_to_go_ahead: int = 0
+    ) -> None:
+        self._rows_to_go_ahead = rows_to_go_ahead
         self._writers = list(writers)
         self._free_writers = list(writers)
         self._assignment = assignment
@@ -224,7 +226,7 @@ class Writing:
     def _run(self, lane: Lane) -> None:
         try:
             while (batch := self._next(lane)) is not None:
-                if not self._write(lane, batch, Attempts(ahead=len(batch.lines) >= ROWS_TO_GO_AHEAD)):
+                if not self._write(lane, batch, Attempts(ahead=len(batch.lines) >= self._rows_to_go_ahead)):
                     self._turns.close()
                 with self._changed:
                     lane.batch = None

@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
-from rtp_workers.consumer import writing as writing_module
 from rtp_workers.consumer.assignment import Assignment
 from rtp_workers.consumer.state import Written
 from rtp_workers.consumer.writing import Overtaken, Writing
@@ -125,11 +122,6 @@ class Lanes:
             str(row["transaction_id"]): int(row["kafka_offset"])
             for row in query(self.stack, "select transaction_id, kafka_offset from transactions")
         }
-
-
-@pytest.fixture(autouse=True)
-def _every_batch_may_go_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing_module, "ROWS_TO_GO_AHEAD", 1)
 
 
 @contextmanager
