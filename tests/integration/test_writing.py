@@ -15,7 +15,7 @@ from rtp_workers.errors import TransientError
 from rtp_workers.postgres import ledger
 from rtp_workers.postgres.batch import Batch, Counts, Span
 from rtp_workers.postgres.batch_writer import BatchWriter
-from rtp_workers.postgres.blocking import WRITER_NAME, stands_in_the_way
+from rtp_workers.postgres.blocking import CONTROL_NAME, WRITER_NAME, end_blocking_sessions, stands_in_the_way
 from rtp_workers.postgres.connection import Connection, ConnectionLostError, connect
 from rtp_workers.postgres.recent_batches import RecentBatches
 from rtp_workers.record.copy_text import BatchDecoder
@@ -26,6 +26,7 @@ from tests.records import SentRecord, body
 from tests.waiting import wait_until
 
 TOPIC_ID = "some-id"
+ADVISORY_LOCK = "select pg_advisory_xact_lock(42)"
 LANDED = """
 select count(*) from pg_stat_activity
 where datname = current_database() and application_name = %s and state = 'idle in transaction'
@@ -217,7 +218,7 @@ def test_a_session_between_the_two_is_seen_as_well(stack: Stack) -> None:
     with holder.cursor() as cursor:
         cursor.execute("lock table dead_letters in row exclusive mode")
         threads = [
-            threading.Thread(target=_lock, args=(each, mode), daemon=True)
+            threading.Thread(target=_lock, args=(each, f"lock table dead_letters in {mode} mode"), daemon=True)
             for each, mode in ((between, "access exclusive"), (waiter, "row exclusive"))
         ]
         assert not stands_in_the_way(cursor, waiter.info.backend_pid)
@@ -266,6 +267,39 @@ def test_one_connection_is_enough_where_postgres_refuses_another(stack: Stack) -
         assert len(made.stored()) == 6
 
 
+def test_writes_without_an_answer_are_abandoned_and_made_again(stack: Stack) -> None:
+    owner = connect(stack.endpoints.need("postgres_dsn"), "rtp-test")
+    with lanes(stack) as made, owner.cursor() as cursor:
+        cursor.execute("lock table transactions in access exclusive mode")
+        made.submit(["a"])
+        made.submit(["b"])
+        wait_until(lambda: len(made.writing.backend_pids) == 2, 60, "both connections")
+        wait_until(lambda: made.writing.busy_s > 0, 60, "an attempt")
+        assert made.writing.abandon(0)
+        wait_until(lambda: made.writing.retries > 0, 60, "the end of the attempt")
+        owner.rollback()
+        assert spans(made.outcomes(2)) == [(0, 1), (1, 2)]
+        assert made.stored() == {"a": 0, "b": 1}
+    owner.close()
+
+
+def test_a_writer_that_was_left_behind_is_ended_but_not_a_sibling(stack: Stack) -> None:
+    dsn = stack.endpoints.need("postgres_ingest_dsn")
+    control = connect(dsn, CONTROL_NAME, autocommit=True)
+    left_behind, waiter = connect(dsn, WRITER_NAME), connect(dsn, WRITER_NAME)
+    with left_behind.cursor() as cursor:
+        cursor.execute(ADVISORY_LOCK)
+        thread = threading.Thread(target=_lock, args=(waiter, ADVISORY_LOCK), daemon=True)
+        thread.start()
+        wait_until(lambda: _waiting_for(stack, left_behind), 60, "the writer waits")
+        waits, holds = waiter.info.backend_pid, left_behind.info.backend_pid
+        assert end_blocking_sessions(control, waits, siblings=[waits, holds]) == []
+        assert end_blocking_sessions(control, waits, siblings=[waits]) == [holds]
+        thread.join(60)
+    for each in (control, left_behind, waiter):
+        each.close()
+
+
 def test_what_waits_is_dropped_when_the_writing_ends(stack: Stack) -> None:
     with lanes(stack) as made:
         made.submit(["a"], KafkaAway(failures=10**9))
@@ -280,7 +314,7 @@ def _waiting_for(stack: Stack, holder: Connection) -> bool:
     return bool(query(stack, sql, holder.info.backend_pid)[0]["count"])
 
 
-def _lock(connection: Connection, mode: str) -> None:
+def _lock(connection: Connection, statement: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"lock table dead_letters in {mode} mode")
+        cursor.execute(statement)
     connection.rollback()
