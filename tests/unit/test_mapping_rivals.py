@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rtp_workers.mapping.sources import Section
 from tests.mapping_files import csv_of, load_all, plan_of
 
 
@@ -258,3 +259,26 @@ def test_the_number_of_a_card_is_no_merchant() -> None:
 def test_whether_it_was_paid_is_no_sign() -> None:
     data = csv_of("payment_date,paid_in_full,amount_paid", "2024-01-02,1,206.27", "2024-01-03,0,666.45")
     assert "amount" not in asked(data)
+
+
+def test_two_digit_years_that_rather_come_first_are_asked_about() -> None:
+    """Read with the day first, these would be the 24th of January in three years."""
+    data = csv_of(
+        "Time,Coin,Change",
+        "24-01-10 10:00:00,EUR,1000.00",
+        "24-01-15 11:00:00,EUR,-200.50",
+        "24-01-20 14:30:00,EUR,-20.25",
+    )
+    question = next(one for one in plan_of(data).undecided if one.field == "occurred_at")
+    assert "may begin with the year or the day" in question.question
+    assert question.lines == (
+        '# date_format = "%y-%m-%d %H:%M:%S"  # 24-01-10 10:00:00 is 2024-01-10',
+        '# date_format = "%d-%m-%y %H:%M:%S"  # 24-01-10 10:00:00 is 2010-01-24',
+    )
+    loaded = load_all(data, mapping=Section(date_format="%y-%m-%d %H:%M:%S"))
+    assert [row["occurred_at"][:10] for row in loaded.records] == ["2024-01-10", "2024-01-15", "2024-01-20"]
+
+
+def test_two_digit_years_that_hardly_vary_at_the_end_need_no_question() -> None:
+    data = csv_of("Date,Amount", "03/01/24,1000.00", "15/01/24,-200.50", "28/02/24,-20.25")
+    assert asked(data) == {}

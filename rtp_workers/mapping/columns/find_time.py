@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import chain
 
 from rtp_workers.mapping.cells import dates, yearless
@@ -78,11 +78,24 @@ def _ask_for_time(found: Findings) -> None:
 
 
 def _short_lines(cell: str) -> list[str]:
+    """Returns the line for each way to read a date with a two-digit year."""
     readings = {order: day for order in SHORT_FORMATS if (day := dates.parse(cell, order)) is not None}
-    return [f'# date_format = "{SHORT_FORMATS[order]}"  # {cell} is {day.day}' for order, day in readings.items()]
+    separator = next((char for char in cell if not char.isdigit()), "")
+    lines = []
+    for order, read in readings.items():
+        bare = separator.join(SHORT_FORMATS[order])
+        pattern = next((bare + clock for clock in CLOCK_FORMATS if dates.parse_format(cell, bare + clock)), None)
+        if pattern is not None:
+            lines.append(f'# date_format = "{pattern}"  # {cell} is {read.day}')
+    return lines
 
 
-SHORT_FORMATS: dict[dates.Order, str] = {"YMD": "%y%m%d", "DMY": "%d%m%y", "MDY": "%m%d%y"}
+SHORT_FORMATS: dict[dates.Order, tuple[str, str, str]] = {
+    "YMD": ("%y", "%m", "%d"),
+    "DMY": ("%d", "%m", "%y"),
+    "MDY": ("%m", "%d", "%y"),
+}
+CLOCK_FORMATS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", " %I:%M:%S %p", " %I:%M %p")
 
 
 def is_short_date(profile: Profile) -> bool:
@@ -329,7 +342,13 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
     )
 
 
-def possible_orders(shapes: Iterable[dates.Shape]) -> list[dates.Order]:
+def _is_rather_first(shapes: Sequence[dates.Shape]) -> bool:
+    """Tells whether the year is rather the first number: in 24-01-10 and 24-01-15 it varies less than the last one."""
+    first, last = ({shape.numbers[at] for shape in shapes} for at in (0, 2))
+    return len(first) < len(last)
+
+
+def possible_orders(shapes: Sequence[dates.Shape]) -> list[dates.Order]:
     """Returns the orders that no date contradicts; if all are contradicted, the one that fits 98 % of the dates."""
     counts: Counter[dates.Order] = Counter()
     total = 0
@@ -345,8 +364,8 @@ def possible_orders(shapes: Iterable[dates.Shape]) -> list[dates.Order]:
     day_orders: list[dates.Order] = [order for order in ("DMY", "MDY") if counts[order] == total]
     if counts["YMD"] == total and (not day_orders or not two_digit):
         return ["YMD"]
-    if counts["YMD"] == total and not two_digit:
-        return ["YMD", *day_orders]  # six digits, which can be read with the year first or with the day first
+    if counts["YMD"] == total and (not two_digit or _is_rather_first(shapes)):
+        return ["YMD", *day_orders]
     if day_orders:
         return day_orders
     (best, most), *rest = counts.most_common()
