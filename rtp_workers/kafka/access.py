@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 from pydantic import SecretStr
 
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.errors import ConfigError
+from rtp_workers.errors import ConfigError, TransientError
 from rtp_workers.kafka.client import client_options, translate
 
 TIMEOUT_S = 15.0
@@ -65,6 +65,8 @@ def grant_access(
             answer.result(TIMEOUT_S)
         for answer in admin.create_acls(rights, request_timeout=TIMEOUT_S).values():
             answer.result(TIMEOUT_S)
+    except TimeoutError as error:
+        raise TransientError(f"give users their rights at Kafka: no answer in {TIMEOUT_S:g} s") from error
     except KafkaException as error:
         if error.args[0].code() == KafkaError.SECURITY_DISABLED:
             raise ConfigError(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import ConsumerGroupDescription, MemberDescription
 
 from rtp_workers.endpoints import Endpoints
+from rtp_workers.errors import TransientError
 from rtp_workers.kafka import topics
-from rtp_workers.kafka.client import translate
 from rtp_workers.kafka.record_consumer import CLIENT_ID, ledger_of
 from rtp_workers.kafka.topic_watch import LATEST
-from rtp_workers.kafka.topics import CLIENT_GRACE_S, TopicDescription
+from rtp_workers.kafka.topics import TopicDescription
 
 # Longer than an outage usually lasts, because a timeout of this request may abort the process (see DiagnosisThread).
 GROUP_TIMEOUT_S = 60.0
@@ -44,6 +45,7 @@ class CauseFinder:
     """Asks Kafka about one topic and one group, and keeps its connection. Use it from one thread."""
 
     def __init__(self, endpoints: Endpoints, topic: str, group_id: str, timeout_s: float = 5.0) -> None:
+        self._endpoints = endpoints
         self._admin = topics.admin_client(endpoints)
         self._topic, self._group_id, self._timeout_s = topic, group_id, timeout_s
         self._our_client_ids = {CLIENT_ID, str(endpoints.kafka_options.get("client.id", CLIENT_ID))}
@@ -58,9 +60,10 @@ class CauseFinder:
             TransientError: Kafka is away.
             AttentionError: not allowed.
         """
-        causes = {number: text for number, text in self._without_leader().items() if number in positions}
-        rest = {number: position for number, position in positions.items() if number not in causes}
-        return causes | (self._held_by_transactions(rest) if rest and not causes else {})
+        with self._client_replaced_if_silent():
+            causes = {number: text for number, text in self._without_leader().items() if number in positions}
+            rest = {number: position for number, position in positions.items() if number not in causes}
+            return causes | (self._held_by_transactions(rest) if rest and not causes else {})
 
     def others(self, ledger_id: str) -> Others:
         """Returns who else is in our group and has partitions of our topic.
@@ -74,7 +77,8 @@ class CauseFinder:
         """
         ledgers: dict[str, set[int]] = defaultdict(set)
         strangers: dict[str, set[int]] = defaultdict(set)
-        members = self._described_group().members
+        with self._client_replaced_if_silent():
+            members = self._described_group().members
         for member in members:
             theirs = ledger_of(member.client_id)
             who = f"{member.client_id} ({str(member.host).lstrip('/')})"
@@ -84,6 +88,15 @@ class CauseFinder:
                 ledgers[who] |= _partitions_of(member, self._topic)
         nobody = None if members else f"no consumer is running: the consumer group {self._group_id} has no members"
         return Others(self._of_ledgers(_shares(ledgers)), self._of_strangers(_shares(strangers)), nobody)
+
+    @contextmanager
+    def _client_replaced_if_silent(self) -> Iterator[None]:
+        """A client does not always recover from a broker that hung (see `topic_watch`): the next look has a new one."""
+        try:
+            yield
+        except TransientError:
+            self._admin = topics.admin_client(self._endpoints)
+            raise
 
     def _of_strangers(self, shares: str) -> str | None:
         if not shares:
@@ -117,12 +130,10 @@ class CauseFinder:
         }
 
     def _without_leader(self) -> dict[int, str]:
-        try:
-            wanted = TopicCollection([self._topic])
-            future = self._admin.describe_topics(wanted, request_timeout=self._timeout_s)[self._topic]
-            found: Any = future.result(self._timeout_s + CLIENT_GRACE_S)
-        except KafkaException as error:
-            raise translate(error, f"describe topic {self._topic}") from error
+        future = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=self._timeout_s)[
+            self._topic
+        ]
+        found: Any = topics.answer_of(future, f"describe topic {self._topic}", self._timeout_s)
         return {
             partition.id: (
                 f"it has no leader: the brokers that hold it ({_brokers(partition.replicas)}) are away. Start one of "
@@ -133,12 +144,11 @@ class CauseFinder:
         }
 
     def _described_group(self) -> ConsumerGroupDescription:
-        try:
-            future = self._admin.describe_consumer_groups([self._group_id], request_timeout=GROUP_TIMEOUT_S)
-            found: ConsumerGroupDescription = future[self._group_id].result(GROUP_TIMEOUT_S + CLIENT_GRACE_S)
-        except KafkaException as error:
-            lacking = f"Describe on group {self._group_id}"
-            raise translate(error, f"describe group {self._group_id}", lacking=lacking) from error
+        # A client that has lost its way is noticed within seconds by this, and not only by the request below.
+        topics.described(self._admin, self._topic, self._timeout_s)
+        future = self._admin.describe_consumer_groups([self._group_id], request_timeout=GROUP_TIMEOUT_S)[self._group_id]
+        doing, lacking = f"describe group {self._group_id}", f"Describe on group {self._group_id}"
+        found: ConsumerGroupDescription = topics.answer_of(future, doing, GROUP_TIMEOUT_S, lacking=lacking)
         return found
 
 

@@ -193,14 +193,14 @@ def delete_records(
     targets = [TopicPartition(topic, number, offset) for number, offset in before.items()]
     admin = admin_client(endpoints)
     futures = admin.delete_records(targets, request_timeout=timeout_s, operation_timeout=timeout_s)
-    return {item.partition: _answer(future, doing, timeout_s).low_watermark for item, future in futures.items()}
+    return {item.partition: answer_of(future, doing, timeout_s).low_watermark for item, future in futures.items()}
 
 
 def delete_topic(endpoints: Endpoints, topic: str, *, timeout_s: float = TIMEOUT_S) -> None:
     """Deletes the topic, if it exists."""
     admin = admin_client(endpoints)
     futures = admin.delete_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)
-    _answer(futures[topic], f"delete topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
+    answer_of(futures[topic], f"delete topic {topic}", timeout_s, {KafkaError.UNKNOWN_TOPIC_OR_PART: None})
 
 
 def as_text(topic_id: Any) -> str:
@@ -219,7 +219,7 @@ def _create(admin: AdminClient, topic: NewTopic, timeout_s: float) -> bool:
     future = admin.create_topics([topic], request_timeout=timeout_s, operation_timeout=timeout_s)[topic.topic]
     there = {KafkaError.TOPIC_ALREADY_EXISTS: False}
     return bool(
-        _answer(
+        answer_of(
             future, f"create topic {topic.topic}", timeout_s, there, done=True, lacking=f"Create on topic {topic.topic}"
         )
     )
@@ -235,7 +235,7 @@ def described_later(admin: AdminClient, topic: str, timeout_s: float) -> Callabl
     future = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
 
     def answer(client: AdminClient = admin) -> TopicDescription | None:  # kept: a collected client never answers
-        found = _answer(
+        found = answer_of(
             future,
             f"describe topic {topic}",
             timeout_s,
@@ -272,7 +272,7 @@ def settings_of(admin: AdminClient, topic: str, timeout_s: float) -> dict[str, s
     """Returns every setting of the topic. Errors as in `describe`."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     future = admin.describe_configs([resource], request_timeout=timeout_s)[resource]
-    entries = _answer(
+    entries = answer_of(
         future, f"read the settings of topic {topic}", timeout_s, lacking=f"DescribeConfigs on topic {topic}"
     )
     return {name: entry.value for name, entry in entries.items() if entry.value is not None}
@@ -295,14 +295,14 @@ def _alter(
     if topic.partitions < partitions:
         wanted = [NewPartitions(topic.topic, partitions)]
         future = admin.create_partitions(wanted, request_timeout=timeout_s, operation_timeout=timeout_s)[topic.topic]
-        _answer(future, f"add partitions to topic {topic.topic}", timeout_s, lacking=f"Alter on topic {topic.topic}")
+        answer_of(future, f"add partitions to topic {topic.topic}", timeout_s, lacking=f"Alter on topic {topic.topic}")
     if settings:
         entries = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
         ]
         resource = ConfigResource(ResourceType.TOPIC, topic.topic, incremental_configs=entries)
         future = admin.incremental_alter_configs([resource], request_timeout=timeout_s)[resource]
-        _answer(
+        answer_of(
             future,
             f"change the settings of topic {topic.topic}",
             timeout_s,
@@ -323,11 +323,11 @@ def list_offsets(
     doing = f"read the offsets of topic {topic.topic}"
     lacking = f"Describe on topic {topic.topic}"
     return {
-        item.partition: _answer(future, doing, timeout_s, lacking=lacking).offset for item, future in futures.items()
+        item.partition: answer_of(future, doing, timeout_s, lacking=lacking).offset for item, future in futures.items()
     }
 
 
-def _answer(
+def answer_of(
     future: Future[Any],
     doing: str,
     timeout_s: float,
@@ -336,11 +336,18 @@ def _answer(
     done: Any = None,
     lacking: str = "",
 ) -> Any:
-    """Returns the future's result. For an error code in `instead` it returns the value there, and `done` for None.
+    """Returns the result of a request to the admin client.
+
+    For an error code in `instead` it returns the value there, and `done` for None.
 
     `lacking` is the right that the request needs, for the message if Kafka refuses it.
 
     Keep the AdminClient in a variable meanwhile: a collected client never answers.
+
+    Raises:
+        TransientError: Kafka is away, or the client does not answer.
+        AttentionError: not allowed.
+        ConfigError: Kafka refuses the request.
     """
     try:
         result = future.result(timeout=timeout_s + CLIENT_GRACE_S)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from rtp_workers.consumer import diagnosis
 from rtp_workers.consumer.diagnosis import DiagnosisThread
 from rtp_workers.endpoints import Endpoints
-from rtp_workers.kafka.causes import Others
+from rtp_workers.errors import TransientError
+from rtp_workers.kafka.causes import CauseFinder, Others
 from tests.waiting import wait_until
 
 
@@ -65,3 +67,15 @@ def test_a_consumer_that_has_every_partition_asks_nothing_about_the_group(monkey
         wait_until(asked, what="a look at a shared group")
     finally:
         thread.stop()
+
+
+def test_a_client_that_gets_no_answer_is_replaced_and_ends_nothing() -> None:
+    """Its future then raises Python's own TimeoutError, which nobody expects."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        finder = CauseFinder(Endpoints(kafka_bootstrap=f"127.0.0.1:{silent.getsockname()[1]}"), "t", "g", timeout_s=0.1)
+        asks: list[Callable[[], object]] = [lambda: finder.others("some-id"), lambda: finder.standing({0: 0})]
+        for ask in asks:
+            before = finder._admin
+            with pytest.raises(TransientError):
+                ask()
+            assert finder._admin is not before
