@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from rtp_workers.errors import TransientError
+from rtp_workers.kafka.topics import log_offsets
 from tests.balanced import always_balanced
 from tests.conftest import Stack
 from tests.faulty_servers import FaultyServers
@@ -131,6 +133,8 @@ class Platform:
     @contextmanager
     def fed(self, mark: str) -> Iterator[None]:
         """Sends to every topic during the block, and then checks that each has stored just what Kafka acknowledged."""
+        for topic in self.topics.values():  # a test that failed may have left records behind
+            wait_until(partial(self._at_end, topic), STORED_S, f"the ledger at the end of {topic}")
         self.before = {topic: sums_of(self.stack, topic) or NOTHING for topic in self.topics.values()}
         self.feeds = []
         self.extra.clear()
@@ -152,6 +156,19 @@ class Platform:
         expected = [self.before[topic], *(feed.expected() for feed in self.feeds if feed.topic == topic)]
         wanted = {name: self.extra[topic, name] + sum(counts[name] for counts in expected) for name in NOTHING}
         wait_until(partial(self._counts, topic, wanted), STORED_S, f"{wanted} in the ledger of {topic}")
+
+    def _at_end(self, topic: str) -> bool:
+        try:
+            ends = log_offsets(self.stack.endpoints, topic)
+        except TransientError:
+            return False
+        stored = query(
+            self.stack,
+            "select kafka_partition, next_offset from ingest_ledger where topic = %s and closed_at is null",
+            topic,
+        )
+        positions = {row["kafka_partition"]: row["next_offset"] for row in stored}
+        return all(positions.get(number, 0) == end for number, (_, end) in ends.items())
 
     def _counts(self, topic: str, wanted: dict[str, int]) -> bool:
         return sums_of(self.stack, topic) == wanted

@@ -26,6 +26,8 @@ from tests.waiting import wait_until
 FROZEN_S = 20.0
 SLOW = {"delay_s": 0.3, "bytes_per_s": 60_000.0}
 SEEN_S = 90.0
+# Over such a line, the comparison of the log with the ledger needs several attempts, each longer than the one before.
+SLOWLY_S = 300.0
 KAFKA_AWAY = '"where": "kafka"'
 ONLY_ROOT_MOUNTS = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 INSERT = """
@@ -94,7 +96,7 @@ def kafka_half_open(scene: Scene) -> None:
 def kafka_slow(scene: Scene) -> None:
     stored = scene.stored(scene.enough)
     scene.servers.kafka_proxy.slow(**SLOW)
-    wait_until(stored, SEEN_S, "rows through a slow line")
+    wait_until(stored, SLOWLY_S, "rows through a slow line")
     scene.servers.kafka_proxy.heal()
 
 
