@@ -104,9 +104,9 @@ class Platform:
         lines = [line for line in log_lines(self.consumer) if line["event"] == event]
         return sum(all(line.get(name) == value for name, value in fields.items()) for line in lines)
 
-    def wait_for_word(self, before: int, event: str, **fields: str) -> None:
+    def wait_for_word(self, before: int, event: str, seen_s: float = SEEN_S, **fields: str) -> None:
         """Waits until the consumer has logged an event once more than ``before`` times."""
-        wait_until(lambda: self.told(event, **fields) > before, SEEN_S, f"the consumer's {event} {fields}")
+        wait_until(lambda: self.told(event, **fields) > before, seen_s, f"the consumer's {event} {fields}")
 
     @property
     def scene(self) -> Scene:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +59,9 @@ class CauseFinder:
             TransientError: Kafka is away.
             AttentionError: not allowed.
         """
-        with self._client_replaced_if_silent():
-            causes = {number: text for number, text in self._without_leader().items() if number in positions}
-            rest = {number: position for number, position in positions.items() if number not in causes}
-            return causes | (self._held_by_transactions(rest) if rest and not causes else {})
+        causes = {number: text for number, text in self._without_leader().items() if number in positions}
+        rest = {number: position for number, position in positions.items() if number not in causes}
+        return causes | (self._held_by_transactions(rest) if rest and not causes else {})
 
     def others(self, ledger_id: str) -> Others:
         """Returns who else is in our group and has partitions of our topic.
@@ -77,8 +75,12 @@ class CauseFinder:
         """
         ledgers: dict[str, set[int]] = defaultdict(set)
         strangers: dict[str, set[int]] = defaultdict(set)
-        with self._client_replaced_if_silent():
+        try:
             members = self._described_group().members
+        except TransientError:
+            # It does not always recover from a broker that hung (see `topic_watch`). The next look has a new one.
+            self._admin = topics.admin_client(self._endpoints)
+            raise
         for member in members:
             theirs = ledger_of(member.client_id)
             who = f"{member.client_id} ({str(member.host).lstrip('/')})"
@@ -88,15 +90,6 @@ class CauseFinder:
                 ledgers[who] |= _partitions_of(member, self._topic)
         nobody = None if members else f"no consumer is running: the consumer group {self._group_id} has no members"
         return Others(self._of_ledgers(_shares(ledgers)), self._of_strangers(_shares(strangers)), nobody)
-
-    @contextmanager
-    def _client_replaced_if_silent(self) -> Iterator[None]:
-        """A client does not always recover from a broker that hung (see `topic_watch`): the next look has a new one."""
-        try:
-            yield
-        except TransientError:
-            self._admin = topics.admin_client(self._endpoints)
-            raise
 
     def _of_strangers(self, shares: str) -> str | None:
         if not shares:
@@ -144,8 +137,6 @@ class CauseFinder:
         }
 
     def _described_group(self) -> ConsumerGroupDescription:
-        # A client that has lost its way is noticed within seconds by this, and not only by the request below.
-        topics.described(self._admin, self._topic, self._timeout_s)
         future = self._admin.describe_consumer_groups([self._group_id], request_timeout=GROUP_TIMEOUT_S)[self._group_id]
         doing, lacking = f"describe group {self._group_id}", f"Describe on group {self._group_id}"
         found: ConsumerGroupDescription = topics.answer_of(future, doing, GROUP_TIMEOUT_S, lacking=lacking)
