@@ -49,9 +49,10 @@ class LogReader:
             auto_offset_reset="error",
             enable_partition_eof=True,
             isolation_level="read_committed",
-            # Only a few records of each partition are wanted, so little is fetched.
-            max_partition_fetch_bytes=64 * 1024,
+            # Only a few records are wanted of each partition. The line may be slow, so nothing is fetched ahead.
+            max_partition_fetch_bytes=16 * 1024,
             queued_max_messages_kbytes=2_048,
+            queued_min_messages=1,
             fetch_wait_max_ms=20,
             fetch_error_backoff_ms=50,
         )
