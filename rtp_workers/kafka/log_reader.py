@@ -53,6 +53,7 @@ class LogReader:
             max_partition_fetch_bytes=16 * 1024,
             queued_max_messages_kbytes=2_048,
             queued_min_messages=1,
+            fetch_queue_backoff_ms=20,  # after a full queue, the client would wait for a second
             fetch_wait_max_ms=20,
             fetch_error_backoff_ms=50,
         )
