@@ -180,12 +180,14 @@ class BatchWriter:
             self._forget_unknown_loads(cursor, batch)
             dead_letters = batch.dead_letters + land(cursor, batch, counts)
             self.failpoint.reach("after_copy")
-            self._insert_dead_letters(cursor, batch, dead_letters, counts)
+            self._count_dead_letters(batch, dead_letters, counts)
             _must_add_up(batch, counts)
             batch.await_turn(cursor)
             batch.confirm()
             load_outcomes.add(cursor, self._endings)
             ledger.move(cursor, batch.topic_id, batch.spans, counts)
+            # After the ledger: if somebody else has stored this batch, the ledger says so, not a repeated primary key.
+            _insert_dead_letters(cursor, batch, dead_letters)
             self.failpoint.reach("before_commit")
             connection.commit()
             self.failpoint.reach("after_commit")
@@ -258,29 +260,9 @@ class BatchWriter:
         cursor.execute("release savepoint run")
         refused += staging.count_landed(cursor, records, repeated, counts, self._endings)
 
-    def _insert_dead_letters(
-        self, cursor: Cursor, batch: Batch, dead_letters: Sequence[DeadLetter], counts: dict[int, Counts]
+    def _count_dead_letters(
+        self, batch: Batch, dead_letters: Sequence[DeadLetter], counts: dict[int, Counts]
     ) -> None:
-        rows = [
-            (
-                batch.topic_id,
-                letter.record.partition(),
-                batch.spans[letter.record.partition()].generation,
-                letter.record.offset(),
-                batch.topic,
-                letter.record.key(),
-                letter.record.value(),
-                headers_json(letter.record),
-                letter.reason,
-                letter.detail,
-                _load_id(letter.record, batch),
-                _appended_at(letter.record),
-            )
-            for letter in dead_letters
-        ]
-        if rows:
-            for page in pages(rows):
-                execute_values(cursor, _DEAD_LETTER, page, page_size=len(page))
         for letter in dead_letters:
             partition = letter.record.partition()
             counts[partition].dead_lettered += 1
@@ -328,6 +310,29 @@ def _sift(batch: Batch) -> None:
             continue
         batch.lines.append(line)
         batch.records.append(record)
+
+
+def _insert_dead_letters(cursor: Cursor, batch: Batch, dead_letters: Sequence[DeadLetter]) -> None:
+    rows = [
+        (
+            batch.topic_id,
+            letter.record.partition(),
+            batch.spans[letter.record.partition()].generation,
+            letter.record.offset(),
+            batch.topic,
+            letter.record.key(),
+            letter.record.value(),
+            headers_json(letter.record),
+            letter.reason,
+            letter.detail,
+            _load_id(letter.record, batch),
+            _appended_at(letter.record),
+        )
+        for letter in dead_letters
+    ]
+    if rows:
+        for page in pages(rows):
+            execute_values(cursor, _DEAD_LETTER, page, page_size=len(page))
 
 
 @contextmanager

@@ -95,6 +95,16 @@ def test_a_run_that_is_halved_counts_each_record_once(stack: Stack, writer: Batc
     assert [row["transaction_id"] for row in new] == ["c0", "c2", "c4", "c8"]
 
 
+def test_a_batch_that_somebody_else_has_stored_is_told_by_the_ledger(stack: Stack, writer: BatchWriter) -> None:
+    """Its dead letters are stored, too: their primary key must not be what is told, since that does not pass."""
+    values = [body("a1"), body("a2"), body("a3")]
+    assert Feed(writer).write(values, refused=[1]) == Counts(inserted=2, dead_lettered=1)
+    with pytest.raises(ledger.LedgerMovedError):
+        Feed(writer).write([*values, body("a4")], refused=[1])
+    assert query(stack, "select count(*) from dead_letters")[0]["count"] == 1
+    assert query(stack, "select inserted, next_offset from ingest_ledger")[0] == {"inserted": 2, "next_offset": 3}
+
+
 def test_a_batch_reaches_the_table_through_its_key_even_without_statistics(stack: Stack, writer: BatchWriter) -> None:
     feed = Feed(writer)
     feed.write([body("a1")])
