@@ -64,7 +64,7 @@ class SessionOverError(RtpError):
 
 
 class Session:
-    """Moves records from Kafka's client into batches, and hands these to the writing thread.
+    """Moves records from Kafka's client into batches, and hands these to the writing threads.
 
     Args:
         mapping: the mapping of a topic that is not our own; None for our own topic.
