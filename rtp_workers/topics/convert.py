@@ -27,7 +27,7 @@ from rtp_workers.topics.envelopes import NotAnInsertError
 from rtp_workers.topics.extract import Extractor, texts_of
 from rtp_workers.topics.json_rows import JsonRows, Rows
 from rtp_workers.topics.layout import layout_of
-from rtp_workers.topics.paths import is_removable, put_at
+from rtp_workers.topics.paths import put_at
 from rtp_workers.topics.plan import TopicPlan
 from rtp_workers.topics.reading import MAGIC, DocumentReader, Schemas
 
@@ -99,8 +99,7 @@ class TopicConverter:
         if plan.id_rule == "derived":
             layout = None  # such an id needs the whole document
         self._json = JsonRows(layout)
-        removable = [path for path in plan.dropped if is_removable(path)]
-        self._avro = AvroRows(schemas, plan.paths, removable) if schemas is not None and layout is not None else None
+        self._avro = AvroRows(schemas, plan.paths, plan.dropped) if schemas is not None and layout is not None else None
 
     def lines(self, values: Sequence[bytes | None], records: Sequence[Placed]) -> Mapped:
         """Converts a batch.
@@ -240,7 +239,7 @@ class TopicConverter:
         return cells
 
     def _put_back(self, document: Document, at: int, value: Any) -> None:
-        if self._extractor.takes[at]:
+        if self._extractor.may_return[at]:
             put_at(document, self.plan.paths[at], value)
 
     def _derived(self, documents: Sequence[Document]) -> list[str] | None:

@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -149,11 +150,22 @@ def _converter(schema: Mapping[str, Any]) -> Convert | None:
     if schema.get("type") == "struct":
         members = [(str(field.get("field")), _converter(field)) for field in _schemas(schema.get("fields"))]
         return _struct_converter({name: convert for name, convert in members if convert is not None})
-    items = schema.get("items")
-    convert = _converter(items) if schema.get("type") == "array" and isinstance(items, dict) else None
+    inner = schema.get({"array": "items", "map": "values"}.get(str(schema.get("type")), ""))
+    convert = _converter(inner) if isinstance(inner, dict) else None
     if convert is None:
         return None
+    if schema["type"] == "map":
+        return partial(_converted_map, convert)
     return lambda value: list(map(convert, value)) if isinstance(value, list) else value
+
+
+def _converted_map(convert: Convert, value: Any) -> Any:
+    """Converts the values of a map, which JsonConverter writes as a list of pairs if its keys are no texts."""
+    if isinstance(value, dict):
+        return {name: convert(inner) for name, inner in value.items()}
+    pairs = value if isinstance(value, list) else []
+    are_pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+    return [[key, convert(inner)] for key, inner in pairs] if pairs and are_pairs else value
 
 
 def _struct_converter(members: Mapping[str, Convert]) -> Convert | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rtp_workers.record.documents import Document, cell_text
-from rtp_workers.topics.paths import Path, is_removable, remove_at, value_at
+from rtp_workers.topics.paths import Path, is_removable, remove_at, starts_with, value_at
 
 _NOTHING: dict[str, Any] = {}  # stands for a missing object; never filled
 _TEXT_ONLY = frozenset({str})
@@ -23,10 +23,11 @@ class Extractor:
     Args:
         paths: the paths to read, each only once.
         stays: for each path, True if its value also stays in the document.
-        dropped: paths to remove without reading them.
+        dropped: paths to remove without reading them. One through a list is removed from every item.
 
     Attributes:
         takes: for each path, True if its value leaves the document.
+        may_return: for each path, True if a value that fits no field may go back into the document.
     """
 
     def __init__(self, paths: Sequence[Path], stays: Sequence[bool], dropped: Sequence[Path] = ()) -> None:
@@ -35,8 +36,13 @@ class Extractor:
             is_removable(path) and not stay and not _is_inside(path, paths)
             for path, stay in zip(paths, stays, strict=True)
         )
+        self.may_return = tuple(
+            taken and not any(starts_with(path, gone) for gone in dropped)
+            for path, taken in zip(paths, self.takes, strict=True)
+        )
         self._dropped = tuple(dropped)
-        emptied = {path[:depth] for path, gone in self._going() if gone for depth in range(1, len(path))}
+        self._going = [path for path, taken in zip(paths, self.takes, strict=True) if taken] + list(dropped)
+        emptied = {path[:depth] for path in self._going if is_removable(path) for depth in range(1, len(path))}
         self._emptied = sorted(emptied, key=len, reverse=True)
 
     def columns(self, documents: Sequence[Document]) -> list[list[Any]]:
@@ -59,19 +65,12 @@ class Extractor:
     def values(self, document: Document) -> list[Any]:
         """Does the same as `columns` for one document."""
         found = [value_at(document, path) for path in self._paths]
-        for path, gone in self._going():
-            if gone:
-                remove_at(document, path)
+        for path in self._going:
+            remove_at(document, path)
         for path in self._emptied:
             if value_at(document, path) == {}:
                 remove_at(document, path)
         return found
-
-    def _going(self) -> list[tuple[Path, bool]]:
-        return [
-            *zip(self._paths, self.takes, strict=True),
-            *((path, is_removable(path)) for path in self._dropped),
-        ]
 
     @staticmethod
     def _values(objects: dict[Path, list[Any]], path: Path, remove: bool) -> list[Any]:
@@ -84,10 +83,13 @@ class Extractor:
 
     @staticmethod
     def _drop(objects: dict[Path, list[Any]], path: Path) -> None:
-        if is_removable(path):
-            for parent in _objects(objects, path[:-1]):
-                if parent:
-                    parent.pop(path[-1], None)
+        if not is_removable(path):
+            for document in objects[()]:
+                remove_at(document, path)
+            return
+        for parent in _objects(objects, path[:-1]):
+            if parent:
+                parent.pop(path[-1], None)
 
 
 def texts_of(values: Sequence[Any]) -> tuple[list[str], list[int]]:

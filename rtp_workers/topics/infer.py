@@ -13,7 +13,7 @@ from rtp_workers.mapping.infer import infer_columns
 from rtp_workers.mapping.plan import FilePlan, Question
 from rtp_workers.mapping.sources import Section
 from rtp_workers.record.documents import Document, cell_text
-from rtp_workers.topics.paths import Path, leaves, parse_path, path_text
+from rtp_workers.topics.paths import Path, leaves, of_first_items, parse_path, path_text, starts_with
 
 Cells = dict[str, tuple[str, ...]]
 
@@ -43,7 +43,7 @@ def infer_documents(documents: Sequence[Document], section: Section | None = Non
     cells = [[cell_text(row.get(path)) for path in paths] for row in rows]
     plan = infer_columns(section, columns, cells)
     by_name: Cells = {str(name): column for name, column in zip(columns, zip(*cells, strict=True), strict=True)}
-    return _for_topics(_currency_next_to_amount(plan, by_name), by_name)
+    return _without_dropped(_for_topics(_currency_next_to_amount(plan, by_name), by_name), section)
 
 
 def _wrapping(paths: Sequence[Path]) -> Path:
@@ -70,6 +70,13 @@ def _for_topics(plan: FilePlan, cells: Cells) -> FilePlan:
     if plan.rules.id_rule == "derived":
         notes.append('no path identifies a record: ids are made from where Kafka keeps it (id = "offset")')
     return replace(plan, undecided=tuple(questions), notes=tuple(notes))
+
+
+def _without_dropped(plan: FilePlan, section: Section) -> FilePlan:
+    """Returns the plan without what the section drops, with everything below it, among the attributes."""
+    dropped = [of_first_items(parse_path(name)) for name in section.drop]
+    kept = [name for name in plan.attributes if not any(starts_with(parse_path(name), gone) for gone in dropped)]
+    return replace(plan, attributes=tuple(kept))
 
 
 def _about_time(question: Question) -> Question:

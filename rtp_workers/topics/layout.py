@@ -154,15 +154,15 @@ def layout_of(paths: Sequence[Path], takes: Sequence[bool], dropped: Sequence[Pa
         takes: for each path, True if its value leaves the document.
         dropped: the paths to leave out.
     """
-    gone = [path for path in dropped if is_removable(path)]
-    above = {path[:depth] for path in (*paths, *gone) for depth in range(1, len(path))}
-    names = {str(step) for path in (*paths, *gone) for step in path}
-    nested = not above.isdisjoint((*paths, *gone))
-    if not paths or not all(takes) or nested or not all(map(is_plain, names)):
+    used = (*paths, *dropped)
+    above = {path[:depth] for path in used for depth in range(1, len(path))}
+    names = {str(step) for path in used for step in path}
+    nested = not above.isdisjoint(used)
+    if not paths or not all(takes) or nested or not all(map(is_removable, dropped)) or not all(map(is_plain, names)):
         return None
-    if not MARKS.isdisjoint(path[0] for path in (*paths, *gone)):
+    if not MARKS.isdisjoint(path[0] for path in used):
         return None
-    return Layout(paths, gone)
+    return Layout(paths, dropped)
 
 
 def is_plain(name: str) -> bool:

@@ -59,11 +59,20 @@ def value_at(document: Any, path: Path) -> Any:
     return value
 
 
-def remove_at(document: Any, path: Path) -> None:
-    """Removes the member at a path of names, if it is there."""
-    holder = value_at(document, path[:-1])
-    if isinstance(holder, dict):
-        holder.pop(path[-1], None)
+def remove_at(document: Any, path: Sequence[Step]) -> None:
+    """Removes the member at a path, if it is there. A path through a list removes it from every item."""
+    step, *below = path
+    if isinstance(document, dict):
+        if below:
+            remove_at(document.get(str(step)), below)
+        else:
+            document.pop(str(step), None)
+    elif isinstance(document, list) and isinstance(step, int):
+        if below:
+            for item in document:
+                remove_at(item, below)
+        else:
+            document.clear()
 
 
 def put_at(document: dict[Any, Any], path: Path, value: Any) -> None:
@@ -96,6 +105,11 @@ def starts_with(path: Path, start: Path) -> bool:
     return path[: len(start)] == start
 
 
+def of_first_items(path: Path) -> Path:
+    """Returns the path through the first item of each list, which is the one that `leaves` yields."""
+    return tuple(0 if isinstance(step, int) else step for step in path)
+
+
 def _child(value: Any, step: Step) -> Any:
     if isinstance(value, dict):
         return value.get(str(step))
@@ -113,14 +127,3 @@ def _not_a_path(text: str) -> ConfigError:
         f"{text!r} is not a path into a document; write names with dots and places in brackets, such as "
         "payment.amount or items[0].sku, or a JSON Pointer such as /payment/amount"
     )
-
-
-def common_start(paths: Sequence[Path]) -> Path:
-    """Returns the steps with which every path begins, without the last step of each path."""
-    if not paths:
-        return ()
-    shortest = min(paths, key=len)
-    for length in range(len(shortest) - 1, 0, -1):
-        if all(path[:length] == shortest[:length] for path in paths):
-            return shortest[:length]
-    return ()

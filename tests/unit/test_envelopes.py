@@ -17,6 +17,7 @@ from rtp_workers.topics.reading import DocumentReader
 
 ROW = {"id": 7, "note": "lunch"}
 DECIMAL = "org.apache.kafka.connect.data.Decimal"
+AMOUNT = {"type": "bytes", "name": DECIMAL, "parameters": {"scale": "2"}}
 VARIABLE = {"name": "io.debezium.data.VariableScaleDecimal"}
 SOURCE = {"connector": "postgresql", "table": "payments"}
 
@@ -95,8 +96,9 @@ def test_a_byte_order_mark_is_ignored() -> None:
 
 def test_the_quick_way_into_connect_s_envelope_gives_what_the_careful_one_gives() -> None:
     decimal = {"field": "amount", "type": "bytes", "name": DECIMAL, "parameters": {"scale": "2"}}
-    schemas = [None, 5, {}, {"type": "struct", "fields": [decimal]}, {"name": DECIMAL}, VARIABLE, "\ud800"]
-    payloads = [ROW, {"amount": "MDk="}, {"amount": "%"}, None, [1], event("c", after=ROW), event("d"), {"__op": "u"}]
+    by_shop = {"type": "struct", "fields": [{"field": "amount", "type": "map", "values": AMOUNT}]}
+    schemas = [None, 5, {}, {"type": "struct", "fields": [decimal]}, by_shop, {"name": DECIMAL}, VARIABLE, "\ud800"]
+    payloads = [ROW, {"amount": {"a": "MDk="}}, {"amount": [[1, "MDk="]]}, {"amount": [1]}, {"amount": "MDk="}, {"amount": "%"}, None, [1], event("c", after=ROW), event("d"), {"__op": "u"}]
     values = [
         json.dumps({"schema": schema, "payload": payload, **more}, separators=(",", ":")).encode()
         for schema in schemas
@@ -122,6 +124,8 @@ def test_connect_s_logical_types_become_readable_and_stay_exact() -> None:
         {"field": "day", "type": "int32", "name": "io.debezium.time.Date"},
         {"field": "parts", "type": "array", "items": {"type": "int32", "name": "org.apache.kafka.connect.data.Date"}},
         {"field": "missing", "type": "bytes", "name": DECIMAL, "parameters": {"scale": "2"}},
+        {"field": "sums", "type": "map", "keys": {"type": "string"}, "values": AMOUNT},
+        {"field": "by_shop", "type": "map", "keys": {"type": "int32"}, "values": AMOUNT},
     ]
     large = 12345678901234567890123
     row = {
@@ -130,6 +134,8 @@ def test_connect_s_logical_types_become_readable_and_stay_exact() -> None:
         "day": 20484,
         "parts": [0],
         "missing": None,
+        "sums": {"total": "MDk="},
+        "by_shop": [[7, "MDk="]],
     }
     assert read({"schema": {"type": "struct", "fields": fields}, "payload": row}) == {
         "amount": Decimal("123456789012345678901.23"),
@@ -137,6 +143,8 @@ def test_connect_s_logical_types_become_readable_and_stay_exact() -> None:
         "day": date(2026, 1, 31),
         "parts": [date(1970, 1, 1)],
         "missing": None,
+        "sums": {"total": Decimal("123.45")},
+        "by_shop": [[7, Decimal("123.45")]],
     }
 
 

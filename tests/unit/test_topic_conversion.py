@@ -202,6 +202,25 @@ def test_what_is_dropped_is_nowhere() -> None:
     assert converted["attributes"] == {"card": {"brand": "visa"}}
 
 
+def test_what_is_dropped_through_a_list_is_in_none_of_its_items() -> None:
+    lines = SIMPLE + 'columns.category = "items[0].sku"\ndrop = ["items[0].card", "tags[0]", "items[1].by[0].name"]\n'
+    items = [
+        {"sku": "A", "card": "4111", "by": [{"name": "x", "no": 1}]},
+        {"sku": "B", "card": "4222", "by": {"name": "y"}},
+        "C",
+    ]
+    converted = convert(body(items=items, tags=["t", "u"]), lines)
+    kept = [{"sku": "A", "by": [{"no": 1}]}, {"sku": "B", "by": {"name": "y"}}, "C"]
+    assert (converted["category"], converted["attributes"]) == ("A", {"items": kept, "tags": []})
+
+
+def test_a_dropped_value_that_fits_no_field_does_not_come_back() -> None:
+    lines = SIMPLE + 'columns.payment_method = "card.holder"\ncolumns.country = "land"\ndrop = ["card", "land"]\n'
+    converted = convert(body(card={"holder": "H" * 65, "number": "4111"}, land="Atlantis"), lines)
+    assert converted["attributes"] == {}
+    assert "payment_method" not in converted
+
+
 @pytest.mark.parametrize("text", ["a\tb", "a\nb", "\\", "\\N", "\\.", "'; DROP TABLE x", "%s", '"', "ü€𝄞"])
 def test_text_is_stored_byte_for_byte(text: str) -> None:
     converted = convert(body(shop=text, note=text), SIMPLE + 'columns.merchant = "shop"\n')

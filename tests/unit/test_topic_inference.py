@@ -79,6 +79,21 @@ def test_records_without_an_id_get_one_from_their_offset() -> None:
     assert topic_plan(section(text), "payments").id_rule == "offset"
 
 
+def test_what_is_dropped_is_not_listed_as_kept() -> None:
+    sales = [
+        {
+            "id": f"a{n}",
+            "at": "2026-01-31T13:45:00Z",
+            "amount": f"{n}.50",
+            "items": [{"sku": "x", "card": "4111"}],
+            "who": {"name": f"n{n}", "mail": f"m{n}"},
+        }
+        for n in range(1, 20)
+    ]
+    known = Section("sales", topics=("sales",), drop=("items[1].card", "/who"))
+    assert infer_documents(sales, known).attributes == ("items[0].sku",)
+
+
 def test_names_with_dots_are_written_as_pointers() -> None:
     documents = [{"pay.id": f"a{n}", "when/at": "2026-01-31T13:45:00Z", "pay.amount": f"{n}.50"} for n in range(1, 20)]
     plan = topic_plan(section(topic_section_text(infer_documents(documents), "payments")), "payments")

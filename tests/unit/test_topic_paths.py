@@ -57,6 +57,14 @@ def test_what_is_removed_can_be_put_back() -> None:
     assert document == {"a": {"b": {"c": 1, "d": 2}}, "e": {"f": 3}}
 
 
+def test_a_path_through_a_list_removes_from_every_item() -> None:
+    document = {"items": [{"card": 1, "sku": "x"}, {"card": 2}, 3], "tags": ["a", "b"], "0": {"card": 4}}
+    remove_at(document, ("items", 0, "card"))
+    remove_at(document, ("tags", 0))
+    remove_at(document, (0, "card"))
+    assert document == {"items": [{"sku": "x"}, {}, 3], "tags": [], "0": {}}
+
+
 def test_of_a_list_the_first_item_s_values_are_listed() -> None:
     document = {"a": {"b": 1}, "items": [{"sku": "x"}, {"sku": "y"}], "none": [], "null": None}
     assert dict(leaves(document)) == {("a", "b"): 1, ("items", 0, "sku"): "x", ("null",): None}
