@@ -277,9 +277,8 @@ def _rules(found: Findings) -> Rules:
     for key in GIVEN_RULES:
         if (value := getattr(section, key)) is not None:
             rules[key] = value
-    if section.year_from is not None:
-        month, year = section.year_from.split("/")
-        rules["year_from"] = (int(month), int(year))
+    if section.first_month is not None:
+        rules["year_from"] = section.first_month
     if section.sign == "negate" and rules.get("sign", "as_is") == "as_is":
         rules["sign"] = "negate"
     return Rules(

@@ -36,7 +36,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 # Stands for a value that only a person knows. A section for topics is not used while it has one.
 OPEN = "?"
-FOR_TOPICS_ONLY = ("occurred_at", "changes")
+FOR_TOPICS_ONLY = ("occurred_at", "changes", "debit_negative", "credit_negative")
 FOR_FILES_ONLY = (
     *("encoding", "delimiter", "quotechar", "escape", "header_line", "header", "skip_rows"),
     *("id_columns", "overlap"),
@@ -44,6 +44,11 @@ FOR_FILES_ONLY = (
 
 
 LISTS = ("files", "topics", "drop", "skip_rows", "header", "id_columns", *WORDS)
+TRUE_OR_FALSE: Mapping[str, str] = {
+    "day_first": "true (31/12/2024) or false (12/31/2024)",
+    "debit_negative": "true (debits are written with a minus) or false",
+    "credit_negative": "true (credits are written with a minus) or false",
+}
 WHOLE_NUMBERS: Mapping[str, tuple[int, int]] = {"round_to": (0, 18), "year": (1900, 2100)}
 
 
@@ -71,6 +76,8 @@ class Section:
         id_columns: columns whose cells make derived ids; if left out, all except the volatile ones.
         overlap: whether rows that look like stored ones are the ``same`` transactions or ``other`` ones.
         occurred_at: ``kafka_timestamp`` takes the timestamp of the Kafka record.
+        debit_negative, credit_negative: True if the amounts of that side are written with a minus. For topics only: a
+            file shows it.
         changes: what becomes of updates, deletes and tombstones: ``dead_letter`` or ``skip``.
         open: keys whose value is ``?``, which a person has to replace.
     """
@@ -113,6 +120,8 @@ class Section:
     skip_rows: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     occurred_at: str | None = None
+    debit_negative: bool | None = None
+    credit_negative: bool | None = None
     changes: str | None = None
     open: tuple[str, ...] = ()
 
@@ -121,6 +130,14 @@ class Section:
         """Returns what the section says about the dialect."""
         escapes = None if self.escape is None else self.escape == "backslash"
         return Given(self.encoding, self.delimiter, self.quotechar, escapes, self.header_line, self.header)
+
+    @property
+    def first_month(self) -> tuple[int, int] | None:
+        """Returns month and year of `year_from`; None if the section does not give it."""
+        if self.year_from is None:
+            return None
+        month, year = self.year_from.split("/")
+        return int(month), int(year)
 
     @property
     def affix(self) -> Affix | None:
@@ -270,9 +287,9 @@ def _value(key: str, value: Any, where: str) -> Any:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise ConfigError(f"{where}: must be a whole number from {low} to {high}")
         return value
-    if key == "day_first":
+    if key in TRUE_OR_FALSE:
         if not isinstance(value, bool):
-            raise ConfigError(f"{where}: must be true (31/12/2024) or false (12/31/2024)")
+            raise ConfigError(f"{where}: must be {TRUE_OR_FALSE[key]}")
         return value
     if not isinstance(value, str):
         raise ConfigError(f"{where}: must be a text in quotes")

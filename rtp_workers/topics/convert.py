@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from rtp_workers.mapping.cells.amounts import shifted
 from rtp_workers.mapping.cells.minor_units import USUAL_DIGITS, minor_digits
 from rtp_workers.mapping.rows.how_much import HowMuch
-from rtp_workers.mapping.rows.instants import Instants, NoInstantError
+from rtp_workers.mapping.rows.instants import ODDITIES, Instants, NoInstantError
 from rtp_workers.mapping.rows.text_fields import FieldCells, text_field_names
 from rtp_workers.record.copy_text import Refusal
 from rtp_workers.record.documents import Document, canonical_bytes, encode_json
@@ -34,6 +34,8 @@ from rtp_workers.topics.reading import MAGIC, DocumentReader, Schemas
 DERIVED_ID_BYTES = 16
 LOOKED_AT = 10  # how many values of a batch decide which path is tried
 NO_TIMESTAMP = 0  # confluent_kafka.TIMESTAMP_NOT_AVAILABLE
+CLOCK_CHANGES = frozenset(f"occurred_at_{oddity}" for oddity in ODDITIES)
+HOW_TO_STORE = '; with ambiguous = "earlier" or "later" in the section it becomes a row'
 END_MS = 4_133_980_800_000  # 2101-01-01T00:00:00Z
 
 Columns = list[list[str]]
@@ -268,7 +270,8 @@ class TopicConverter:
         found: list[str] = []
         for index, answer in enumerate(self._instants.read([cells[at] for at in self._instants.columns])):
             if isinstance(answer, NoInstantError):
-                refused.setdefault(index, (answer.reason, str(answer)))
+                hint = HOW_TO_STORE if answer.reason in CLOCK_CHANGES else ""
+                refused.setdefault(index, (answer.reason, f"{answer}{hint}"))
             found.append(answer if isinstance(answer, str) else "")
         return found
 

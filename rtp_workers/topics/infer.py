@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from rtp_workers.mapping.cells.minor_units import minor_digits
 from rtp_workers.mapping.cells.words import currency_code
@@ -14,6 +15,7 @@ from rtp_workers.mapping.plan import FilePlan, Question
 from rtp_workers.mapping.sources import Section
 from rtp_workers.record.documents import Document, cell_text
 from rtp_workers.topics.paths import Path, leaves, of_first_items, parse_path, path_text, starts_with
+from rtp_workers.topics.sections import AMBIGUOUS, HOW_MUCH
 
 Cells = dict[str, tuple[str, ...]]
 
@@ -35,6 +37,7 @@ def infer_documents(documents: Sequence[Document], section: Section | None = Non
         section: what is known already.
     """
     section = section or Section()
+    section = replace(section, ambiguous=section.ambiguous or AMBIGUOUS)
     given = {parse_path(name): name for names in section.columns.values() for name in names}
     rows = [dict(leaves(document)) for document in documents]
     paths = list(dict.fromkeys([*given, *(path for row in rows for path in row)]))[:MOST_PATHS]
@@ -42,8 +45,17 @@ def infer_documents(documents: Sequence[Document], section: Section | None = Non
     columns = [DocumentPath(given.get(path) or path_text(path), _steps(path, wrapping)) for path in paths]
     cells = [[cell_text(row.get(path)) for path in paths] for row in rows]
     plan = infer_columns(section, columns, cells)
+    if section.decimal_mark is None and _amounts_are_numbers(plan, dict(zip(columns, paths, strict=True)), rows):
+        # JSON's own numbers have a point, whatever the texts next to them have.
+        plan = infer_columns(replace(section, decimal_mark="."), columns, cells)
     by_name: Cells = {str(name): column for name, column in zip(columns, zip(*cells, strict=True), strict=True)}
     return _without_dropped(_for_topics(_currency_next_to_amount(plan, by_name), by_name), section)
+
+
+def _amounts_are_numbers(plan: FilePlan, paths: Mapping[str, Path], rows: Sequence[Mapping[Path, Any]]) -> bool:
+    """Tells whether no amount of the sample is a text."""
+    names = [name for role in HOW_MUCH if role in plan.uses for name in plan.uses[role].columns]
+    return bool(names) and not any(isinstance(row.get(paths[name]), str) for row in rows for name in names)
 
 
 def _wrapping(paths: Sequence[Path]) -> Path:

@@ -22,7 +22,10 @@ def topic_section_text(plan: FilePlan, topic: str, name: str | None = None) -> s
     lines += [f"constants.{field} = {quoted([value])}" for field, value in plan.rules.constants.items()]
     if plan.rules.currency and "currency" not in plan.rules.constants and "currency" not in plan.uses:
         lines.append(f"constants.currency = {quoted([plan.rules.currency])}")
-    lines += rule_lines(replace(plan, rules=replace(plan.rules, id_rule="columns")))
+    rules = rule_lines(replace(plan, rules=replace(plan.rules, id_rule="columns")))
+    unneeded = {*open_keys, *(() if _may_come_twice(plan) else ("ambiguous",))}
+    lines += [line for line in rules if _key(line) not in unneeded]
+    lines += [f"{side}_negative = true" for side in ("debit", "credit") if getattr(plan.rules, f"{side}_negative")]
     if plan.rules.id_rule == "derived":
         lines.append('id = "offset"  # where Kafka keeps the record; "derived" makes ids from the content alone')
     for key, question in dict(zip(open_keys, plan.undecided, strict=True)).items():
@@ -31,6 +34,16 @@ def topic_section_text(plan: FilePlan, topic: str, name: str | None = None) -> s
     return "\n".join(lines) + "\n"
 
 
+def _may_come_twice(plan: FilePlan) -> bool:
+    """Tells whether times are read in a zone whose clocks change."""
+    in_zone = plan.rules.time_zone != "UTC" or "time_zone" in plan.uses
+    return in_zone and plan.rules.epoch_unit is None
+
+
 def key_of(question: Question) -> str:
     """Returns the key in the first line of a question's answer."""
-    return question.lines[0].removeprefix("# ").partition("=")[0].strip()
+    return _key(question.lines[0].removeprefix("# "))
+
+
+def _key(line: str) -> str:
+    return line.partition("=")[0].strip()

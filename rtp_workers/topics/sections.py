@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells.amounts import APOSTROPHES, SPACES
@@ -14,9 +15,12 @@ from rtp_workers.topics.plan import TopicPlan
 WHEN = frozenset({"occurred_at", "date", "step", "year"})
 HOW_MUCH = frozenset({"amount", "debit", "credit"})
 GIVEN_RULES = (
-    *("date_format", "epoch_unit", "time_zone", "step_origin", "step_unit", "amount_unit", "id_prefix", "round_to"),
+    *("date_format", "epoch_unit", "time_zone", "step_origin", "step_unit", "year", "ambiguous"),
+    *("amount_unit", "round_to", "debit_negative", "credit_negative", "id_prefix"),
 )
 KAFKA_TIMESTAMP = "kafka_timestamp"
+# Of a local time that comes twice, nobody can be asked while records flow. A wrong guess would be wrong by an hour.
+AMBIGUOUS = "refuse"
 
 
 def topic_plan(section: Section, topic: str) -> TopicPlan:
@@ -75,20 +79,8 @@ def _refuse_open(section: Section, topic: str) -> None:
 
 
 def _rules(section: Section, id_rule: str) -> Rules:
-    given = {
-        key: value
-        for key in (
-            "date_format",
-            "epoch_unit",
-            "time_zone",
-            "step_origin",
-            "step_unit",
-            "amount_unit",
-            "id_prefix",
-            "round_to",
-        )
-        if (value := getattr(section, key)) is not None
-    }
+    given: dict[str, Any] = {"ambiguous": AMBIGUOUS}
+    given |= {key: value for key in GIVEN_RULES if (value := getattr(section, key)) is not None}
     if section.decimal_mark is not None or section.thousands_mark is not None:
         given["decimal_mark"] = section.decimal_mark or "."
         others = ("," if given["decimal_mark"] == "." else ".") + SPACES + APOSTROPHES
@@ -97,6 +89,7 @@ def _rules(section: Section, id_rule: str) -> Rules:
         **given,
         date_order={True: "DMY", False: "MDY", None: "YMD"}[section.day_first],
         sign=_sign(section),
+        year_from=section.first_month,
         # An id by offset needs no column either, and an occurrence number has no meaning in a topic.
         id_rule="columns" if id_rule == "columns" else "derived",
         constants=dict(section.constants),

@@ -98,7 +98,16 @@ def test_the_quick_way_into_connect_s_envelope_gives_what_the_careful_one_gives(
     decimal = {"field": "amount", "type": "bytes", "name": DECIMAL, "parameters": {"scale": "2"}}
     by_shop = {"type": "struct", "fields": [{"field": "amount", "type": "map", "values": AMOUNT}]}
     schemas = [None, 5, {}, {"type": "struct", "fields": [decimal]}, by_shop, {"name": DECIMAL}, VARIABLE, "\ud800"]
-    payloads = [ROW, {"amount": {"a": "MDk="}}, {"amount": [[1, "MDk="]]}, {"amount": [1]}, {"amount": "MDk="}, {"amount": "%"}, None, [1], event("c", after=ROW), event("d"), {"__op": "u"}]
+    amounts = ("MDk=", "%", {"a": "MDk="}, [[1, "MDk="]], [1])
+    payloads = [
+        ROW,
+        *({"amount": amount} for amount in amounts),
+        None,
+        [1],
+        event("c", after=ROW),
+        event("d"),
+        {"__op": "u"},
+    ]
     values = [
         json.dumps({"schema": schema, "payload": payload, **more}, separators=(",", ":")).encode()
         for schema in schemas

@@ -120,6 +120,39 @@ def test_a_time_may_be_an_epoch(unit: str, epoch: Any, stored: str) -> None:
     assert convert(body(at=epoch), f'{SIMPLE}epoch_unit = "{unit}"\n')["occurred_at"] == stored
 
 
+@pytest.mark.parametrize(
+    ("at", "ambiguous", "stored"),
+    [
+        ("2026-10-25 02:30:00", "earlier", "2026-10-25T02:30:00+02:00"),
+        ("2026-10-25 02:30:00", "later", "2026-10-25T02:30:00+01:00"),
+        ("2026-10-25 02:30:00", "refuse", "occurred_at_twice"),
+        ("2026-10-25 02:30:00", None, "occurred_at_twice"),
+        ("2026-03-29 02:30:00", None, "occurred_at_never"),
+        ("2026-03-29 03:30:00", None, "2026-03-29T03:30:00+02:00"),
+    ],
+)
+def test_a_local_time_that_comes_twice_needs_the_section_s_word(at: str, ambiguous: str | None, stored: str) -> None:
+    lines = f'{SIMPLE}time_zone = "Europe/Berlin"\n' + (f'ambiguous = "{ambiguous}"\n' if ambiguous else "")
+    if not stored.startswith("occurred_at"):
+        assert convert(body(at=at), lines)["occurred_at"] == stored
+        return
+    reason, detail = refusal_of_many(lines, body(at=at))
+    assert (reason, 'ambiguous = "earlier"' in detail) == (stored, True)
+
+
+@pytest.mark.parametrize(("more", "stored"), [("year = 2024", "2024-01-31"), ('year_from = "06/2024"', "2025-01-31")])
+def test_a_date_without_a_year_gets_the_section_s(more: str, stored: str) -> None:
+    lines = f'{SIMPLE}date_format = "%d.%m."\n{more}\n'
+    assert convert(body(at="31.01."), lines)["occurred_at"] == f"{stored}T00:00:00Z"
+
+
+@pytest.mark.parametrize(("more", "amounts"), [("", ["-5", "5", "7"]), ("debit_negative = true", ["5", "-5", "7"])])
+def test_a_side_may_be_written_with_a_minus(more: str, amounts: list[str]) -> None:
+    lines = SIMPLE.replace("columns.amount", "columns.debit") + f'columns.credit = "in"\n{more}\n'
+    bodies = [body(amount="5"), body(amount="-5"), body(amount=None, **{"in": "7"})]
+    assert [convert(value, lines)["amount"] for value in bodies] == amounts
+
+
 def test_a_time_may_be_kafka_s_own() -> None:
     lines = 'columns.transaction_id = "id"\ncolumns.amount = "amount"\noccurred_at = "kafka_timestamp"\n'
     converted = convert(body(), lines)

@@ -79,6 +79,47 @@ def test_records_without_an_id_get_one_from_their_offset() -> None:
     assert topic_plan(section(text), "payments").id_rule == "offset"
 
 
+def test_a_side_with_a_minus_stays_money_out() -> None:
+    at = "2026-01-31T13:45:00Z"
+    moves = [
+        {"id": f"a{n}", "at": at, "debit": None if n % 2 else -n - 0.25, "credit": n + 0.5 if n % 2 else None}
+        for n in range(20)
+    ]
+    text = topic_section_text(infer_documents(moves), "moves")
+    assert "debit_negative = true" in text
+    converter = TopicConverter(topic_plan(section(text), "moves"))
+    rows = [converter.record(json.dumps(move).encode(), PlacedRecord()) for move in moves[:2]]
+    assert [row["amount"] for row in rows] == ["-0.25", "1.5"]
+
+
+@pytest.mark.parametrize(("zone", "said"), [(None, False), ("Europe/Berlin", True)])
+def test_the_section_says_what_becomes_of_times_that_come_twice(zone: str | None, said: bool) -> None:
+    sales = [
+        {"id": f"a{n}", "at": f"2026-10-25 02:{n:02}:00", "amount": f"{n}.50", **({"zone": zone} if zone else {})}
+        for n in range(1, 20)
+    ]
+    text = topic_section_text(infer_documents(sales), "sales")
+    assert ('ambiguous = "refuse"' in text) == said
+
+
+def three_digits(amounts: list[str], **more: Any) -> list[Document]:
+    at = "2026-01-31T13:45:00Z"
+    values = [{"id": f"a{n}", "at": at, "amount": amount, **more} for n, amount in enumerate(amounts)]
+    return [DocumentReader().read(json.dumps(value).encode()) for value in values]
+
+
+def test_the_point_of_a_number_is_no_question() -> None:
+    numbers: list[Any] = [n + 0.101 for n in range(1, 20)]
+    for documents in (three_digits(numbers), three_digits(numbers, balance="1.234,56")):
+        plan = infer_documents(documents)
+        assert (plan.undecided, plan.rules.decimal_mark) == ((), ".")
+
+
+def test_a_mark_that_is_asked_about_is_in_the_section_once() -> None:
+    plan = infer_documents(three_digits([f"{n}.101" for n in range(1, 20)]))
+    assert section(topic_section_text(plan, "payments")).open == ("decimal_mark",)
+
+
 def test_what_is_dropped_is_not_listed_as_kept() -> None:
     sales = [
         {
