@@ -260,9 +260,7 @@ class BatchWriter:
         cursor.execute("release savepoint run")
         refused += staging.count_landed(cursor, records, repeated, counts, self._endings)
 
-    def _count_dead_letters(
-        self, batch: Batch, dead_letters: Sequence[DeadLetter], counts: dict[int, Counts]
-    ) -> None:
+    def _count_dead_letters(self, batch: Batch, dead_letters: Sequence[DeadLetter], counts: dict[int, Counts]) -> None:
         for letter in dead_letters:
             partition = letter.record.partition()
             counts[partition].dead_lettered += 1
