@@ -8,7 +8,8 @@ from typing import Any
 
 from rtp_workers.counted import counted
 from rtp_workers.errors import ConfigError
-from rtp_workers.mapping.plan import FilePlan, Rules
+from rtp_workers.mapping.columns.find_fields import optional_fields
+from rtp_workers.mapping.plan import FilePlan, Rules, columns_in_fields
 from rtp_workers.mapping.sources import Section
 from rtp_workers.postgres.csv_sources import CsvSource
 
@@ -130,12 +131,32 @@ def remembered_plan(plan: FilePlan, given: Section, memory: CsvSource | None) ->
         for name, value in memory.reading.get("rules", {}).items()
         if name in REMEMBERED_RULES and not _says(given, name)
     }
-    return dataclasses.replace(
+    plan = dataclasses.replace(
         plan,
         source=memory.id_source,
         rules=dataclasses.replace(plan.rules, **rules),
         id_encoding=memory.reading.get("id_encoding"),
     )
+    return _without_new_fields(plan, given, memory)
+
+
+def _without_new_fields(plan: FilePlan, given: Section, memory: CsvSource) -> FilePlan:
+    """Returns the plan in which a column that was an attribute in earlier files is still one.
+
+    Only the user's own section fills such a field, or a column that the earlier files did not have.
+    """
+    known, before = memory.reading.get("columns", {}), set(memory.header)
+    new = {
+        role
+        for role, use in plan.uses.items()
+        if role in optional_fields() and role not in ("currency", *known, *given.columns) and before & set(use.columns)
+    }
+    if not new:
+        return plan
+    uses = {role: use for role, use in plan.uses.items() if role not in new}
+    stored = columns_in_fields(uses, plan.rules) | set(plan.rules.drop)
+    attributes = tuple(name for name in plan.dialect.columns if name not in stored)
+    return dataclasses.replace(plan, uses=uses, attributes=attributes)
 
 
 def _says(section: Section, rule: str) -> bool:

@@ -11,10 +11,11 @@ import pytest
 
 from rtp_workers.batch.overlap import compare, cut_off, ids_that_repeat, repeats
 from rtp_workers.batch.probe import Probe, ProbeRow
-from rtp_workers.batch.series import recall, remembered_section
+from rtp_workers.batch.series import recall, remembered_plan, remembered_section
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.sources import Section
 from rtp_workers.postgres.csv_sources import CsvSource, StoredRow
+from tests.mapping_files import csv_of, plan_of
 
 HEADER = ("Date", "Description", "Amount")
 READING = {
@@ -138,3 +139,15 @@ def test_an_id_with_two_contents_is_found() -> None:
     other = ProbeRow(first.transaction_id, first.occurred_at, "-9.99", "Other")
     assert ids_that_repeat([first, row(2), other]) == (first, other)
     assert ids_that_repeat([first, row(2), first]) is None
+
+
+def test_an_attribute_of_earlier_files_stays_an_attribute() -> None:
+    """A later release, or more rows, may know more of a column; the field of stored rows is empty all the same."""
+    reading = READING | {"columns": {"date": ["Date"], "amount": ["Amount"]}}
+    memory = dataclasses.replace(MEMORY, reading=reading)
+    lines = ("Date,Description,Amount,Category", "31/01/2026,Shop,-1.00,Food", "30/01/2026,Baker,-2.00,Food")
+    plan = plan_of(csv_of(*lines))
+    recalled = remembered_plan(plan, Section(), memory)
+    assert recalled.attributes == ("Description",)
+    assert recalled.uses["category"].columns == ("Category",)  # earlier files did not have it
+    assert remembered_plan(plan, Section(columns={"merchant": ("Description",)}), memory).attributes == ()

@@ -1,13 +1,12 @@
 """Tells whether enough speaks for a column to fill an optional field without a question.
 
 An empty field is not wrong, and its column stays in ``attributes``. A field with the wrong content is wrong. So both
-the name and the values must say what a column is. A name that only contains a known word, or that may mean something
-else, needs values that prove it.
+the name and the values must say what a column is: the vocabulary must know the whole name, and a name that may mean
+something else needs values that prove it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
@@ -17,13 +16,12 @@ from rtp_workers.mapping.cells.words import field_words
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, GOOD_NAME, Candidate, Findings
+from rtp_workers.mapping.columns.other_party import names_other_party, names_payer
 from rtp_workers.mapping.columns.profile import HALF, Profile
 
-SOME_ROWS = 5  # fewer rows than this say nothing about a cell that never changes
-SOME_ACCOUNTS = 0.2  # share of cells that may be accounts or addresses in a column of names
-CLEAR_PART = 0.65  # a strong entry with other words around it that do not spoil it
 SHORTEST_STEM = 4  # letters of a word that may begin a longer one: "karte" begins "Kartenzahlung"
 SHORTEST_INSIDE = 8  # letters of a word that may be anywhere in a longer one: "lastschrift" in "Folgelastschrift"
+OTHER_WORDS = frozenset({"checking", "cashback"})  # they begin like a payment method
 # Names that mean a status or a payment method, but also other things: an Indian state, a test mode, a sales channel.
 UNSURE_NAMES = frozenset(
     {"state", "result", "outcome", "response", "estado", "situacion", "situacao", "etat", "stato", "stan", "stav"}
@@ -31,28 +29,17 @@ UNSURE_NAMES = frozenset(
     | {"card type", "card brand", "card scheme", "instrument type", "funding source", "payment source", "use chip"}
     | {"transaction channel", "mutatiesoort", "kartentyp", "tipo de tarjeta", "strumento", "tender", "modalidade"}
 )
-# Beginnings of words that mean a person who pays: an account may be anybody's.
-PAYERS = (
-    *("customer", "cust", "client", "user", "member", "buyer", "shopper", "consumer", "subscriber", "card", "cc"),
-    *("household", "patient", "passenger", "guest", "donor", "borrower", "policy", "student", "trader", "nameorig"),
-    *("kunde", "kund", "klient", "klant", "cliente", "usuario", "ugyfel", "musteri", "pelanggan", "klien", "karte"),
-    *("karta", "karty", "kart", "kort", "carta", "tarjeta", "cartao", "titul", "karteninhaber", "kontoinhaber"),
-    *("rekeninghouder", "intestatario", "szamlatulajdonos", "клиент", "карт", "客户", "用户", "顧客", "会員", "卡"),
-    *("고객", "holder", "msisdn"),
-)
 # Beginnings of names that mean the account of the other party.
 OTHER_PARTIES = ("counter", "tegen", "gegen", "partner", "ellen", "protiu", "beneficiary", "payee", "对方", "other")
 ID_ENDS = ("id", "key")
-ACCOUNT = re.compile(r"(?=(?:.*\d){6})[A-Z]{0,4}[\d\s*./X-]{8,}[A-Z0-9]*|0x[0-9a-fA-F]+|[A-Za-z0-9]{26,}")
-MASKED = re.compile(r"[\dX*•]{4}[- ]?[*X•]{2,}|[*X•]{2,}")  # the beginning of a card's number
-IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){8,30}")
 
 
 def is_certain(found: Findings, candidate: Candidate, field: str) -> bool:
     """True if the name and the values of a column both say that it is the field."""
     test = TESTS.get(field)
-    if field == "merchant" and is_market(found) and candidate.name.score < CLEAR_NAME:
-        return False  # it names the security
+    if field == "merchant":
+        names_security = is_market(found) and candidate.name.score < CLEAR_NAME
+        return not names_security and names_other_party(found, candidate)
     if field == "customer_id" and candidate.name.exact and candidate.name.score >= CLEAR_NAME:
         return _names_other_account(found) or _is_customer(candidate)
     return test is None or test(candidate)
@@ -66,30 +53,11 @@ def _names_other_account(found: Findings) -> bool:
     )
 
 
-def is_account(cell: str) -> bool:
-    """True for the number of an account, an IBAN, or the address of a wallet."""
-    return IBAN.fullmatch(cell) is not None or ACCOUNT.fullmatch(cell) is not None
-
-
-def _is_merchant(candidate: Candidate) -> bool:
-    profile, name = candidate.profile, candidate.name
-    if not name.exact or name.score < GOOD_NAME or profile.share(_is_no_name) > SOME_ACCOUNTS:
-        return False
-    # The same text in every row is rather the account's owner, unless the name says that it is a merchant.
-    return profile.rows < SOME_ROWS or len(profile.distinct) > 1 or name.score >= CLEAR_NAME
-
-
-def _is_no_name(cell: str) -> bool:
-    return is_account(cell) or "://" in cell or MASKED.match(cell) is not None or not any(map(str.isalpha, cell))
-
-
 def _is_customer(candidate: Candidate) -> bool:
     name, profile = candidate.name, candidate.profile
-    words = name.phrase.split()
-    pays = any(word.startswith(PAYERS) for word in (*words, "".join(words)))
-    if pays or not name.exact:
-        return pays and (name.exact or name.score >= CLEAR_PART)
-    if name.phrase.endswith(ID_ENDS):
+    if not name.exact:
+        return False
+    if name.phrase.endswith(ID_ENDS) or names_payer(name.phrase):
         return True
     # An account that changes from row to row is that of the other party. One's own accounts are few. Debit and Credit
     # are no accounts.
@@ -97,7 +65,7 @@ def _is_customer(candidate: Candidate) -> bool:
 
 
 def _is_category(candidate: Candidate) -> bool:
-    return candidate.name.score >= (CLEAR_NAME if candidate.name.exact else CLEAR_PART)
+    return candidate.name.exact and candidate.name.score >= CLEAR_NAME
 
 
 def _is_country(candidate: Candidate) -> bool:
@@ -106,14 +74,14 @@ def _is_country(candidate: Candidate) -> bool:
 
 def _is_status(candidate: Candidate) -> bool:
     named = candidate.name.exact and candidate.name.score >= CLEAR_NAME and candidate.name.phrase not in UNSURE_NAMES
-    return named or _says(candidate.profile, "status")
+    return named or (candidate.name.exact and _says(candidate.profile, "status"))
 
 
 def _is_payment_method(candidate: Candidate) -> bool:
     named = candidate.name.exact and candidate.name.score >= CLEAR_NAME and candidate.name.phrase not in UNSURE_NAMES
     if named:
         return candidate.profile.share(_is_code) < HALF
-    return _says(candidate.profile, "payment_method")
+    return candidate.name.exact and candidate.name.score >= GOOD_NAME and _says(candidate.profile, "payment_method")
 
 
 def _is_code(cell: str) -> bool:
@@ -130,7 +98,7 @@ def _has_word(cell: str, field: str) -> bool:
     known, text = field_words(field), normalise(cell)
     if text in known:
         return True
-    words = text.split()
+    words = [word for word in text.split() if word not in OTHER_WORDS]
     pairs = {f"{one} {two}" for one, two in pairwise(words)}
     if known & {*(word for word in words if len(word) > 1), *pairs}:
         return True
@@ -140,7 +108,6 @@ def _has_word(cell: str, field: str) -> bool:
 
 
 TESTS: dict[str, Callable[[Candidate], bool]] = {
-    "merchant": _is_merchant,
     "customer_id": _is_customer,
     "category": _is_category,
     "country": _is_country,

@@ -9,9 +9,10 @@ from functools import lru_cache
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import kind_words
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.certain_fields import is_account, is_certain
+from rtp_workers.mapping.columns.certain_fields import is_certain
 from rtp_workers.mapping.columns.find_currency import is_currency
 from rtp_workers.mapping.columns.findings import BY_VALUES, Candidate, Findings
+from rtp_workers.mapping.columns.other_party import is_account
 from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 from rtp_workers.record.transaction import RULES, Kind, fields_of
 
@@ -53,7 +54,7 @@ def find_fields(found: Findings) -> None:
     for _, _, field, candidate in sorted(options, key=lambda option: (-option[0], -option[1])):
         if field not in found.uses and candidate.profile.index not in found.taken:
             found.take(field, [candidate.profile], candidate.score, candidate.why)
-    _add_description(found)
+    _add_second_party(found)
     if all(profile.name.startswith("column ") for profile in found.profiles):
         currency = [] if found.is_asked("currency") or "currency" in found.rules else ["currency"]
         _by_values(found, [field for field in (*wanted, *currency) if field not in found.uses])
@@ -90,8 +91,8 @@ def _names_better(candidate: Candidate, field: str) -> bool:
     return other and best.score >= candidate.name.score + CLEARLY and not fit_of(role)(candidate.profile)
 
 
-def _add_description(found: Findings) -> None:
-    """Uses a description where the merchant is empty, if the merchant's column is often empty."""
+def _add_second_party(found: Findings) -> None:
+    """Uses a second column for the other party where the first is empty, if the first is often empty."""
     use = found.uses.get("merchant")
     if use is None or use.why == "mapping" or found.profile(use.columns[0]).filled >= MOST:
         return

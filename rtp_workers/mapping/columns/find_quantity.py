@@ -22,6 +22,7 @@ PRICE_WORDS = frozenset(
 )
 WORDS_OF_A_TOTAL = frozenset({"total", "full", "paid", "final", "sum", "gesamt", "totale", "order", "invoice", "net"})
 MARKETS = frozenset({"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"})
+PIECES_COME_AND_GO = 'sign = "negate"  # pieces that come in are paid for: their amount is negative'
 LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
 # A product may differ by a rounded cent, or by a thousandth if the price was rounded.
 CENT, THOUSANDTH = Decimal("0.011"), Decimal("0.001")
@@ -49,6 +50,7 @@ def find_quantity(found: Findings) -> None:
             question,
             f"columns.amount = {quoted(use.columns)}",
             f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; omit it for the price alone",
+            *((PIECES_COME_AND_GO,) if several[0].profile.signed else ()),
         )
     elif use.confidence <= GUESS or (is_price and use.confidence < GOOD_NAME and is_market(found)):
         # The price of a market is next to pieces that nothing names: it is seldom the answer.

@@ -342,10 +342,10 @@ def _tells_little(profile: Profile) -> bool:
 def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
     """Asks about words in the direction's column that name no side, such as transfers. Notes its empty cells."""
     rows = [cell for cell in profile.column if direction_of(cell) == "neutral" and not _is_taught(found, cell)]
-    words = sorted({cell for cell in rows if normalise(cell)})
+    words = sorted(set(rows) - {""})  # a dash or a slash is a word, too
     if words:
         listed = ", ".join(quoted([word]) for word in words)
-        count = sum(bool(normalise(cell)) for cell in rows)
+        count = sum(map(bool, rows))
         found.ask(
             "amount",
             f"{profile.name} says {', '.join(words[:4])} in {count} of {profile.rows} rows: neither debit nor credit",
@@ -363,7 +363,7 @@ def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
 def _is_taught(found: Findings, word: str) -> bool:
     section = found.section
     taught = (*section.debit_words, *section.credit_words, *section.neutral_words)
-    return normalise(word) in {normalise(one) for one in taught} and (bool(word) or "" in taught)
+    return (normalise(word) or word) in {normalise(one) or one.strip() for one in taught}
 
 
 def _ask_some_words(found: Findings) -> bool:

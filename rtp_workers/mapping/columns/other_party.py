@@ -1,0 +1,120 @@
+"""Tells whether a column names the other party of each transaction: the shop, the payer, the payee.
+
+A description is used as the merchant only in a file where no other column may name the other party. What kind of
+payment it was, what it was for, and who owns the account are not the merchant.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rtp_workers.mapping.cells.names import compact, normalise
+from rtp_workers.mapping.cells.words import kind_words
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.findings import CLEAR_NAME, ENOUGH, GOOD_NAME, Candidate, Findings
+from rtp_workers.mapping.columns.profile import HALF, Profile
+
+SOME_ROWS = 5  # fewer rows than this say nothing about a cell that never changes
+MANY_ROWS, FEW_KINDS = 20, 4  # in so many rows, so few different texts are kinds
+SOME_ACCOUNTS = 0.2  # share of cells that may be accounts or addresses in a column of names
+STRONG = vocabulary.TIERS["strong"]
+ACCOUNT = re.compile(r"(?=(?:.*\d){6})[A-Z]{0,4}[\d\s*./X-]{8,}[A-Z0-9]*|0x[0-9a-fA-F]+|[A-Za-z0-9]{26,}")
+MASKED = re.compile(r"[\dX*•]{4}[- ]?[*X•]{2,}|[*X•]{2,}")  # the beginning of a card's number
+IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){8,30}")
+# Names that mean a person or a shop if nothing else is said.
+NAMES = frozenset({"name", "naam", "nom", "nombre", "nome", "nama", "nazwa", "nazev", "navn", "namn", "nev", "имя"})
+# Beginnings of words that mean a person who pays: an account may be anybody's.
+PAYERS = (
+    *("customer", "cust", "client", "user", "member", "buyer", "shopper", "consumer", "subscriber", "card", "cc"),
+    *("household", "patient", "passenger", "guest", "donor", "borrower", "policy", "student", "trader", "nameorig"),
+    *("kunde", "kund", "klient", "klant", "cliente", "usuario", "ugyfel", "musteri", "pelanggan", "klien", "karte"),
+    *("karta", "karty", "kart", "kort", "carta", "tarjeta", "cartao", "titul", "karteninhaber", "kontoinhaber"),
+    *("rekeninghouder", "intestatario", "szamlatulajdonos", "клиент", "карт", "客户", "用户", "顧客", "会員", "卡"),
+    *("고객", "holder", "msisdn"),
+)
+# Beginnings of words that name only one side of a payment. On the other side is the account's owner.
+SENDERS = (
+    *("sender", "payer", "debtor", "remitter", "originator", "absender", "zahlungspflicht", "auftraggeber", "zahler"),
+    *("ordenante", "remitente", "pagador", "emetteur", "expediteur", "opdrachtgever", "afzender", "betaler"),
+    *("ordinante", "mittente", "nadawc", "zleceniodawc", "odesilatel", "platce", "felado", "avsandare", "avsender"),
+    *("maksaja", "gonderen", "отправител", "плательщик", "付款", "pengirim"),
+)
+RECEIVERS = (
+    *("recipient", "receiver", "payee", "beneficiar", "creditor", "empfanger", "empfaenger", "zahlungsempf"),
+    *("begunstig", "beguenstig", "destinatari", "beneficiaire", "destinataire", "ontvanger", "odbiorc", "prijemce"),
+    *("kedvezmenyezett", "mottagare", "mottaker", "modtager", "saaja", "alici", "получател", "收款", "penerima"),
+    *("favorecido", "paid"),
+)
+SHORT_SIDES = {"from": "sender", "by": "sender", "to": "receiver"}  # only as whole words
+
+
+def is_account(cell: str) -> bool:
+    """True for the number of an account, an IBAN, or the address of a wallet."""
+    return IBAN.fullmatch(cell) is not None or ACCOUNT.fullmatch(cell) is not None
+
+
+def names_payer(name: str) -> bool:
+    """True for names with a word for a person who pays, such as customer or cardholder."""
+    words = normalise(name).split()
+    return any(word.startswith(PAYERS) for word in (*words, "".join(words)))
+
+
+def names_other_party(found: Findings, candidate: Candidate) -> bool:
+    """True if a column is the merchant, and no other column may be it."""
+    profile, name = candidate.profile, candidate.name
+    if not name.exact or name.score < GOOD_NAME or profile.share(_is_no_name) > SOME_ACCOUNTS:
+        return False
+    parties = found.uses["merchant"].columns if "merchant" in found.uses else ()
+    others = [one for one in found.profiles if one.index not in found.taken or one.name in parties]
+    others = [one for one in others if one.index != profile.index and _has_texts(one)]
+    if _names_one_of_two_sides(profile, others):
+        return False
+    if name.score >= CLEAR_NAME:
+        return True
+    # The same text in every row is rather the account's owner.
+    if (profile.rows >= SOME_ROWS and len(profile.distinct) == 1) or _tells_kinds(profile):
+        return False
+    return name.phrase in NAMES or not any(map(_may_name_party, others))
+
+
+def _is_no_name(cell: str) -> bool:
+    return is_account(cell) or "://" in cell or MASKED.match(cell) is not None or not any(map(str.isalpha, cell))
+
+
+def _has_texts(profile: Profile) -> bool:
+    return profile.letters >= HALF and profile.dates < HALF and profile.share(_is_no_name) <= HALF
+
+
+def _names_one_of_two_sides(profile: Profile, others: list[Profile]) -> bool:
+    """True for the receiver next to the sender, or the other way round: in some rows it is the account's owner."""
+    sides = _sides(profile.name)
+    return len(sides) == 1 and any(len(_sides(one.name)) == 1 and _sides(one.name) != sides for one in others)
+
+
+def _sides(name: str) -> set[str]:
+    sides = set()
+    for word in normalise(name).split():
+        if word.startswith(SENDERS):
+            sides.add("sender")
+        elif word.startswith(RECEIVERS):
+            sides.add("receiver")
+        elif word in SHORT_SIDES:
+            sides.add(SHORT_SIDES[word])
+    return sides
+
+
+def _tells_kinds(profile: Profile) -> bool:
+    """True for texts that say what kind of payment it was: known words, or very few different texts in many rows."""
+    known = profile.share(lambda cell: normalise(cell) in kind_words()) >= HALF
+    return known or (profile.rows >= MANY_ROWS and len(profile.distinct) <= FEW_KINDS)
+
+
+def _may_name_party(profile: Profile) -> bool:
+    """True if the name has a word for the other party in it, or says only that it is a name."""
+    name = vocabulary.score(profile.name, "merchant")
+    if name.score < ENOUGH or names_payer(profile.name):
+        return False
+    entry = vocabulary.roles()["merchant"].by_joined.get(compact(name.phrase))
+    if entry is not None and entry.weight >= STRONG:
+        return True
+    return name.phrase in NAMES and (profile.rows < SOME_ROWS or len(profile.distinct) > 1)
