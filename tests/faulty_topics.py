@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +11,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import psutil
+
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka.topics import log_offsets
 from tests.balanced import always_balanced
-from tests.conftest import Stack
+from tests.conftest import Stack, clone_database, drop_database, endpoints_of, make_stack
 from tests.faulty_servers import FaultyServers
 from tests.feed import Feed
 from tests.foreign_topics import sums_of
 from tests.program_logs import log_lines
-from tests.programs import RunningProgram
+from tests.programs import RunningProgram, start_program
 from tests.reading import query
 from tests.schema_registry import FakeRegistry
 from tests.server_faults import Scene
@@ -27,6 +31,8 @@ from tests.waiting import wait_until
 REPEATED_EVERY, BAD_EVERY = 10, 15
 SEEN_S = 90.0
 STORED_S = 180.0
+# What a consumer of the same topics must share with ours, whatever database it stores into.
+SAME_SETTINGS = ("RTP_TOPICS", "RTP_DATA_DIR", "RTP_SCHEMA_REGISTRY", "RTP_KAFKA_CLIENT_CONFIG", "RTP_CONSUMER_")
 NOTHING = {"inserted": 0, "duplicates": 0, "dead_lettered": 0, "skipped": 0}
 
 
@@ -104,9 +110,45 @@ class Platform:
         lines = [line for line in log_lines(self.consumer) if line["event"] == event]
         return sum(all(line.get(name) == value for name, value in fields.items()) for line in lines)
 
+    def told_of_each(self, event: str) -> dict[str, int]:
+        """Returns how often the consumer has logged an event of each topic, by kind."""
+        return {kind: self.told(event, topic=topic) for kind, topic in self.topics.items()}
+
+    def wait_for_word_of_each(self, before: dict[str, int], event: str) -> None:
+        """Waits until the consumer has logged an event of each topic once more than ``before``."""
+        for kind, topic in self.topics.items():
+            self.wait_for_word(before[kind], event, topic=topic)
+
     def wait_for_word(self, before: int, event: str, seen_s: float = SEEN_S, **fields: str) -> None:
         """Waits until the consumer has logged an event once more than ``before`` times."""
         wait_until(lambda: self.told(event, **fields) > before, seen_s, f"the consumer's {event} {fields}")
+
+    def start_consumer_again(self) -> None:
+        """Starts a consumer after the one before it has ended."""
+        self.consumer = start_program("consume", "--no-api", env=self.env, log=self.consumer.log)
+
+    @contextmanager
+    def consumer_with_little_memory(self, more_bytes: int) -> Iterator[None]:
+        """Lets the consumer have only so much more memory during the block than it has now."""
+        process = psutil.Process(self.consumer.pid)
+        process.rlimit(psutil.RLIMIT_DATA, (process.memory_info().data + more_bytes, resource.RLIM_INFINITY))
+        yield
+        process.rlimit(psutil.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    @contextmanager
+    def consumer_of_another_database(self) -> Iterator[RunningProgram]:
+        """Runs a consumer of the same topics, in the same group, that stores into another database."""
+        database, home = f"rtp_{secrets.token_hex(4)}", self.stack.home / "other"
+        home.mkdir(exist_ok=True)
+        clone_database(self.servers.postgres, database)
+        other = make_stack(endpoints_of(self.servers.pair, database), self.stack.topic, home)
+        same = {name: value for name, value in self.env.items() if name.startswith(SAME_SETTINGS)}
+        program = start_program("consume", "--no-api", env={**other.env, **same}, log=home / "consumer.log")
+        try:
+            yield program
+        finally:
+            program.kill()
+            drop_database(self.servers.postgres, database)
 
     @property
     def scene(self) -> Scene:

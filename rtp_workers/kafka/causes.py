@@ -145,7 +145,11 @@ class CauseFinder:
 
 def _shares(taken: Mapping[str, set[int]]) -> str:
     """Returns which partitions are not ours, and whose they are; empty if all are ours."""
-    parts = (f"{_named(numbers)} belong to {who}, not to us" for who, numbers in sorted(taken.items()) if numbers)
+    parts = (
+        f"{_named(numbers)} {'belongs' if len(numbers) == 1 else 'belong'} to {who}, not to us"
+        for who, numbers in sorted(taken.items())
+        if numbers
+    )
     return "; ".join(parts)
 
 

@@ -293,7 +293,9 @@ def _rules(found: Findings) -> Rules:
 
 
 def _uses_default_zone(found: Findings) -> bool:
-    if {"epoch_unit", "time_zone"} & found.rules.keys() or "time_zone" in found.uses or "step" in found.uses:
+    if {"epoch_unit", "time_zone"} & found.rules.keys() or {"time_zone", "step"} & found.uses.keys():
+        return False
+    if found.section.epoch_unit is not None:
         return False
     columns = [
         name for role in ("occurred_at", "date", "time") if role in found.uses for name in found.uses[role].columns

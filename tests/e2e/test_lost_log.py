@@ -28,7 +28,7 @@ from tests.foreign_topics import wait_for_topics
 from tests.programs import RunningProgram, run_rtp
 from tests.reading import ledger_reached_end, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce
-from tests.three_topics import NEW, three_topics
+from tests.three_topics import NEW, ThreeTopics, three_topics
 from tests.waiting import wait_until
 
 SEEN_S = 120.0
@@ -83,9 +83,9 @@ def answers(stack: Stack) -> bool:
         return False
 
 
-def cut(kafka: KafkaServer, stack: Stack, size_bytes: int) -> None:
+def cut(kafka: KafkaServer, topic: str, size_bytes: int) -> None:
     """Takes the end of each partition's log away, as lost page cache does."""
-    for folder in kafka.data.glob(f"{stack.topic}-[0-9]*"):
+    for folder in kafka.data.glob(f"{topic}-[0-9]*"):
         segment = sorted(folder.glob("*.log"))[-1]
         os.truncate(segment, max(0, segment.stat().st_size - size_bytes))
 
@@ -130,7 +130,7 @@ def test_a_log_that_lost_its_end_with_the_power_is_read_again(
         stop(consumer)
     with always_balanced(stack):
         kill(kafka)
-        cut(kafka, stack, CUT_BYTES[size])
+        cut(kafka, stack.topic, CUT_BYTES[size])
         start(kafka, stack)
         lost = 120 - log_offsets(stack.endpoints, stack.topic)[0][1]
         assert lost > 0
@@ -194,8 +194,32 @@ def test_an_older_copy_of_kafka_is_noticed_in_each_topic_of_a_consumer(
         three.send()
         wait_until(partial(three.has_rows, 4 * NEW), SEEN_S, "what came later")
         three.assert_values()
-        lost = query(stack, "select distinct topic from log_losses")
-        assert {row["topic"] for row in lost} == set(three.topics.values())
-        assert run_rtp("losses", "--confirm", env=stack.env).returncode == 0
-        assert verify(stack.endpoints, stack.topic, 60, mapped=three.mapped).problems == []
+        assert_losses_of_each_topic(three)
         assert consumer.running()
+
+
+def test_each_topic_whose_log_lost_its_end_is_read_again_by_a_running_consumer(
+    stack: Stack, kafka: KafkaServer, start_rtp: StartRtp
+) -> None:
+    with three_topics(stack) as three:
+        consumer = start_rtp("consume", "--no-api", env=three.env)
+        three.send()
+        wait_for_topics(stack, three.topics.values(), SEEN_S)
+        kill(kafka)
+        for topic in three.topics.values():
+            cut(kafka, topic, CUT_BYTES["much"])
+        start(kafka, stack)
+        # More than was lost, at once: the end of each log has passed the ledger before anybody can look.
+        three.send()
+        three.send()
+        wait_until(partial(three.has_rows, 3 * NEW), SEEN_S, "what came later")
+        three.assert_values()
+        assert_losses_of_each_topic(three)
+        assert consumer.running()
+
+
+def assert_losses_of_each_topic(three: ThreeTopics) -> None:
+    lost = query(three.stack, "select distinct topic from log_losses")
+    assert {row["topic"] for row in lost} == set(three.topics.values())
+    assert run_rtp("losses", "--confirm", env=three.stack.env).returncode == 0
+    assert verify(three.stack.endpoints, three.stack.topic, 60, mapped=three.mapped).problems == []

@@ -25,6 +25,7 @@ from tests.faulty_topics import SEEN_S, STORED_S, Platform
 from tests.foreign_topics import new_topic, send, simple_section, with_topics, write_sections
 from tests.log_faults import SMALL_CLIENT, produce_bomb, stranger_in_group
 from tests.programs import run_rtp, start_program
+from tests.reading import query
 from tests.records import produce
 from tests.restored_ledger import keep_a_copy, restore
 from tests.schema_registry import schema_registry
@@ -41,6 +42,18 @@ from tests.waiting import wait_until
 
 PARTITIONS = 2
 LARGE_BYTES = 900_000
+MORE_BYTES = 200_000_000  # than the consumer has
+COLUMN_CHANGES = (
+    (
+        "alter table transactions rename column country to land",
+        "alter table transactions rename column land to country",
+    ),
+    (
+        "alter table transactions add column checked_by text not null default 'nobody'; "
+        "alter table transactions alter column checked_by drop default",
+        "alter table transactions drop column checked_by",
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +75,11 @@ def shared(session_folder: Path) -> Iterator[Platform]:
             RTP_KAFKA_CLIENT_CONFIG=SMALL_CLIENT,
         )
         consumer = start_program("consume", "--no-api", env=env, log=home / "consumer.log")
+        platform = Platform(servers, registry, stack, env, consumer, topics)
         try:
-            yield Platform(servers, registry, stack, env, consumer, topics)
+            yield platform
         finally:
-            consumer.kill()
+            platform.consumer.kill()
     remove_folder(home)
 
 
@@ -80,10 +94,9 @@ def platform(shared: Platform) -> Iterator[Platform]:
 
 def postgres_ended(number: signal.Signals) -> Callable[[Platform], None]:
     def fault(platform: Platform) -> None:
-        before = {kind: platform.told("write_failed", topic=topic) for kind, topic in platform.topics.items()}
+        before = platform.told_of_each("write_failed")
         platform.servers.signal(platform.servers.postgres, number)
-        for kind, topic in platform.topics.items():
-            platform.wait_for_word(before[kind], "write_failed", topic=topic)
+        platform.wait_for_word_of_each(before, "write_failed")
         platform.servers.start_again(platform.servers.postgres)
 
     return fault
@@ -160,10 +173,9 @@ def ledger_restored(platform: Platform) -> None:
         platform.feed(kind, "lost")
     platform.wait_for_rows(*platform.topics)
     platform.stop_feeds()
-    before = {kind: platform.told("wound_back", topic=topic) for kind, topic in platform.topics.items()}
+    before = platform.told_of_each("wound_back")
     restore(platform.stack)
-    for kind, topic in platform.topics.items():
-        platform.wait_for_word(before[kind], "wound_back", topic=topic)
+    platform.wait_for_word_of_each(before, "wound_back")
 
 
 def topic_compacted(platform: Platform) -> None:
@@ -201,12 +213,46 @@ def stranger(platform: Platform) -> None:
 
 
 def large_bad_records(platform: Platform) -> None:
-    """They become dead letters, and their neighbours land."""
-    for kind, topic in platform.topics.items():
-        make, _ = KINDS[kind]
-        large = [make("x" * LARGE_BYTES, "1.00"), b"\xff" * LARGE_BYTES] * 2
-        send(platform.stack, topic, large)
-        platform.extra[topic, "dead_lettered"] += len(large)
+    """In a small process they become dead letters, and their neighbours land."""
+    with platform.consumer_with_little_memory(MORE_BYTES):
+        for kind, topic in platform.topics.items():
+            make, _ = KINDS[kind]
+            large = [make("x" * LARGE_BYTES, "1.00"), b"\xff" * LARGE_BYTES] * 10
+            send(platform.stack, topic, large)
+            platform.extra[topic, "dead_lettered"] += len(large)
+        platform.stop_feeds()
+
+
+def columns_changed(platform: Platform) -> None:
+    """A column goes, and then somebody's own one must not be null: every topic waits, and no record is refused."""
+    for change, mended in COLUMN_CHANGES:
+        before = platform.told_of_each("write_failed")
+        query(platform.stack, change)
+        platform.wait_for_word_of_each(before, "write_failed")
+        query(platform.stack, mended)
+        platform.wait_for_rows(*platform.topics)
+
+
+def another_database(platform: Platform) -> None:
+    """Two databases in one group would get a part of the records each, so both wait in every topic."""
+    before = platform.told("problem", where="group")
+    with platform.consumer_of_another_database() as other:
+        platform.wait_for_word(before + len(platform.topics) - 1, "problem", where="group")
+        assert other.running()
+    platform.wait_for_rows(*platform.topics)
+
+
+def everything_killed(platform: Platform) -> None:
+    """The consumer comes back first, alone."""
+    servers = platform.servers
+    before = platform.told("problem", where="kafka")
+    for server in (servers.postgres, servers.kafka):
+        servers.signal(server, signal.SIGKILL)
+    platform.consumer.kill()
+    platform.start_consumer_again()
+    platform.wait_for_word(before, "problem", where="kafka")
+    servers.start_again(servers.postgres)
+    servers.start_again(servers.kafka)
 
 
 def _is_made(stack: Stack, topic: str) -> bool:
@@ -231,6 +277,9 @@ FAULTS: dict[str, Callable[[Platform], None]] = {
     "batch too large to unpack": batch_too_large_to_unpack,
     "stranger in the group": stranger,
     "records of 900 kB": large_bad_records,
+    "columns changed": columns_changed,
+    "another database": another_database,
+    "everything killed": everything_killed,
     "topic made again": topic_made_again,
 }
 CASES = [pytest.param(name, marks=[ONLY_ROOT_MOUNTS] if "disk" in name else []) for name in FAULTS]

@@ -102,6 +102,12 @@ def test_the_section_says_what_becomes_of_times_that_come_twice(zone: str | None
     assert ('ambiguous = "refuse"' in text) == said
 
 
+def test_no_zone_is_noted_for_times_that_count_from_1970() -> None:
+    sales = [{"id": f"a{n}", "at": 1_769_867_100 + 37 * n, "amount": f"{n}.50"} for n in range(1, 20)]
+    known = section(topic_section_text(infer_documents(sales), "sales"))
+    assert not any("offset" in note for note in infer_documents(sales, known).notes)
+
+
 def three_digits(amounts: list[str], **more: Any) -> list[Document]:
     at = "2026-01-31T13:45:00Z"
     values = [{"id": f"a{n}", "at": at, "amount": amount, **more} for n, amount in enumerate(amounts)]
