@@ -103,7 +103,7 @@ def test_the_section_says_what_becomes_of_times_that_come_twice(zone: str | None
 
 
 def test_no_zone_is_noted_for_times_that_count_from_1970() -> None:
-    sales = [{"id": f"a{n}", "at": 1_769_867_100 + 37 * n, "amount": f"{n}.50"} for n in range(1, 20)]
+    sales = [{"id": f"a{n}", "created": 1_769_867_100 + 37 * n, "amount": f"{n}.50"} for n in range(1, 20)]
     known = section(topic_section_text(infer_documents(sales), "sales"))
     assert not any("offset" in note for note in infer_documents(sales, known).notes)
 
