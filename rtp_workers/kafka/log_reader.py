@@ -103,16 +103,21 @@ class LogReader:
             if message.offset() in left[number]:
                 found[number].marks.append(mark_of(message))
             if message.offset() >= left[number].stop - 1:
-                del left[number]
+                self._leave(number, left)
         elif error.code() == KafkaError._PARTITION_EOF:
             # For a reader of committed records, the log ends at the first open transaction. It may be longer.
             end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)[1]
             found[number].hidden = message.offset() < left[number].stop and end > message.offset()
-            del left[number]
+            self._leave(number, left)
         elif error.code() in GONE:
-            del left[number]
+            self._leave(number, left)
         else:
             raise self._translated(error)
+
+    def _leave(self, number: int, left: dict[int, range]) -> None:
+        """Stops the delivery of a partition: the rest of its log would come before what is wanted of the others."""
+        del left[number]
+        self._consumer.incremental_unassign([TopicPartition(self._topic, number)])
 
     def _translated(self, error: KafkaError | KafkaException) -> RtpError:
         return translate(error, f"compare {self._topic} with the ledger", lacking=f"Read on topic {self._topic}")
