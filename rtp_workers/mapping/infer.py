@@ -21,6 +21,7 @@ from rtp_workers.mapping.columns.find_id import find_id
 from rtp_workers.mapping.columns.find_time import find_time
 from rtp_workers.mapping.columns.find_volatile import find_volatile
 from rtp_workers.mapping.columns.findings import Findings, languages_of
+from rtp_workers.mapping.columns.placeholders import without_placeholders
 from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.mapping.columns.sample_rows import Row, escaped_rows_of, physical_lines, rows_of
 from rtp_workers.mapping.plan import Dialect, FilePlan, Question, Rules, columns_in_fields
@@ -136,7 +137,8 @@ def _profiles(dialect: Dialect, rows: Sequence[Row], given: Affix | None) -> tup
     )
     usual = _without_sparse(list(islice(ordinary, PROFILED_ROWS)))
     profiles = (
-        Profile(name, index, [row[index].strip() for row in usual]) for index, name in enumerate(dialect.columns)
+        without_placeholders(Profile(name, index, [row[index].strip() for row in usual]))
+        for index, name in enumerate(dialect.columns)
     )
     return tuple(without_affix(profile, given) for profile in profiles)
 

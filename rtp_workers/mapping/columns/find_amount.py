@@ -178,6 +178,8 @@ def _unit_price_or_values(found: Findings) -> None:
         _ask_about_other_side(found, walk, sparse)
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
+    elif len(headed := _next_to_their_name(found)) == 1:
+        found.take("amount", headed, BY_VALUES, "values (next to its name, which is above the currency)")
     elif len(full) == 1 and not sparse and not sides and _is_money(full[0]) and not _counts_in_fractions(found):
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
     elif len(signed := [one for one in full or numeric if _has_both_signs(one)]) == 1 and _is_nameless(found):
@@ -189,6 +191,19 @@ def _unit_price_or_values(found: Findings) -> None:
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
         found.ask("amount", "no column can be identified as the amount", *(lines or ['# columns.amount = "..."']))
+
+
+def _next_to_their_name(found: Findings) -> list[Profile]:
+    """Returns numbers without a name next to a currency whose name is that of an amount, as in ``Change,,Balance,``."""
+    pairs = zip(found.profiles, found.profiles[1:], strict=False)
+    return [
+        numbers
+        for code, numbers in pairs
+        if code.currencies == 1.0
+        and numbers.name.startswith("column ")
+        and numbers.numbers >= NEARLY_ALL
+        and vocabulary.best_role(code.name)[0] == "amount"
+    ]
 
 
 def _ask_about_other_side(found: Findings, walk: tuple[Profile, ...], sparse: list[Profile]) -> None:

@@ -61,7 +61,7 @@ def _find_marks(found: Findings, columns: list[Profile]) -> None:
         found.rules["thousands_mark"] = section.thousands_mark if section.thousands_mark is not None else default
         return
     seen = amounts.evidence_of(cell for profile in columns for cell in profile.cells)
-    marks = amounts.decide_marks(seen) or _three_digits(found, seen)
+    marks = amounts.decide_marks(seen) or _by_currency(found, seen)
     marks = marks or amounts.decide_marks(seen, hint=_hint(found, columns))
     if marks is None:
         example = next((c for p in columns for c in p.cells if "," in c or "." in c), "")
@@ -76,13 +76,16 @@ def _find_marks(found: Findings, columns: list[Profile]) -> None:
         found.leave_open("decimal_mark", "thousands_mark")
 
 
-def _three_digits(found: Findings, seen: amounts.Evidence) -> amounts.Marks | None:
-    """Returns the marks if all cells have three digits after one mark, and the currency has three too."""
+def _by_currency(found: Findings, seen: amounts.Evidence) -> amounts.Marks | None:
+    """Returns the marks if three digits follow one mark in all cells, and the currency has three digits or none."""
     codes = _currencies(found)
-    if not codes or not codes <= word_list("three_digits") or len(seen.either) != 1 or seen.plain:
+    if not codes or len(seen.either) != 1:
         return None
     mark = next(iter(seen.either))
-    return amounts.Marks(mark, "," if mark == "." else ".")
+    other = "," if mark == "." else "."
+    if codes <= word_list("no_digits"):
+        return amounts.Marks(other, mark)
+    return amounts.Marks(mark, other) if codes <= word_list("three_digits") and not seen.plain else None
 
 
 def _hint(found: Findings, columns: list[Profile]) -> str | None:
