@@ -1,6 +1,6 @@
 """A thousand HTTP clients for one service: most ask politely, some hold pages open, some never read, some never ask.
 
-``python -m bench.api_clients HOST PORT`` prints ``ready`` once all are connected, and runs until it is ended.
+``python -m bench.api_clients HOST PORT [CLIENTS]`` prints ``ready`` once all are connected, and runs until it is ended.
 """
 
 from __future__ import annotations
@@ -75,19 +75,20 @@ async def again(client: Callable[[Callable[[], None]], Awaitable[None]], connect
         await asyncio.sleep(1)
 
 
-async def run(host: str, port: int) -> None:
-    """Keeps all of them going."""
+async def run(host: str, port: int, count: int = CONNECTIONS) -> None:
+    """Keeps all of them going. Of fewer clients, the same shares are of each kind."""
     open_ones = itertools.count(1)
 
     def connected() -> None:
-        if next(open_ones) == CONNECTIONS:
+        if next(open_ones) == count:
             print("ready", flush=True)
 
-    asking = CONNECTIONS - PAGES - DEAF - DAWDLERS
+    pages, deaf_ones, dawdlers = (kind * count // CONNECTIONS for kind in (PAGES, DEAF, DAWDLERS))
+    asking = count - pages - deaf_ones - dawdlers
     clients = [
-        *(again(lambda note: page(host, port, note), connected) for _ in range(PAGES)),
-        *(again(lambda note: deaf(host, port, note), connected) for _ in range(DEAF)),
-        *(again(lambda note: dawdler(host, port, note), connected) for _ in range(DAWDLERS)),
+        *(again(lambda note: page(host, port, note), connected) for _ in range(pages)),
+        *(again(lambda note: deaf(host, port, note), connected) for _ in range(deaf_ones)),
+        *(again(lambda note: dawdler(host, port, note), connected) for _ in range(dawdlers)),
         *(
             again(lambda note, at=number / asking * ASK_EVERY_S: polite(host, port, at, note), connected)  # type: ignore[misc] # mypy cannot infer a lambda with a default
             for number in range(asking)
@@ -97,4 +98,4 @@ async def run(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(run(sys.argv[1], *map(int, sys.argv[2:])))

@@ -1,13 +1,8 @@
 """``python -m bench.growth``: how cost grows with the rows that are stored already.
 
-The table is filled by PostgreSQL itself. At each size, the consumer stores the same new records into the full table and
-into the empty table of a twin server, in turn. The ratio is taken within a round, since a machine's speed changes from
-minute to minute. Ids are of two kinds:
-
-- generated: they begin with the time (UUIDv7), so the primary key grows at its end;
-- derived: digests of rows, which come anywhere in the primary key.
-
-At the largest size, everything that reads is timed: commands, pages, and each check and sensor of Dagster.
+For each kind of ids and each size, the table is filled (see `bench.growth_fill`). Then the consumer stores the same new
+records into the full table and into the empty table of a twin server, in turn. The ratio is taken within a round, since
+a machine's speed changes from minute to minute. With generated ids, everything that reads the table is timed, too.
 """
 
 from __future__ import annotations
@@ -19,25 +14,22 @@ import os
 import re
 import statistics
 import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from unittest.mock import patch
 
-import dagster as dg
+import psutil
 
 from bench import raw
-from bench.__main__ import ROWS_A_COMMIT, bench_servers
+from bench.__main__ import bench_servers
+from bench.growth_fill import EMPTY as EMPTIED
+from bench.growth_fill import KINDS, SETTINGS, Kind, fill, table_bytes
+from bench.growth_reads import measure_purge, measure_reads
 from bench.processes import ServerPids, find_servers, run_program
 from bench.records import Records, records
-from bench.soak import service
-from rtp_dagster.definitions import defs
-from rtp_dagster.platform import Platform
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.kafka.topics import delete_topic, ensure_topic
 from rtp_workers.local import ports
@@ -46,35 +38,16 @@ from rtp_workers.local.postgres_server import PostgresServer
 from rtp_workers.postgres.connection import Connection, connect
 from rtp_workers.postgres.migrate import migrate
 
-KINDS = ("generated", "derived")
 FULL, EMPTY = "full", "empty"
 TOPIC = "bench-growth"
-FILLED = "filledfilledfilledfill"  # the topic id of the rows that PostgreSQL made
-PARTITIONS = 6
-ROWS_A_STATEMENT = 500_000
-DAYS = 730  # the rows that are there already spread over the time up to now
-KEPT = "truncate transactions, ingest_ledger, dead_letters, csv_loads"
-IDS = {
-    # Of version 7: the first 48 bits are milliseconds, the rest is random.
-    "generated": "overlay(overlay(md5(n::text) placing lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') "
-    "from 1 for 12) placing '7' from 13 for 1)::uuid::text",
-    "derived": "md5(n::text)",
-}
-FILL = """
-insert into transactions (transaction_id, occurred_at, amount, customer_id, merchant, category, currency,
-    payment_method, status, country, attributes, source, ingested_at, kafka_partition, kafka_offset, topic_id)
-select {id}, at, (n % 99991)::numeric / 100, 'C' || n % 99991, 'Shop ' || n % 331, 'food', 'EUR',
-    'card', 'booked', 'DE', jsonb_build_object('device', 'pos-' || n % 1000), 'live', at,
-    n % {partitions}, n / {partitions}, '{filled}'
-from generate_series({first}, {last}) as n,
-    lateral (select timestamptz '{end}' - interval '{days} days' * (1 - n::float8 / {total})) as moment (at)
-"""
-LEDGER = """
-insert into ingest_ledger (topic_id, kafka_partition, topic, group_id, first_offset, next_offset, inserted)
-select topic_id, kafka_partition, '{topic}-filled', 'bench-{topic}', 0, count(*), count(*)
-from transactions where topic_id = '{filled}' group by 1, 2
-"""
-START_S = 120.0
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One run of the consumer: records a second, and bytes of write-ahead log a record."""
+
+    per_s: float
+    wal_bytes: float
 
 
 @dataclass
@@ -82,34 +55,43 @@ class Size:
     """One size of the table.
 
     Attributes:
-        rows: stored before a round began.
-        full_per_s, empty_per_s: records a second into the full table and into the empty twin, one a round.
+        rows: stored before the first round.
         bytes: of the table and its indexes.
+        fill_s: how long it took to fill it.
+        full, empty: the rates into the full table and into the empty twin, one a round.
+        idle_percent: the machine's idle share while nothing of ours worked, before the first round.
     """
 
-    kind: str
+    kind: Kind
     rows: int
     bytes: int
-    full_per_s: list[float] = field(default_factory=list)
-    empty_per_s: list[float] = field(default_factory=list)
+    fill_s: float
+    idle_percent: float
+    full: list[Rate] = field(default_factory=list)
+    empty: list[Rate] = field(default_factory=list)
 
     @property
     def ratio(self) -> float:
         """The median of the rounds' ratios."""
-        return statistics.median(full / empty for full, empty in zip(self.full_per_s, self.empty_per_s, strict=True))
+        return statistics.median(full.per_s / empty.per_s for full, empty in zip(self.full, self.empty, strict=True))
 
     def __str__(self) -> str:
-        pairs = zip(self.full_per_s, self.empty_per_s, strict=True)
-        rates = "  ".join(f"{full:,.0f}/{empty:,.0f}" for full, empty in pairs)
-        return f"{self.kind:9} {self.rows:>11,} rows, {self.bytes / 1e9:5.1f} GB: {self.ratio:.2f} of empty ({rates})"
+        rates = "  ".join(f"{a.per_s:,.0f}/{b.per_s:,.0f}" for a, b in zip(self.full, self.empty, strict=True))
+        wal = [statistics.median(rate.wal_bytes for rate in rates) for rates in (self.full, self.empty)]
+        return (
+            f"{self.kind:9} {self.rows:>11,} rows, {self.bytes / 1e9:5.1f} GB, filled in {self.fill_s:.0f} s: "
+            f"{self.ratio:.2f} of empty ({rates}); log bytes a record {wal[0]:,.0f}/{wal[1]:,.0f}; "
+            f"idle before {self.idle_percent:.0f}%"
+        )
 
 
 @dataclass
 class Growth:
-    """The servers and new records that every round works on.
+    """The servers that every round works on.
 
     Attributes:
         endpoints: of both twins, by name. They share Kafka.
+        count: new records of a round.
     """
 
     endpoints: dict[str, Endpoints]
@@ -118,46 +100,46 @@ class Growth:
     count: int
 
     @contextmanager
-    def owner(self, twin: str = FULL) -> Iterator[Connection]:
+    def owner(self, twin: str) -> Iterator[Connection]:
         """A connection as the owner, in autocommit mode."""
-        connection = connect(self.endpoints[twin].need("postgres_dsn"), "rtp-bench", autocommit=True)
-        try:
+        with closing(connect(self.endpoints[twin].need("postgres_dsn"), "rtp-bench", autocommit=True)) as connection:
             yield connection
-        finally:
-            connection.close()
 
-    def env(self, twin: str, topic: str) -> dict[str, str]:
+    def env(self, twin: str) -> dict[str, str]:
         """Returns the environment for programs of ours."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RTP_")}
-        return {
-            **clean,
-            "RTP_HOME": str(self.home),
-            "RTP_TOPIC": topic,
-            "RTP_GROUP_ID": f"bench-{topic}",
-            "RTP_KAFKA_BOOTSTRAP": self.endpoints[twin].need("kafka_bootstrap"),
-            "RTP_POSTGRES_DSN": self.endpoints[twin].need("postgres_dsn"),
-            "RTP_POSTGRES_INGEST_DSN": self.endpoints[twin].need("postgres_ingest_dsn"),
-            "RTP_POSTGRES_READ_DSN": self.endpoints[twin].need("postgres_read_dsn"),
-        }
+        names = (
+            "kafka_bootstrap", "postgres_dsn", "postgres_ingest_dsn", "postgres_read_dsn", "postgres_insights_dsn",
+            "dagster_postgres_dsn",
+        )  # fmt: skip
+        known = {f"RTP_{name.upper()}": self.endpoints[twin].need(name) for name in names}
+        topic = f"{TOPIC}-{twin}"
+        return {**clean, **known, "RTP_HOME": str(self.home), "RTP_TOPIC": topic, "RTP_GROUP_ID": f"bench-{topic}"}
 
-    def rate(self, twin: str, made: Records) -> float:
-        """Stores these records; returns records a second, from the first offset to the last commit."""
+    def rate(self, twin: str, made: Records) -> Rate:
+        """Stores these records; the time is that from the first offset to the last commit."""
         topic = f"{TOPIC}-{twin}"
         delete_topic(self.endpoints[twin], topic)
-        ensure_topic(self.endpoints[twin], topic, partitions=PARTITIONS)
+        ensure_topic(self.endpoints[twin], topic)
         raw.produce(self.endpoints[twin], topic, made)
         arguments = ["consume", "--no-api", "--until-idle", "1s"]
-        run = run_program(arguments, self.env(twin, topic), self.servers, self.home / "consume.log")
+        wal = self._number(twin, "select wal_bytes from pg_stat_wal")
+        run = run_program(arguments, self.env(twin), self.servers, self.home / "consume.log")
         if run.returncode:
             raise RuntimeError(run.output[-2000:])
-        events = [json.loads(line) for line in run.output.splitlines() if '"event": "partitions_opened"' in line]
+        opened = next(json.loads(line) for line in run.output.splitlines() if '"event": "partitions_opened"' in line)
+        last = self._number(twin, "select extract(epoch from max(updated_at)) from ingest_ledger")
+        used = self._number(twin, "select wal_bytes from pg_stat_wal") - wal
+        seconds = last - datetime.fromisoformat(opened["timestamp"]).timestamp()
+        return Rate(len(made.values) / seconds, used / len(made.values))
+
+    def _number(self, twin: str, sql: str) -> float:
         with self.owner(twin) as connection, connection.cursor() as cursor:
-            cursor.execute("select max(updated_at) from ingest_ledger where topic = %s", (topic,))
-            ((last,),) = cursor.fetchall()
-        return len(made.values) / float((last - datetime.fromisoformat(events[0]["timestamp"])).total_seconds())
+            cursor.execute(sql)
+            return float(cursor.fetchall()[0][0])
 
 
-def new_records(count: int, kind: str, number: int) -> Records:
+def new_records(count: int, kind: Kind, number: int) -> Records:
     """Returns records whose ids no other call gives: derived ones, or generated ones that are later than all before."""
     made = records(count)
     start_ms = int(time.time() * 1000)
@@ -174,84 +156,19 @@ def _uuid7(at_ms: int, digest: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def fill(growth: Growth, kind: str, first: int, rows: int, total: int) -> int:
-    """Fills the table up to `rows`, of `total` in the end; returns its bytes, indexes included."""
-    with growth.owner() as connection, connection.cursor() as cursor:
-        end = datetime.now().astimezone().isoformat()
-        for start in range(first, rows, ROWS_A_STATEMENT):
-            last = min(start + ROWS_A_STATEMENT, rows) - 1
-            given = {"first": start, "last": last, "total": total, "days": DAYS, "end": end, "filled": FILLED}
-            cursor.execute(FILL.format(id=IDS[kind], partitions=PARTITIONS, **given))
-        if rows:
-            cursor.execute("delete from ingest_ledger where topic_id = %s", (FILLED,))
-            cursor.execute(LEDGER.format(topic=TOPIC, filled=FILLED))
-        cursor.execute("vacuum (analyze) transactions")
-        cursor.execute("select pg_total_relation_size('transactions')")
-        ((size,),) = cursor.fetchall()
-        return int(size)
-
-
-def measure_sizes(growth: Growth, kind: str, sizes: list[int], rounds: int) -> list[Size]:
-    """Fills the table step by step, and takes the rate at each size."""
-    with growth.owner() as connection, connection.cursor() as cursor:
-        cursor.execute(KEPT)
-    found, filled = [], 0
-    for rows in sizes:
-        size = Size(kind, rows, fill(growth, kind, filled, rows, max(sizes)))
-        filled = rows
-        for number in range(rounds):
-            made = new_records(growth.count, kind, rows + number)
-            size.full_per_s.append(growth.rate(FULL, made))
-            with growth.owner(EMPTY) as connection, connection.cursor() as cursor:
-                cursor.execute(KEPT)
-            size.empty_per_s.append(growth.rate(EMPTY, made))
-        print(size, flush=True)
-        found.append(size)
-    return found
-
-
-def measure_reads(growth: Growth) -> dict[str, float]:
-    """Times everything that reads the table as it is; returns seconds by what was done."""
-    topic = f"{TOPIC}-{FULL}"
-    env = growth.env(FULL, topic)
-    found: dict[str, float] = {}
-
-    def timed(what: str, does: Callable[[], object]) -> None:
-        started = time.perf_counter()
-        does()
-        found[what] = time.perf_counter() - started
-        print(f"{what:40} {found[what]:8.2f} s", flush=True)
-
-    def command(*arguments: str) -> None:
-        run = run_program(list(arguments), env, growth.servers, growth.home / "read.log")
-        if run.returncode not in (0, 1):
-            raise RuntimeError(run.output[-2000:])
-
-    with service("consume", ["consume"], env, growth.home) as (_, url):
-        for path in ("/status", "/transactions?limit=50", "/metrics", "/history", "/health/ready"):
-            timed(f"GET {path}", lambda path=path: urllib.request.urlopen(url + path, timeout=60).read())  # type: ignore[misc] # mypy cannot infer a lambda with a default
-        timed("rtp status", lambda: command("status", "--json"))
-        timed("rtp verify", lambda: command("verify", "--json", "--timeout", "300s"))
-        with patch.dict(os.environ, env, clear=True):
-            _read_as_dagster(timed)
-    day = f"{(datetime.now().astimezone()).year - 2}-12-31"
-    timed(f"rtp purge --before {day}", lambda: command("purge", "--before", day, "--yes", "--json"))
-    return found
-
-
-def _read_as_dagster(timed: Callable[[str, Callable[[], object]], None]) -> None:
-    loaded = defs()
-    repository = loaded.get_repository_def()
-    with tempfile.TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
-        for sensor in repository.sensor_defs:
-            if isinstance(sensor, dg.AutomationConditionSensorDefinition):
-                continue  # Dagster's own; only its daemon can evaluate it
-            context = dg.build_sensor_context(
-                instance=instance, sensor_name=sensor.name, resources={"platform": Platform()}, definitions=loaded
-            )
-            timed(f"tick of {sensor.name}", lambda sensor=sensor, context=context: sensor.evaluate_tick(context))  # type: ignore[misc] # as above
-        job = loaded.resolve_job_def("check_transactions")
-        timed("job check_transactions", lambda: job.execute_in_process(raise_on_error=False, instance=instance))
+def measure_size(growth: Growth, kind: Kind, rows: int, rounds: int) -> Size:
+    """Fills the table, and takes the rates."""
+    fill_s = fill(growth.endpoints[FULL].need("postgres_dsn"), kind, rows, TOPIC)
+    with growth.owner(FULL) as connection:
+        size = Size(kind, rows, table_bytes(connection), fill_s, psutil.cpu_times_percent(3).idle)
+    for number in range(rounds):
+        made = new_records(growth.count, kind, rows + number)
+        size.full.append(growth.rate(FULL, made))
+        with growth.owner(EMPTY) as connection, connection.cursor() as cursor:
+            cursor.execute(EMPTIED)
+        size.empty.append(growth.rate(EMPTY, made))
+    print(size, flush=True)
+    return size
 
 
 @contextmanager
@@ -259,7 +176,7 @@ def twin_of(endpoints: Endpoints, home: Path) -> Iterator[Endpoints]:
     """Boots a second PostgreSQL; yields its addresses, and those of the same Kafka."""
     folder = home / "twin"
     folder.mkdir(mode=0o755)
-    pair = EmbeddedServers(None, PostgresServer(folder, ports.free_port()))
+    pair = EmbeddedServers(None, PostgresServer(folder, ports.free_port(), SETTINGS))
     try:
         pair.start()
         migrate(pair.endpoints().need("postgres_dsn"))
@@ -271,28 +188,25 @@ def twin_of(endpoints: Endpoints, home: Path) -> Iterator[Endpoints]:
 def main() -> int:
     """Prints a line a size and a line a read, and writes them as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[0, 10_000_000, 50_000_000], help="rows")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000_000, 50_000_000], help="rows")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--records", type=int, default=300_000, help="new records of a round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--no-reads", action="store_true")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
-    sizes: list[Size] = []
-    reads: dict[str, float] = {}
-    with bench_servers() as (endpoints, home), twin_of(endpoints, home) as empty:
+    report: dict[str, list[object]] = {"sizes": [], "reads_s": []}
+    given.out.mkdir(parents=True, exist_ok=True)
+    with bench_servers(SETTINGS) as (endpoints, home), twin_of(endpoints, home) as empty:
         growth = Growth({FULL: endpoints, EMPTY: empty}, find_servers(), home, given.records)
         for kind in given.kinds:
-            sizes += measure_sizes(growth, kind, given.sizes, given.rounds)
-            if kind == KINDS[0] and not given.no_reads:
-                reads = measure_reads(growth)
-    given.out.mkdir(parents=True, exist_ok=True)
-    report = {
-        "sizes": [{**asdict(size), "ratio": size.ratio} for size in sizes],
-        "reads_s": reads,
-        "rows_a_commit": ROWS_A_COMMIT,
-    }
-    (given.out / "growth.json").write_text(json.dumps(report, indent=1))
+            for rows in given.sizes:
+                size = measure_size(growth, kind, rows, given.rounds)
+                report["sizes"].append({**asdict(size), "ratio": size.ratio})
+                if kind == KINDS[0]:
+                    env = growth.env(FULL)
+                    found = {**measure_reads(env, home), **measure_purge(env, home)}
+                    report["reads_s"].append({"rows": rows, **found})
+                (given.out / "growth.json").write_text(json.dumps(report, indent=1))
     return 0
 
 

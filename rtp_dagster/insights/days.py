@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,9 @@ LOCK = 7_231_018
 # transaction that was open for longer are missed here; the check `sums_agree` then names their days.
 OLDEST_OPEN = "15 minutes"
 
+# A first look reads the table in pieces, one a tick: each takes a part of a second, however large the table is.
+PIECE_BLOCKS = 32_768  # 256 MB, about a million rows
+
 # The xmin of a snapshot decides which rows were written after it. Every transaction below it had ended by then, so no
 # row of a transaction that was still open is missed. `ingested_at`, a transaction's start, only narrows the search.
 _TOUCHED = f"""
@@ -27,15 +30,22 @@ with here as (select pg_snapshot_xmin(pg_current_snapshot())::text as xmin, cloc
                      (select coalesce(max(purge_id), 0) from purges) as purge_id),
      written as (
          select distinct (occurred_at at time zone 'UTC')::date as day from transactions
-         where %(xmin)s::bigint is null
-            or (ingested_at > %(at)s::timestamptz - interval '{OLDEST_OPEN}'
-                and mod(xmin::text::bigint - mod(%(xmin)s::bigint, 4294967296) + 4294967296, 4294967296) < 2147483648)),
+         where ingested_at > %(at)s::timestamptz - interval '{OLDEST_OPEN}'
+           and mod(xmin::text::bigint - mod(%(xmin)s::bigint, 4294967296) + 4294967296, 4294967296) < 2147483648),
      purged as (
          select unnest(days) as day from purges where purge_id > %(purge_id)s)
 select xmin, at::text, purge_id,
        array(select day::text from written where day is not null union select day::text from purged order by 1)
 from here
 """  # noqa: S608 - our own constant
+_HERE = """
+select pg_snapshot_xmin(pg_current_snapshot())::text, clock_timestamp()::text, 0, 0,
+       pg_relation_size('transactions') / current_setting('block_size')::bigint
+"""
+_PIECE = """
+select distinct (occurred_at at time zone 'UTC')::date::text as day from transactions
+where ctid >= %(first)s::tid and ctid < %(last)s::tid and occurred_at is not null order by 1
+"""
 _FORGET = "delete from insights.{table} where day = any(%(days)s::date[])"
 _DAILY = """
 insert into insights.daily_activity (day, currency, category, transactions, amount, average, refunds, declines)
@@ -90,11 +100,20 @@ class Seen:
         xmin: the xmin of its snapshot, as text; None: nothing was looked at yet.
         at: PostgreSQL's clock at that time, as text.
         purge_id: the last purge that was seen.
+        block: where the first look continues in the table.
+        blocks: where it ends. What comes after that was written later than `at`.
     """
 
     xmin: str | None = None
     at: str | None = None
     purge_id: int = 0
+    block: int = 0
+    blocks: int = 0
+
+    @property
+    def is_first_look(self) -> bool:
+        """True until the whole table was looked at once."""
+        return self.xmin is None or self.block < self.blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +156,17 @@ def make_tables(connection: Connection) -> None:
 def touched(connection: Connection, seen: Seen) -> tuple[list[str], Seen]:
     """Returns the days of the rows that were written or purged since `seen`, and how far this call has looked.
 
-    The first call returns all days, which takes one pass over the table. Later calls read only the new rows.
+    The first look returns the days of all rows. It takes several calls, each of which reads a piece of the table. Later
+    calls read only the new rows. The first of them returns the days of all purges, too.
     """
     with translated("look for the days that were touched"), connection.cursor() as cursor:
+        if seen.xmin is None:
+            cursor.execute(_HERE)
+            seen = Seen(*cursor.fetchall()[0])
+        if seen.is_first_look:
+            last = min(seen.block + PIECE_BLOCKS, seen.blocks)
+            cursor.execute(_PIECE, {"first": f"({seen.block},0)", "last": f"({last},0)"})
+            return [day for (day,) in cursor.fetchall()], replace(seen, block=last)
         cursor.execute(_TOUCHED, {"xmin": seen.xmin, "at": seen.at, "purge_id": seen.purge_id})
         xmin, at, purge_id, days = cursor.fetchall()[0]
     return days, Seen(xmin, at, purge_id)

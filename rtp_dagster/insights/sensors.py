@@ -2,7 +2,8 @@
 
 import json
 import time
-from dataclasses import astuple
+from dataclasses import astuple, fields
+from typing import Any
 
 import dagster as dg
 
@@ -31,21 +32,29 @@ insights_automation = dg.AutomationConditionSensorDefinition(
 def insights_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> Tick:
     """Reports `touched_days` for each day that had rows written or purged since the last tick.
 
-    The cursor holds how far the tick has looked. Dagster stores it after the events, so if a tick dies, the next one
-    marks the same days again.
+    The first look at a large table takes several ticks, and marks days only at its end, so that each day is computed
+    once. The cursor holds how far the tick has looked. Dagster stores it after the events, so if a tick dies, the next
+    one marks the same days again.
     """
     before = read_cursor(context.cursor)
     left = [str(day) for day in before.get("left", [])]
-    seen = Seen(*before["seen"]) if len(before.get("seen", [])) == 3 else Seen()
+    seen = _seen(before)
     now_s, marked_at_s = time.time(), float(before.get("marked_at_s", 0))
-    if not left and 0 <= now_s - marked_at_s < PAUSE_S:
+    looking = not left or seen.is_first_look
+    if looking and 0 <= now_s - marked_at_s < PAUSE_S:
         wait_s = PAUSE_S - (now_s - marked_at_s)
         return dg.SensorResult(
             skip_reason=f"days were marked just now; the next look is in {wait_s:.0f} s", cursor=context.cursor
         )
-    if not left:
+    if looking:
         with opened(platform) as connection:
-            left, seen = touched(connection, seen)
+            days, seen = touched(connection, seen)
+        left = sorted({*left, *days})
+    if seen.is_first_look:
+        return dg.SensorResult(
+            skip_reason=f"looked at {seen.block / seen.blocks:.0%} of transactions for the first time",
+            cursor=json.dumps({"seen": astuple(seen), "left": left}),
+        )
     now, later = left[:DAYS_A_TICK], left[DAYS_A_TICK:]
     cursor = json.dumps({"seen": astuple(seen), "left": later, "marked_at_s": round(now_s, 1) if now else marked_at_s})
     if not now:
@@ -57,3 +66,11 @@ def insights_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> 
         dynamic_partitions_requests=[DAYS.build_add_request(now)],
         cursor=cursor,
     )
+
+
+def _seen(before: dict[str, Any]) -> Seen:
+    """Returns how far the last tick had looked. A cursor of another version means a first look."""
+    stored = before.get("seen")
+    if not isinstance(stored, list) or len(stored) not in (len(fields(Seen)), len(fields(Seen)) - 2):
+        return Seen()
+    return Seen(*stored)

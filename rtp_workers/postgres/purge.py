@@ -19,6 +19,11 @@ BATCH_BLOCKS = 512  # 4 MB of the table per transaction: some 20,000 rows
 
 _ROWS_BY_ID = "transaction_id = any(%(ids)s)"
 _LETTERS_BY_KEY = "key = any(%(keys)s)"
+# A ctid printed as text, ``(block,line)``, is also a point.
+_RANGES_BEFORE = """
+select distinct (ctid::text::point)[0]::bigint / %(blocks)s * %(blocks)s from transactions
+where occurred_at < %(before)s order by 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ def _steps(connection: Connection, criteria: Criteria) -> Iterator[_Step]:
             values = {"keys": [criteria.customer_id.encode()], **blocks}
             yield _Step(values, letters=_in_blocks(_LETTERS_BY_KEY))
     elif criteria.before is not None:
-        for blocks in _block_ranges(connection, "transactions"):
+        for blocks in _ranges_with_rows_before(connection, criteria.before):
             yield _Step({"before": criteria.before, **blocks}, _in_blocks("occurred_at < %(before)s"))
     else:
         for blocks in _block_ranges(connection, "dead_letters"):
@@ -153,7 +158,22 @@ def _block_ranges(connection: Connection, table: str) -> Iterator[dict[str, str]
         )
         blocks = cursor.fetchall()[0][0]
     for start in range(0, blocks, BATCH_BLOCKS):
-        yield {"first": f"({start},0)", "last": f"({start + BATCH_BLOCKS},0)"}
+        yield _range(start)
+
+
+def _ranges_with_rows_before(connection: Connection, before: datetime) -> Iterator[dict[str, str]]:
+    """Yields the same ranges of `transactions`, but only those that hold such rows now.
+
+    The index on occurred_at finds them, so a day is purged from a large table without reading all of it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_RANGES_BEFORE, {"before": before, "blocks": BATCH_BLOCKS})
+        starts = [start for (start,) in cursor.fetchall()]
+    yield from map(_range, starts)
+
+
+def _range(start: int) -> dict[str, str]:
+    return {"first": f"({start},0)", "last": f"({start + BATCH_BLOCKS},0)"}
 
 
 def _in_blocks(condition: str) -> str:

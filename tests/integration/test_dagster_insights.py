@@ -112,6 +112,29 @@ def test_while_records_flow_days_are_marked_at_intervals_and_none_is_forgotten(s
     assert (marked(idle), marked(at_once)) == ([], ["2026-04-03"]), "what comes after a quiet time does not wait"
 
 
+def test_the_first_look_at_a_large_table_takes_several_ticks_and_forgets_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtp_dagster.insights.days.PIECE_BLOCKS", 1)
+    many = [(f"{day}-{n}", f"2026-05-0{day}", "1", "x", "EUR", None) for day in (1, 2, 3) for n in range(60)]
+    cursor, skipped = None, []
+    with settings_of(stack):
+        store(stack, *many)
+        while True:
+            found = tick("insights_sensor", cursor)
+            if found.asset_events:
+                break
+            skipped.append(str(found.skip_message))
+            cursor = found.cursor
+            if len(skipped) == 1:
+                store(stack, ("late", "2026-05-09", "1", "x", "EUR", None))
+        later = tick("insights_sensor", after_the_pause(found))
+    assert len(skipped) > 1
+    assert all("of transactions for the first time" in text for text in skipped)
+    assert marked(found)[:3] == ["2026-05-01", "2026-05-02", "2026-05-03"], "each day is marked once, at the end"
+    assert "2026-05-09" in marked(found) + marked(later)
+
+
 def test_rows_of_a_transaction_that_was_open_during_a_tick_are_found_by_the_next(stack: Stack) -> None:
     open_one = connect(stack.endpoints.need("postgres_ingest_dsn"), "rtp-test")
     with settings_of(stack):

@@ -137,6 +137,22 @@ def test_a_large_purge_goes_in_bounded_steps(stack: Stack, monkeypatch: pytest.M
     assert sum(step["purged_rows"] for step in steps) == 2000
 
 
+def test_a_purge_of_old_rows_reads_only_the_parts_of_the_table_that_hold_some(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query(
+        stack,
+        "insert into transactions (transaction_id, occurred_at, amount, source, kafka_partition, kafka_offset) "
+        "select 'id-' || i, case when i in (700, 1500) then timestamptz '2024-01-01Z' else '2026-01-01Z' end, 1, "
+        "'live', 0, i from generate_series(1, 2000) as i",
+    )
+    monkeypatch.setattr(purging, "BATCH_BLOCKS", 1)
+    totals: list[int] = []
+    done = purge(dsn(stack), Criteria(before=YEAR_2025), on_step=lambda report: totals.append(report.rows))
+    assert (done.rows, totals) == (2, [1, 2])
+    assert not {"id-700", "id-1500"} & ids(stack)
+
+
 def test_the_workers_role_may_not_purge(stored: Stack) -> None:
     with pytest.raises(AttentionError, match="permission denied"):
         purge(stored.endpoints.need("postgres_ingest_dsn"), Criteria(ids=("t1",)))
