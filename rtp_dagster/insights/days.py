@@ -76,12 +76,23 @@ _ROWS = {
         "order by day, amount desc limit 5000"
     ),
 }
+_ALL_DAYS = """
+there as (select (occurred_at at time zone 'UTC')::date as day, count(*) as transactions, sum(amount) as amount,
+                 max(ingested_at) as newest from transactions group by 1),
+here as (select day, sum(transactions) as transactions, sum(amount) as amount, min(computed_at) as computed_at
+         from insights.daily_activity group by 1)
+"""
+_SOME_DAYS = """
+there as (select day, count(*) as transactions, sum(amount) as amount, max(ingested_at) as newest
+          from unnest(%(days)s::date[]) as day
+          join transactions on occurred_at >= day::timestamp at time zone 'UTC'
+                           and occurred_at < (day + 1)::timestamp at time zone 'UTC' group by 1),
+here as (select day, sum(transactions) as transactions, sum(amount) as amount, min(computed_at) as computed_at
+         from insights.daily_activity where day = any(%(days)s::date[]) group by 1)
+"""
 # A day counts as wrong if it differs, was not computed in the last minutes, and received no rows in them.
 _COMPARED = """
-with there as (select (occurred_at at time zone 'UTC')::date as day, count(*) as transactions, sum(amount) as amount,
-                      max(ingested_at) as newest from transactions group by 1),
-     here as (select day, sum(transactions) as transactions, sum(amount) as amount, min(computed_at) as computed_at
-              from insights.daily_activity group by 1)
+with {days}
 select coalesce(there.day, here.day)::text, here.day is null, coalesce(there.transactions, 0),
        coalesce(here.transactions, 0)::bigint
 from there full join here using (day)
@@ -90,6 +101,19 @@ where (there.transactions, there.amount) is distinct from (here.transactions, he
   and coalesce(computed_at, '-infinity') < now() - make_interval(secs => %(lately_s)s)
 order by 1
 """
+# Days of blocks drawn at random, so that a day that is missing here is drawn as well, and days that are computed.
+_DRAWN = """
+with there as (select distinct (occurred_at at time zone 'UTC')::date as day
+               from transactions tablesample system (least(100, 100.0 * %(blocks)s / greatest(1, %(all_blocks)s)))),
+     here as (select distinct day from insights.daily_activity)
+select day::text from (select day from there union select day from here) as known order by random() limit %(days)s
+"""
+_SIZES = """
+select (select count(distinct day) from insights.daily_activity),
+       pg_relation_size('transactions') / current_setting('block_size')::bigint,
+       (select coalesce(sum(transactions), 0) from insights.daily_activity)::bigint
+"""
+DRAWN_BLOCKS, DRAWN_ROWS = 200, 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +213,22 @@ def recompute(connection: Connection, table: str, days: Sequence[str]) -> pd.Dat
     return frame
 
 
-def differences(connection: Connection, lately_s: float) -> list[Difference]:
-    """Returns the days that disagree with `transactions`, except those that changed in the last `lately_s` seconds."""
+def differences(connection: Connection, lately_s: float, days: Sequence[str] | None = None) -> list[Difference]:
+    """Returns the days that disagree with `transactions`, except those that changed in the last `lately_s` seconds.
+
+    Only `days` are compared, if they are given; all days take a pass over the table.
+    """
     with translated("compare the insights with transactions"), connection.cursor() as cursor:
-        cursor.execute(_COMPARED, {"lately_s": lately_s})
+        compared = _COMPARED.format(days=_ALL_DAYS if days is None else _SOME_DAYS)
+        cursor.execute(compared, {"lately_s": lately_s, "days": None if days is None else list(days)})
         return [Difference(*row) for row in cursor.fetchall()]
+
+
+def drawn_days(connection: Connection) -> list[str]:
+    """Returns some days at random: as many as have about `DRAWN_ROWS` rows together, but at least one."""
+    with translated("draw days to compare"), connection.cursor() as cursor:
+        cursor.execute(_SIZES)
+        computed, all_blocks, rows = cursor.fetchall()[0]
+        days = max(1, DRAWN_ROWS * computed // max(1, rows))
+        cursor.execute(_DRAWN, {"blocks": DRAWN_BLOCKS, "all_blocks": all_blocks, "days": days})
+        return [day for (day,) in cursor.fetchall()]

@@ -12,15 +12,15 @@ import dagster as dg
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.retries import retried
 from rtp_dagster.transactions import verdicts
+from rtp_dagster.transactions.counting import BALANCES, counted_until, is_large
 from rtp_dagster.transactions.history import lag_chart, row_chart
 from rtp_dagster.transactions.measures import moment as measures
 from rtp_dagster.transactions.measures.moment import Moment
 from rtp_dagster.transactions.measures.window import Sample
 from rtp_dagster.transactions.verdicts import TRANSACTIONS
 from rtp_dagster.verdict import Metadata, Verdict
+from rtp_workers.postgres.account import read_account
 from rtp_workers.settings import DagsterSettings
-
-COUNTED_ROWS = 5_000_000  # count(*) takes half a second; only the hourly check_transactions counts a larger table
 
 Figures = TypeVar("Figures")
 Chart = Callable[[dg.DagsterInstance, DagsterSettings], Metadata]
@@ -31,7 +31,7 @@ def _always(moment: Moment) -> bool:
 
 
 def _small(moment: Moment) -> bool:
-    return moment.look.account.stored_rows <= COUNTED_ROWS
+    return not is_large(moment.look.account)
 
 
 def _no_chart(instance: dg.DagsterInstance, settings: DagsterSettings) -> Metadata:
@@ -69,8 +69,8 @@ TABLE: tuple[Check[Any], ...] = (
         measures.ledger_and_tables,
         verdicts.judge_balance,
         "The ledger's counters explain every offset, and both tables hold as many rows as the counters say.\n\n"
-        "At 50M rows: one count(*), a parallel index-only scan of the primary key (about 3 GB), a few seconds when "
-        "cached. The rest is one row per partition.",
+        "At 50M rows: `row_count_sensor` counts them in pieces of a part of a second, and reports the result. Runs "
+        "that start by themselves rely on it for a day. A run that you start counts them in one go: COUNT_SECONDS.",
         at_ticks=_small,
     ),
     Check(
@@ -128,16 +128,25 @@ def in_a_run(check: Check[Any]) -> dg.AssetChecksDefinition:
     def run(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         with retried(context.op_execution_context.retry_number):
             with platform.reader() as connection:
-                verdict = check.verdict(Moment(platform, connection))
+                verdict = _in_a_run(check, Moment(platform, connection), context)
             return verdict.result(check.chart(context.instance, platform.settings()))
 
     return run
 
 
+def _in_a_run(check: Check[Any], moment: Moment, context: dg.AssetCheckExecutionContext) -> Verdict:
+    """Returns the verdict; does not count a large table again that has been counted in pieces."""
+    if check.name == BALANCES.name and is_large(account := read_account(moment.connection)):
+        until = counted_until(context.instance, dict(context.op_execution_context.run.tags))
+        if until is not None:
+            return verdicts.judge_counters(account, until)
+    return check.verdict(moment)
+
+
 def at_a_tick(platform: Platform, samples: Sequence[Sample]) -> dict[str, Verdict]:
     """Returns the verdict of each check now, by name. Takes milliseconds, and no run.
 
-    `ledger_balances` is left out if the table is too large to count.
+    `ledger_balances` is left out if the table is counted in pieces.
 
     Args:
         platform: where the servers are.

@@ -10,6 +10,7 @@ import dagster as dg
 from rtp_dagster.platform import PROBE_S, Platform
 from rtp_dagster.ticks import Event, Tick, read_cursor, sensor
 from rtp_dagster.transactions.checks import at_a_tick
+from rtp_dagster.transactions.counting import count_piece, is_large
 from rtp_dagster.transactions.history import ROW_COUNT
 from rtp_dagster.transactions.live import arrived, live_events
 from rtp_dagster.transactions.measures.lag import measure_lag
@@ -32,7 +33,7 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
     """Reports a materialization of `transactions` if its row count has changed since the last tick.
 
     After a materialization, Dagster shows every check as not evaluated. So the same tick evaluates the checks. If Kafka
-    does not answer in time, the next tick evaluates them.
+    does not answer in time, the next tick evaluates them. Each tick also counts a piece of a large table.
     """
     with platform.reader(PROBE_S) as connection:
         account = read_account(connection)
@@ -49,6 +50,9 @@ def row_count_sensor(context: dg.SensorEvaluationContext, platform: Platform) ->
         events += checked
         told += why_not
         stored["unchecked"] = bool(why_not)
+    if is_large(account):
+        counted, stored["counting"] = count_piece(platform, account, before.get("counting"))
+        events += counted
     return dg.SensorResult(skip_reason=told, asset_events=[*events, *live], cursor=json.dumps(stored))
 
 

@@ -9,12 +9,14 @@ import dagster as dg
 from rtp_dagster.transactions.measures.lag import Lag
 from rtp_dagster.transactions.measures.moment import LedgerAndLog, Quiet
 from rtp_dagster.verdict import Metadata, Verdict
-from rtp_workers.postgres.account import Counted, summed
+from rtp_workers.postgres.account import Account, Counted, summed
+from rtp_workers.postgres.piecewise import PieceCount
 from rtp_workers.postgres.recent import Recent
 from rtp_workers.reconcile import balance
 from rtp_workers.settings import DagsterSettings
 
 TRANSACTIONS = dg.AssetKey("transactions")
+COUNTED_UNTIL = "counted_until"  # metadata: the rows up to this time were counted, and agreed with the ledger
 ERROR_FACTOR = 10  # if the share of dead letters is this many times the limit, it is an error, not just a warning
 
 
@@ -33,6 +35,42 @@ def judge_balance(found: Counted, settings: DagsterSettings) -> Verdict:
     }
     good = f"{found.rows:,} rows and {found.dead_letters:,} dead letters, as the ledger says"
     return Verdict(not problems, "; ".join([*problems, "see `rtp verify`"]) if problems else good, metadata=figures)
+
+
+def judge_pieces(count: PieceCount, account: Account) -> Verdict:
+    """Does the same with a count that was made in pieces and is done. `account` is the ledger now."""
+    unexplained = balance.offsets(account)
+    missing, letters = count.expected - count.counted, count.letters_missing
+    problems = [*unexplained]
+    if missing:
+        problems.append(f"transactions had {count.counted:,} rows at {count.until}, the ledger said {count.expected:,}")
+    if letters:
+        problems.append(f"the ledger says {letters:,} more dead letters than there are")
+    figures: Metadata = {
+        "rows": count.counted,
+        "rows_by_ledger": count.expected,
+        "rows_missing": missing,
+        "dead_letters_missing": letters,
+        "purged_rows": account.purged_rows,
+        "unbalanced_partitions": len(unexplained),
+        COUNTED_UNTIL: count.until,
+    }
+    good = f"{count.counted:,} rows until {count.until}, as the ledger says; they were counted in pieces"
+    return Verdict(not problems, "; ".join([*problems, "see `rtp verify`"]) if problems else good, metadata=figures)
+
+
+def judge_counters(account: Account, counted_until: str) -> Verdict:
+    """Judges only whether the counters explain every offset. Rows were counted in pieces, the last time as told."""
+    unexplained = balance.offsets(account)
+    figures: Metadata = {
+        "rows_by_ledger": account.stored_rows,
+        "unbalanced_partitions": len(unexplained),
+        COUNTED_UNTIL: counted_until,
+    }
+    good = f"the counters explain every offset; the rows until {counted_until} were counted in pieces and agree"
+    return Verdict(
+        not unexplained, "; ".join([*unexplained, "see `rtp verify`"]) if unexplained else good, metadata=figures
+    )
 
 
 def judge_kafka(found: LedgerAndLog, settings: DagsterSettings) -> Verdict:

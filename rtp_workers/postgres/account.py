@@ -227,7 +227,7 @@ def count(connection: Connection) -> Counted:
         TransientError: the server is away, or too slow for its statement timeout.
         AttentionError: a table is missing.
     """
-    with translated("count tables and ledger"), _one_instant(connection) as cursor:
+    with translated("count tables and ledger"), one_instant(connection) as cursor:
         account = read_account(connection)
         cursor.execute(_COUNTS)
         return Counted(account, *cursor.fetchall()[0])
@@ -244,7 +244,7 @@ def snapshot(connection: Connection, timeout_s: float = 0) -> Snapshot:
         TransientError: the server is away.
         AttentionError: a table is missing.
     """
-    with translated("read tables and ledger"), _one_instant(connection) as cursor:
+    with translated("read tables and ledger"), one_instant(connection) as cursor:
         cursor.execute("select set_config('statement_timeout', %s, true)", (str(int(timeout_s * 1000)),))
         account = read_account(connection)
         cursor.execute(_ROWS)
@@ -291,7 +291,7 @@ def table_bytes(connection: Connection) -> int:
 
 
 @contextmanager
-def _one_instant(connection: Connection) -> Iterator[Cursor]:
+def one_instant(connection: Connection) -> Iterator[Cursor]:
     """Makes every statement inside the block, on this connection, see the same state of the database."""
     with connection.cursor() as cursor:
         cursor.execute("begin isolation level repeatable read, read only")

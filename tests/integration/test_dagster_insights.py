@@ -28,6 +28,7 @@ values (%s, %s, %s, 'c1', %s, %s, %s, 'live', 0, 0, {ingested_at})
 """
 INSIGHTS_GROUP = dg.AssetSelection.groups("insights")
 READ = "postgres_read_dsn"
+HOURLY = {"dagster/schedule_name": "hourly_insight_checks"}
 AGREE = "select day::text, currency, category, transactions, amount, refunds, declines from insights.daily_activity"
 
 
@@ -164,6 +165,31 @@ def test_the_checks_find_a_wrong_and_a_missing_day(stack: Stack) -> None:
         wrong = "set amount = 9, computed_at = now() - interval '1 hour' where day = '2026-01-01' returning 1"
         query(stack, f"update insights.daily_activity {wrong}", dsn="postgres_insights_dsn")
         assert agree() == {"sums_agree": False, "no_day_is_missing": True}
+
+
+def test_an_hourly_run_on_a_large_table_compares_some_days_until_one_is_wrong(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtp_dagster.transactions.counting.COUNTED_ROWS", -1)
+    monkeypatch.setattr("rtp_dagster.insights.days.DRAWN_ROWS", 1)
+    days = [f"2026-01-0{n}" for n in range(1, 7)]
+    rows = [(day, day, "1", "x", "EUR", None) for day in days]
+    store(stack, *rows, ingested_at="now() - interval '2 hours'")
+    wrong = "set amount = 9, computed_at = now() - interval '1 hour' where day <> '2026-01-06' returning 1"
+    with dg.DagsterInstance.ephemeral() as instance, settings_of(stack):
+
+        def passed(**tags: str) -> tuple[bool, int]:
+            found = evaluations(run_job("check_insights", instance=instance, tags=tags))
+            compared = found["sums_agree"].metadata.get("days_compared")
+            return all(each.passed for each in found.values()), 6 if compared is None else int(str(compared.value))
+
+        compute(instance, days)
+        assert passed(**HOURLY) == (True, 6), "the first time, all days are compared"
+        assert passed(**HOURLY) == (True, 1)
+        query(stack, f"update insights.daily_activity {wrong}", dsn="postgres_insights_dsn")
+        tries = [passed(**HOURLY) for _ in range(8)]
+    assert (False, 1) in tries, "a wrong day is drawn sooner or later"
+    assert tries[-1] == (False, 6), "after a failure, all days are compared"
 
 
 @pytest.mark.parametrize("statement", ["delete from transactions", "select * from dead_letters", "create table t ()"])
