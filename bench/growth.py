@@ -44,10 +44,14 @@ TOPIC = "bench-growth"
 
 @dataclass(frozen=True)
 class Rate:
-    """One run of the consumer: records a second, and bytes of write-ahead log a record."""
+    """One run of the consumer: records a second, bytes of write-ahead log a record, CPU time a record by process.
+
+    The CPU time of PostgreSQL is known only for the full table.
+    """
 
     per_s: float
     wal_bytes: float
+    cpu_us: dict[str, float]
 
 
 @dataclass
@@ -81,7 +85,7 @@ class Size:
         return (
             f"{self.kind:9} {self.rows:>11,} rows, {self.bytes / 1e9:5.1f} GB, filled in {self.fill_s:.0f} s: "
             f"{self.ratio:.2f} of empty ({rates}); log bytes a record {wal[0]:,.0f}/{wal[1]:,.0f}; "
-            f"idle before {self.idle_percent:.0f}%"
+            f"idle before {self.idle_percent:.0f}%; CPU us a record {self.full[-1].cpu_us}"
         )
 
 
@@ -131,7 +135,11 @@ class Growth:
         last = self._number(twin, "select extract(epoch from max(updated_at)) from ingest_ledger")
         used = self._number(twin, "select wal_bytes from pg_stat_wal") - wal
         seconds = last - datetime.fromisoformat(opened["timestamp"]).timestamp()
-        return Rate(len(made.values) / seconds, used / len(made.values))
+        count = len(made.values)
+        cpu_us = {
+            name: round(cpu_s / count * 1e6, 1) for name, cpu_s in {"consumer": run.cpu_s, **run.server_cpu_s}.items()
+        }
+        return Rate(count / seconds, used / count, cpu_us)
 
     def _number(self, twin: str, sql: str) -> float:
         with self.owner(twin) as connection, connection.cursor() as cursor:
@@ -204,7 +212,7 @@ def main() -> int:
                 report["sizes"].append({**asdict(size), "ratio": size.ratio})
                 if kind == KINDS[0]:
                     env = growth.env(FULL)
-                    found = {**measure_reads(env, home), **measure_purge(env, home)}
+                    found = {**measure_reads(env, home, growth.servers), **measure_purge(env, growth.servers)}
                     report["reads_s"].append({"rows": rows, **found})
                 (given.out / "growth.json").write_text(json.dumps(report, indent=1))
     return 0

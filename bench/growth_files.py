@@ -28,6 +28,7 @@ import psutil
 
 from bench.__main__ import bench_servers
 from bench.growth_reads import Seconds, ticks
+from bench.processes import find_servers
 from bench.records import records, write_csv
 from bench.soak import environment
 from rtp_dagster.definitions import defs
@@ -160,7 +161,7 @@ def _quarters(memory: list[float]) -> list[float]:
     return [round(megabytes, 1) for megabytes in (*medians, max(memory))]
 
 
-def many_files(bench: Bench, count: int) -> dict[str, float]:
+def many_files(bench: Bench, count: int) -> dict[str, dict[str, float]]:
     """Times ticks of the arrival sensor: all files new, then all loaded."""
     folder = bench.home / "many"
     folder.mkdir()
@@ -170,7 +171,7 @@ def many_files(bench: Bench, count: int) -> dict[str, float]:
     old = time.time() - 3600
     for path in folder.iterdir():
         os.utime(path, (old, old))
-    seconds = Seconds()
+    seconds = Seconds(find_servers())
     loaded = defs()
     sensors = {sensor.name: sensor for sensor in loaded.get_repository_def().sensor_defs}
     with (

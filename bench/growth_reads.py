@@ -19,9 +19,10 @@ from unittest.mock import patch
 import dagster as dg
 
 from bench.growth_fill import DAYS
+from bench.processes import ServerPids
 from bench.soak import service
 from rtp_dagster.definitions import defs
-from rtp_dagster.insights.days import Seen, differences, make_tables, opened, touched
+from rtp_dagster.insights.days import differences, drawn_days, make_tables, opened, recompute
 from rtp_dagster.platform import Platform
 from rtp_dagster.transactions.checks import TABLE
 from rtp_dagster.transactions.measures.moment import Moment
@@ -29,34 +30,47 @@ from rtp_dagster.transactions.measures.moment import Moment
 PAGES = ("/status", "/transactions?limit=50", "/metrics", "/history", "/health/ready", "/dead-letters")
 SETTLE_S = 5.0
 LATELY_S = 1800.0
+COMPUTED_DAYS = 30
 
 
 @dataclass
 class Seconds:
-    """What took how long, by name; each is printed when it is known."""
+    """What took how long, by name: seconds by the clock, and CPU seconds of PostgreSQL and of this process.
 
-    found: dict[str, float] = field(default_factory=dict)
+    On a busy machine, CPU seconds say more. Each line is printed when it is known.
+    """
+
+    servers: ServerPids
+    found: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @contextmanager
     def of(self, what: str) -> Iterator[None]:
         """Times the block, which may fail: then the reason is printed."""
-        started = time.perf_counter()
+        before = self._now()
         try:
             yield
         except Exception as error:  # noqa: BLE001 - one failure does not end the bench
             what = f"{what} FAILED: {error}"[:300]
-        self.found[what] = round(time.perf_counter() - started, 3)
-        print(f"    {self.found[what]:8.2f} s  {what}", flush=True)
+        used = {name: round(after - before[name], 3) for name, after in self._now().items()}
+        self.found[what] = used
+        figures = ", ".join(f"{name} {seconds:7.2f}" for name, seconds in used.items())
+        print(f"    {figures} s  {what}", flush=True)
+
+    def _now(self) -> dict[str, float]:
+        children = os.times()
+        own = children.user + children.system + children.children_user + children.children_system
+        return {"clock": time.perf_counter(), "postgres": self.servers.cpu_s()["postgres"], "own": own}
 
 
-def measure_reads(env: Mapping[str, str], home: Path) -> dict[str, float]:
+def measure_reads(env: Mapping[str, str], home: Path, servers: ServerPids) -> dict[str, dict[str, float]]:
     """Returns seconds by what was done, while a consumer runs that has nothing to do.
 
     Args:
         env: the environment for programs of ours.
         home: where logs go.
+        servers: whose CPU time is told.
     """
-    seconds = Seconds()
+    seconds = Seconds(servers)
     (home / "data").mkdir(exist_ok=True)
     env = {**env, "RTP_DATA_DIR": str(home / "data")}
     with service("consume", ["consume"], dict(env), home) as (_, url):
@@ -73,9 +87,9 @@ def measure_reads(env: Mapping[str, str], home: Path) -> dict[str, float]:
     return seconds.found
 
 
-def measure_purge(env: Mapping[str, str], home: Path) -> dict[str, float]:
+def measure_purge(env: Mapping[str, str], servers: ServerPids) -> dict[str, dict[str, float]]:
     """Purges the oldest day; returns the seconds of the purge, and those of its dry run."""
-    seconds = Seconds()
+    seconds = Seconds(servers)
     day = (datetime.now(UTC) - timedelta(days=DAYS - 1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     with patch.dict(os.environ, env, clear=True):
         _command(seconds, ["purge", "--before", day, "--dry-run", "--json"])
@@ -104,12 +118,14 @@ def _checks(seconds: Seconds) -> None:
             print(f"              {verdict.sentence[:150]}")
     with opened(platform) as connection:
         make_tables(connection)
-        with seconds.of("check sums_agree, no_day_is_missing"):
+        with seconds.of(f"computing {COMPUTED_DAYS} days of daily_activity"):
+            last = datetime.now(UTC).date() - timedelta(days=DAYS // 2)
+            recompute(connection, "daily_activity", [str(last - timedelta(days=n)) for n in range(COMPUTED_DAYS)])
+        with seconds.of("checks sums_agree, no_day_is_missing, all days"):
             differences(connection, LATELY_S)
-        with seconds.of("touched days, first look"):
-            _, seen = touched(connection, Seen())
-        with seconds.of("touched days, later look"):
-            touched(connection, seen)
+        for number in range(2):
+            with seconds.of("the same for days drawn at random" + ", again" * number):
+                differences(connection, LATELY_S, drawn_days(connection))
 
 
 def _sensors(seconds: Seconds) -> None:

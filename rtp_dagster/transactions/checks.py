@@ -70,7 +70,7 @@ TABLE: tuple[Check[Any], ...] = (
         verdicts.judge_balance,
         "The ledger's counters explain every offset, and both tables hold as many rows as the counters say.\n\n"
         "At 50M rows: `row_count_sensor` counts them in pieces of a part of a second, and reports the result. Runs "
-        "that start by themselves rely on it for a day. A run that you start counts them in one go: COUNT_SECONDS.",
+        "that start by themselves rely on it for a day. A run that you start counts them in one go.",
         at_ticks=_small,
     ),
     Check(
