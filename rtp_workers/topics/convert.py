@@ -34,6 +34,7 @@ from rtp_workers.topics.reading import MAGIC, DocumentReader, Schemas
 DERIVED_ID_BYTES = 16
 LOOKED_AT = 10  # how many values of a batch decide which path is tried
 NO_TIMESTAMP = 0  # confluent_kafka.TIMESTAMP_NOT_AVAILABLE
+AMOUNTS = ("amount", "debit", "credit", "quantity")
 CLOCK_CHANGES = frozenset(f"occurred_at_{oddity}" for oddity in ODDITIES)
 HOW_TO_STORE = '; with ambiguous = "earlier" or "later" in the section it becomes a row'
 END_MS = 4_133_980_800_000  # 2101-01-01T00:00:00Z
@@ -97,11 +98,16 @@ class TopicConverter:
         self._shown = [name for name, cells in self._fields.items() if cells.may_be_filled]
         self._at = {role: [where[name] for name in mapping.uses[role].columns] for role in mapping.roles_read}
         self._needed = {at for role, places in self._at.items() if role not in self._fields for at in places}
-        layout = layout_of(plan.paths, self._extractor.takes, plan.dropped)
+        # Where texts have a comma, JSON's own numbers still have a point. Only whole documents tell which is which.
+        has_comma = mapping.rules.decimal_mark == ","
+        self._comma = {at for role in AMOUNTS for at in self._at.get(role, ())} if has_comma else set()
+        texts = [plan.paths[at] for at in self._comma]
+        layout = layout_of(plan.paths, self._extractor.takes, plan.dropped, texts)
         if plan.id_rule == "derived":
             layout = None  # such an id needs the whole document
         self._json = JsonRows(layout)
-        self._avro = AvroRows(schemas, plan.paths, plan.dropped) if schemas is not None and layout is not None else None
+        is_quick = layout is not None and not self._comma
+        self._avro = AvroRows(schemas, plan.paths, plan.dropped) if schemas is not None and is_quick else None
 
     def lines(self, values: Sequence[bytes | None], records: Sequence[Placed]) -> Mapped:
         """Converts a batch.
@@ -232,6 +238,9 @@ class TopicConverter:
     def _cells(self, at: int, column: Sequence[Any], documents: Sequence[Document], refused: Refused) -> list[str]:
         """Returns the values as texts. An object or a list stays in its document, or refuses the record."""
         cells, without = texts_of(column)
+        if at in self._comma:
+            values = zip(cells, column, strict=True)
+            cells = [cell if isinstance(value, str) else cell.replace(".", ",") for cell, value in values]
         for index in without:
             if at in self._needed:
                 detail = f"{self._names[at]} is an object or a list; the mapping must name a path inside it"

@@ -86,7 +86,8 @@ class JsonRows:
         """
         if self._layout is None or self._resting or len(documents) * MISFITS_IN < records:
             return
-        if self._layout.learn(document for document in documents[:LEARN_FROM] if MARKS.isdisjoint(document)):
+        learned = self._layout.learn(document for document in documents[:LEARN_FROM] if MARKS.isdisjoint(document))
+        if learned or self._decoding is None:
             self._decoding = self._layout.decoding()
         elif len(documents) * 2 > records:
             self._resting = RESTS_FOR

@@ -6,7 +6,7 @@ record. Members that a path leads to are decoded to texts; all others stay JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -65,10 +65,12 @@ class Layout:
     Args:
         paths: the paths to read. None leads through a list, and none leads into another.
         dropped: the paths to leave out.
+        texts: paths whose value must be a text. A record in which it is not does not fit.
     """
 
-    def __init__(self, paths: Sequence[Path], dropped: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], dropped: Sequence[Path], texts: Collection[Path] = ()) -> None:
         self._paths = tuple(paths)
+        self._texts = frozenset(texts)
         self._root = Members()
         self._not_text: set[Path] = set()
         self._count = 0
@@ -114,7 +116,7 @@ class Layout:
                 if isinstance(value, dict):
                     self._learn(members.objects[name], value)
             elif name in members.values:
-                if value is not None and not isinstance(value, str):
+                if value is not None and not isinstance(value, str) and members.values[name] not in self._texts:
                     self._not_text.add(members.values[name])
             elif name not in members.others and name not in members.dropped and is_plain(name):
                 members.others[name] = None
@@ -146,13 +148,16 @@ class Layout:
         return made, LeftOver(tuple(left))
 
 
-def layout_of(paths: Sequence[Path], takes: Sequence[bool], dropped: Sequence[Path]) -> Layout | None:
+def layout_of(
+    paths: Sequence[Path], takes: Sequence[bool], dropped: Sequence[Path], texts: Collection[Path] = ()
+) -> Layout | None:
     """Returns an empty layout; None if the paths need whole documents.
 
     Args:
         paths: the paths to read.
         takes: for each path, True if its value leaves the document.
         dropped: the paths to leave out.
+        texts: paths whose value must be a text.
     """
     used = (*paths, *dropped)
     above = {path[:depth] for path in used for depth in range(1, len(path))}
@@ -162,7 +167,7 @@ def layout_of(paths: Sequence[Path], takes: Sequence[bool], dropped: Sequence[Pa
         return None
     if not MARKS.isdisjoint(path[0] for path in used):
         return None
-    return Layout(paths, dropped)
+    return Layout(paths, dropped, texts)
 
 
 def is_plain(name: str) -> bool:

@@ -83,6 +83,19 @@ def test_an_amount_is_exact(literal: str, amount: str) -> None:
     assert convert(b'{"id": "p1", "at": "2026-01-31T13:45:00Z", "amount": %s}' % literal.encode())["amount"] == amount
 
 
+def test_a_number_has_a_point_even_where_texts_have_a_comma() -> None:
+    lines = SIMPLE + 'decimal_mark = ","\n'
+    values = [body(amount=amount) for amount in ("1.101,50", 1.101, 7, "1.101", 12.5, -3)]
+    stored = ["1101.50", "1.101", "7", "1101", "12.5", "-3"]
+    assert [convert(value, lines)["amount"] for value in values] == stored
+    converter = converter_of(lines)
+    for _ in range(2):  # the second time, the layout is known
+        mapped = converter.lines(values * 3, [ANYWHERE] * 18)
+        assert [line and line.split("\t")[2] for line in mapped.lines] == stored * 3
+    texts, only_texts = [body(amount="1.101,50")] * 20, converter_of(lines)
+    assert [only_texts.lines(texts, [ANYWHERE] * 20).careful for _ in range(2)] == [20, 0]
+
+
 @pytest.mark.parametrize("literal", ["true", '"abc"', "null", '""', "1e400", '"1,234.5"', "{}", "[1]", "1" * 21])
 def test_what_is_no_amount_is_refused(literal: str) -> None:
     reason, _ = refusal(b'{"id": "p1", "at": "2026-01-31T13:45:00Z", "amount": %s}' % literal.encode())
