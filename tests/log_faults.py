@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,17 @@ from tests.records import producer_of
 BOMB = {"message.max.bytes": 10**8, "batch.size": 10**8, "compression.type": "zstd", "linger.ms": 120_000}
 SMALL_CLIENT = json.dumps({"receive.message.max.bytes": 4_200_000})
 FLUSH_S = 120.0
+OPEN_TRANSACTION = """
+import os, signal, sys
+from confluent_kafka import Producer
+options = {"transactional.id": sys.argv[2], "transaction.timeout.ms": 600000}
+producer = Producer({"bootstrap.servers": sys.argv[1], **options})
+producer.init_transactions(30)
+producer.begin_transaction()
+producer.produce(sys.argv[2], b"x", partition=int(sys.argv[3]))
+producer.flush(30)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 STRANGER = """
 import sys
 from confluent_kafka import Consumer
@@ -33,6 +45,18 @@ def produce_bomb(stack: Stack, kafka_partition: int, records: int = 3) -> None:
     for _ in range(records):
         producer.produce(stack.topic, b"a" * 3_000_000, partition=kafka_partition)
     assert producer.flush(FLUSH_S) == 0
+
+
+def leave_transaction_open(stack: Stack, kafka_partition: int) -> None:
+    """Lets a transactional producer send one record and die."""
+    arguments = (stack.endpoints.need("kafka_bootstrap"), stack.topic, str(kafka_partition))
+    done = subprocess.run([sys.executable, "-c", OPEN_TRANSACTION, *arguments], timeout=FLUSH_S, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def abort_open_transaction(stack: Stack) -> None:
+    """Aborts what `leave_transaction_open` has left, as that producer would after a restart."""
+    producer_of(stack, **{"transactional.id": stack.topic}).init_transactions(FLUSH_S)
 
 
 @contextmanager

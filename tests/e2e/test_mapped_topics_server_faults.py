@@ -23,7 +23,13 @@ from tests.conftest import Stack, new_folder, remove_folder, stack_on
 from tests.faulty_servers import faulty_servers
 from tests.faulty_topics import SEEN_S, STORED_S, Platform
 from tests.foreign_topics import new_topic, send, simple_section, with_topics, write_sections
-from tests.log_faults import SMALL_CLIENT, produce_bomb, stranger_in_group
+from tests.log_faults import (
+    SMALL_CLIENT,
+    abort_open_transaction,
+    leave_transaction_open,
+    produce_bomb,
+    stranger_in_group,
+)
 from tests.programs import run_rtp, start_program
 from tests.reading import query
 from tests.records import produce
@@ -203,6 +209,17 @@ def batch_too_large_to_unpack(platform: Platform) -> None:
     platform.extra[topic, "skipped"] += 3
 
 
+def transaction_left_open(platform: Platform) -> None:
+    """The partition waits until it is aborted; the other topics flow."""
+    topic, stack = platform.topics["json"], platform.stack_of("json")
+    before = platform.told("problem", where="partition 0", topic=topic)
+    leave_transaction_open(stack, 0)
+    platform.wait_for_word(before, "problem", where="partition 0", topic=topic)
+    platform.wait_for_rows("own", "avro")
+    abort_open_transaction(stack)
+    platform.extra[topic, "skipped"] += 2  # the record, and the marker behind it
+
+
 def stranger(platform: Platform) -> None:
     topic = platform.topics["json"]
     before = platform.told("problem", where="group", topic=topic)
@@ -275,6 +292,7 @@ FAULTS: dict[str, Callable[[Platform], None]] = {
     "ledger restored": ledger_restored,
     "topic compacted": topic_compacted,
     "batch too large to unpack": batch_too_large_to_unpack,
+    "transaction left open": transaction_left_open,
     "stranger in the group": stranger,
     "records of 900 kB": large_bad_records,
     "columns changed": columns_changed,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 from rtp_workers.kafka.topics import ensure_topic
 from tests.conftest import Stack, StartRtp
 from tests.consumer_answers import ask, not_ready_because
-from tests.log_faults import SMALL_CLIENT, produce_bomb, stranger_in_group
+from tests.log_faults import SMALL_CLIENT, leave_transaction_open, produce_bomb, stranger_in_group
 from tests.programs import run_rtp, status_with
 from tests.reading import ledger_sums, query, rows_by_id, wait_for_ledger
 from tests.records import body, produce
@@ -19,17 +17,6 @@ from tests.waiting import wait_until
 
 WAIT_S = 120.0
 STOPPED_S = 35.0  # longer than a partition may stand still
-OPEN_TRANSACTION = """
-import os, signal, sys
-from confluent_kafka import Producer
-options = {"transactional.id": sys.argv[2], "transaction.timeout.ms": 600000}
-producer = Producer({"bootstrap.servers": sys.argv[1], **options})
-producer.init_transactions(30)
-producer.begin_transaction()
-producer.produce(sys.argv[2], b"x", partition=2)
-producer.flush(30)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
 
 
 def test_a_batch_that_cannot_be_unpacked_is_named_and_can_be_stepped_over(stack: Stack, start_rtp: StartRtp) -> None:
@@ -88,8 +75,7 @@ def test_an_open_transaction_that_holds_a_partition_is_told(stack: Stack, start_
     produce(stack, [body("before")], kafka_partition=2)
     start_rtp("consume", env=stack.env)
     wait_for_ledger(stack, WAIT_S)
-    arguments = (sys.executable, "-c", OPEN_TRANSACTION, stack.endpoints.need("kafka_bootstrap"), stack.topic)
-    assert subprocess.run(arguments, timeout=WAIT_S, check=False).returncode == -signal.SIGKILL
+    leave_transaction_open(stack, 2)
     produce(stack, [body("behind")], kafka_partition=2)
     words = "an open transaction since offset 1 holds it (last stable offset 1, end 3)"
     wait_until(lambda: words in str(ask(stack, "/health/ready")[1].get("detail")), WAIT_S, "the cause")
