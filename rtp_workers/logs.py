@@ -7,7 +7,9 @@ its stdout is the answer, often read by a script. It logs sentences, and only wa
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import time
 from typing import Literal
 
 import structlog
@@ -17,6 +19,29 @@ from rtp_workers.printable import printable
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 Form = Literal["auto", "text", "json"]
+# Kafka's client tries a broker that is away up to twenty times a second, and logs each failure.
+KAFKA_CLIENT = "librdkafka"
+REPEATED_AFTER_S = 60.0
+_NUMBERS = re.compile(r"\d+")
+
+
+class Repeats(logging.Filter):
+    """Keeps back a warning or an error that was logged within the last minute, if only its numbers differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tells whether the line is logged."""
+        if record.levelno < logging.WARNING:
+            return True
+        now = time.monotonic()
+        self._logged_at = {text: at for text, at in self._logged_at.items() if now - at < REPEATED_AFTER_S}
+        text = _NUMBERS.sub("", record.getMessage())
+        known = text in self._logged_at
+        self._logged_at.setdefault(text, now)
+        return not known
 
 
 def configure(to: Literal["stdout", "stderr"] = "stderr", level: str | None = None, form: Form = "auto") -> None:
@@ -52,6 +77,7 @@ def configure(to: Literal["stdout", "stderr"] = "stderr", level: str | None = No
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(chosen)
+    logging.getLogger(KAFKA_CLIENT).filters[:] = [Repeats()]
 
 
 def get(name: str, **bound: object) -> structlog.stdlib.BoundLogger:

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+from rtp_workers import logs
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import AttentionError, ConfigError, RecordError, RtpError, TransientError
 
@@ -45,7 +46,7 @@ def client_options(endpoints: Endpoints, client_id: str, **options: Any) -> dict
     return {
         "bootstrap.servers": endpoints.need("kafka_bootstrap"),
         "client.id": client_id,
-        "logger": logging.getLogger("librdkafka"),
+        "logger": logging.getLogger(logs.KAFKA_CLIENT),
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
         # If a proxy accepts connections while its broker is away, the client would log 20 lines a second.

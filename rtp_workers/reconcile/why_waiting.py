@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rtp_workers import logs
 from rtp_workers.endpoints import Endpoints
 from rtp_workers.errors import RtpError, TransientError
 from rtp_workers.kafka.causes import CauseFinder
@@ -94,7 +95,7 @@ def _answers(endpoints: Endpoints, question: Question, timeout_s: float) -> list
 
 def _main() -> None:
     """Reads a question from stdin and writes each finding to stdout as soon as it is known, one JSON object a line."""
-    logging.getLogger("librdkafka").disabled = True
+    logging.getLogger(logs.KAFKA_CLIENT).disabled = True
     asked = json.load(sys.stdin)
     question = Question(**asked["question"])
     finder = CauseFinder(Endpoints(**asked["endpoints"]), question.topic, question.group_id, timeout_s=3.0)
