@@ -84,7 +84,7 @@ class Shape:
 @lru_cache(maxsize=20_000)
 def shape_of(cell: str) -> Shape | None:
     """Returns the form in which a cell writes a date; None if it is not a date."""
-    text = cell.strip().strip("\"'").strip()
+    text = cell.strip().removeprefix("=").strip("\"'").strip()  # ="2026-09-23" is a text in a spreadsheet
     if not 6 <= len(text) <= 80 or not any(char.isdigit() for char in text):
         return None
     if (found := _YMD.match(text)) is not None:

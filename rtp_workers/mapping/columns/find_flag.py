@@ -12,7 +12,19 @@ SIDES = ("debit", "credit")
 SET = frozenset({"1", "1.0", "on", "x", "y", "yes", "t", "true", "si", "s", "ja", "j", "oui", "o", "sim", "v", "✓"})
 REFUNDS = frozenset(
     {"refund", "refunds", "refunded", "reversal", "chargeback", "erstattung", "remboursement", "reembolso", "estorno"}
-    | {"devolucion", "rimborso", "terugbetaling", "退款", "返金", "возврат"}
+    | {
+        "return",
+        "returns",
+        "retoure",
+        "retour",
+        "devolucao",
+        "devolucion",
+        "rimborso",
+        "terugbetaling",
+        "退款",
+        "返金",
+        "возврат",
+    }
 )
 FEW_KINDS = 6
 NOT_SET = frozenset({"0", "0.0", "off", "n", "no", "f", "false", "nein", "non", "nao", "não"})

@@ -8,7 +8,7 @@ from itertools import permutations
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise, without_brackets
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, GUESS, Findings
+from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, GUESS, Findings, choices
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.vocabulary import DECOYS
 from rtp_workers.mapping.toml_text import quoted
@@ -59,6 +59,8 @@ def find_quantity(found: Findings) -> None:
         found.ask("amount", f"only {use.columns[0]} may be the amount", line)
     elif not is_price:
         _ask_whether_pieces(found)
+        _ask_about_signed_pieces(found)
+        _ask_gross_or_net(found)
 
 
 def _may_be_per_piece(name: str) -> bool:
@@ -85,6 +87,37 @@ def _is_total(found: Findings, pieces: Profile) -> bool:
     """True if the amount equals these pieces times a price in another column."""
     total = found.profile(found.uses["amount"].columns[0])
     return any(is_product(total, price, pieces) for price in found.free() if price is not pieces and _is_price(price))
+
+
+def _ask_about_signed_pieces(found: Findings) -> None:
+    """Asks if pieces come and go but their money has no sign: it is the product of a price and signed pieces."""
+    amount = found.profile(found.uses["amount"].columns[0])
+    if amount.signed or found.section.sign is not None:
+        return
+    others = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.dates < NEARLY_ALL]
+    for pieces, price in permutations(others[:MOST_FACTORS], 2):
+        if pieces.signed and not pieces.all_negative and len(price.distinct) > 1 and is_product(amount, price, pieces):
+            found.ask(
+                "amount",
+                f"{amount.name} has no sign, but it is {price.name} times {pieces.name}, which has one",
+                f"columns.amount = {quoted([price.name])}",
+                f"columns.quantity = {quoted([pieces.name])}",
+                PIECES_COME_AND_GO,
+                '# sign = "as_is"  # keep the amounts as they are, without columns.quantity',
+            )
+            return
+
+
+def _ask_gross_or_net(found: Findings) -> None:
+    """Asks which of two amounts of a trade counts: before or after the commission."""
+    amount = found.profile(found.uses["amount"].columns[0])
+    if not is_market(found) or "gross" not in normalise(amount.name).split():
+        return
+    for one in found.candidates("amount", lambda profile: float(profile.numbers >= NEARLY_ALL)):
+        if "net" in normalise(one.profile.name).split() and list(one.profile.cells) != list(amount.cells):
+            lines = choices("amount", [one.profile, amount])
+            found.ask("amount", f"{amount.name} is before the commission, {one.profile.name} after it", *lines)
+            return
 
 
 def _ask_whether_pieces(found: Findings) -> None:
