@@ -13,6 +13,7 @@ from rtp_workers.topics.paths import parse_path
 from rtp_workers.topics.plan import TopicPlan
 
 WHEN = frozenset({"occurred_at", "date", "step", "year"})
+TIME_ROLES = WHEN | {"month", "day", "time", "time_zone"}
 HOW_MUCH = frozenset({"amount", "debit", "credit"})
 GIVEN_RULES = (
     *("date_format", "epoch_unit", "time_zone", "step_origin", "step_unit", "year", "ambiguous"),
@@ -30,8 +31,11 @@ def topic_plan(section: Section, topic: str) -> TopicPlan:
         ConfigError: the section leaves open something that only a person knows, or a name in it is not a path.
     """
     _refuse_open(section, topic)
-    columns = tuple(dict.fromkeys(name for names in section.columns.values() for name in names))
-    uses = {role: ColumnUse(role, names, 1.0, "mapping") for role, names in section.columns.items()}
+    from_kafka = section.occurred_at == KAFKA_TIMESTAMP
+    unused = TIME_ROLES if from_kafka else frozenset()  # so their values stay in attributes
+    read = {role: names for role, names in section.columns.items() if role not in unused}
+    columns = tuple(dict.fromkeys(name for names in read.values() for name in names))
+    uses = {role: ColumnUse(role, names, 1.0, "mapping") for role, names in read.items()}
     id_rule = section.id or ("columns" if "transaction_id" in uses else "offset")
     mapping = FilePlan(
         Dialect("utf-8", ",", '"', 1, 2, columns, columns),
@@ -45,7 +49,7 @@ def topic_plan(section: Section, topic: str) -> TopicPlan:
         mapping,
         tuple(map(parse_path, columns)),
         id_rule,
-        time_from_kafka=section.occurred_at == KAFKA_TIMESTAMP,
+        time_from_kafka=from_kafka,
         skips_changes=section.changes == "skip",
         dropped=tuple(map(parse_path, section.drop)),
     )

@@ -171,6 +171,7 @@ def test_a_time_may_be_kafka_s_own() -> None:
     converted = convert(body(), lines)
     assert converted["occurred_at"] == "2026-01-31T13:45:00.250Z"
     assert converted["attributes"] == {"at": "2026-01-31T13:45:00Z"}
+    assert convert(body(), lines + 'columns.occurred_at = "at"\n') == converted
     mapped = converter_of(lines).lines([body()], [PlacedRecord(milliseconds=-1, timestamp_kind=0)])
     assert mapped.refusals[0].reason == "occurred_at_missing"
 
