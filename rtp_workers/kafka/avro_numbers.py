@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import struct
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,31 +20,39 @@ EPOCH = datetime(1970, 1, 1)
 _FLOAT = struct.Struct("<f")
 _FLOAT_DIGITS = range(6, 10)  # 6 digits always survive a float, and 9 always tell it from its neighbours
 _FLOATING = frozenset({"float", "double"})
+# Connect's Avro converter writes the name of Debezium's types, and no logical type. Their names, and Avro's own types:
+# https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-data-types
+_DEBEZIUM = {"io.debezium.data.VariableScaleDecimal": "record", "io.debezium.time.Date": "int"}
 
 
-def with_exact_floats(schema: Any) -> Any:
-    """Returns an Avro schema, as parsed JSON, in which each float and double has the logical type that is read here."""
+def with_exact_types(schema: Any) -> Any:
+    """Returns an Avro schema, as parsed JSON, in which the types that are read here have a logical type of their own.
+
+    These are floats and doubles, and Debezium's decimals of any scale and its days.
+    """
     if isinstance(schema, str):
         return {"type": schema, "logicalType": EXACT} if schema in _FLOATING else schema
     if isinstance(schema, list):
-        return [with_exact_floats(branch) for branch in schema]
+        return [with_exact_types(branch) for branch in schema]
     if not isinstance(schema, dict):
         return schema
     kind = schema.get("type")
-    if isinstance(kind, str) and kind in _FLOATING:
+    if isinstance(kind, str) and (kind in _FLOATING or _DEBEZIUM.get(_connect_name(schema)) == kind):
         return {**schema, "logicalType": EXACT}
-    found = {name: with_exact_floats(schema[name]) for name in ("items", "values") if name in schema}
+    found = {name: with_exact_types(schema[name]) for name in ("items", "values") if name in schema}
     if isinstance(kind, (dict, list)):
-        found["type"] = with_exact_floats(kind)
+        found["type"] = with_exact_types(kind)
     fields = schema.get("fields")
     if isinstance(fields, list):
         found["fields"] = [
-            {**field, "type": with_exact_floats(field["type"])}
-            if isinstance(field, dict) and "type" in field
-            else field
+            {**field, "type": with_exact_types(field["type"])} if isinstance(field, dict) and "type" in field else field
             for field in fields
         ]
     return {**schema, **found}
+
+
+def _connect_name(schema: Mapping[str, Any]) -> str:
+    return str(schema.get("connect.name") or f"{schema.get('namespace')}.{schema.get('name')}")
 
 
 def _exact_decimal(data: Any, writer_schema: Any = None, reader_schema: Any = None) -> Decimal:
@@ -52,8 +61,23 @@ def _exact_decimal(data: Any, writer_schema: Any = None, reader_schema: Any = No
     fastavro's own rounds to the schema's precision, which it keeps in one context for all threads: two topics that are
     read at once would round each other's amounts.
     """
+    return _scaled(data, writer_schema.get("scale", 0))
+
+
+def _variable_decimal(value: Mapping[str, Any], writer_schema: Any = None, reader_schema: Any = None) -> Decimal:
+    return _scaled(value["value"], value["scale"])
+
+
+def _scaled(data: bytes, scale: int) -> Decimal:
     number = int.from_bytes(data, "big", signed=True)
-    return Decimal((number < 0, tuple(map(int, str(abs(number)))), -writer_schema.get("scale", 0)))
+    return Decimal((number < 0, tuple(map(int, str(abs(number)))), -scale))
+
+
+def _day(days: int, writer_schema: Any = None, reader_schema: Any = None) -> date | int:
+    try:
+        return EPOCH.date() + timedelta(days=days)
+    except OverflowError:
+        return days
 
 
 def _exact_double(value: float, writer_schema: Any = None, reader_schema: Any = None) -> float | str:
@@ -85,5 +109,7 @@ def _utc_nanos(nanos: int, writer_schema: Any = None, reader_schema: Any = None)
 LOGICAL_READERS["long-timestamp-nanos"] = _utc_nanos
 LOGICAL_READERS["long-local-timestamp-nanos"] = _local_nanos
 LOGICAL_READERS["bytes-decimal"] = LOGICAL_READERS["fixed-decimal"] = _exact_decimal
+LOGICAL_READERS[f"record-{EXACT}"] = _variable_decimal
+LOGICAL_READERS[f"int-{EXACT}"] = _day
 LOGICAL_READERS[f"double-{EXACT}"] = _exact_double
 LOGICAL_READERS[f"float-{EXACT}"] = _exact_float

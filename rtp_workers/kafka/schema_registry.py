@@ -17,7 +17,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, Schema
 from fastavro.schema import SchemaParseException
 
 from rtp_workers.errors import AttentionError, ConfigError, RecordError, RtpError, TransientError
-from rtp_workers.kafka.avro_numbers import with_exact_floats
+from rtp_workers.kafka.avro_numbers import with_exact_types
 from rtp_workers.record.documents import read_json
 from rtp_workers.settings import PlatformSettings
 
@@ -181,7 +181,7 @@ def registry_of(settings: PlatformSettings) -> SchemaRegistry | None:
 
 def _parsed(schema_id: int, schema: Schema, named: dict[str, Any]) -> Any:
     try:
-        return fastavro.parse_schema(with_exact_floats(json.loads(schema.schema_str or "")), named_schemas=named)
+        return fastavro.parse_schema(with_exact_types(json.loads(schema.schema_str or "")), named_schemas=named)
     except (SchemaParseException, ValueError, TypeError, LookupError) as error:
         raise RecordError("schema_not_supported", f"schema id {schema_id} is not an Avro schema: {error}") from error
 

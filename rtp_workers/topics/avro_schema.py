@@ -168,7 +168,7 @@ class _Planner:
         """Plans a record inside the record. If the inner record is null, the null stays."""
         null, inner = nullable(schema)
         inner = self._schema.resolved(inner)
-        if inner["type"] != "record":
+        if inner["type"] != "record" or logical(inner):
             raise NotReadableHereError("a path leads into something that is not a record")
         place = None if null is None else self._keep(str(path[-1]), left)
         fields, below = self.record(inner, path, depth + 1)

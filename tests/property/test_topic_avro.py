@@ -186,6 +186,13 @@ def test_usual_records_take_the_short_way(converters: list[TopicConverter]) -> N
     )  # fmt: skip
 
 
+ANY_SCALE = {
+    "type": "record",
+    "name": "VariableScaleDecimal",
+    "namespace": "io.debezium.data",
+    "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
+    "connect.name": "io.debezium.data.VariableScaleDecimal",
+}
 # Fields of every kind, each as it is, as a cell, and left out.
 FIELDS: tuple[tuple[Any, st.SearchStrategy[Any]], ...] = (
     ("null", st.none()),
@@ -205,6 +212,8 @@ FIELDS: tuple[tuple[Any, st.SearchStrategy[Any]], ...] = (
     ({"type": "fixed", "name": "Sum", "size": 8, "logicalType": "decimal", "precision": 18, "scale": 2},
      st.decimals(-(10**12), 10**12, places=2)),
     ({"type": "string", "logicalType": "uuid"}, st.uuids()),
+    (["null", {"type": "int", "connect.name": "io.debezium.time.Date"}], st.none() | st.integers(-(2**31), 2**31 - 1)),
+    (ANY_SCALE, st.fixed_dictionaries({"scale": st.integers(-3, 25), "value": st.binary(min_size=1, max_size=12)})),
     ({"type": "enum", "name": "Kind", "symbols": ["EUR", "USD", "card"]}, st.sampled_from(["EUR", "USD", "card"])),
     ({"type": "array", "items": ["null", "string"]}, st.lists(st.none() | texts, max_size=10)),
     (["null", {"type": "map", "values": "string"}], st.none() | st.dictionaries(texts, texts, max_size=10)),

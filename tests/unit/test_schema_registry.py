@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -37,6 +37,40 @@ def test_an_avro_body_is_read_with_exact_decimals_and_instants(registry: FakeReg
     payment = {"id": "p1", "amount": Decimal("1234567890123456.7890"), "at": at, "note": None}
     read = SchemaRegistry(registry.url).reader(registry.add(PAYMENT))
     assert read(avro(PAYMENT, payment)) == payment
+
+
+def test_debezium_s_own_types_are_read_by_the_name_that_connect_writes(registry: FakeRegistry) -> None:
+    any_scale = {
+        "type": "record",
+        "name": "VariableScaleDecimal",
+        "namespace": "io.debezium.data",
+        "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
+        "connect.version": 1,
+        "connect.name": "io.debezium.data.VariableScaleDecimal",
+    }
+    day = {"type": "int", "connect.version": 1, "connect.name": "io.debezium.time.Date"}
+    schema = {
+        "type": "record",
+        "name": "Value",
+        "fields": [
+            {"name": "amount", "type": ["null", any_scale]},
+            {"name": "fee", "type": "io.debezium.data.VariableScaleDecimal"},
+            {"name": "day", "type": ["null", day]},
+            {"name": "number", "type": "int"},
+        ],
+    }
+    sent = {
+        "amount": {"scale": 2, "value": b"\x30\x39"},
+        "fee": {"scale": 18, "value": b"\xff"},
+        "day": 20484,
+        "number": 20484,
+    }
+    assert SchemaRegistry(registry.url).reader(registry.add(schema))(avro(schema, sent)) == {
+        "amount": Decimal("123.45"),
+        "fee": Decimal("-0.000000000000000001"),
+        "day": date(2026, 1, 31),
+        "number": 20484,
+    }
 
 
 @pytest.mark.parametrize(
