@@ -158,7 +158,7 @@ class ConsumerLoop:
     def _run_session(self, control: ControlThread, topic_id: str, finished: Callable[[], bool]) -> None:
         settings, endpoints = self._settings, self._endpoints
         dsn, recent = endpoints.need("postgres_ingest_dsn"), RecentBatches()
-        writers = [BatchWriter(dsn, self._failpoint, recent) for _ in range(LANES)]
+        writers = [BatchWriter(dsn, self._failpoint.at(number + 1), recent) for number in range(LANES)]
         session = Session(settings, endpoints, self._state, control, writers, topic_id, self._mapping)
         try:
             session.run(finished)

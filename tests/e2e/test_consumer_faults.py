@@ -38,13 +38,15 @@ def _everything_once(stack: Stack, records: int = RECORDS) -> None:
     assert ledger_sums(stack) == {"inserted": 2 * records, "duplicates": 0, "dead_lettered": 0, "skipped": 0}
 
 
+@pytest.mark.parametrize("connection", ["", "@2"])
 @pytest.mark.parametrize("place", ["before_copy", "in_copy:40", "after_copy", "before_commit", "after_commit"])
-def test_a_killed_consumer_leaves_no_trace(stack: Stack, start_rtp: StartRtp, place: str) -> None:
+def test_a_killed_consumer_leaves_no_trace(stack: Stack, start_rtp: StartRtp, place: str, connection: str) -> None:
     _fill(stack)
     with always_balanced(stack):
         env = {**stack.env, "RTP_CONSUMER_BATCH_ROWS": "500"}
-        count = "" if ":" in place else ":2"
-        killed = start_rtp("consume", "--no-api", env={**env, "RTP_FAILPOINT": f"{place}{count}"})
+        name, _, times = place.partition(":")
+        failpoint = f"{name}{connection}:{times or 2}"
+        killed = start_rtp("consume", "--no-api", env={**env, "RTP_FAILPOINT": failpoint})
         wait_until(lambda: not killed.running(), timeout_s=90, what=f"the consumer, killed {place}")
         assert killed.process.returncode == -signal.SIGKILL
         assert_balanced(stack)
@@ -52,7 +54,7 @@ def test_a_killed_consumer_leaves_no_trace(stack: Stack, start_rtp: StartRtp, pl
         _everything_once(stack)
 
 
-@pytest.mark.parametrize("place", ["before_copy", "in_copy:40"])
+@pytest.mark.parametrize("place", ["before_copy", "in_copy:40", "in_copy@2:40", "before_commit@2"])
 def test_a_zombie_is_overtaken_and_writes_nothing(stack: Stack, start_rtp: StartRtp, place: str) -> None:
     _fill(stack)
     env = {**stack.env, "RTP_CONSUMER_BATCH_ROWS": "500", "RTP_CONSUMER_SESSION_TIMEOUT_S": "6"}

@@ -74,7 +74,8 @@ def _failpoint(random: Random) -> Value:
     if random.random() < 0.3:
         return ""
     effect = random.choice(("kill", "stop"))
-    return f"{random.choice(CONSUMER_FAILPOINTS)}:{random.randint(1, MOST_BATCHES)}={effect}"
+    place = random.choice(CONSUMER_FAILPOINTS) + random.choice(("", "@2"))
+    return f"{place}:{random.randint(1, MOST_BATCHES)}={effect}"
 
 
 def _load_failpoint(random: Random) -> Value:
