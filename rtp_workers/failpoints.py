@@ -1,9 +1,10 @@
 """Named places where a test stops a process for good or for a while; they do nothing unless RTP_FAILPOINT names one.
 
 ``RTP_FAILPOINT=after_copy`` kills the process (SIGKILL) the first time it gets there, ``after_copy:3`` the third
-time, ``after_copy@2`` the first time that the consumer's second connection gets there. ``after_copy=stop`` stops it with SIGSTOP until somebody continues it. ``turn=hang`` makes the thread hang
-forever, and ``turn=hold`` does so while it holds the interpreter, so that no other thread runs. ``add:3=memory`` makes
-the first three attempts run out of memory.
+time, and ``after_copy@2`` the first time that the consumer's second connection gets there. ``after_copy=stop`` stops it
+with SIGSTOP until somebody continues it. ``turn=hang`` makes the thread hang forever, and ``turn=hold`` does so while
+it holds the interpreter, so that no other thread runs. ``add:3=memory`` makes the first three attempts run out of
+memory.
 """
 
 from __future__ import annotations
