@@ -255,7 +255,8 @@ def another_database(platform: Platform) -> None:
     before = platform.told("problem", where="group")
     with platform.consumer_of_another_database() as other:
         platform.wait_for_word(before + len(platform.topics) - 1, "problem", where="group")
-        assert other.running()
+        other.signal(signal.SIGTERM)
+        assert other.wait(SEEN_S) == 0
     platform.wait_for_rows(*platform.topics)
 
 
