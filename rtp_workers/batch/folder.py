@@ -99,7 +99,7 @@ def list_folder(folder: Path) -> FolderListing:
         ConfigError: the folder is missing or cannot be read.
     """
     try:
-        entries = sorted(folder.iterdir())
+        entries, root = sorted(folder.iterdir()), folder.resolve()
     except OSError as error:
         raise ConfigError(
             f"{folder} cannot be listed ({error.strerror}); set RTP_DATA_DIR to the folder of the CSV files"
@@ -108,7 +108,7 @@ def list_folder(folder: Path) -> FolderListing:
     for path in entries:
         if not _is_csv(path.name):
             continue
-        reason = _refusal(path, folder)
+        reason = _refusal(path, root)
         if reason is None:
             found.append(FoundFile(shown_name(path), path))
         else:
@@ -116,15 +116,19 @@ def list_folder(folder: Path) -> FolderListing:
     return FolderListing(tuple(found), tuple(refused))
 
 
-def _refusal(path: Path, folder: Path) -> str | None:
-    """Returns why the entry cannot be loaded, or None."""
+def _refusal(path: Path, root: Path) -> str | None:
+    """Returns why the entry cannot be loaded, or None. `root` is the folder, with its links resolved.
+
+    Only links are resolved: that takes as long as all the rest, and there may be thousands of files.
+    """
     try:
-        target, mode = path.resolve(), path.stat().st_mode
+        leads_out = path.is_symlink() and not path.resolve().is_relative_to(root)
+        mode = path.stat().st_mode
     except (OSError, RuntimeError) as error:  # a dangling link; a loop of links
         kind = "a link to a file that does not exist" if path.is_symlink() else "gone or unreachable"
         detail = getattr(error, "strerror", None) or "a loop of links"
         return f"it is {kind} ({detail}); put the file itself into the folder"
-    if not target.is_relative_to(folder.resolve()):
+    if leads_out:
         return "it is a link that leads out of the data folder; put the file itself there"
     if stat.S_ISDIR(mode):
         return "it is a folder; files in subfolders are not loaded: move them up, or rename the folder"
