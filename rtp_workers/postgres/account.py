@@ -1,6 +1,7 @@
 """The account: what the ledger says, what was purged, and what the tables hold, as of one instant. Read only.
 
-This is the only place that reads them together. `reconcile/balance.py` judges whether they agree.
+This is the only place that reads them together, except that `piecewise.py` counts a large table in pieces.
+`reconcile/balance.py` judges whether they agree.
 """
 
 from __future__ import annotations
