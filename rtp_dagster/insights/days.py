@@ -47,27 +47,27 @@ select distinct (occurred_at at time zone 'UTC')::date::text as day from transac
 where ctid >= %(first)s::tid and ctid < %(last)s::tid and occurred_at is not null order by 1
 """
 _FORGET = "delete from insights.{table} where day = any(%(days)s::date[])"
-_DAILY = """
+# Days are looked up one by one, by the index on occurred_at. A plain join with the table lets PostgreSQL compare every
+# row with every day: 48 s of CPU time for 36 days of 10 million rows, where this takes 1 s.
+_OF_THE_DAY = """
+occurred_at >= day::timestamp at time zone 'UTC' and occurred_at < (day + 1)::timestamp at time zone 'UTC'
+"""
+_DAILY = f"""
 insert into insights.daily_activity (day, currency, category, transactions, amount, average, refunds, declines)
-select day, coalesce(currency, ''), coalesce(category, ''), count(*), sum(amount), avg(amount),
-       count(*) filter (where lower(status) in ('refunded', 'refund') or amount < 0),
-       count(*) filter (where lower(status) in ('declined', 'failed', 'rejected'))
-from unnest(%(days)s::date[]) as day
-join transactions on occurred_at >= day::timestamp at time zone 'UTC'
-                 and occurred_at < (day + 1)::timestamp at time zone 'UTC'
-group by 1, 2, 3
-"""
-_CUSTOMERS = """
+select day, found.* from unnest(%(days)s::date[]) as day cross join lateral (
+    select coalesce(currency, ''), coalesce(category, ''), count(*), sum(amount), avg(amount),
+           count(*) filter (where lower(status) in ('refunded', 'refund') or amount < 0),
+           count(*) filter (where lower(status) in ('declined', 'failed', 'rejected'))
+    from transactions where {_OF_THE_DAY} group by 1, 2) as found
+"""  # noqa: S608 - our own text
+_CUSTOMERS = f"""
 insert into insights.customer_activity (day, customer_id, currency, transactions, amount, refunds, declines)
-select day, customer_id, coalesce(currency, ''), count(*), sum(amount),
-       count(*) filter (where lower(status) in ('refunded', 'refund') or amount < 0),
-       count(*) filter (where lower(status) in ('declined', 'failed', 'rejected'))
-from unnest(%(days)s::date[]) as day
-join transactions on occurred_at >= day::timestamp at time zone 'UTC'
-                 and occurred_at < (day + 1)::timestamp at time zone 'UTC'
-where customer_id is not null
-group by 1, 2, 3
-"""
+select day, found.* from unnest(%(days)s::date[]) as day cross join lateral (
+    select customer_id, coalesce(currency, ''), count(*), sum(amount),
+           count(*) filter (where lower(status) in ('refunded', 'refund') or amount < 0),
+           count(*) filter (where lower(status) in ('declined', 'failed', 'rejected'))
+    from transactions where {_OF_THE_DAY} and customer_id is not null group by 1, 2) as found
+"""  # noqa: S608 - our own text
 _STATEMENTS = {"daily_activity": _DAILY, "customer_activity": _CUSTOMERS}
 _ROWS = {
     "daily_activity": "select * from insights.daily_activity where day = any(%(days)s::date[]) order by 1, 2, 3",
@@ -82,14 +82,13 @@ there as (select (occurred_at at time zone 'UTC')::date as day, count(*) as tran
 here as (select day, sum(transactions) as transactions, sum(amount) as amount, min(computed_at) as computed_at
          from insights.daily_activity group by 1)
 """
-_SOME_DAYS = """
-there as (select day, count(*) as transactions, sum(amount) as amount, max(ingested_at) as newest
-          from unnest(%(days)s::date[]) as day
-          join transactions on occurred_at >= day::timestamp at time zone 'UTC'
-                           and occurred_at < (day + 1)::timestamp at time zone 'UTC' group by 1),
+_SOME_DAYS = f"""
+there as (select day, found.* from unnest(%(days)s::date[]) as day cross join lateral (
+              select count(*) as transactions, sum(amount) as amount, max(ingested_at) as newest
+              from transactions where {_OF_THE_DAY} having count(*) > 0) as found),
 here as (select day, sum(transactions) as transactions, sum(amount) as amount, min(computed_at) as computed_at
          from insights.daily_activity where day = any(%(days)s::date[]) group by 1)
-"""
+"""  # noqa: S608 - our own text
 # A day counts as wrong if it differs, was not computed in the last minutes, and received no rows in them.
 _COMPARED = """
 with {days}
@@ -113,7 +112,7 @@ select (select count(distinct day) from insights.daily_activity),
        pg_relation_size('transactions') / current_setting('block_size')::bigint,
        (select coalesce(sum(transactions), 0) from insights.daily_activity)::bigint
 """
-DRAWN_BLOCKS, DRAWN_ROWS = 200, 500_000
+DRAWN_BLOCKS, DRAWN_ROWS = 200, 200_000
 
 
 @dataclass(frozen=True, slots=True)
