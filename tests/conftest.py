@@ -6,6 +6,7 @@ Integration and e2e tests ask for `stack`. A test that kills servers takes a pai
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import shutil
 import signal
@@ -40,6 +41,11 @@ hypothesis.settings.load_profile("no-deadline")
 # A shell that runs the tests in the background lets them, and so every program that they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A port is free until somebody listens on it. Each worker of pytest-xdist chooses among ports of its own.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+MOST_WORKERS = 8
+ports.FREE_RANGE = ports.FREE_RANGE[WORKER % MOST_WORKERS :: MOST_WORKERS]
 
 TEMPLATE = "rtp_template"
 SMALL_POSTGRES = {"shared_buffers": "64MB", "max_wal_size": "1GB", "min_wal_size": "80MB"}
@@ -90,7 +96,7 @@ def session_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def servers(session_folder: Path) -> Iterator[EmbeddedServers]:
     """Kafka and PostgreSQL on free ports, with a migrated template database. Do not stop or kill them."""
-    pair = small_servers(session_folder / "servers")
+    pair = small_servers(fresh_folder(session_folder, "servers"))
     pair.start()
     try:
         assert pair.postgres is not None
@@ -253,6 +259,13 @@ def _as_superuser(postgres: PostgresServer, *statements: str) -> None:
                 cursor.execute(statement)
     finally:
         connection.close()
+
+
+def fresh_folder(parent: Path, name: str) -> Path:
+    """Returns a new folder in another one: a fixture whose first attempt failed does not find what that has left."""
+    folder = parent / f"{name}-{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o755)
+    return folder
 
 
 def remove_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from rtp_workers.local.embedded import EmbeddedServers
 from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.reconcile.verify import verify
 from tests.balanced import always_balanced
-from tests.conftest import Stack, StartRtp, make_template, small_servers, stack_on
+from tests.conftest import Stack, StartRtp, fresh_folder, make_template, small_servers, stack_on
 from tests.faulty_servers import child_of
 from tests.foreign_topics import wait_for_topics
 from tests.programs import RunningProgram, run_rtp
@@ -38,7 +38,7 @@ CUT_BYTES = {"a little": 700, "much": 9_000, "everything": 1 << 30}
 @pytest.fixture(scope="module")
 def pair(session_folder: Path) -> Iterator[EmbeddedServers]:
     """Servers of this module's own: Kafka is killed and its files are changed."""
-    servers = small_servers(session_folder / "lost-log")
+    servers = small_servers(fresh_folder(session_folder, "lost-log"))
     servers.start()
     try:
         assert servers.postgres is not None

@@ -19,7 +19,7 @@ from rtp_workers.kafka.topics import delete_topic, ensure_topic
 from rtp_workers.postgres.connection import connect
 from rtp_workers.reconcile.verify import verify
 from tests import server_faults
-from tests.conftest import Stack, new_folder, remove_folder, stack_on
+from tests.conftest import Stack, fresh_folder, new_folder, remove_folder, stack_on
 from tests.faulty_servers import faulty_servers
 from tests.faulty_topics import SEEN_S, STORED_S, Platform
 from tests.foreign_topics import new_topic, send, simple_section, with_topics, write_sections
@@ -67,7 +67,7 @@ def shared(session_folder: Path) -> Iterator[Platform]:
     """The platform of every test here, with its consumer running."""
     home = new_folder()
     with (
-        faulty_servers(session_folder / "faulty-topics") as servers,
+        faulty_servers(fresh_folder(session_folder, "faulty-topics")) as servers,
         schema_registry() as registry,
         stack_on(servers.pair, home) as stack,
     ):

@@ -19,7 +19,7 @@ import pytest
 from rtp_workers.kafka.record_producer import RECORD_OVERHEAD_BYTES, RecordProducer, record_headers
 from rtp_workers.kafka.topics import PARTITIONS, delete_records, log_offsets
 from tests.balanced import always_balanced
-from tests.conftest import Stack, StartRtp, stack_on
+from tests.conftest import Stack, StartRtp, fresh_folder, stack_on
 from tests.faulty_servers import FaultyServers, faulty_servers
 from tests.feed import fed
 from tests.program_logs import assigned, seconds_between, shared
@@ -52,7 +52,7 @@ CRAWL_BYTES_PER_S = 4_000.0  # a minute for all of them
 @pytest.fixture(scope="module")
 def faulty(session_folder: Path) -> Iterator[FaultyServers]:
     """One pair for every test here."""
-    with faulty_servers(session_folder / "faulty") as found:
+    with faulty_servers(fresh_folder(session_folder, "faulty")) as found:
         yield found
 
 

@@ -25,7 +25,7 @@ from rtp_workers.kafka.record_producer import RecordProducer, record_headers
 from rtp_workers.kafka.topics import describe, ensure_topic
 from rtp_workers.local import ports
 from rtp_workers.local.kafka_server import KafkaServer
-from tests.conftest import Stack, StartRtp
+from tests.conftest import Stack, StartRtp, fresh_folder
 from tests.consumer_answers import not_ready_because
 from tests.waiting import wait_until
 
@@ -83,7 +83,7 @@ class GuardedKafka(KafkaServer):
 
 @pytest.fixture(scope="module")
 def kafka(session_folder: Path) -> Iterator[GuardedKafka]:
-    home = session_folder / "guarded-kafka"
+    home = fresh_folder(session_folder, "guarded-kafka")
     for name in ("logs", "run"):
         (home / name).mkdir(parents=True)
     server = GuardedKafka(home, ports.free_port(), quick_start=True, login_port=ports.free_port())

@@ -28,7 +28,7 @@ from rtp_workers.kafka.topics import describe, ensure_topic
 from rtp_workers.local import ports
 from rtp_workers.local.kafka_server import KafkaServer
 from rtp_workers.reconcile.status import status
-from tests.conftest import Stack, StartRtp
+from tests.conftest import Stack, StartRtp, fresh_folder
 from tests.consumer_answers import not_ready_because
 from tests.programs import clean_env, run_rtp
 from tests.waiting import wait_until
@@ -77,7 +77,7 @@ def write_certificate(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def kafka(session_folder: Path) -> Iterator[ManyListeners]:
-    home = session_folder / "silent-kafka"
+    home = fresh_folder(session_folder, "silent-kafka")
     for name in ("logs", "run"):
         (home / name).mkdir(parents=True)
     write_certificate(home / "broker.pem")
