@@ -14,14 +14,17 @@ LOOKED_AT_ROWS = 200
 LEAST_SHARE = 0.8
 
 
-def balance_walk(full: Sequence[Profile], sparse: Sequence[Profile]) -> tuple[Profile, ...] | None:
+def balance_walk(
+    full: Sequence[Profile], sparse: Sequence[Profile], balances: Sequence[Profile] = ()
+) -> tuple[Profile, ...] | None:
     """Returns the amount column, or debit and credit, of which another column is the running balance; else None.
 
     Args:
         full: number columns that are filled in every row.
         sparse: number columns that are empty in some rows.
+        balances: columns whose names say that they are balances.
     """
-    for balance in full:
+    for balance in (*balances, *full):
         for amount in full:
             if amount is not balance and _walks(_values(balance), _values(amount)):
                 return (amount,)

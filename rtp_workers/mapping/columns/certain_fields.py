@@ -32,17 +32,25 @@ UNSURE_NAMES = frozenset(
 # Beginnings of names that mean the account of the other party.
 OTHER_PARTIES = ("counter", "tegen", "gegen", "partner", "ellen", "protiu", "beneficiary", "payee", "对方", "other")
 ID_ENDS = ("id", "key")
+BROKERS_ACCOUNTS = frozenset({"cash", "margin", "short", "cash account", "margin account"})
 
 
 def is_certain(found: Findings, candidate: Candidate, field: str) -> bool:
     """True if the name and the values of a column both say that it is the field."""
     test = TESTS.get(field)
+    if field == "payment_method" and _is_brokers_account(found, candidate.profile):
+        return False
     if field == "merchant":
         names_security = is_market(found) and candidate.name.score < CLEAR_NAME
         return not names_security and names_other_party(found, candidate)
     if field == "customer_id" and candidate.name.exact and candidate.name.score >= CLEAR_NAME:
         return _names_other_account(found) or _is_customer(candidate)
     return test is None or test(candidate)
+
+
+def _is_brokers_account(found: Findings, profile: Profile) -> bool:
+    """True if trades are booked on a cash or a margin account: nothing was paid in cash."""
+    return is_market(found) and {normalise(cell) for cell in profile.distinct} <= BROKERS_ACCOUNTS
 
 
 def _names_other_account(found: Findings) -> bool:

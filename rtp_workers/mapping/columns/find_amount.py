@@ -99,13 +99,18 @@ def _choose(found: Findings) -> None:
     if side is not None and (not named or named[0].score < GOOD_NAME):
         if not take_with_partner(found, side[1], side[0]):
             _take_lone_side(found, *side)
-    elif named and not (pair and not named[0].profile.signed):
+    elif named and not (pair and (not named[0].profile.signed or _is_known_better(pair, named[0]))):
         _take_named(found, named)
     elif pair:
         for role, candidate in zip(("debit", "credit"), pair, strict=True):
             found.take(role, [candidate.profile], candidate.score, candidate.why)
     elif found.uses.get("amount") is None:
         _unit_price_or_values(found)
+
+
+def _is_known_better(pair: tuple[Candidate, Candidate], amount: Candidate) -> bool:
+    """True if both sides are known word for word, and the amount only in part: ``Individual Amount``."""
+    return not amount.name.exact and all(side.name.exact for side in pair)
 
 
 def _is_per_piece(candidate: Candidate) -> bool:
@@ -169,7 +174,9 @@ def _unit_price_or_values(found: Findings) -> None:
     full = [profile for profile in numeric if profile.filled > OFTEN and profile.whole_numbers < MOST]
     sparse = [profile for profile in numeric if profile not in full and profile.filled <= OFTEN]
     sides = [profile for profile in found.free() if _names_a_side(profile)]
-    walk = balance_walk(full, [*sparse, *filter(_is_often_zero, numeric)])
+    gaps = [one for one in full if one.filled < 1.0]  # a side may be filled in nearly every row
+    balances = [one for one in found.free() if one.numbers >= NEARLY_ALL and _is_balance(one)]
+    walk = balance_walk(full, [*sparse, *gaps, *filter(_is_often_zero, numeric)], balances)
     if (signed_sides := _sides_by_sign(sparse)) is not None:
         for role, profile in zip(("debit", "credit"), signed_sides, strict=True):
             found.take(role, [profile], BY_VALUES, "values (one side always has a minus, the other never)")
@@ -182,7 +189,8 @@ def _unit_price_or_values(found: Findings) -> None:
         found.take("amount", headed, BY_VALUES, "values (next to its name, which is above the currency)")
     elif len(full) == 1 and not sparse and not sides and _is_money(full[0]) and not _counts_in_fractions(found):
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
-    elif len(signed := [one for one in full or numeric if _has_both_signs(one)]) == 1 and _is_nameless(found):
+    elif len(signed := [one for one in full or numeric if one.has_both_signs]) == 1 and _is_nameless(found):
+        _ask_about_other_side(found, tuple(signed), sparse)
         found.take("amount", signed, BY_VALUES, "values (the only numbers with signs)")
     else:
         money = [profile for profile in numeric if profile.whole_numbers < 1.0 or profile.uniqueness < 1.0]
@@ -249,8 +257,8 @@ def _may_be_amount(profile: Profile) -> bool:
     return best.score < ENOUGH or (role == "transaction_id" and profile.whole_numbers < MOST)
 
 
-def _has_both_signs(profile: Profile) -> bool:
-    return profile.signed and not profile.all_negative
+def _is_balance(profile: Profile) -> bool:
+    return vocabulary.best_role(profile.name)[0] == "balance"
 
 
 def _is_nameless(found: Findings) -> bool:

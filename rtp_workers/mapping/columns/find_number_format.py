@@ -9,6 +9,7 @@ from decimal import Decimal
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import currency_code, word_list
+from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.findings import Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 
@@ -118,12 +119,20 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
     if words & HUNDREDTHS and not others:
         found.rules["amount_unit"] = "minor"
         found.notes.append(f"{columns[0].name} is read as hundredths, as its name says (amount_unit)")
-    elif says_so or _look_like_cents(nonzero) or (codes and _are_large_and_odd(nonzero)):
+    elif says_so or (
+        (_look_like_cents(nonzero) or (codes and _are_large_and_odd(nonzero))) and not _balance_has_cents(found)
+    ):
         found.ask(
             "amount",
             f"{columns[0].name} contains whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",
             'amount_unit = "minor"  # 1999 is 19.99; "major" where 1999 is 1999',
         )
+
+
+def _balance_has_cents(found: Findings) -> bool:
+    """True if a balance with decimals changes by the amounts, row by row: they are in the same unit."""
+    balances = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.whole_numbers < 1.0]
+    return any(walks_through(one, *found.amounts_of_uses()) for one in balances)
 
 
 def _currencies(found: Findings) -> frozenset[str]:

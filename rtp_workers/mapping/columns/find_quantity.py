@@ -27,6 +27,8 @@ LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
 # A product may differ by a rounded cent, or by a thousandth if the price was rounded.
 CENT, THOUSANDTH = Decimal("0.011"), Decimal("0.001")
 MOST_FACTORS = 8
+# Beginnings of words in a dozen languages.
+GROSS, NET = ("gross", "brut", "lord"), ("net",)
 
 
 def find_quantity(found: Findings) -> None:
@@ -109,15 +111,26 @@ def _ask_about_signed_pieces(found: Findings) -> None:
 
 
 def _ask_gross_or_net(found: Findings) -> None:
-    """Asks which of two amounts of a trade counts: before or after the commission."""
+    """Asks which of two amounts of a trade counts: before or after the commission, or with the sign."""
     amount = found.profile(found.uses["amount"].columns[0])
-    if not is_market(found) or "gross" not in normalise(amount.name).split():
+    if not is_market(found) or not _says(GROSS, amount.name):
         return
     for one in found.candidates("amount", lambda profile: float(profile.numbers >= NEARLY_ALL)):
-        if "net" in normalise(one.profile.name).split() and list(one.profile.cells) != list(amount.cells):
-            lines = choices("amount", [one.profile, amount])
+        if list(one.profile.cells) == list(amount.cells):
+            continue
+        lines = choices("amount", [one.profile, amount])
+        if _says(NET, one.profile.name):
             found.ask("amount", f"{amount.name} is before the commission, {one.profile.name} after it", *lines)
             return
+        if one.profile.has_both_signs and not amount.signed:
+            found.ask(
+                "amount", f"{amount.name} is the gross amount and has no sign; {one.profile.name} has one", *lines
+            )
+            return
+
+
+def _says(beginnings: tuple[str, ...], name: str) -> bool:
+    return any(word.startswith(beginnings) for word in normalise(name).split())
 
 
 def _ask_whether_pieces(found: Findings) -> None:

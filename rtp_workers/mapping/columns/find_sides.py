@@ -115,7 +115,9 @@ def _completes(found: Findings, known: Profile, other: Profile) -> bool:
     ours, theirs = ([_has_amount(profile.column[at]) for at in rows] for profile in (known, other))
     strays = sum(one == two for one, two in zip(ours, theirs, strict=True))
     only = [sum(one and not two for one, two in zip(*order, strict=True)) for order in ((ours, theirs), (theirs, ours))]
-    return min(only) >= 1 and strays <= max(1, len(ours) // MOST_STRAYS) and sum(only) > strays
+    # One number says little next to an amount that has both signs already: it may be a sum above the rows.
+    least = 2 if known.has_both_signs else 1
+    return min(only) >= least and strays <= max(1, len(ours) // MOST_STRAYS) and sum(only) > strays
 
 
 def _rows_of_transactions(found: Findings) -> list[int]:

@@ -8,7 +8,6 @@ from rtp_workers.mapping.cells.words import (
     direction_codes,
     direction_of,
     direction_views,
-    direction_words,
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
@@ -17,13 +16,12 @@ from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.words_and_signs import SIDES, side_of, sign_of, words_and_signs
 from rtp_workers.mapping.toml_text import quoted
 
 SIDE_ROLES = ("debit", "credit")
-SIDES = frozenset(SIDE_ROLES)
 AS_IS = '# sign = "as_is"  # keep the amounts as they are'
 FEW_WORDS = 12
-MOST_WORDS = 4  # in a cell that names a kind; a longer text says what happened, or to whom
 REVERSALS = 0.25  # share of the amounts of one side that may have the other sign
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
@@ -85,16 +83,9 @@ def _ask_opposite_amount(found: Findings) -> None:
 def _is_opposite(total: Profile, into: Profile, out: Profile) -> bool:
     rows = zip(total.column, into.column, out.column, strict=True)
     # An amount on the side of money out is money out, whether it has a minus or not.
-    signs = [(_sign(cell), bool(_sign(plus)) - bool(_sign(minus))) for cell, plus, minus in rows]
+    signs = [(sign_of(cell), bool(sign_of(plus)) - bool(sign_of(minus))) for cell, plus, minus in rows]
     both = [(one, other) for one, other in signs if one and other]
     return bool(both) and sum(one == -other for one, other in both) >= len(both) * MOST
-
-
-def _sign(cell: str) -> int:
-    part = amounts.take_apart(cell) if cell else None
-    if part is None or not part.number.strip("0.,"):
-        return 0
-    return -1 if part.negative else 1
 
 
 def _find_direction(found: Findings, amount: Profile) -> None:
@@ -116,7 +107,7 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         if _says_nothing(profile.name) and _says_direction(profile) and len(profile.direction_kinds) > 1
     ]
     if amount.signed:
-        if not _ask_contradiction(found, amount):
+        if not _ask_contradiction(found, amount) and not _ask_unsigned_buys(found, amount):
             _ask_mixed_signs(found, amount)
         return False
     sides = next((profile for profile in found.free() if _buys_and_sells(profile)), None)
@@ -164,7 +155,7 @@ def _ask_contradiction(found: Findings, amount: Profile) -> bool:
         all_are_words = profile.directions >= NEARLY_ALL or _trades(set(profile.distinct)) == SIDES
         if not all_are_words or codes_only or _named_otherwise(profile):
             continue
-        signs = [(kind == "debit") == negative for _, kind, negative in _words_and_signs(profile, amount)]
+        signs = [(kind == "debit") == negative for _, kind, negative in words_and_signs(profile, amount)]
         if signs and signs.count(False) >= len(signs) * CONTRADICTED:
             found.ask(
                 "amount",
@@ -182,7 +173,7 @@ def _ask_mixed_signs(found: Findings, amount: Profile) -> None:
         if len(profile.distinct) > FEW_WORDS or not _says_kind(profile.name):
             continue
         negative: dict[str, set[bool]] = {}
-        for word, kind, minus in _words_and_signs(profile, amount):
+        for word, kind, minus in words_and_signs(profile, amount):
             if kind == "debit":
                 negative.setdefault(word, set()).add(minus)
         without = sorted(word for word, signs in negative.items() if signs == {False})
@@ -196,26 +187,25 @@ def _ask_mixed_signs(found: Findings, amount: Profile) -> None:
             return
 
 
-def _words_and_signs(profile: Profile, amount: Profile) -> list[tuple[str, str, bool]]:
-    """Returns (word, side, whether the amount is negative) for each row with an amount and a word for a side."""
-    rows = []
-    for word, cell in zip(profile.column, amount.column, strict=True):
-        kind, part = (_side_of(word) if word else None), (amounts.take_apart(cell) if cell else None)
-        if kind in SIDES and part is not None and part.number.strip("0.,"):
-            rows.append((word, str(kind), part.negative))
-    return rows
+def _ask_unsigned_buys(found: Findings, amount: Profile) -> bool:
+    """Asks if no purchase of a security has a minus, although other rows have one, such as fees."""
+    for profile in found.free() if is_market(found) else ():
+        buys = [minus for word, kind, minus in words_and_signs(profile, amount) if kind == "debit" and _is_trade(word)]
+        if buys and not any(buys) and len(profile.distinct) <= FEW_WORDS and _says_kind(profile.name):
+            unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
+            found.ask(
+                "amount",
+                f"{amount.name} has a minus in some rows, but in none that {profile.name} calls a purchase",
+                f"columns.direction = {quoted([profile.name])}",
+                *_word_lines(unknown),
+                AS_IS,
+            )
+            return True
+    return False
 
 
-def _side_of(cell: str) -> str | None:
-    """Returns the side that a cell, or a word in it, names: ``BUY - MARKET`` is a debit."""
-    kind = direction_of(cell)
-    if kind is not None:
-        return kind
-    words = set(normalise(cell).split()) - direction_codes()
-    if len(words) > MOST_WORDS:
-        return None
-    inside = {direction_words().get(word, "") for word in words} & SIDES
-    return inside.pop() if len(inside) == 1 else None
+def _is_trade(cell: str) -> bool:
+    return bool(set(normalise(cell).split()) & trade_words())
 
 
 def _ask_trades(found: Findings) -> bool:
@@ -287,7 +277,7 @@ def _word_lines(unknown: list[str]) -> list[str]:
     """Returns mapping lines that put each word on the side that a word inside it names. People decide on the rest."""
     sides: dict[str, list[str]] = {"debit": [], "credit": [], "": []}
     for word in unknown:
-        sides[_side_of(word) or ""].append(word)
+        sides[side_of(word) or ""].append(word)
     left = ", ".join(quoted([word]) for word in sides[""])
     hints = {"debit": f"  # which of {left} take money out?", "credit": f"  # which of {left} bring money in?"}
     return [
@@ -369,9 +359,9 @@ def _is_taught(found: Findings, word: str) -> bool:
 def _ask_some_words(found: Findings) -> bool:
     """Asks if a column has debits or credits among other words, and no amount has a sign."""
     for profile in found.free():
-        side_of = direction_of if _says_nothing_of_a_kind(profile.name) else _side_of
-        known = {cell for cell in profile.distinct if side_of(cell) in SIDES}
-        if len({_side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
+        known_side = direction_of if _says_nothing_of_a_kind(profile.name) else side_of
+        known = {cell for cell in profile.distinct if known_side(cell) in SIDES}
+        if len({side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
             continue  # words inside longer texts count only where they name both sides
         views = frozenset() if _trades(known) == SIDES else direction_views()
         plain = {cell for cell in known if normalise(cell) not in direction_codes() | views}

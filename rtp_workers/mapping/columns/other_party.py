@@ -16,6 +16,7 @@ from rtp_workers.mapping.columns.profile import HALF, Profile
 
 SOME_ROWS = 5  # fewer rows than this say nothing about a cell that never changes
 MANY_ROWS, FEW_KINDS = 20, 4  # in so many rows, so few different texts are kinds
+TIMES_AS_MANY = 2  # texts of the column that says more
 SOME_ACCOUNTS = 0.2  # share of cells that may be accounts or addresses in a column of names
 STRONG = vocabulary.TIERS["strong"]
 ACCOUNT = re.compile(r"(?=(?:.*\d){6})[A-Z]{0,4}[\d\s*./X-]{8,}[A-Z0-9]*|0x[0-9a-fA-F]+|[A-Za-z0-9]{26,}")
@@ -74,6 +75,8 @@ def names_other_party(found: Findings, candidate: Candidate) -> bool:
     # The same text in every row is rather the account's owner.
     if (profile.rows >= SOME_ROWS and len(profile.distinct) == 1) or _tells_kinds(profile):
         return False
+    if any(_tells_more(one, profile) for one in others):
+        return False
     return name.phrase in NAMES or not any(map(_may_name_party, others))
 
 
@@ -107,6 +110,13 @@ def _tells_kinds(profile: Profile) -> bool:
     """True for texts that say what kind of payment it was: known words, or very few different texts in many rows."""
     known = profile.share(lambda cell: normalise(cell) in kind_words()) >= HALF
     return known or (profile.rows >= MANY_ROWS and len(profile.distinct) <= FEW_KINDS)
+
+
+def _tells_more(other: Profile, profile: Profile) -> bool:
+    """True if another description differs from row to row where this one repeats: this one says only the kind."""
+    described = vocabulary.score(other.name, "merchant").score >= ENOUGH
+    repeats = profile.rows >= SOME_ROWS and profile.uniqueness <= HALF
+    return described and repeats and len(other.distinct) >= TIMES_AS_MANY * len(profile.distinct)
 
 
 def _may_name_party(profile: Profile) -> bool:

@@ -118,6 +118,11 @@ class Profile:
         parts = [part for cell in self.cells if (part := amounts.take_apart(cell)) and part.number.strip("0.,")]
         return bool(parts) and all(part.negative for part in parts)
 
+    @property
+    def has_both_signs(self) -> bool:
+        """True if some amounts are negative and others are not."""
+        return self.signed and not self.all_negative
+
     @cached_property
     def nonzero(self) -> frozenset[int]:
         """Positions in ``cells`` of amounts that are not zero."""
