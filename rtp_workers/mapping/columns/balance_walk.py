@@ -47,6 +47,20 @@ def walks_through(balance: Profile, plus: Profile | None, minus: Profile | None)
     return len(numbers) >= LEAST_ROWS and len(set(numbers)) > 1 and _walks(numbers, sums)
 
 
+def is_balance_of(balance: Profile, amount: Profile) -> bool:
+    """True if a column is the balance before or after each amount, whichever row is the oldest.
+
+    It does not tell the sign: a balance before each row rises where one after it, read the other way round, falls.
+    """
+    numbers, values = _values(balance), _values(amount)
+    if len(numbers) < LEAST_ROWS or len(set(numbers)) == 1:
+        return False
+    changes = [after - before for before, after in pairwise(numbers)]
+    falling = [-change for change in changes]
+    walks = ((changes, values[1:]), (changes, values[:-1]), (falling, values[:-1]), (falling, values[1:]))
+    return any(_agree(list(zip(steps, sums, strict=True))) for steps, sums in walks)
+
+
 def _walks(balance: list[int], sums: list[int]) -> bool:
     """True if the balance changes by the sums, with the oldest row first or last.
 

@@ -6,7 +6,7 @@ import re
 from itertools import combinations
 
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.balance_walk import balance_walk
+from rtp_workers.mapping.columns.balance_walk import balance_walk, is_balance_of
 from rtp_workers.mapping.columns.find_currency import find_currency
 from rtp_workers.mapping.columns.find_number_format import find_number_format
 from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product
@@ -127,6 +127,7 @@ def _take_lone_side(found: Findings, role: str, candidate: Candidate) -> None:
 
 
 def _take_named(found: Findings, named: list[Candidate]) -> None:
+    named = _without_balances(named)
     best = named[0]
     rivals = [
         other
@@ -147,6 +148,16 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
         found.ask("amount", f"several columns may be the amount: {', '.join(names)}", *lines)
     if rivals or not take_with_partner(found, best, None):
         found.take("amount", [best.profile], best.score, best.why)
+
+
+def _without_balances(candidates: list[Candidate]) -> list[Candidate]:
+    """Leaves out a column that another one adds up to, row by row: it is a balance, whatever it is called."""
+    left = [
+        one
+        for one in candidates
+        if not any(is_balance_of(one.profile, other.profile) for other in candidates if other is not one)
+    ]
+    return left or candidates
 
 
 def _products(found: Findings, candidates: list[Candidate]) -> list[Candidate]:

@@ -14,7 +14,9 @@ from rtp_workers.mapping.columns.findings import Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 
 WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies rarely have cents
-HUNDREDTHS = frozenset({"cents", "pence", "paise", "kopecks", "centavos", "grosze"})
+HUNDREDTHS = frozenset(
+    {"cents", "pence", "paise", "kopecks", "centavos", "grosze", "groszy", "ore", "oere", "centimes", "centimos"}
+)
 MINOR_NAMES = HUNDREDTHS | {"minor"}
 NOISY_DIGITS = 10  # a float was printed: more digits after the point than this, and almost a round number
 LEAST_CENTS = 5  # amounts; fewer show nothing

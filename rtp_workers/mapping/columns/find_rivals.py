@@ -25,6 +25,7 @@ FEWEST_SHARES = 3
 SELDOM = 0.3  # a column filled in fewer rows belongs to something that only some rows have
 MOST_FACTORS = 8
 ROLES = ("amount", "debit", "credit")
+NUMBER_ENDS = ("nummer", "number", "numero", "numer")  # in one word, as in organisasjonsnummer
 WORDS = frozenset({"currency", "merchant", "category", "status", "payment_method", "country", "direction"})
 
 
@@ -94,7 +95,8 @@ def _speaks_of_money(profile: Profile) -> bool:
 
 
 def _is_number_of(profile: Profile) -> bool:
-    return bool(set(normalise(profile.name).split()) & ID_WORDS)
+    words = normalise(profile.name).split()
+    return bool(set(words) & ID_WORDS) or any(word.endswith(NUMBER_ENDS) for word in words)
 
 
 def _is_known_otherwise(profile: Profile, columns: list[Profile]) -> bool:

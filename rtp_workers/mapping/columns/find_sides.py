@@ -15,6 +15,8 @@ from rtp_workers.mapping.toml_text import quoted
 
 # Roles whose numbers are never the other side of an amount.
 NO_SIDES = (vocabulary.DECOYS | {"quantity", "unit_price", "transaction_id", "sequence"}) - {"index"}
+LETTERS = (("d", "c"), ("s", "h"))  # debit and credit; Soll and Haben
+LETTERED = 0.85  # the score of such a name
 MOST_STRAYS = 10  # one row in this many may fill both sides or neither
 # Texts between the numbers: up to 15 % of the cells count little; with more of them, the name must be strong.
 FEW_STRAYS, FEW_STRAYS_FIT, STRAYS_FIT = 0.85, 0.9, 0.7
@@ -38,7 +40,24 @@ def named_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
         for debit, credit in product(debits, credits)
         if debit.profile.index != credit.profile.index and _exclusive(debit.profile, credit.profile)
     ]
-    return min(pairs, key=lambda pair: _other_words(pair[0]) != _other_words(pair[1]), default=None)
+    named = min(pairs, key=lambda pair: _other_words(pair[0]) != _other_words(pair[1]), default=None)
+    return named or _lettered_pair(found)
+
+
+def _lettered_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
+    """Returns two columns of numbers that are called D and C, or S and H: each row fills one of them."""
+    columns = {normalise(one.name): one for one in found.free() if one.cells and one.numbers >= NEARLY_ALL}
+    for letters in LETTERS:
+        sides = [columns[letter] for letter in letters if letter in columns]
+        if len(sides) == len(letters) and not any(map(_fills_both_or_neither, sides[0].column, sides[1].column)):
+            names = [vocabulary.NameScore(LETTERED, True, letter, frozenset()) for letter in letters]
+            debit, credit = (Candidate(side, LETTERED, name) for side, name in zip(sides, names, strict=True))
+            return debit, credit
+    return None
+
+
+def _fills_both_or_neither(one: str, other: str) -> bool:
+    return _has_amount(one) == _has_amount(other)
 
 
 def _other_words(candidate: Candidate) -> set[str]:

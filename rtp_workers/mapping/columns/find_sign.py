@@ -107,8 +107,9 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         if _says_nothing(profile.name) and _says_direction(profile) and len(profile.direction_kinds) > 1
     ]
     if amount.signed:
-        if not _ask_contradiction(found, amount) and not _ask_unsigned_buys(found, amount):
-            _ask_mixed_signs(found, amount)
+        asked = _ask_contradiction(found, amount) or _ask_mixed_signs(found, amount)
+        if not asked:
+            _ask_unsigned_buys(found, amount)
         return False
     sides = next((profile for profile in found.free() if _buys_and_sells(profile)), None)
     if sides is not None:
@@ -167,7 +168,7 @@ def _ask_contradiction(found: Findings, amount: Profile) -> bool:
     return False
 
 
-def _ask_mixed_signs(found: Findings, amount: Profile) -> None:
+def _ask_mixed_signs(found: Findings, amount: Profile) -> bool:
     """Asks if one word for money out never has a minus and another always has: the first may lack its minus."""
     for profile in found.free():
         if len(profile.distinct) > FEW_WORDS or not _says_kind(profile.name):
@@ -184,12 +185,17 @@ def _ask_mixed_signs(found: Findings, amount: Profile) -> None:
                 f"columns.direction = {quoted([profile.name])}",
                 '# sign = "as_is"  # the signs are right',
             )
-            return
+            return True
+    return False
 
 
-def _ask_unsigned_buys(found: Findings, amount: Profile) -> bool:
-    """Asks if no purchase of a security has a minus, although other rows have one, such as fees."""
-    for profile in found.free() if is_market(found) else ():
+def _ask_unsigned_buys(found: Findings, amount: Profile) -> None:
+    """Asks if no purchase of a security has a minus, although other rows have one, such as fees.
+
+    Without pieces next to it, the amount may be the pieces, and those come in.
+    """
+    pieces = found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL))
+    for profile in found.free() if pieces and is_market(found) else ():
         buys = [minus for word, kind, minus in words_and_signs(profile, amount) if kind == "debit" and _is_trade(word)]
         if buys and not any(buys) and len(profile.distinct) <= FEW_WORDS and _says_kind(profile.name):
             unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
@@ -200,8 +206,7 @@ def _ask_unsigned_buys(found: Findings, amount: Profile) -> bool:
                 *_word_lines(unknown),
                 AS_IS,
             )
-            return True
-    return False
+            return
 
 
 def _is_trade(cell: str) -> bool:
