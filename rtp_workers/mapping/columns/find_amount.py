@@ -11,7 +11,7 @@ from rtp_workers.mapping.columns.find_currency import find_currency
 from rtp_workers.mapping.columns.find_number_format import find_number_format
 from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product
 from rtp_workers.mapping.columns.find_rivals import ask_about_rivals
-from rtp_workers.mapping.columns.find_sides import is_number, lone_side, named_pair, take_with_partner
+from rtp_workers.mapping.columns.find_sides import is_number, lone_side, may_be_debt, named_pair, take_with_partner
 from rtp_workers.mapping.columns.find_sign import find_sign
 from rtp_workers.mapping.columns.findings import (
     BY_VALUES,
@@ -27,6 +27,7 @@ from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 
 MOST_CHOICES = 6
+SIDES = ("debit", "credit")
 # Shares of filled cells.
 FULL = 0.95  # every row has an amount, except stray ones
 OFTEN = 0.8  # more than one of two sides would have
@@ -102,7 +103,7 @@ def _choose(found: Findings) -> None:
     elif named and not (pair and (not named[0].profile.signed or _is_known_better(pair, named[0]))):
         _take_named(found, named)
     elif pair:
-        for role, candidate in zip(("debit", "credit"), pair, strict=True):
+        for role, candidate in zip(SIDES, pair, strict=True):
             found.take(role, [candidate.profile], candidate.score, candidate.why)
     elif found.uses.get("amount") is None:
         _unit_price_or_values(found)
@@ -189,11 +190,12 @@ def _unit_price_or_values(found: Findings) -> None:
     balances = [one for one in found.free() if one.numbers >= NEARLY_ALL and _is_balance(one)]
     walk = balance_walk(full, [*sparse, *gaps, *filter(_is_often_zero, numeric)], balances)
     if (signed_sides := _sides_by_sign(sparse)) is not None:
-        for role, profile in zip(("debit", "credit"), signed_sides, strict=True):
+        for role, profile in zip(SIDES, signed_sides, strict=True):
             found.take(role, [profile], BY_VALUES, "values (one side always has a minus, the other never)")
     elif walk is not None:
-        roles = ("amount",) if len(walk) == 1 else ("debit", "credit")
-        _ask_about_other_side(found, walk, sparse)
+        roles = ("amount",) if len(walk) == 1 else SIDES
+        if not _ask_about_debt(found, walk):
+            _ask_about_other_side(found, walk, sparse)
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
     elif len(headed := _next_to_their_name(found)) == 1:
@@ -225,17 +227,29 @@ def _next_to_their_name(found: Findings) -> list[Profile]:
     ]
 
 
+def _ask_about_debt(found: Findings, walk: tuple[Profile, ...]) -> bool:
+    """Asks if the balance rises much more often than it falls: it may be the debt of a card, which purchases raise."""
+    if len(walk) != len(SIDES) or not may_be_debt(*walk):
+        return False
+    _ask_which_is_out(found, walk[1], walk[0])
+    return True
+
+
 def _ask_about_other_side(found: Findings, walk: tuple[Profile, ...], sparse: list[Profile]) -> None:
     """Asks if another column has an amount in just the rows in which the amount is empty: it may be the other side."""
     for other in sparse if len(walk) == 1 else ():
         if other is not walk[0] and all(
             bool(one) != bool(two) for one, two in zip(walk[0].column, other.column, strict=True)
         ):
-            one, two = quoted([walk[0].name]), quoted([other.name])
-            lines = (f"# columns.debit = {one}", f"# columns.credit = {two}", f"# columns.debit = {two}")
-            question = f"each row fills either {walk[0].name} or {other.name}; which of the two is money out"
-            found.ask("amount", question, *lines, f"# columns.credit = {one}")
+            _ask_which_is_out(found, walk[0], other)
             return
+
+
+def _ask_which_is_out(found: Findings, one: Profile, other: Profile) -> None:
+    first, second = quoted([one.name]), quoted([other.name])
+    lines = (f"# columns.debit = {first}", f"# columns.credit = {second}", f"# columns.debit = {second}")
+    question = f"each row fills either {one.name} or {other.name}; which of the two is money out"
+    found.ask("amount", question, *lines, f"# columns.credit = {first}")
 
 
 def _is_money(profile: Profile) -> bool:
@@ -278,7 +292,7 @@ def _is_nameless(found: Findings) -> bool:
 
 def _names_a_side(profile: Profile) -> bool:
     role, best = vocabulary.best_role(profile.name)
-    return role in ("debit", "credit") and best.exact and (not profile.cells or profile.numbers >= HALF)
+    return role in SIDES and best.exact and (not profile.cells or profile.numbers >= HALF)
 
 
 def _counts_in_fractions(found: Findings) -> bool:

@@ -17,6 +17,8 @@ from rtp_workers.mapping.toml_text import quoted
 NO_SIDES = (vocabulary.DECOYS | {"quantity", "unit_price", "transaction_id", "sequence"}) - {"index"}
 LETTERS = (("d", "c"), ("s", "h"))  # debit and credit; Soll and Haben
 LETTERED = 0.85  # the score of such a name
+RISES = 2  # so many times more money in than out is unusual for an account
+LEAST_RISES = 5  # rows; fewer are chance
 MOST_STRAYS = 10  # one row in this many may fill both sides or neither
 # Texts between the numbers: up to 15 % of the cells count little; with more of them, the name must be strong.
 FEW_STRAYS, FEW_STRAYS_FIT, STRAYS_FIT = 0.85, 0.9, 0.7
@@ -159,12 +161,20 @@ def _side_by_name(name: str) -> str | None:
 
 
 def _side_by_balance(found: Findings, known: Profile, partner: Profile) -> str | None:
-    """Returns the side of the known column, found by a running balance that rises or falls with it."""
+    """Returns the side of the known column, found by a running balance that rises or falls with it.
+
+    A balance that rises nearly always may be a debt, and shows no side.
+    """
     for balance in found.free():
         if balance in (known, partner) or balance.numbers < NEARLY_ALL:
             continue
         if walks_through(balance, partner, known):
-            return "debit"
+            return None if may_be_debt(known, partner) else "debit"
         if walks_through(balance, known, partner):
-            return "credit"
+            return None if may_be_debt(partner, known) else "credit"
     return None
+
+
+def may_be_debt(out: Profile, into: Profile) -> bool:
+    """True if the balance would rise much more often than it falls: purchases raise the debt of a card."""
+    return len(into.nonzero) >= max(LEAST_RISES, len(out.nonzero) * RISES)
