@@ -29,6 +29,8 @@ HEAD_BYTES = 1 << 16
 TAIL_BYTES = 1 << 15
 MAX_ROWS = 4_000
 MAX_LETTERED_ROWS = 1_000
+# Reasons of rows that are no transactions, however a file is read: every statement of some banks has such rows.
+NO_TRANSACTIONS = frozenset({"balance_line", "repeated_header", "skipped_by_mapping", "blank_line", "blank_row"})
 
 
 class ProbeRow(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +56,7 @@ class Probe:
     Attributes:
         rows: rows from the file's beginning and, if the file is long, from its end.
         whole: True if these are all rows that can be loaded.
-        refused: how many of the rows that were looked at cannot be loaded.
+        refused: how many of the transactions that were looked at cannot be loaded. Balance lines are none.
         refusal: why the first of these cannot be loaded.
     """
 
@@ -162,8 +164,9 @@ def _rows(data: bytes, plan: FilePlan) -> tuple[list[ProbeRow], int, str]:
     with closing(ChunkReader(reader, plan, Progress())) as chunks:
         for chunk in chunks.chunks():
             rows += map(_DECODER.decode, chunk.encoded.values)
-            refused += len(chunk.encoded.refused)
-            refusal = refusal or next((f"{row.reason}: {row.detail}" for row in chunk.encoded.refused), "")
+            telling = [row for row in chunk.encoded.refused if row.reason not in NO_TRANSACTIONS]
+            refused += len(telling)
+            refusal = refusal or next((f"{row.reason}: {row.detail}" for row in telling), "")
     return rows, refused, refusal
 
 
