@@ -1,7 +1,7 @@
 """Checks that the insights agree with `transactions`.
 
-Runs that start by themselves compare a large table only for some days, drawn at random: less than a second at 50M rows.
-A run that a person starts, or one after a failure, compares all days in one pass over the table.
+Runs that start by themselves compare a large table only for some days, drawn at random, with about as many rows however
+large the table is. A run that a person starts, or one after a failure, compares all days in one pass over the table.
 """
 
 from collections.abc import Iterator, Sequence
