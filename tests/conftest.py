@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -50,6 +51,7 @@ ports.FREE_RANGE = ports.FREE_RANGE[WORKER % MOST_WORKERS :: MOST_WORKERS]
 TEMPLATE = "rtp_template"
 SMALL_POSTGRES = {"shared_buffers": "64MB", "max_wal_size": "1GB", "min_wal_size": "80MB"}
 SMALL_HEAP_MB = 384
+LOG_SHOWN = 6_000  # characters of each log of a broker that no longer makes topics
 
 # These ask real servers, on a machine that may be busy with other work: a deadline that passed is tried once more.
 WITH_SERVERS = frozenset({"integration", "e2e", "browser", "compose"})
@@ -162,11 +164,30 @@ def stack_on(servers: EmbeddedServers, home: Path) -> Iterator[Stack]:
     database, topic = f"rtp_{mark}", f"transactions-{mark}"
     clone_database(servers.postgres, database)
     endpoints = endpoints_of(servers, database)
-    wait_until(lambda: _is_made(endpoints, topic), what=f"the topic {topic}")
-    wait_until(lambda: _has_leaders(endpoints, topic), what=f"a leader for each partition of {topic}")
+    make_topic(servers, endpoints, topic)
     yield make_stack(endpoints, topic, home)
     delete_topic(endpoints, topic)
     drop_database(servers.postgres, database)
+
+
+def make_topic(servers: EmbeddedServers, endpoints: Endpoints, topic: str) -> None:
+    """Makes the topic. A broker that earlier tests have left unable to is started again, and pytest warns of it."""
+    try:
+        _wait_for_topic(endpoints, topic)
+    except AssertionError as error:
+        kafka = servers.kafka
+        assert kafka is not None and not servers.more_brokers, error
+        logs = "\n".join(path.read_text(errors="replace")[-LOG_SHOWN:] for path in sorted(kafka.home.glob("logs/kafka.*")))
+        warnings.warn(f"{error}; Kafka runs: {kafka.running()}, it is started again.\n{logs}", stacklevel=2)
+        kafka.prepare()
+        kafka.start()
+        kafka.wait_ready()
+        _wait_for_topic(endpoints, topic)
+
+
+def _wait_for_topic(endpoints: Endpoints, topic: str) -> None:
+    wait_until(lambda: _is_made(endpoints, topic), what=f"the topic {topic}")
+    wait_until(lambda: _has_leaders(endpoints, topic), what=f"a leader for each partition of {topic}")
 
 
 def small_servers(home: Path, sasl: SaslUser | None = None) -> EmbeddedServers:
