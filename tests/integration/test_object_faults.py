@@ -140,7 +140,7 @@ def test_an_object_that_was_loaded_is_known_without_reading_it_to_its_end(
 
 
 FOREIGN = "Date;Text;Amount\n" + "".join(
-    f"2026-01-{n % 28 + 1:02d};{n} a longer text of a purchase somewhere;{n % 90},{n % 100:02d}\n" for n in range(ROWS)
+    f"2026-01-{n % 28 + 1:02d};{n} a longer text of a purchase somewhere;-{n % 90},{n % 100:02d}\n" for n in range(ROWS)
 )
 
 

@@ -50,8 +50,8 @@ def test_an_escaped_newline_or_tab_cuts_neither_row_nor_cell(block_bytes: int) -
 
 
 def test_one_escaped_quote_among_many_rows_is_enough() -> None:
-    rows = "".join(f'2026-09-{n:02d},"Shop {n}",{n}.50\n' for n in range(1, 29))
-    text = f'Date,Text,Amount\n{rows}2026-09-29,"The \\"Corner\\"",29.50\n'
+    rows = "".join(f'2026-09-{n:02d},"Shop {n}",-{n}.50\n' for n in range(1, 29))
+    text = f'Date,Text,Amount\n{rows}2026-09-29,"The \\"Corner\\"",-29.50\n'
     assert merchants(text)[-1] == 'The "Corner"'
 
 

@@ -273,9 +273,7 @@ def test_a_surplus_empty_cell_on_every_row_belongs_to_no_column() -> None:
 
 
 def test_an_amount_that_an_unquoted_comma_splits_is_refused_not_read_as_its_first_digit() -> None:
-    data = csv_of(
-        "Date,Amount,Description", "2024-01-15,$5.00,Tea", "2024-01-16,$1,850.00,Rent", "2024-01-17,$6.00,Tea"
-    )
+    data = csv_of("Date,Amount,Shop", "2024-01-15,$5.00,Tea", "2024-01-16,$1,850.00,Rent", "2024-01-17,$6.00,Tea")
     loaded = load_all(data)
     assert [record["amount"] for record in loaded.records] == ["5.00", "6.00"]
     assert [(row.line, row.reason) for row in loaded.refused] == [(3, "ragged_row")]

@@ -109,7 +109,7 @@ def test_a_column_of_codes_next_to_the_amount_is_its_currency_whatever_it_is_cal
 def test_a_sign_around_the_amounts_is_left_out_and_its_currency_asked_for_where_shared(
     cells: list[str], field: str | None, value: str
 ) -> None:
-    data = csv_of("Date;Text;Amount", *(f"2024-01-0{at};Shop {at};{cell}" for at, cell in enumerate(cells, 1)))
+    data = csv_of("Date;Shop;Amount", *(f"2024-01-0{at};Shop {at};{cell}" for at, cell in enumerate(cells, 1)))
     if field is None:
         assert set(asked(data)) == {"currency"}
     record = load_all(data, mapping=Section(constants={} if field else {"currency": "ZAR"})).records[0]
@@ -297,7 +297,7 @@ def test_states_and_modes_fill_no_field() -> None:
 @pytest.mark.parametrize("code", ["JPY", "KRW", "VND", "CLP"])
 def test_currencies_without_cents_need_no_question_about_them(code: str) -> None:
     rows = [f"2024-01-{day:02},Shop {day},{day * 1000},{code}" for day in range(1, 20)]
-    assert asked(csv_of("Date,Description,Amount,Currency", *rows)) == {}
+    assert asked(csv_of("Date,Shop,Amount,Currency", *rows)) == {}
 
 
 def test_a_coin_without_a_code_of_three_letters_keeps_no_other_coins_code() -> None:

@@ -13,7 +13,7 @@ YEN_LINES = ('# constants.currency = "CNY"', '# constants.currency = "JPY"')
 
 
 def file_of(header: str, *ends: str) -> bytes:
-    """Returns a CSV whose rows have a date, a text and these last cells."""
+    """Returns a CSV whose rows have a date, a shop and these last cells."""
     return csv_of(header, *(f"2024-01-0{at},Shop {at},{end}" for at, end in enumerate(ends, 1)))
 
 
@@ -25,12 +25,12 @@ def currencies(data: bytes, **mapping: object) -> list[str | None]:
 @pytest.mark.parametrize(
     ("header", "ends"),
     [
-        ("Date,Text,Amount", ("¥12.50", "¥3.00")),
-        ("Date,Text,Amount", ("-￥1200", "(￥300)", "￥80")),
-        ("Date,Text,Amount", ("¥1200", "300", "40", "50", "60", "70")),
-        ("Date,Text,Debit,Credit", ("¥12.50,", ",¥3.00")),
-        ("Date,Text,Amount (¥)", ("12.50", "3.00")),
-        ("Date,Text,Amount,Currency", ("12.50,¥", "3.00,￥")),
+        ("Date,Shop,Amount", ("¥12.50", "¥3.00")),
+        ("Date,Shop,Amount", ("-￥1200", "(￥300)", "￥80")),
+        ("Date,Shop,Amount", ("¥1200", "300", "40", "50", "60", "70")),
+        ("Date,Shop,Debit,Credit", ("¥12.50,", ",¥3.00")),
+        ("Date,Shop,Amount (¥)", ("12.50", "3.00")),
+        ("Date,Shop,Amount,Currency", ("12.50,¥", "3.00,￥")),
     ],
 )
 def test_a_bare_yen_or_yuan_sign_is_asked_about(header: str, ends: tuple[str, ...]) -> None:
@@ -44,16 +44,16 @@ def test_a_bare_yen_or_yuan_sign_is_asked_about(header: str, ends: tuple[str, ..
 @pytest.mark.parametrize(
     ("header", "ends", "expected"),
     [
-        ("日付,内容,金額", ("¥1200", "¥300"), "JPY"),
-        ("日期,内容,金额", ("¥12.50", "¥3.00"), "CNY"),
-        ("日付,内容,金額,通貨", ("1200,¥", "300,￥"), "JPY"),
-        ("日付,内容,金額(¥)", ("1200", "300"), "JPY"),
-        ("日期,内容,金额(JPY)", ("¥1200", "¥300"), "JPY"),
-        ("Date,Text,Amount (JPY)", ("¥1200", "¥300"), "JPY"),
-        ("Date,Text,Amount,Currency", ("¥12.50,CNY", "¥3.00,CNY"), "CNY"),
-        ("Date,Text,Amount", ("CN¥12.50", "RMB 3.00"), "CNY"),
-        ("Date,Text,Amount", ("JP¥1200", "JP¥300"), "JPY"),
-        ("Date,Text,Amount", ("1200円", "300円"), "JPY"),
+        ("日付,店名,金額", ("¥1200", "¥300"), "JPY"),
+        ("日期,商户,金额", ("¥12.50", "¥3.00"), "CNY"),
+        ("日付,店名,金額,通貨", ("1200,¥", "300,￥"), "JPY"),
+        ("日付,店名,金額(¥)", ("1200", "300"), "JPY"),
+        ("日期,商户,金额(JPY)", ("¥1200", "¥300"), "JPY"),
+        ("Date,Shop,Amount (JPY)", ("¥1200", "¥300"), "JPY"),
+        ("Date,Shop,Amount,Currency", ("¥12.50,CNY", "¥3.00,CNY"), "CNY"),
+        ("Date,Shop,Amount", ("CN¥12.50", "RMB 3.00"), "CNY"),
+        ("Date,Shop,Amount", ("JP¥1200", "JP¥300"), "JPY"),
+        ("Date,Shop,Amount", ("1200円", "300円"), "JPY"),
     ],
 )
 def test_a_language_a_code_or_a_sign_of_one_country_decides(header: str, ends: tuple[str, ...], expected: str) -> None:
@@ -61,7 +61,7 @@ def test_a_language_a_code_or_a_sign_of_one_country_decides(header: str, ends: t
 
 
 def test_a_column_of_several_signs_needs_an_answer_for_the_shared_one_alone() -> None:
-    data = file_of("Date,Text,Amount,Currency", "12.50,¥", "3.00,$", "4.00,€")
+    data = file_of("Date,Shop,Amount,Currency", "12.50,¥", "3.00,$", "4.00,€")
     (question,) = plan_of(data).undecided
     assert question.lines == ('columns.currency = "Currency"', *YEN_LINES)
     answer = Section(columns={"currency": ("Currency",)}, constants={"currency": "JPY"})
@@ -69,7 +69,7 @@ def test_a_column_of_several_signs_needs_an_answer_for_the_shared_one_alone() ->
 
 
 def test_a_shared_sign_among_the_signs_of_others_is_told_and_gives_no_currency() -> None:
-    data = file_of("Date,Text,Amount", "¥12.50", "$3.00", "€4.00")
+    data = file_of("Date,Shop,Amount", "¥12.50", "$3.00", "€4.00")
     assert any("'¥' of some amounts is shared by CNY, JPY" in note for note in plan_of(data).notes)
     assert currencies(data) == [None, "USD", "EUR"]
 

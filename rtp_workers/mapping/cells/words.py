@@ -22,7 +22,7 @@ def _tables() -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def word_list(name: str) -> frozenset[str]:
-    """Returns the list of that name: ``currencies``, ``crypto``, ``whole_amounts`` or ``noise``."""
+    """Returns the list of that name, such as ``currencies``, ``crypto`` or ``noise``."""
     return frozenset(_tables()["lists"][name].split())
 
 
@@ -92,6 +92,16 @@ def trade_words() -> frozenset[str]:
 def kind_words() -> frozenset[str]:
     """Returns words for what a broker's row is, normalised: a dividend, a fee, a purchase."""
     return frozenset(normalise(word) for word in _tables()["direction"]["kinds"])
+
+
+@lru_cache(maxsize=8)
+def statement_words(kind: str) -> frozenset[str]:
+    """Returns normalised words of the texts in a statement.
+
+    Args:
+        kind: ``received``, ``refunds``, ``earnings``, ``sales``; ``purchases`` and ``payments`` are whole cells.
+    """
+    return frozenset(normalise(phrase) for phrase in _tables()["statement"][kind])
 
 
 @lru_cache(maxsize=1)

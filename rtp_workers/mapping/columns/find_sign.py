@@ -16,6 +16,7 @@ from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.unsigned_statements import ask_about_bank_view, ask_about_unsigned
 from rtp_workers.mapping.columns.words_and_signs import SIDES, side_of, sign_of, words_and_signs
 from rtp_workers.mapping.toml_text import quoted
 
@@ -108,8 +109,8 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     ]
     if amount.signed:
         asked = _ask_contradiction(found, amount) or _ask_mixed_signs(found, amount)
-        if not asked:
-            _ask_unsigned_buys(found, amount)
+        if not asked and not _ask_unsigned_buys(found, amount) and not _is_given(found):
+            ask_about_bank_view(found, amount)
         return False
     sides = next((profile for profile in found.free() if _buys_and_sells(profile)), None)
     if sides is not None:
@@ -133,9 +134,14 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         or _ask_marked_rows(found)
         or _ask_one_side(found)
     )
-    if not asked and not _ask_some_words(found):
-        ask_about_refunds(found)
+    if not (asked or _ask_some_words(found) or ask_about_refunds(found) or _is_given(found)):
+        ask_about_unsigned(found, amount)
     return False
+
+
+def _is_given(found: Findings) -> bool:
+    """True if the mapping names the amount: whoever wrote it has seen its sign."""
+    return "amount" in found.section.columns
 
 
 def _says_nothing(name: str) -> bool:
@@ -189,7 +195,7 @@ def _ask_mixed_signs(found: Findings, amount: Profile) -> bool:
     return False
 
 
-def _ask_unsigned_buys(found: Findings, amount: Profile) -> None:
+def _ask_unsigned_buys(found: Findings, amount: Profile) -> bool:
     """Asks if no purchase of a security has a minus, although other rows have one, such as fees.
 
     Without pieces next to it, the amount may be the pieces, and those come in.
@@ -206,7 +212,8 @@ def _ask_unsigned_buys(found: Findings, amount: Profile) -> None:
                 *_word_lines(unknown),
                 AS_IS,
             )
-            return
+            return True
+    return False
 
 
 def _is_trade(cell: str) -> bool:

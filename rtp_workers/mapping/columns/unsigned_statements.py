@@ -1,0 +1,151 @@
+"""Asks about the sign of amounts in statements that show it from the bank's side, or not at all.
+
+The statement of a card often has purchases without a minus and payments with one. A list of purchases, or of
+withdrawals, may have no sign whatsoever. The numbers alone do not show whether that is money in or money out. What a
+shop sells, invoices or is paid is positive, and nothing is asked about it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from rtp_workers.mapping.cells.names import normalise, without_brackets
+from rtp_workers.mapping.cells.words import statement_words, word_list
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.balance_walk import walks_through
+from rtp_workers.mapping.columns.findings import ENOUGH, GOOD_NAME, STRONG_NAME, Findings
+from rtp_workers.mapping.columns.other_party import MASKED, is_account
+from rtp_workers.mapping.columns.profile import HALF, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.words_and_signs import sign_of
+
+AS_IS = '# sign = "as_is"  # keep the signs as they are'
+NEGATE = '# sign = "negate"  # positive amounts are money out: they get a minus, and negative ones lose theirs'
+SELDOM = 0.1  # share of the positive amounts that may say money in, too
+LOOKED_AT_ROWS = 2_000
+MOST_IDS = 1  # a statement has at most one column of ids; the table of a program has several
+TEXT_ROLES = frozenset({"merchant", "category", "payment_method", "direction", "status", ""})
+OTHER_ROLES = frozenset({"quantity", "unit_price", "fee", "label", "step"})
+
+
+def ask_about_bank_view(found: Findings, amount: Profile) -> bool:
+    """Asks if most amounts are positive and the few negative ones say money in: payments, refunds, deposits."""
+    if _is_of_documents(found):
+        return False
+    rows = list(_signs_and_texts(found, amount))
+    into, out = ([texts for sign, texts in rows if sign == side] for side in (-1, 1))
+    purchases = {cell for texts in out for cell in texts if cell in statement_words("purchases")}
+    received = [_received(texts, bool(purchases)) for texts in into]
+    refunds = [_says("refunds", texts) for texts in into]
+    told = sum(map(any, zip(received, refunds, strict=True)))
+    if not into or len(into) >= len(out) or told < len(into) * HALF:
+        return False
+    if not any(received) and not (_is_statement(found, amount) and not any(_says("sales", texts) for texts in out)):
+        return False
+    if sum(_received(texts, False) or _says("refunds", texts) for texts in out) > len(out) * SELDOM:
+        return False
+    found.ask(
+        "amount",
+        f"{amount.name} has a minus only in {len(into)} of {len(rows)} rows, and these seem to be money in, such as "
+        "payments and refunds; which sign does money out have",
+        NEGATE,
+        AS_IS,
+    )
+    return True
+
+
+def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
+    """Asks if no amount of a statement has a minus, and nothing says that all of them are money in."""
+    if _is_of_documents(found) or not amount.nonzero:
+        return False
+    if _is_list_of_transfers(found):
+        return _ask(found, amount, "coins sent to an address, or received at one")
+    if not _is_statement(found, amount) or _is_proven(found, amount):
+        return False
+    rows = list(_signs_and_texts(found, amount))
+    if sum(_received(texts, False) or _says("earnings", texts) for _, texts in rows) > len(rows) * HALF:
+        return False
+    return _ask(found, amount, "purchases, or money that came in")
+
+
+def _ask(found: Findings, amount: Profile, what: str) -> bool:
+    found.ask("amount", f"no amount in {amount.name} has a sign, and they may be {what}", NEGATE, AS_IS)
+    return True
+
+
+def _is_of_documents(found: Findings) -> bool:
+    """True for the values of events: they say what happened to a payment, and have no side."""
+    return any(isinstance(profile.name, vocabulary.DocumentPath) for profile in found.profiles)
+
+
+def _is_statement(found: Findings, amount: Profile) -> bool:
+    """True for the columns of a statement: a date, a text that describes, and an amount that only says amount.
+
+    Orders, invoices, data sets and lists of payments have columns of their own: customers, pieces, fees, ids.
+    """
+    words_of_amount = normalise(without_brackets(amount.name) or amount.name).split()
+    if not set(words_of_amount) <= word_list("plain_amounts") | {"transaction"}:
+        return False
+    others = [profile for profile in found.profiles if profile is not amount]
+    if any(vocabulary.best_role(one.name)[0] in OTHER_ROLES and one.nonzero for one in others):
+        return False
+    words = [set(normalise(profile.name).split()) for profile in others]
+    if any(one & word_list("business_columns") for one in words) or sum("id" in one for one in words) > MOST_IDS:
+        return False
+    return any(_describes(profile) for profile in others)
+
+
+def _describes(profile: Profile) -> bool:
+    """True for a booking text: a description, but not a vendor or a payee."""
+    name = vocabulary.score(profile.name, "merchant")
+    return GOOD_NAME <= name.score < STRONG_NAME and name.exact and profile.letters >= HALF
+
+
+def _is_proven(found: Findings, amount: Profile) -> bool:
+    """True if a balance rises by the amounts."""
+    others = [one for one in found.free() if one.cells and one.numbers >= NEARLY_ALL]
+    return any(walks_through(one, amount, None) for one in others) and not _has_cards(found)
+
+
+def _has_cards(found: Findings) -> bool:
+    """True if cells are masked numbers of cards: the balance is then a debt, which purchases raise."""
+    return any(profile.share(lambda cell: MASKED.match(cell) is not None) > HALF for profile in found.profiles)
+
+
+def _is_list_of_transfers(found: Findings) -> bool:
+    """True for coins with the address of one wallet, and no other column that names a side."""
+    names = [normalise(profile.name).split() for profile in found.profiles]
+    if any({"from", "to", "sender", "receiver"} & set(name) for name in names):
+        return False
+    coins = any(profile.share(lambda cell: cell.upper() in word_list("crypto")) > 0 for profile in found.profiles)
+    wallets = [one for one in found.profiles if "address" in normalise(one.name).split()]
+    return coins and any(one.share(is_account) > HALF for one in wallets)
+
+
+def _signs_and_texts(found: Findings, amount: Profile) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yields the sign of each amount, and the normalised texts of its row."""
+    columns = [one.column for one in found.profiles if one is not amount and _is_text(one)]
+    for at, cell in enumerate(amount.column[:LOOKED_AT_ROWS]):
+        if sign := sign_of(cell):
+            yield sign, tuple(normalise(column[at]) for column in columns)
+
+
+def _is_text(profile: Profile) -> bool:
+    role, best = vocabulary.best_role(profile.name)
+    return profile.letters >= HALF and profile.dates < HALF and (role in TEXT_ROLES or best.score < ENOUGH)
+
+
+def _received(texts: tuple[str, ...], has_purchases: bool) -> bool:
+    """True if a text says that money was received. A mere payment counts where other rows are called purchases."""
+    plain = has_purchases and any(text in statement_words("payments") for text in texts)
+    return plain or _says("received", texts)
+
+
+def _says(kind: str, texts: tuple[str, ...]) -> bool:
+    return any(_pattern(kind).search(text) is not None for text in texts)
+
+
+@lru_cache(maxsize=8)
+def _pattern(kind: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(statement_words(kind))))})\b")
