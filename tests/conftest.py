@@ -176,8 +176,11 @@ def make_topic(servers: EmbeddedServers, endpoints: Endpoints, topic: str) -> No
         _wait_for_topic(endpoints, topic)
     except AssertionError as error:
         kafka = servers.kafka
-        assert kafka is not None and not servers.more_brokers, error
-        logs = "\n".join(path.read_text(errors="replace")[-LOG_SHOWN:] for path in sorted(kafka.home.glob("logs/kafka.*")))
+        if kafka is None or servers.more_brokers:
+            raise
+        logs = "\n".join(
+            path.read_text(errors="replace")[-LOG_SHOWN:] for path in sorted(kafka.home.glob("logs/kafka.*"))
+        )
         warnings.warn(f"{error}; Kafka runs: {kafka.running()}, it is started again.\n{logs}", stacklevel=2)
         kafka.prepare()
         kafka.start()
