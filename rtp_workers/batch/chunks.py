@@ -124,6 +124,14 @@ class ChunkReader:
             lines = unquoted_lines(text)
             encoded = self._encoder.encode_lines(lines, first_line, self._parser.refusal)
             return encoded, "", first_line + lines.count("\n")
+        if self._mapped is None and block.decodes and not (self._dialect.escapes and "\\" in text):
+            clean, end = self._encoder.encode_quoted_lines(text)
+            encoded, rest, next_line = self._parsed(block, text[end:], first_line + len(clean.values))
+            encoded.values, encoded.keys = clean.values + encoded.values, clean.keys + encoded.keys
+            return encoded, rest, next_line
+        return self._parsed(block, text, first_line)
+
+    def _parsed(self, block: Block, text: str, first_line: int) -> tuple[Encoded, str, int]:
         rows = self._parser.parse(text, first_line, at_end=block.at_end)
         if self._mapped is not None:
             encoded = self._mapped.encode(rows)

@@ -7,6 +7,8 @@ path: a Transaction is built, checked and encoded, or the row is refused. A prop
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -77,9 +79,10 @@ class RowEncoder:
         self, columns: Sequence[str], delimiter: str = ",", quotechar: str = '"', *, trusted_attributes: bool = False
     ) -> None:
         self._columns = tuple(columns)
-        self._delimiter = delimiter
+        self._delimiter, self._quotechar = delimiter, quotechar
         self._trusted = trusted_attributes
         self._clean_lines = self._pattern(delimiter, quotechar, "")
+        self._clean_quoted = self._pattern(delimiter, quotechar, _quoted_text(quotechar), quotable=True)
         self._clean_joined = self._pattern(UNIT_SEPARATOR, UNIT_SEPARATOR, "[^\x1f\n]*+")
         self._places = {name: at for at, name in enumerate(self._columns)}
 
@@ -112,6 +115,26 @@ class RowEncoder:
                 encoded.refused.append(refused)
             position, line = end + 1, line + 1
         return encoded
+
+    def encode_quoted_lines(self, text: str) -> tuple[Encoded, int]:
+        """Encodes the lines at the start of a text that are clean rows as they stand, with some of their cells quoted.
+
+        Args:
+            text: lines that start with a row. They may end with CRLF.
+
+        Returns:
+            The records, and how many characters of the text they take. What follows needs a closer look.
+        """
+        encoded, end = Encoded(), self._clean_match(self._clean_quoted, text, 0)
+        if not end:
+            return encoded, 0
+        lines = io.StringIO(text[:end], newline="")
+        rows = list(csv.reader(lines, delimiter=self._delimiter, quotechar=self._quotechar, strict=True))
+        objects, odd = self._objects(rows)
+        if odd:
+            return encoded, 0
+        self._add_proven(encoded, list(zip(*rows, strict=True)), objects)
+        return encoded, end
 
     def encode_cells(
         self, rows: Sequence[Sequence[str]], lines: Sequence[int], raws: Sequence[str], uncommon: set[int]
@@ -224,13 +247,13 @@ class RowEncoder:
             values[ATTRIBUTES] = _object(values[ATTRIBUTES])
         return Transaction(**values)
 
-    def _pattern(self, separator: str, quotechar: str, attributes: str) -> re.Pattern[str]:
+    def _pattern(self, separator: str, quotechar: str, attributes: str, *, quotable: bool = False) -> re.Pattern[str]:
         excluded = "".join(re.escape(character) for character in dict.fromkeys((separator, quotechar)))
-        text = f"[^{excluded}\x00-\x1f\ud800-\udfff]"
-        cells = [attributes if name == ATTRIBUTES else self._cell(name, text, excluded) for name in self._columns]
-        return re.compile(f"(?:{re.escape(separator).join(cells)}\n)*+")
+        quote, end = (re.escape(quotechar), "\r?\n") if quotable else ("", "\n")
+        cells = [attributes if name == ATTRIBUTES else self._cell(name, excluded, quote) for name in self._columns]
+        return re.compile(f"(?:{re.escape(separator).join(cells)}{end})*+")
 
-    def _cell(self, name: str, text: str, excluded: str) -> str:
+    def _cell(self, name: str, excluded: str, quote: str) -> str:
         rule = RULES[name]
         if rule.kind == "instant":
             return _CLEAN_INSTANT
@@ -238,9 +261,17 @@ class RowEncoder:
             return _CLEAN_AMOUNT
         if rule.pattern:
             return f"(?:{rule.pattern})?"
-        if not rule.controls:
-            text = f"[^{excluded}\x00-\x1f\x7f-\x9f\ud800-\udfff]"
-        return f"{text}{{{rule.min_length},{rule.max_length}}}+"
+        controls = "\x00-\x1f" if rule.controls else "\x00-\x1f\x7f-\x9f"
+        bare = f"[^{excluded}{controls}\ud800-\udfff]{{{rule.min_length},{rule.max_length}}}+"
+        # An empty text in quotes is not null, so it takes the careful path.
+        return f"(?:{bare}|{quote}[^{quote}{controls}\ud800-\udfff]{{1,{rule.max_length}}}+{quote})" if quote else bare
+
+
+def _quoted_text(quotechar: str) -> str:
+    """Returns the pattern of a cell that is empty, or quoted with its quotes doubled."""
+    quote = re.escape(quotechar)
+    text = f"[^{quote}\x00-\x1f\ud800-\udfff]*+"
+    return f"(?:{quote}{text}(?:{quote}{quote}{text})*+{quote})?"
 
 
 def _means_null(field_: Field, value: str) -> bool:

@@ -159,6 +159,48 @@ class OneByOne(RowParser):
         return False
 
 
+MASKS = st.lists(st.booleans(), min_size=len(FIELD_NAMES), max_size=len(FIELD_NAMES))
+
+
+@given(WITH_OBJECTS, st.permutations(FIELD_NAMES), MASKS, st.sampled_from(["\n", "\r\n"]), st.sampled_from([",", ";"]))
+@settings(max_examples=400)
+def test_quoted_lines_encode_as_their_rows_do_one_by_one(
+    rows: list[tuple[str, ...]], order: list[str], quoted: list[bool], line_end: str, delimiter: str
+) -> None:
+    lines = [
+        delimiter.join(
+            _quoted(row[FIELD_NAMES.index(name)])
+            if quote or set(row[FIELD_NAMES.index(name)]) & {'"', delimiter}
+            else row[FIELD_NAMES.index(name)]
+            for name, quote in zip(order, quoted, strict=True)
+        )
+        + line_end
+        for row in rows
+    ]
+    fast, end = RowEncoder(order, delimiter).encode_quoted_lines("".join(lines))
+    taken = len(fast.values)
+    assert end == len("".join(lines[:taken]))
+    parsed = OneByOne(delimiter, '"', len(order)).parse("".join(lines[:taken]), 2, at_end=True)
+    assert (len(parsed.cells), parsed.refused) == (taken, [])
+    slow = RowEncoder(order).encode_cells(parsed.cells, parsed.lines, parsed.raws, set(range(taken)))
+    assert outcome(fast) == outcome(slow)
+
+
+def test_clean_lines_with_quotes_are_taken_up_to_the_first_that_needs_a_closer_look() -> None:
+    line = 'T1,2026-01-31T13:45:00Z,1.50,C1,"Smith, Jones",,EUR,,"",DE,"{""a"":""b, c""}"\r\n'
+    clean = line.replace(',"",', ",,")
+    fast, end = RowEncoder(FIELD_NAMES).encode_quoted_lines(clean * 3 + line + clean)
+    assert (len(fast.values), fast.refused, end) == (3, [], 3 * len(clean))
+    record = codec.decode(fast.values[0])
+    assert record.texts[FIELD_NAMES.index("merchant")] == "Smith, Jones"
+    for odd in ('"Smith" ', 'Smith "J"', '"Smith ""J"""', '"Smith\nJ"', '"Smith'):
+        assert RowEncoder(FIELD_NAMES).encode_quoted_lines(clean.replace('"Smith, Jones"', odd)) == (Encoded(), 0)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
 PIECES = [
     "a",
     "a,b,c\n",
@@ -250,7 +292,7 @@ def _cell(record: Transaction, name: str, delimiter: str) -> str:
         return ""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     quoted = not text or any(mark in text for mark in (delimiter, '"', "\r", "\n"))
-    return '"' + text.replace('"', '""') + '"' if quoted else text
+    return _quoted(text) if quoted else text
 
 
 def _read_back(data: bytes, encoding: str, delimiter: str, block_bytes: int) -> list[bytes]:
@@ -263,9 +305,11 @@ def _read_back(data: bytes, encoding: str, delimiter: str, block_bytes: int) -> 
         if '"' not in block.text:
             encoded, rest = encoder.encode_lines(unquoted_lines(block.text), line, parser.refusal), ""
         else:
-            rows = parser.parse(block.text, line, at_end=block.at_end)
+            clean, end = encoder.encode_quoted_lines(block.text)
+            rows = parser.parse(block.text[end:], line, at_end=block.at_end)
             assert rows.refused == []
             encoded, rest = encoder.encode_cells(rows.cells, rows.lines, rows.raws, rows.uncommon), rows.rest
+            encoded.values = clean.values + encoded.values
         assert encoded.refused == []
         values += encoded.values
         reader.advance(block, rest)
