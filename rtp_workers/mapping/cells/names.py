@@ -9,6 +9,7 @@ from functools import lru_cache
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT_WORD = re.compile(r"[\W_]+", re.UNICODE)
 _BRACKETS = re.compile(r"[(\[（【].*?[)\]）】]")
+_CJK = re.compile("[぀-鿿가-힣]")
 _UNDECOMPOSED = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "æ": "ae", "Æ": "AE", "ı": "i"})
 
 
@@ -45,4 +46,4 @@ def bracketed(name: str) -> str:
 
 def is_cjk(text: str) -> bool:
     """True if the text contains Chinese, Japanese or Korean characters."""
-    return any("぀" <= char <= "鿿" or "가" <= char <= "힣" for char in text)
+    return _CJK.search(text) is not None

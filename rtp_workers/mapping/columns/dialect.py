@@ -43,9 +43,10 @@ def _hits(cells: Sequence[str]) -> int:
     if _holds_sentences(cells):
         return 0
     typed = sum(looks_typed(cell) for cell in cells[:6])
+    if typed > 1:  # a year or a total may occur in a header, but a row of data has both a date and an amount
+        return 0
     known = sum(is_known(cell) for cell in cells)
-    # A year or a total may occur in a header, but a row of data has both a date and an amount.
-    return known if not typed or (typed == 1 and known >= 2) else 0
+    return known if not typed or known >= 2 else 0
 
 
 def _holds_sentences(cells: Sequence[str]) -> bool:
