@@ -174,7 +174,7 @@ def run_command(arguments: list[str]) -> int:
 def _told(error: OSError) -> str:
     where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
     remedy = "; free some space, or set RTP_HOME to another disk" if error.errno == errno.ENOSPC else ""
-    return f"{error.strerror or error}{where}{remedy}"
+    return f"{error.strerror or str(error) or type(error).__name__}{where}{remedy}"
 
 
 if __name__ == "__main__":

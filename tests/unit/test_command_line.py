@@ -52,6 +52,22 @@ def test_the_exit_code_tells_the_kind_of_failure(
         assert said.err == "error: set RTP_X\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "april.csv"), "No such file or directory: april.csv"),
+        (OSError("the pipe is broken"), "the pipe is broken"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_an_error_of_the_system_is_never_told_as_an_empty_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, said: str
+) -> None:
+    monkeypatch.setattr(main.LazyGroup, "get_command", lambda *_: failing_with(error))
+    assert main.run_command(["status"]) == 1
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
 def test_help_names_every_subcommand_without_importing_one() -> None:
     script = (
         "import sys; from rtp_workers.cli import main; main.run_command(['--help']); "
