@@ -17,6 +17,8 @@ NUMBERS_PER_FILE = 100_000
 REFUSED = "one,bad,row\n"
 BLOCK_BYTES = "16384"  # some hundred rows: a file is many chunks
 AGAIN_AFTER_S = 1.0
+# After a fault, dozens of files wait to be loaded. All at once, they would take every connection of PostgreSQL.
+MOST_AT_ONCE = 8
 FAILED = 1  # a dependency was away, says the command line: to be run again
 TAIL = 1_000
 
@@ -67,12 +69,15 @@ class Loads:
                 load.program.kill()
 
     def watch(self) -> None:
-        """Notes endings, and runs again what is not whole."""
+        """Notes endings, and runs again what is not whole, a few files at a time."""
         for load in self._loads:
             if load.program is not None and not load.program.running():
                 self._note_ending(load, load.program)
-            elif load.program is None and not load.whole and time.monotonic() >= load.again_at:
-                self._run(load)
+        room = MOST_AT_ONCE - sum(load.program is not None for load in self._loads)
+        now = time.monotonic()
+        due = [load for load in self._loads if load.program is None and not load.whole and now >= load.again_at]
+        for load in sorted(due, key=lambda load: load.again_at)[: max(room, 0)]:
+            self._run(load)
 
     def whole(self) -> bool:
         """Tells whether every file is loaded."""
