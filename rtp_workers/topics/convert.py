@@ -228,7 +228,7 @@ class TopicConverter:
             "occurred_at": self._times(cells, records, refused),
         }
         found["amount"], signs = self._how_much.read(cells, refused)
-        found |= {name: self._fields[name].read(cells, leftovers) for name in self._shown}
+        found |= {name: self._fields[name].read(cells, leftovers, refused) for name in self._shown}
         if signs and "currency" not in found:
             found["currency"] = signs
         if self.plan.mapping.rules.amount_unit == "minor" and "currency" in found:

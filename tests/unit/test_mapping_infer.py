@@ -175,6 +175,22 @@ def test_constants_fill_every_row_and_a_column_wins_where_it_is_filled() -> None
     assert [record.get("currency") for record in load_all(data).records] == ["USD", None]
 
 
+def test_a_constant_is_no_guess_for_a_currency_that_is_not_understood() -> None:
+    data = csv_of("date,amount,currency", "2024-01-15,5.00,USD", "2024-01-16,6.00,", "2024-01-17,7.00,USDT")
+    mapping = Section(constants={"currency": "EUR"}, columns={"currency": ("currency",)})
+    loaded = load_all(data, mapping=mapping)
+    assert [record["currency"] for record in loaded.records] == ["USD", "EUR"]
+    assert [(row.line, row.reason) for row in loaded.refused] == [(4, "currency_not_a_code")]
+
+
+def test_a_constant_fills_no_country_that_is_not_understood() -> None:
+    data = csv_of("date,amount,country", "2024-01-15,5.00,FR", "2024-01-16,6.00,", "2024-01-17,7.00,Atlantis")
+    mapping = Section(constants={"country": "DE"}, columns={"country": ("country",)})
+    records = load_all(data, mapping=mapping).records
+    assert [record.get("country") for record in records] == ["FR", "DE", None]
+    assert records[2]["attributes"] == {"country": "Atlantis"}
+
+
 def test_columns_without_a_field_go_into_attributes_unless_dropped() -> None:
     data = csv_of("date,amount,Balance,Notes", "2024-01-15,5.00,100.00,x", "2024-01-16,6.00,106.00,")
     assert load_all(data).records[0]["attributes"] == {"Balance": "100.00", "Notes": "x"}

@@ -56,7 +56,8 @@ def test_the_bank_of_singapore_needs_no_line_and_its_continuation_rows_are_refus
     loaded = load_all(data)
     rows = [row for row in cells_of(data, "ascii") if len(row) == 5 and row[0][:1].isdigit()]
     assert read(loaded) == [(utc(row[0], "%d/%m/%Y"), Decimal(row[4] or 0) - Decimal(row[3] or 0)) for row in rows]
-    assert [record["merchant"] for record in loaded.records] == [row[2] for row in rows]
+    # The descriptions say only what kind of payment it was.
+    assert [record["attributes"]["Description"] for record in loaded.records] == [row[2] for row in rows]
     assert {record["currency"] for record in loaded.records} == {"SGD"}
     assert [row.reason for row in loaded.refused].count("ragged_row") == 8
     assert len({record["transaction_id"] for record in loaded.records}) == len(rows) == 8

@@ -12,12 +12,12 @@ from functools import lru_cache
 from itertools import pairwise
 
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.words import field_words
+from rtp_workers.mapping.cells.words import direction_of, field_words, kind_words, trade_words, word_list
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.find_quantity import is_market
+from rtp_workers.mapping.columns.find_quantity import PRICE_WORDS, is_market
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, GOOD_NAME, Candidate, Findings
-from rtp_workers.mapping.columns.other_party import names_other_party, names_payer
-from rtp_workers.mapping.columns.profile import HALF, Profile
+from rtp_workers.mapping.columns.other_party import NAMES, names_other_party, names_payer
+from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 
 SHORTEST_STEM = 4  # letters of a word that may begin a longer one: "karte" begins "Kartenzahlung"
 SHORTEST_INSIDE = 8  # letters of a word that may be anywhere in a longer one: "lastschrift" in "Folgelastschrift"
@@ -32,25 +32,64 @@ UNSURE_NAMES = frozenset(
 # Beginnings of names that mean the account of the other party.
 OTHER_PARTIES = ("counter", "tegen", "gegen", "partner", "ellen", "protiu", "beneficiary", "payee", "对方", "other")
 ID_ENDS = ("id", "key")
-BROKERS_ACCOUNTS = frozenset({"cash", "margin", "short", "cash account", "margin account"})
+# Words in the names of columns about what was sold.
+THINGS = frozenset(
+    {"sku", "items", "variant", "invoice", "order", "stock", "artikel"}
+    | {"rechnung", "bestellung", "article", "facture", "commande", "articulo", "factura"}
+    | {"pedido", "articolo", "fattura", "ordine", "factuur", "bestelling", "faktura"}
+)
+MAILS = frozenset({"email", "mail", "gross", "brutto", "brut"})
 
 
 def is_certain(found: Findings, candidate: Candidate, field: str) -> bool:
     """True if the name and the values of a column both say that it is the field."""
     test = TESTS.get(field)
-    if field == "payment_method" and _is_brokers_account(found, candidate.profile):
-        return False
+    if field == "payment_method" and is_market(found) and not _is_named(candidate):
+        return False  # nothing is paid in cash where trades are booked on a cash account
     if field == "merchant":
-        names_security = is_market(found) and candidate.name.score < CLEAR_NAME
-        return not names_security and names_other_party(found, candidate)
+        describes_things = candidate.name.score < CLEAR_NAME and _has_things(found, candidate)
+        return not describes_things and names_other_party(found, candidate)
     if field == "customer_id" and candidate.name.exact and candidate.name.score >= CLEAR_NAME:
         return _names_other_account(found) or _is_customer(candidate)
     return test is None or test(candidate)
 
 
-def _is_brokers_account(found: Findings, profile: Profile) -> bool:
-    """True if trades are booked on a cash or a margin account: nothing was paid in cash."""
-    return is_market(found) and {normalise(cell) for cell in profile.distinct} <= BROKERS_ACCOUNTS
+def _has_things(found: Findings, candidate: Candidate) -> bool:
+    """True if a description tells what was sold or traded: next to pieces, products, prices, coins or securities."""
+    words = {word for profile in found.profiles for word in normalise(profile.name).split()}
+    if is_market(found) or _has_coins(found) or _has_brokers_kinds(found, candidate.profile):
+        return True
+    if candidate.name.phrase in NAMES and words & MAILS:
+        return False  # people who sell and pay, as in PayPal's exports
+    priced = (
+        any(set(normalise(name).split()) & PRICE_WORDS for name in found.uses["amount"].columns)
+        if "amount" in found.uses
+        else False
+    )
+    pieces = any(
+        vocabulary.best_role(one.name)[0] in ("quantity", "unit_price") and one.numbers >= MOST
+        for one in found.profiles
+    )
+    return priced or pieces or bool(words & THINGS)
+
+
+def _has_coins(found: Findings) -> bool:
+    return any(
+        profile.share(lambda cell: cell.upper() in word_list("crypto")) >= HALF
+        for profile in found.profiles
+        if profile.letters >= HALF
+    )
+
+
+def _has_brokers_kinds(found: Findings, described: Profile) -> bool:
+    """True if another column says in most rows what a broker did: bought, sold, paid a dividend."""
+    texts = (profile for profile in found.profiles if profile.index != described.index and profile.letters >= HALF)
+    return any(_trades(profile) for profile in texts)
+
+
+def _trades(profile: Profile) -> bool:
+    sides = {direction_of(cell) for cell in profile.distinct if normalise(cell) in trade_words()}
+    return len(sides) > 1 and profile.share(lambda cell: normalise(cell) in kind_words()) >= HALF
 
 
 def _names_other_account(found: Findings) -> bool:
@@ -86,10 +125,15 @@ def _is_status(candidate: Candidate) -> bool:
 
 
 def _is_payment_method(candidate: Candidate) -> bool:
-    named = candidate.name.exact and candidate.name.score >= CLEAR_NAME and candidate.name.phrase not in UNSURE_NAMES
-    if named:
+    if _is_named(candidate):
         return candidate.profile.share(_is_code) < HALF
     return candidate.name.exact and candidate.name.score >= GOOD_NAME and _says(candidate.profile, "payment_method")
+
+
+def _is_named(candidate: Candidate) -> bool:
+    """True for names that can mean nothing but a payment method."""
+    name = candidate.name
+    return name.exact and name.score >= CLEAR_NAME and name.phrase not in UNSURE_NAMES
 
 
 def _is_code(cell: str) -> bool:

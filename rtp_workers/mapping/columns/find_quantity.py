@@ -21,7 +21,10 @@ PRICE_WORDS = frozenset(
     {"price", "preis", "prix", "precio", "preco", "prezzo", "prijs", "pris", "cena", "kurs", "koers"}
 )
 WORDS_OF_A_TOTAL = frozenset({"total", "full", "paid", "final", "sum", "gesamt", "totale", "order", "invoice", "net"})
-MARKETS = frozenset({"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"})
+MARKETS = frozenset(
+    {"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"}
+    | {"symbole", "simbolo", "wertpapier", "wertpapiere", "wkn", "titre", "strumento", "valor mobiliario", "cusip"}
+)
 PIECES_COME_AND_GO = 'sign = "negate"  # pieces that come in are paid for: their amount is negative'
 LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
 # A product may differ by a rounded cent, or by a thousandth if the price was rounded.

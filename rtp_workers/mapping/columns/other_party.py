@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from rtp_workers.mapping.cells.names import compact, normalise
-from rtp_workers.mapping.cells.words import kind_words
+from rtp_workers.mapping.cells.words import kind_words, word_list
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, ENOUGH, GOOD_NAME, Candidate, Findings
 from rtp_workers.mapping.columns.profile import HALF, Profile
@@ -108,8 +108,14 @@ def _sides(name: str) -> set[str]:
 
 def _tells_kinds(profile: Profile) -> bool:
     """True for texts that say what kind of payment it was: known words, or very few different texts in many rows."""
-    known = profile.share(lambda cell: normalise(cell) in kind_words()) >= HALF
+    known = profile.share(_is_kind) >= HALF
     return known or (profile.rows >= MANY_ROWS and len(profile.distinct) <= FEW_KINDS)
+
+
+def _is_kind(cell: str) -> bool:
+    text = normalise(cell)
+    words = {word for word in text.split() if not word.isdigit()}
+    return text in kind_words() or (bool(words) and words <= word_list("payment_words"))
 
 
 def _tells_more(other: Profile, profile: Profile) -> bool:

@@ -99,7 +99,7 @@ class Converter:
         ids = self._ids.ids(rows) if self._ids is not None else self._own_ids(columns, refused)
         instants = self._times(rows, columns, refused)
         sums, signs = self._how_much.read(columns, refused)
-        fields, leftovers = self._texts(columns, signs)
+        fields, leftovers = self._texts(columns, signs, refused)
         self._keep_other_dates(columns, leftovers)
         lists = [ids, instants, sums, *(fields[name] for name in self._shown)]
         if "attributes" in self.columns:
@@ -161,10 +161,12 @@ class Converter:
                 refused.setdefault(index, ("transaction_id_missing", "the row has no id"))
         return [prefix + value for value in found] if prefix else found
 
-    def _texts(self, columns: Cells, signs: Sequence[str]) -> tuple[dict[str, list[str]], dict[int, dict[str, str]]]:
+    def _texts(
+        self, columns: Cells, signs: Sequence[str], refused: dict[int, tuple[str, str]]
+    ) -> tuple[dict[str, list[str]], dict[int, dict[str, str]]]:
         """Returns the text fields and, by row, the cells that fit no field and go into ``attributes``."""
         leftovers: dict[int, dict[str, str]] = {}
-        found = {name: self._fields[name].read(columns, leftovers) for name in self._shown}
+        found = {name: self._fields[name].read(columns, leftovers, refused) for name in self._shown}
         if signs and "currency" not in self._plan.uses and "currency" not in self._plan.rules.constants:
             default = self._plan.rules.currency
             found["currency"] = [sign if default is None else default for sign in signs]

@@ -1,4 +1,8 @@
-"""Cells -> the record's text fields. A cell that breaks its field's rule goes into ``attributes``, uncut."""
+"""Cells -> the record's text fields. A cell that breaks its field's rule goes into ``attributes``, uncut.
+
+If the mapping has a constant for the currency and a cell holds neither a currency nor nothing, the row is refused: the
+constant would be a guess.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,14 @@ from typing import cast
 
 from rtp_workers.mapping.cells.countries import country_code
 from rtp_workers.mapping.cells.texts import BLANK, NOTHING, PADDING
-from rtp_workers.mapping.cells.words import currency_code
+from rtp_workers.mapping.cells.words import currency_code, sharing_currencies
 from rtp_workers.mapping.plan import FilePlan
 from rtp_workers.record.transaction import FIELD_NAMES, RULES, fields_of
 
 CACHE_ENTRIES = 50_000
 # Fields whose codes have other names too, such as "euro" and "Germany". Other code fields accept only the code itself.
 CODES: dict[str, Callable[[str], str | None]] = {"currency": currency_code, "country": country_code}
+Refusals = dict[int, tuple[str, str]]  # by row: a stable code and one sentence
 # In a column of currencies, an unknown code is still a currency. Two unknown letters might be a US state instead.
 UNLISTED_CODES = frozenset({"currency"})
 
@@ -50,8 +55,14 @@ class FieldCells:
         """False if the file has neither a column nor a constant for the field."""
         return bool(self.positions or self._constant)
 
-    def read(self, columns: Sequence[Sequence[str]], leftovers: dict[int, dict[str, str]]) -> list[str]:
-        """Returns one text per row, ``""`` for null. Cells that break the rule are added to ``leftovers``, by row."""
+    def read(
+        self, columns: Sequence[Sequence[str]], leftovers: dict[int, dict[str, str]], refused: Refusals
+    ) -> list[str]:
+        """Returns one text per row, ``""`` for null.
+
+        Cells that break the rule are added to ``leftovers``, by row. A row with an unknown currency is refused if there
+        is a constant for the currency.
+        """
         if not self.positions:
             return [self._constant] * len(columns[0])
         if len(self._seen) > CACHE_ENTRIES:
@@ -63,14 +74,29 @@ class FieldCells:
         for cell in set(cells).difference(seen):
             seen[cell] = self._read(cell)
         found = list(map(seen.__getitem__, cells))
-        if None in found:
-            for index, value in enumerate(found):
-                if value is None:
-                    leftovers.setdefault(index, {})[self._names[0]] = cells[index].strip(BLANK)
-            return [value or self._constant for value in found]
         if self._constant:
-            return [value or self._constant for value in found]
+            found = [self._constant if value == "" else value for value in found]
+        for index, value in enumerate(found) if None in found else ():
+            if value is None:
+                text = cells[index].strip(BLANK)
+                leftovers.setdefault(index, {})[self._names[0]] = text
+                found[index] = self._instead_of(text, index, refused)
         return cast(list[str], found)
+
+    def _instead_of(self, text: str, index: int, refused: Refusals) -> str:
+        """Returns what a row gets whose cell breaks the rule: nothing, or the constant for a shared sign.
+
+        The constant says which of several currencies a shared sign means. It says nothing about any other text.
+        """
+        if not self._constant or self.field != "currency":
+            return ""
+        if self._constant not in sharing_currencies(text):
+            detail = (
+                f"{self._names[0]} has {text[:40]!r}, which is not the code of a currency; correct the cell, or take "
+                f"the column out of columns.currency if every amount is in {self._constant}"
+            )
+            refused.setdefault(index, ("currency_not_a_code", detail))
+        return self._constant
 
     @staticmethod
     def _first(cells: tuple[str, ...]) -> str:
