@@ -18,7 +18,7 @@ REFUSED = "one,bad,row\n"
 BLOCK_BYTES = "16384"  # some hundred rows: a file is many chunks
 AGAIN_AFTER_S = 1.0
 # After a fault, dozens of files wait to be loaded. All at once, they would take every connection of PostgreSQL.
-MOST_AT_ONCE = 8
+MOST_AT_ONCE = 16
 FAILED = 1  # a dependency was away, says the command line: to be run again
 TAIL = 1_000
 

@@ -27,6 +27,7 @@ from tests.waiting import wait_until
 
 FIRST_CONSUMER = 1
 HEALED_S = 120.0
+LOADED_S = 600.0  # each load waits for the consumer, which has everything to catch up with
 REACHED_S = 120.0
 # Small batches: many commits. The shortest that Kafka's group allows: frozen and slow ones lose their partitions.
 CONSUMER_SETTINGS = {
@@ -72,7 +73,7 @@ class Scene:
         self.consumers.wake()
         assert self.feed.running(), "the feed has ended by itself"
         looks = self.reader.looks
-        self._watched_until(self.loads.whole, HEALED_S, "every file loaded")
+        self._watched_until(self.loads.whole, LOADED_S, "every file loaded")
         self.upstream.wait()
         self.feed.stop()
         self._watched_until(lambda: self.reader.looks > looks, HEALED_S, "a snapshot of the healed ledger")
