@@ -240,6 +240,21 @@ def statement(rows: list[tuple[str, str, int]], balance: int) -> bytes:
     return csv_of(*lines)
 
 
+@pytest.mark.parametrize("nothing", ["NOTPROVIDED", "not provided", "NONREF", "n/a", "000000"])
+def test_a_column_with_words_for_no_reference_is_no_id(nothing: str) -> None:
+    rows = [f"2024-01-{day:02},Shop {day},-{day}.50,{100_000 + day}" for day in range(1, 10)]
+    named = csv_of("Date,Text,Amount,Transaction ID", *rows)
+    assert plan_of(named).uses["transaction_id"].columns == ("Transaction ID",)
+    plan = plan_of(csv_of("Date,Text,Amount,Transaction ID", *rows, f"2024-01-10,Shop,-1.25,{nothing}"))
+    assert plan.derives_ids
+    assert not plan.undecided
+
+
+def test_an_id_that_counts_from_zero_is_an_id() -> None:
+    rows = [f"2024-01-{day + 1:02},Shop {day},-{day}.50,{day}" for day in range(9)]
+    assert not plan_of(csv_of("Date,Text,Amount,Transaction ID", *rows)).derives_ids
+
+
 def test_a_derived_id_leaves_out_what_changes_from_export_to_export() -> None:
     first = [(f"2026-06-{day:02}", f"Kiosk {day}", -100 * day) for day in range(1, 21)]
     later = [*first[:9], ("2026-06-09", "Late fee", -250), *first[9:]]

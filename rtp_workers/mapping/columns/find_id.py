@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.names import compact, normalise
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_volatile import find_volatile
 from rtp_workers.mapping.columns.findings import GOOD_NAME, STRONG_NAME, Candidate, Findings
@@ -21,6 +21,8 @@ ID_WORDS = frozenset(
     | {"nummer", "numero", "codigo", "codice", "referenz", "referencia", "reference", "referentie", "kenmerk", "rif"}
     | {"azonosito", "szam", "numer", "cislo", "номер", "ид", "referens", "n", "txid", "kode", "invoice", "receipt"}
 )
+# What banks write where there is no reference (SEPA and SWIFT among them). The next row without one would collide.
+NO_REFERENCE = frozenset({"notprovided", "nonref", "na", "none", "nil", "null", "unknown", "missing"})
 CLEAR_PART = 0.65  # a strong entry with other words around it that do not spoil it
 REFERENCE_WORDS = frozenset(
     {"ref", "reference", "referenz", "referenznummer", "referencia", "riferimento", "referentie", "kenmerk", "number"}
@@ -127,11 +129,18 @@ def _is_id(profile: Profile) -> float:
         return 0.0
     if (profile.dates >= MOST and profile.whole_numbers < MOST) or profile.is_decimal:
         return 0.0
+    if any(map(_is_no_reference, profile.distinct)):
+        return 0.0
     has_digit = profile.share(lambda cell: any(char.isdigit() for char in cell))
     one_word = profile.share(lambda cell: " " not in cell)
     if name.score < STRONG_NAME and min(has_digit, one_word) < MOST:
         return 0.0
     return 1.0
+
+
+def _is_no_reference(cell: str) -> bool:
+    joined = compact(cell)
+    return joined in NO_REFERENCE or (len(joined) > 1 and not joined.strip("0"))
 
 
 def _ask_about_repeats(found: Findings, profile: Profile) -> None:
