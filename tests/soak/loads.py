@@ -16,9 +16,9 @@ ID, AMOUNT = 0, 2  # columns of a canonical row
 NUMBERS_PER_FILE = 100_000
 REFUSED = "one,bad,row\n"
 BLOCK_BYTES = "16384"  # some hundred rows: a file is many chunks
-AGAIN_AFTER_S = 1.0
+AGAIN_AFTER_S = 5.0  # the start of a run takes a second of CPU time
 # After a fault, dozens of files wait to be loaded. All at once, they would take every connection of PostgreSQL.
-MOST_AT_ONCE = 16
+MOST_AT_ONCE = 12
 FAILED = 1  # a dependency was away, says the command line: to be run again
 TAIL = 1_000
 
