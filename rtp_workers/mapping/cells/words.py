@@ -99,7 +99,8 @@ def statement_words(kind: str) -> frozenset[str]:
     """Returns normalised words of the texts in a statement.
 
     Args:
-        kind: ``received``, ``refunds``, ``earnings``, ``sales``; ``purchases`` and ``payments`` are whole cells.
+        kind: ``received``, ``refunds``, ``earnings``, ``sales``, ``withdrawals``; ``purchases`` and ``payments`` are
+            whole cells.
     """
     return frozenset(normalise(phrase) for phrase in _tables()["statement"][kind])
 

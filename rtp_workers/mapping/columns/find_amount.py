@@ -9,7 +9,7 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import balance_walk, is_balance_of
 from rtp_workers.mapping.columns.find_currency import find_currency
 from rtp_workers.mapping.columns.find_number_format import find_number_format
-from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product
+from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product, total_with_fee
 from rtp_workers.mapping.columns.find_rivals import ask_about_rivals
 from rtp_workers.mapping.columns.find_sides import is_number, lone_side, may_be_debt, named_pair, take_with_partner
 from rtp_workers.mapping.columns.find_sign import find_sign
@@ -143,6 +143,8 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
             best, rivals = full[0], []
         elif (products := _products(found, [best, *rivals])) != []:
             best, rivals = products[0], products[1:]
+        elif (total := total_with_fee(found, [best, *rivals])) is not None:
+            best, rivals = total, []
     if rivals:
         names = [candidate.profile.name for candidate in (best, *rivals)]
         lines = choices("amount", [candidate.profile for candidate in (best, *rivals)])

@@ -91,12 +91,7 @@ def _most_unique(candidates: list[Candidate]) -> Candidate:
 
 def _id_fit(found: Findings) -> Callable[[Profile], float]:
     """Returns the test of an id column: every row with a date and an amount must have one, balance lines need not."""
-    needed = [
-        found.profile(found.uses[role].columns[0]).column
-        for role in ("occurred_at", "date", "amount")
-        if role in found.uses
-    ]
-    places = [at for at, cells in enumerate(zip(*needed, strict=True)) if all(cells)] if needed else []
+    places = _rows_of_transactions(found)
 
     def fit(profile: Profile) -> float:
         if not _speaks_of_ids(profile.name):
@@ -105,6 +100,24 @@ def _id_fit(found: Findings) -> Callable[[Profile], float]:
         return _is_id(usual)
 
     return fit
+
+
+def _rows_of_transactions(found: Findings) -> list[int]:
+    """Returns the rows with a date and an amount. The others are not loaded, so their ids do not matter."""
+    dated = [
+        found.profile(found.uses[role].columns[0]).column for role in ("occurred_at", "date") if role in found.uses
+    ]
+    counted = [
+        found.profile(found.uses[role].columns[0]).column
+        for role in ("amount", "debit", "credit")
+        if role in found.uses
+    ]
+    rows = range(found.profiles[0].rows) if found.profiles else range(0)
+    return [
+        at
+        for at in rows
+        if all(column[at] for column in dated) and (not counted or any(column[at] for column in counted))
+    ]
 
 
 def _speaks_of_ids(name: str) -> bool:
@@ -169,7 +182,8 @@ def _conflicting_rows(found: Findings, profile: Profile) -> tuple[int, int] | No
     volatile = {*find_volatile(found), profile.name}
     others = [other.column for other in found.profiles if other.name not in volatile]
     first: dict[str, int] = {}
-    for at, cell in enumerate(profile.column):
+    for at in _rows_of_transactions(found):
+        cell = profile.column[at]
         if not cell:
             continue
         before = first.setdefault(cell, at)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import currency_code, word_list
+from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.findings import Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
@@ -132,9 +133,13 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
 
 
 def _balance_has_cents(found: Findings) -> bool:
-    """True if a balance with decimals changes by the amounts, row by row: they are in the same unit."""
+    """True if a balance has decimals: the amounts are in the same unit. Without a name, it must change by them."""
     balances = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.whole_numbers < 1.0]
-    return any(walks_through(one, *found.amounts_of_uses()) for one in balances)
+    return any(
+        (vocabulary.best_role(one.name)[0] == "balance" and one.is_decimal)
+        or walks_through(one, *found.amounts_of_uses())
+        for one in balances
+    )
 
 
 def _currencies(found: Findings) -> frozenset[str]:

@@ -8,7 +8,16 @@ from itertools import permutations
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise, without_brackets
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, GUESS, Findings, choices
+from rtp_workers.mapping.columns.findings import (
+    BY_VALUES,
+    CLEAR_NAME,
+    ENOUGH,
+    GOOD_NAME,
+    GUESS,
+    Candidate,
+    Findings,
+    choices,
+)
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.vocabulary import DECOYS
 from rtp_workers.mapping.toml_text import quoted
@@ -130,6 +139,23 @@ def _ask_gross_or_net(found: Findings) -> None:
                 "amount", f"{amount.name} is the gross amount and has no sign; {one.profile.name} has one", *lines
             )
             return
+
+
+def total_with_fee(found: Findings, candidates: list[Candidate]) -> Candidate | None:
+    """Returns the total of two amounts that differ by a fee in each row: it is what was really paid or received."""
+    totals = [one for one in candidates if "total" in normalise(one.profile.name).split()]
+    rest = [one for one in candidates if one not in totals]
+    if len(totals) != 1 or len(rest) != 1:
+        return None
+    fees = [one for one in found.free() if vocabulary.best_role(one.name)[0] == "fee" and one.numbers >= NEARLY_ALL]
+    total, amount = totals[0].profile, rest[0].profile
+    return totals[0] if any(_differ_by(total, amount, fee) for fee in fees) else None
+
+
+def _differ_by(total: Profile, amount: Profile, fee: Profile) -> bool:
+    cells = zip(total.column[:LOOKED_AT_ROWS], amount.column, fee.column, strict=False)
+    rows = [[abs(value_of(cell) or Decimal(0)) for cell in row] for row in cells if row[0] and row[1]]
+    return bool(rows) and all(abs(paid - before) == extra for paid, before, extra in rows)
 
 
 def _says(beginnings: tuple[str, ...], name: str) -> bool:

@@ -61,6 +61,8 @@ def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
         return False
     if _is_list_of_transfers(found):
         return _ask(found, amount, "coins sent to an address, or received at one")
+    if _is_list_of_withdrawals(found):
+        return _ask(found, amount, "withdrawals, as other columns say")
     if not _is_statement(found, amount) or _is_proven(found, amount):
         return False
     rows = list(_signs_and_texts(found, amount))
@@ -121,6 +123,16 @@ def _is_list_of_transfers(found: Findings) -> bool:
     coins = any(profile.share(lambda cell: cell.upper() in word_list("crypto")) > 0 for profile in found.profiles)
     wallets = [one for one in found.profiles if "address" in normalise(one.name).split()]
     return coins and any(one.share(is_account) > HALF for one in wallets)
+
+
+def _is_list_of_withdrawals(found: Findings) -> bool:
+    """True if a column's name, or all cells of a column, say withdrawal, and nothing says deposit."""
+    names = [normalise(profile.name) for profile in found.profiles]
+    cells = [tuple(map(normalise, one.distinct)) for one in found.profiles if one.letters == 1.0]
+    said = _says("withdrawals", tuple(names)) or any(
+        all(_says("withdrawals", (cell,)) for cell in one) for one in cells
+    )
+    return said and not _says("received", (*names, *(cell for one in cells for cell in one)))
 
 
 def _signs_and_texts(found: Findings, amount: Profile) -> Iterator[tuple[int, tuple[str, ...]]]:
