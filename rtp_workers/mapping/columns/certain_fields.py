@@ -7,6 +7,7 @@ something else needs values that prove it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
@@ -31,6 +32,7 @@ UNSURE_NAMES = frozenset(
 )
 # Beginnings of names that mean the account of the other party.
 OTHER_PARTIES = ("counter", "tegen", "gegen", "partner", "ellen", "protiu", "beneficiary", "payee", "对方", "other")
+NUMBER = re.compile(r"[0-9]{4}")  # a year, or a reference
 ID_ENDS = ("id", "key")
 # Words in the names of columns about what was sold.
 THINGS = frozenset(
@@ -127,6 +129,8 @@ def _is_status(candidate: Candidate) -> bool:
 def _is_payment_method(candidate: Candidate) -> bool:
     if _is_named(candidate):
         return candidate.profile.share(_is_code) < HALF
+    if candidate.profile.share(_has_number) > 0:
+        return False  # a method is a word, and these texts tell more than that
     return candidate.name.exact and candidate.name.score >= GOOD_NAME and _says(candidate.profile, "payment_method")
 
 
@@ -138,6 +142,10 @@ def _is_named(candidate: Candidate) -> bool:
 
 def _is_code(cell: str) -> bool:
     return " " not in cell and sum(char.isdigit() for char in cell) > 2
+
+
+def _has_number(cell: str) -> bool:
+    return NUMBER.search(cell) is not None
 
 
 def _says(profile: Profile, field: str) -> bool:

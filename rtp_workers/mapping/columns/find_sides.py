@@ -129,8 +129,7 @@ def _completes(found: Findings, known: Profile, other: Profile) -> bool:
     """True if the other column has an amount in exactly the rows in which the known one is empty or zero."""
     if other is known or other.numbers < NEARLY_ALL or other.dates >= NEARLY_ALL or not other.cells:
         return False
-    role, best = vocabulary.best_role(other.name)
-    if role in NO_SIDES and best.score >= ENOUGH:
+    if _is_no_side(other.name):
         return False
     rows = _rows_of_transactions(found)
     ours, theirs = ([_has_amount(profile.column[at]) for at in rows] for profile in (known, other))
@@ -139,6 +138,12 @@ def _completes(found: Findings, known: Profile, other: Profile) -> bool:
     # One number says little next to an amount that has both signs already: it may be a sum above the rows.
     least = 2 if known.has_both_signs else 1
     return min(only) >= least and strays <= max(1, len(ours) // MOST_STRAYS) and sum(only) > strays
+
+
+def _is_no_side(name: str) -> bool:
+    """True for names of fees, pieces and the like. A word inside a name may mean a balance by chance: `value sold`."""
+    role, best = vocabulary.best_role(name)
+    return role in NO_SIDES and best.score >= ENOUGH and (best.exact or role != "balance")
 
 
 def _rows_of_transactions(found: Findings) -> list[int]:

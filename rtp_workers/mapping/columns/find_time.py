@@ -147,7 +147,10 @@ def _by_name(found: Findings) -> bool:
         rivals = [other for other in rivals if other.profile.has_clock or not best.profile.has_clock]
         clocked = [other for other in (best, *rivals) if other.profile.has_clock]
         in_utc = [other for other in (best, *rivals) if "UTC" in other.profile.name and not zone_in(other.profile.name)]
-        if len(clocked) == 1 or len(in_utc) == 1:
+        full = [other for other in (best, *rivals) if other.profile.filled == 1.0]
+        if len(full) == 1:  # each row needs a time, and only one column has it
+            best, rivals = full[0], []
+        elif len(clocked) == 1 or len(in_utc) == 1:
             best, rivals = (clocked if len(clocked) == 1 else in_utc)[0], []
     if others := [*(other.profile for other in rivals), *others]:
         names = [profile.name for profile in (best.profile, *others)]

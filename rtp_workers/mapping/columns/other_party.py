@@ -12,10 +12,11 @@ from rtp_workers.mapping.cells.names import compact, normalise
 from rtp_workers.mapping.cells.words import kind_words, word_list
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, ENOUGH, GOOD_NAME, Candidate, Findings
-from rtp_workers.mapping.columns.profile import HALF, Profile
+from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 
 SOME_ROWS = 5  # fewer rows than this say nothing about a cell that never changes
 MANY_ROWS, FEW_KINDS = 20, 4  # in so many rows, so few different texts are kinds
+REPEATED = 0.5  # so few different texts, as a share of the rows, are kinds if they are made of words for kinds
 TIMES_AS_MANY = 2  # texts of the column that says more
 SOME_ACCOUNTS = 0.2  # share of cells that may be accounts or addresses in a column of names
 STRONG = vocabulary.TIERS["strong"]
@@ -108,14 +109,22 @@ def _sides(name: str) -> set[str]:
 
 def _tells_kinds(profile: Profile) -> bool:
     """True for texts that say what kind of payment it was: known words, or very few different texts in many rows."""
-    known = profile.share(_is_kind) >= HALF
-    return known or (profile.rows >= MANY_ROWS and len(profile.distinct) <= FEW_KINDS)
+    if profile.share(_is_kind) >= HALF:
+        return True
+    few = len(profile.distinct) <= FEW_KINDS or (profile.uniqueness <= REPEATED and profile.share(_names_kind) >= MOST)
+    return profile.rows >= MANY_ROWS and few
 
 
 def _is_kind(cell: str) -> bool:
     text = normalise(cell)
     words = {word for word in text.split() if not word.isdigit()}
     return text in kind_words() or (bool(words) and words <= word_list("payment_words"))
+
+
+def _names_kind(cell: str) -> bool:
+    """True if at least half of the words are for kinds of payment: `Cash Withdrawal - BBL ATM`."""
+    words = [word for word in normalise(cell).split() if not word.isdigit()]
+    return sum(word in word_list("payment_words") for word in words) * 2 >= len(words) > 0
 
 
 def _tells_more(other: Profile, profile: Profile) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import combinations
 
 from rtp_workers.mapping.cells.names import normalise, without_brackets
 from rtp_workers.mapping.cells.words import statement_words, word_list
@@ -19,9 +20,24 @@ from rtp_workers.mapping.columns.findings import ENOUGH, GOOD_NAME, STRONG_NAME,
 from rtp_workers.mapping.columns.other_party import MASKED, is_account
 from rtp_workers.mapping.columns.profile import HALF, NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.words_and_signs import sign_of
+from rtp_workers.mapping.toml_text import quoted
 
 AS_IS = '# sign = "as_is"  # keep the signs as they are'
 NEGATE = '# sign = "negate"  # positive amounts are money out: they get a minus, and negative ones lose theirs'
+SELDOM_REFUNDED = 0.25  # of so many purchases, at most this share is returned or paid
+MANY_PURCHASES = 8  # fewer rows show nothing
+CARD_WORDS = frozenset({"card", "cardmember", "cardholder", "karteninhaber", "kreditkarte"})
+ACCOUNT_CODE = re.compile(r"[A-Z]{0,3}[0-9][0-9./ -]*")  # such as 131-1 or 1200
+LEAST_CODES = 2
+JOURNAL_SIDES = tuple(
+    (frozenset(out), frozenset(into))
+    for out, into in (
+        (("debit", "dr", "debet", "debito", "debe"), ("credit", "cr", "kredit", "credito", "haber")),
+        (("soll", "sollkonto", "wn", "winien", "dare"), ("haben", "habenkonto", "ma", "avere")),
+    )
+)
+HASHES = frozenset({"txid", "hash", "txhash"})
+ADDRESSES = frozenset({"address", "アドレス", "地址", "adresse", "direccion", "endereco", "indirizzo", "адрес", "주소"})
 SELDOM = 0.1  # share of the positive amounts that may say money in, too
 LOOKED_AT_ROWS = 2_000
 MOST_IDS = 1  # a statement has at most one column of ids; the table of a program has several
@@ -39,15 +55,18 @@ def ask_about_bank_view(found: Findings, amount: Profile) -> bool:
     received = [_received(texts, bool(purchases)) for texts in into]
     refunds = [_says("refunds", texts) for texts in into]
     told = sum(map(any, zip(received, refunds, strict=True)))
-    if not into or len(into) >= len(out) or told < len(into) * HALF:
+    if not into or len(into) >= len(out):
         return False
-    if not any(received) and not (_is_statement(found, amount) and not any(_says("sales", texts) for texts in out)):
+    sold = sum(_says("sales", texts) for texts in out)
+    bought = _is_statement(found, amount)
+    texts_say_so = told >= len(into) * HALF and (any(received) or (bought and not sold))
+    if not texts_say_so and not (bought and sold <= len(out) * SELDOM and _are_seldom_refunds(found, into, out)):
         return False
     if sum(_received(texts, False) or _says("refunds", texts) for texts in out) > len(out) * SELDOM:
         return False
     found.ask(
         "amount",
-        f"{amount.name} has a minus only in {len(into)} of {len(rows)} rows, and these seem to be money in, such as "
+        f"{amount.name} has a minus only in {len(into)} of {len(rows)} rows, and these may be money in, such as "
         "payments and refunds; which sign does money out have",
         NEGATE,
         AS_IS,
@@ -55,10 +74,21 @@ def ask_about_bank_view(found: Findings, amount: Profile) -> bool:
     return True
 
 
+def _are_seldom_refunds(found: Findings, into: list[tuple[str, ...]], out: list[tuple[str, ...]]) -> bool:
+    """True if few rows have a minus, next to cards, or where the same shop has an amount without one: a refund."""
+    if len(into) > len(out) * SELDOM_REFUNDED or len(out) < MANY_PURCHASES:
+        return False
+    shops = {max(texts, key=len, default="") for texts in out}
+    returned = sum(max(texts, key=len, default="") in shops for texts in into)
+    return _has_card_holders(found) or returned >= len(into) * HALF
+
+
 def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
     """Asks if no amount of a statement has a minus, and nothing says that all of them are money in."""
     if _is_of_documents(found) or not amount.nonzero:
         return False
+    if _ask_about_journal(found, amount):
+        return True
     if _is_list_of_transfers(found):
         return _ask(found, amount, "coins sent to an address, or received at one")
     if _is_list_of_withdrawals(found):
@@ -69,6 +99,41 @@ def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
     if sum(_received(texts, False) or _says("earnings", texts) for _, texts in rows) > len(rows) * HALF:
         return False
     return _ask(found, amount, "purchases, or money that came in")
+
+
+def _ask_about_journal(found: Findings, amount: Profile) -> bool:
+    """Asks if two columns of accounts are the sides of a journal: each row fills one, or their names say so."""
+    accounts = [one for one in found.free() if one.letters < HALF and one.dates < HALF and _holds_codes(one)]
+    for debit, credit in combinations(accounts, 2):
+        if _take_turns(debit, credit) or _are_named_sides(debit, credit):
+            found.ask(
+                "amount",
+                f"no amount in {amount.name} has a sign, but {debit.name} and {credit.name} may be the two sides of a "
+                "journal; which rows are wanted, and which sign do they have",
+                f"# skip_rows = [{quoted([debit.cells[0]])}]  # leaves out rows with a cell that starts like this",
+                NEGATE,
+                AS_IS,
+            )
+            return True
+    return False
+
+
+def _holds_codes(profile: Profile) -> bool:
+    return (
+        len(profile.cells) >= LEAST_CODES
+        and profile.share(lambda cell: ACCOUNT_CODE.fullmatch(cell) is not None) >= HALF
+    )
+
+
+def _take_turns(one: Profile, other: Profile) -> bool:
+    return all(bool(cell) != bool(also) for cell, also in zip(one.column, other.column, strict=True))
+
+
+def _are_named_sides(one: Profile, other: Profile) -> bool:
+    """True for accounts called Debit and Credit, Soll and Haben, Wn and Ma, in either order."""
+    words = [set(normalise(profile.name).split()) for profile in (one, other)]
+    orders = (words, words[::-1])
+    return any(bool(left & out) and bool(right & into) for out, into in JOURNAL_SIDES for left, right in orders)
 
 
 def _ask(found: Findings, amount: Profile, what: str) -> bool:
@@ -93,6 +158,7 @@ def _is_statement(found: Findings, amount: Profile) -> bool:
     if any(vocabulary.best_role(one.name)[0] in OTHER_ROLES and one.nonzero for one in others):
         return False
     words = [set(normalise(profile.name).split()) for profile in others]
+    words = [one for one in words if one != {"card", "member"}]
     if any(one & word_list("business_columns") for one in words) or sum("id" in one for one in words) > MOST_IDS:
         return False
     return any(_describes(profile) for profile in others)
@@ -115,14 +181,19 @@ def _has_cards(found: Findings) -> bool:
     return any(profile.share(lambda cell: MASKED.match(cell) is not None) > HALF for profile in found.profiles)
 
 
+def _has_card_holders(found: Findings) -> bool:
+    return any(set(normalise(profile.name).split()) & CARD_WORDS for profile in found.profiles) or _has_cards(found)
+
+
 def _is_list_of_transfers(found: Findings) -> bool:
     """True for coins with the address of one wallet, and no other column that names a side."""
     names = [normalise(profile.name).split() for profile in found.profiles]
     if any({"from", "to", "sender", "receiver"} & set(name) for name in names):
         return False
     coins = any(profile.share(lambda cell: cell.upper() in word_list("crypto")) > 0 for profile in found.profiles)
-    wallets = [one for one in found.profiles if "address" in normalise(one.name).split()]
-    return coins and any(one.share(is_account) > HALF for one in wallets)
+    wallets = [one for one in found.profiles if set(normalise(one.name).split()) & ADDRESSES]
+    hashed = any(set(name) & HASHES for name in names)
+    return coins and any(hashed or one.share(is_account) > HALF for one in wallets)
 
 
 def _is_list_of_withdrawals(found: Findings) -> bool:
