@@ -23,6 +23,7 @@ from rtp_workers.mapping.columns.findings import (
     Findings,
     choices,
 )
+from rtp_workers.mapping.columns.lone_money import is_only_decimal, only_refunds, profit_of_closed_positions
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 
@@ -97,7 +98,10 @@ def _choose(found: Findings) -> None:
     ]
     named = [one for one in named if one.profile.nonzero] or named
     side = None if pair else lone_side(found)
-    if side is not None and (not named or named[0].score < GOOD_NAME):
+    known = bool(pair) or side is not None or any(one.name.exact for one in named)
+    if not known and (profit := profit_of_closed_positions(found)) is not None:
+        found.take("amount", [profit], BY_VALUES, "values (the only numbers with both signs)")
+    elif side is not None and (not named or named[0].score < GOOD_NAME):
         if not take_with_partner(found, side[1], side[0]):
             _take_lone_side(found, *side)
     elif named and not (pair and (not named[0].profile.signed or _is_known_better(pair, named[0]))):
@@ -202,11 +206,13 @@ def _unit_price_or_values(found: Findings) -> None:
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
     elif len(headed := _next_to_their_name(found)) == 1:
         found.take("amount", headed, BY_VALUES, "values (next to its name, which is above the currency)")
-    elif len(full) == 1 and not sparse and not sides and _is_money(full[0]) and not _counts_in_fractions(found):
+    elif len(full) == 1 and not sparse and not sides and _is_money(found, full[0]) and not _counts_in_fractions(found):
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
     elif len(signed := [one for one in full or numeric if one.has_both_signs]) == 1 and _is_nameless(found):
         _ask_about_other_side(found, tuple(signed), sparse)
         found.take("amount", signed, BY_VALUES, "values (the only numbers with signs)")
+    elif (refunds := only_refunds(found)) is not None:
+        found.take("amount", [refunds], BY_VALUES, "values (the only numbers next to a currency)")
     else:
         money = [profile for profile in numeric if profile.whole_numbers < 1.0 or profile.uniqueness < 1.0]
         ordered = [*full, *sparse, *sides] or [*_quantities(found), *money]
@@ -254,10 +260,10 @@ def _ask_which_is_out(found: Findings, one: Profile, other: Profile) -> None:
     found.ask("amount", question, *lines, f"# columns.credit = {first}")
 
 
-def _is_money(profile: Profile) -> bool:
+def _is_money(found: Findings, profile: Profile) -> bool:
     """True for numbers with a sign, with a currency, or with cents: a rating or a weight has none of them."""
     cents = profile.share(lambda cell: CENTS_AT_END.search(cell) is not None) >= MOST
-    return profile.signed or profile.affix is not None or cents
+    return profile.signed or profile.affix is not None or cents or is_only_decimal(found, profile)
 
 
 def _is_often_zero(profile: Profile) -> bool:

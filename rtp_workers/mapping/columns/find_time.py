@@ -25,8 +25,8 @@ from rtp_workers.mapping.columns.findings import (
     Findings,
     choices,
 )
+from rtp_workers.mapping.columns.nameless_dates import settled_date
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
-from rtp_workers.mapping.toml_text import quoted
 
 CALENDAR = ("year", "month", "day")
 SOME_ROWS = 5
@@ -286,17 +286,12 @@ def _by_values(found: Findings) -> bool:
     dated = [profile for profile in free if profile not in named and not _only_digits(profile)]
     if not dated:
         return False
-    if len(dated) == 1 or all(list(other.cells) == list(dated[0].cells) for other in dated):
-        _take_date(found, dated[0], BY_VALUES, "values (the only dates)")
+    if (settled := settled_date(dated)) is not None:
+        _take_date(found, settled[0], BY_VALUES, settled[1])
         return True
-    names = [profile.name for profile in dated]
-    lines = [
-        f"columns.occurred_at = {quoted([names[0]])}",
-        *(f"# columns.occurred_at = {quoted([n])}" for n in names[1:]),
-    ]
-    found.ask(
-        "occurred_at", f"several columns contain dates, and nothing shows which one to use: {', '.join(names)}", *lines
-    )
+    names = ", ".join(profile.name for profile in dated)
+    question = f"several columns contain dates, and nothing shows which one to use: {names}"
+    found.ask("occurred_at", question, *choices("occurred_at", dated))
     _take_date(found, dated[0], GUESS, "values")
     return True
 
