@@ -235,9 +235,9 @@ def test_the_shares_of_a_split_expense_do_not_compete_with_its_cost() -> None:
 
 
 def test_the_date_of_the_record_is_asked_about_next_to_another_one() -> None:
-    data = csv_of("expense_date,created_date,amount", "2024-01-02,2024-01-05,5.00", "2024-01-03,2024-01-05,6.00",
+    data = csv_of("outlay_date,created_date,amount", "2024-01-02,2024-01-05,5.00", "2024-01-03,2024-01-05,6.00",
                   "2024-01-03,2024-01-06,7.00")  # fmt: skip
-    assert "expense_date" in asked(data)["occurred_at"]
+    assert "outlay_date" in asked(data)["occurred_at"]
 
 
 def test_refunds_without_a_sign_are_asked_about() -> None:

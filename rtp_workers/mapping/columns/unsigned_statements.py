@@ -103,9 +103,10 @@ def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
 
 def _ask_about_journal(found: Findings, amount: Profile) -> bool:
     """Asks if two columns of accounts are the sides of a journal: each row fills one, or their names say so."""
-    accounts = [one for one in found.free() if one.letters < HALF and one.dates < HALF and _holds_codes(one)]
-    for debit, credit in combinations(accounts, 2):
-        if _take_turns(debit, credit) or _are_named_sides(debit, credit):
+    columns = [one for one in found.free() if one.cells and one.dates < HALF]
+    for debit, credit in combinations(columns, 2):
+        coded = _holds_codes(debit) and _holds_codes(credit)
+        if (coded and _take_turns(debit, credit)) or _are_named_sides(debit, credit):
             found.ask(
                 "amount",
                 f"no amount in {amount.name} has a sign, but {debit.name} and {credit.name} may be the two sides of a "
