@@ -11,7 +11,14 @@ from rtp_workers.mapping.columns.find_currency import find_currency
 from rtp_workers.mapping.columns.find_number_format import find_number_format
 from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product, total_with_fee
 from rtp_workers.mapping.columns.find_rivals import ask_about_rivals
-from rtp_workers.mapping.columns.find_sides import is_number, lone_side, may_be_debt, named_pair, take_with_partner
+from rtp_workers.mapping.columns.find_sides import (
+    is_number,
+    lone_side,
+    may_be_debt,
+    named_pair,
+    other_side_of,
+    take_with_partner,
+)
 from rtp_workers.mapping.columns.find_sign import find_sign
 from rtp_workers.mapping.columns.findings import (
     BY_VALUES,
@@ -207,6 +214,8 @@ def _unit_price_or_values(found: Findings) -> None:
     elif len(headed := _next_to_their_name(found)) == 1:
         found.take("amount", headed, BY_VALUES, "values (next to its name, which is above the currency)")
     elif len(full) == 1 and not sparse and not sides and _is_money(found, full[0]) and not _counts_in_fractions(found):
+        if (other := other_side_of(found, full[0])) is not None:
+            _ask_which_is_out(found, full[0], other)
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
     elif len(signed := [one for one in full or numeric if one.has_both_signs]) == 1 and _is_nameless(found):
         _ask_about_other_side(found, tuple(signed), sparse)

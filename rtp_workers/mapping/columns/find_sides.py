@@ -102,7 +102,7 @@ def take_with_partner(found: Findings, known: Candidate, side: str | None) -> bo
     Returns:
         False if no other column completes the known one.
     """
-    partner = next((profile for profile in found.free() if _completes(found, known.profile, profile)), None)
+    partner = other_side_of(found, known.profile)
     if partner is None:
         return False
     side = side or _side_by_name(known.profile.name) or _side_by_balance(found, known.profile, partner)
@@ -125,6 +125,11 @@ def take_with_partner(found: Findings, known: Candidate, side: str | None) -> bo
     return True
 
 
+def other_side_of(found: Findings, known: Profile) -> Profile | None:
+    """Returns the column that has an amount in just the rows in which the known one has none."""
+    return next((profile for profile in found.free() if _completes(found, known, profile)), None)
+
+
 def _completes(found: Findings, known: Profile, other: Profile) -> bool:
     """True if the other column has an amount in exactly the rows in which the known one is empty or zero."""
     if other is known or other.numbers < NEARLY_ALL or other.dates >= NEARLY_ALL or not other.cells:
@@ -141,9 +146,9 @@ def _completes(found: Findings, known: Profile, other: Profile) -> bool:
 
 
 def _is_no_side(name: str) -> bool:
-    """True for names of fees, pieces and the like. A word inside a name may mean a balance by chance: `value sold`."""
+    """True for names of fees, pieces and the like. The word for a balance in one language means `sold` in another."""
     role, best = vocabulary.best_role(name)
-    return role in NO_SIDES and best.score >= ENOUGH and (best.exact or role != "balance")
+    return role in NO_SIDES and best.score >= ENOUGH and role != "balance"
 
 
 def _rows_of_transactions(found: Findings) -> list[int]:

@@ -25,7 +25,7 @@ from rtp_workers.mapping.toml_text import quoted
 AS_IS = '# sign = "as_is"  # keep the signs as they are'
 NEGATE = '# sign = "negate"  # positive amounts are money out: they get a minus, and negative ones lose theirs'
 SELDOM_REFUNDED = 0.25  # of so many purchases, at most this share is returned or paid
-MANY_PURCHASES = 8  # fewer rows show nothing
+MANY_PURCHASES, SOME_PURCHASES = 8, 4  # fewer rows show nothing; next to cards, some are enough
 CARD_WORDS = frozenset({"card", "cardmember", "cardholder", "karteninhaber", "kreditkarte"})
 ACCOUNT_CODE = re.compile(r"[A-Z]{0,3}[0-9][0-9./ -]*")  # such as 131-1 or 1200
 LEAST_CODES = 2
@@ -76,11 +76,12 @@ def ask_about_bank_view(found: Findings, amount: Profile) -> bool:
 
 def _are_seldom_refunds(found: Findings, into: list[tuple[str, ...]], out: list[tuple[str, ...]]) -> bool:
     """True if few rows have a minus, next to cards, or where the same shop has an amount without one: a refund."""
-    if len(into) > len(out) * SELDOM_REFUNDED or len(out) < MANY_PURCHASES:
+    has_cards = _has_card_holders(found)
+    if len(into) > len(out) * SELDOM_REFUNDED or len(out) < (SOME_PURCHASES if has_cards else MANY_PURCHASES):
         return False
     shops = {max(texts, key=len, default="") for texts in out}
     returned = sum(max(texts, key=len, default="") in shops for texts in into)
-    return _has_card_holders(found) or returned >= len(into) * HALF
+    return has_cards or returned >= len(into) * HALF
 
 
 def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
