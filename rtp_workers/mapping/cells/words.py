@@ -192,7 +192,7 @@ def _balance_phrases() -> tuple[tuple[str, ...], frozenset[str]]:
 def _balance_opening() -> re.Pattern[str]:
     """Returns a pattern for a quick first test: texts that begin like a balance line, with or without accents."""
     starts, whole = _balance_phrases()
-    openings = {text[:3] for text in (*starts, *whole)} | {"erö", "zár"}
+    openings = {text[:3] for text in (*starts, *whole)} | {"erö", "zár", "poč"}
     return re.compile(rf"\W*(?:{'|'.join(map(re.escape, sorted(openings)))})", re.IGNORECASE)
 
 
