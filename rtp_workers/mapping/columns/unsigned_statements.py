@@ -1,8 +1,9 @@
-"""Asks about the sign of amounts in statements that show it from the bank's side, or not at all.
+"""Asks about the sign of amounts in statements that show it from the bank's side, or of withdrawals without one.
 
-The statement of a card often has purchases without a minus and payments with one. A list of purchases, or of
-withdrawals, may have no sign whatsoever. The numbers alone do not show whether that is money in or money out. What a
-shop sells, invoices or is paid is positive, and nothing is asked about it.
+The statement of a card often has purchases without a minus and payments with one: the payments show that the signs are
+turned. A list of withdrawals may have no sign whatsoever. Other amounts without a minus are read as they are written,
+and a note says so: the numbers do not show whether they are purchases. What a shop sells, invoices or is paid is
+positive, and nothing is said about it.
 """
 
 from __future__ import annotations
@@ -85,7 +86,11 @@ def _are_seldom_refunds(found: Findings, into: list[tuple[str, ...]], out: list[
 
 
 def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
-    """Asks if no amount of a statement has a minus, and nothing says that all of them are money in."""
+    """Asks if no amount has a minus, but other columns say that money went out; else only notes what is not known.
+
+    Returns:
+        True if it has asked.
+    """
     if _is_of_documents(found) or not amount.nonzero:
         return False
     if _ask_about_journal(found, amount):
@@ -97,9 +102,12 @@ def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
     if not _is_statement(found, amount) or _is_proven(found, amount):
         return False
     rows = list(_signs_and_texts(found, amount))
-    if sum(_received(texts, False) or _says("earnings", texts) for _, texts in rows) > len(rows) * HALF:
-        return False
-    return _ask(found, amount, "purchases, or money that came in")
+    if sum(_received(texts, False) or _says("earnings", texts) for _, texts in rows) <= len(rows) * HALF:
+        found.notes.append(
+            f"no amount in {amount.name} has a sign: all are read as money in. If they are purchases, add "
+            'sign = "negate" to the section'
+        )
+    return False
 
 
 def _ask_about_journal(found: Findings, amount: Profile) -> bool:
