@@ -85,29 +85,21 @@ def _are_seldom_refunds(found: Findings, into: list[tuple[str, ...]], out: list[
     return has_cards or returned >= len(into) * HALF
 
 
-def ask_about_unsigned(found: Findings, amount: Profile) -> bool:
-    """Asks if no amount has a minus, but other columns say that money went out; else only notes what is not known.
-
-    Returns:
-        True if it has asked.
-    """
-    if _is_of_documents(found) or not amount.nonzero:
-        return False
-    if _ask_about_journal(found, amount):
-        return True
+def ask_about_unsigned(found: Findings, amount: Profile) -> None:
+    """Asks if no amount has a minus, but other columns say that money went out; else only notes what is not known."""
+    if _is_of_documents(found) or not amount.nonzero or _ask_about_journal(found, amount):
+        return
     if _is_list_of_transfers(found):
-        return _ask(found, amount, "coins sent to an address, or received at one")
-    if _is_list_of_withdrawals(found):
-        return _ask(found, amount, "withdrawals, as other columns say")
-    if not _is_statement(found, amount) or _is_proven(found, amount):
-        return False
-    rows = list(_signs_and_texts(found, amount))
-    if sum(_received(texts, False) or _says("earnings", texts) for _, texts in rows) <= len(rows) * HALF:
-        found.notes.append(
-            f"no amount in {amount.name} has a sign: all are read as money in. If they are purchases, add "
-            'sign = "negate" to the section'
-        )
-    return False
+        _ask(found, amount, "coins sent to an address, or received at one")
+    elif _is_list_of_withdrawals(found):
+        _ask(found, amount, "withdrawals, as other columns say")
+    elif _is_statement(found, amount) and not _is_proven(found, amount):
+        rows = list(_signs_and_texts(found, amount))
+        if sum(_received(texts, False) or _says("earnings", texts) for _, texts in rows) <= len(rows) * HALF:
+            found.notes.append(
+                f"no amount in {amount.name} has a sign: all are read as money in. If they are purchases, add "
+                'sign = "negate" to the section'
+            )
 
 
 def _ask_about_journal(found: Findings, amount: Profile) -> bool:
@@ -146,9 +138,8 @@ def _are_named_sides(one: Profile, other: Profile) -> bool:
     return any(bool(left & out) and bool(right & into) for out, into in JOURNAL_SIDES for left, right in orders)
 
 
-def _ask(found: Findings, amount: Profile, what: str) -> bool:
+def _ask(found: Findings, amount: Profile, what: str) -> None:
     found.ask("amount", f"no amount in {amount.name} has a sign, and they may be {what}", NEGATE, AS_IS)
-    return True
 
 
 def _is_of_documents(found: Findings) -> bool:
