@@ -40,6 +40,7 @@ from rtp_workers.postgres.migrate import migrate
 
 FULL, EMPTY = "full", "empty"
 TOPIC = "bench-growth"
+_OCCURRED_ON = re.compile(rb'"occurred_at":"([0-9]{4})-([0-9]{2})-([0-9]{2})')
 
 
 @dataclass(frozen=True)
@@ -148,15 +149,24 @@ class Growth:
 
 
 def new_records(count: int, kind: Kind, number: int) -> Records:
-    """Returns records whose ids no other call gives: derived ones, or generated ones that are later than all before."""
+    """Returns records whose ids no other call gives; generated ones are later than all before."""
     made = records(count)
     start_ms = int(time.time() * 1000)
     values = []
     for index, value in enumerate(made.values):
         digest = hashlib.md5(f"{number} {index}".encode(), usedforsecurity=False).hexdigest()
-        name = digest if kind == "derived" else _uuid7(start_ms + index // 100, digest)
+        if kind == "generated":
+            name = _uuid7(start_ms + index // 100, digest)
+        else:
+            name = digest if kind == "digest" else _day(value) + digest[:24]
         values.append(re.sub(rb'"transaction_id":"[^"]*"', b'"transaction_id":"%s"' % name.encode(), value, count=1))
     return Records(made.keys, values)
+
+
+def _day(value: bytes) -> str:
+    found = _OCCURRED_ON.search(value)
+    assert found is not None
+    return b"".join(found.groups()).decode()
 
 
 def _uuid7(at_ms: int, digest: str) -> str:

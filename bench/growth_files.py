@@ -1,15 +1,18 @@
-"""``python -m bench.growth_files``: a large CSV file, and a folder of 10,000 files.
+"""``python -m bench.growth_files``: large CSV files, and a folder of 10,000 files.
 
-The large file has plain text and ids. While it is loaded, the loader's memory is watched. In the middle, the load is
-killed with SIGKILL and started again: how long does it take until it sends again?
+A large file is plain text with ids, or the same compressed with gzip, or plain text without ids, so that they are
+derived. While it is loaded, the loader's memory is watched. In the middle, the load is killed with SIGKILL and started
+again: how long does it take until it sends again?
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -19,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -41,6 +45,10 @@ TOPIC = "bench-files"
 BLOCK_RECORDS = 100_000
 SAMPLE_S = 0.5
 KEEPS_LITTLE = {"retention.bytes": str(64 << 20), "segment.bytes": str(16 << 20)}
+PLAIN, GZIP, DERIVED = "plain", "gzip", "derived"
+KINDS = (PLAIN, GZIP, DERIVED)
+WAIT_S = 600.0
+SETTLED_S = 3_600  # files that were written so long ago are complete
 PROGRESS = "select coalesce(max(acknowledged), 0) from csv_loads where file_name = %s"
 
 
@@ -100,34 +108,50 @@ class Load:
         self.process.wait()
 
 
-def write_large(path: Path, size_bytes: int) -> int:
-    """Writes a CSV with our own columns and ids that come once; returns its rows."""
+def write_large(path: Path, size_bytes: int, kind: str) -> int:
+    """Writes a CSV with our own columns whose rows are all different, and returns how many rows it has.
+
+    Args:
+        path: the file; it should end with ``.gz`` for gzip.
+        size_bytes: of the text, roughly.
+        kind: one of `KINDS`.
+    """
     block_file = path.with_suffix(".block")
     write_csv(block_file, records(BLOCK_RECORDS))
     header, _, block = block_file.read_bytes().partition(b"\n")
     block_file.unlink()
     copies = max(1, size_bytes // len(block))
-    with path.open("wb") as file:
+    if kind == DERIVED:
+        header, block = header.partition(b",")[2], re.sub(rb"(?m)^[^,]*,", b"", block)
+    with gzip.open(path, "wb", compresslevel=1) if kind == GZIP else path.open("wb") as file:
         file.write(header + b"\n")
         for number in range(copies):
-            file.write(re.sub(rb"(?m)^[0-9a-f]{6}", b"%06x" % number, block))
+            if kind == DERIVED:  # another hour for each copy, so that no row comes twice
+                at = datetime(2000, 1, 1) + timedelta(hours=number)
+                file.write(
+                    re.sub(rb"(?m)^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}", at.strftime("%Y-%m-%dT%H").encode(), block)
+                )
+            else:
+                file.write(re.sub(rb"(?m)^[0-9a-f]{6}", b"%06x" % number, block))
     return copies * BLOCK_RECORDS
 
 
-def large_file(bench: Bench, size_bytes: int) -> dict[str, Any]:
+def large_file(bench: Bench, size_bytes: int, kind: str) -> dict[str, Any]:
     """Loads a large file, watches the memory, and kills the load once in the middle."""
-    folder = bench.home / "large"
+    folder = bench.home / f"large-{kind}"
     folder.mkdir()
-    file = folder / "large.csv"
-    rows = write_large(file, size_bytes)
-    ensure_topic(bench.endpoints, TOPIC, configs=KEEPS_LITTLE)
-    started = time.perf_counter()
+    file = folder / ("large.csv.gz" if kind == GZIP else f"large-{kind}.csv")
+    rows = write_large(file, size_bytes, kind)
+    settled = time.time() - SETTLED_S
+    os.utime(file, (settled, settled))
     load = Load.start(bench, file)
+    started = time.perf_counter()
     memory: list[float] = []
-    killed_at = resumed_s = 0.0
+    killed_at, first_s, resumed_s = 0, 0.0, 0.0
     for resident in load.memory_mb():
         memory.append(resident)
-        if killed_at == 0 and (sent := bench.acknowledged(file)) > rows / 2:
+        if (sent := bench.acknowledged(file)) > rows / 2:
+            first_s = time.perf_counter() - started
             load.kill()
             killed_at = sent
             again = time.perf_counter()
@@ -136,20 +160,25 @@ def large_file(bench: Bench, size_bytes: int) -> dict[str, Any]:
                 time.sleep(0.05)
             resumed_s = time.perf_counter() - again
             break
-    before = memory[2:]
+    if not killed_at:
+        raise RuntimeError(load.log.read_text()[-2000:])
     after = list(load.memory_mb())[2:]
     seconds = time.perf_counter() - started
-    if load.process.returncode:
+    if load.process.wait(WAIT_S):
         raise RuntimeError(load.log.read_text()[-2000:])
-    return {
+    found = {
+        "kind": kind,
         "bytes": file.stat().st_size,
         "rows": rows,
         "seconds_with_kill": round(seconds, 1),
-        "killed_at_row": int(killed_at),
+        "killed_at_row": killed_at,
+        "rows_a_second_before_the_kill": round(killed_at / first_s) if first_s else None,
         "seconds_until_it_sends_again": round(resumed_s, 1),
-        "memory_mb": {"before the kill": _quarters(before), "after it": _quarters(after)},
+        "memory_mb": {"before the kill": _quarters(memory[2:]), "after it": _quarters(after)},
         "report": json.loads(load.log.read_text()[load.log.read_text().index('{"files"') :]),
     }
+    shutil.rmtree(folder)
+    return found
 
 
 def _quarters(memory: list[float]) -> list[float]:
@@ -168,9 +197,9 @@ def many_files(bench: Bench, count: int) -> dict[str, dict[str, float]]:
     line = "transaction_id,occurred_at,amount\nid-{0},2026-01-01T00:00:00Z,1.00\n"
     for number in range(count):
         (folder / f"export-{number:05}.csv").write_text(line.format(number))
-    old = time.time() - 3600
+    settled = time.time() - SETTLED_S
     for path in folder.iterdir():
-        os.utime(path, (old, old))
+        os.utime(path, (settled, settled))
     seconds = Seconds(find_servers())
     loaded = defs()
     sensors = {sensor.name: sensor for sensor in loaded.get_repository_def().sensor_defs}
@@ -197,18 +226,21 @@ def _note_loaded(bench: Bench, folder: Path) -> None:
 def main() -> int:
     """Prints the figures, and writes them as JSON."""
     parser = argparse.ArgumentParser(prog="python -m bench.growth_files", description=__doc__)
-    parser.add_argument("--gb", type=float, default=10.0, help="size of the large file, in 10^9 bytes; 0 for none")
-    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--gb", type=float, default=10.0, help="size of a large file's text, in 10^9 bytes; 0 for none")
+    parser.add_argument("--kinds", nargs="+", default=[PLAIN], choices=KINDS, help="of the large files")
+    parser.add_argument("--files", type=int, default=10_000, help="how many in the folder; 0 for none")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     found: dict[str, Any] = {}
     with bench_servers() as (endpoints, home):
         bench = Bench(endpoints, home)
         ensure_topic(endpoints, TOPIC, configs=KEEPS_LITTLE)
-        found["many_files_s"] = many_files(bench, given.files)
-        if given.gb:
-            found["large_file"] = large_file(bench, int(given.gb * 1e9))
-            print(json.dumps(found["large_file"], indent=1))
+        if given.files:
+            found["many_files_s"] = many_files(bench, given.files)
+        found["large_files"] = []
+        for kind in given.kinds if given.gb else ():
+            found["large_files"].append(large_file(bench, int(given.gb * 1e9), kind))
+            print(json.dumps(found["large_files"][-1], indent=1), flush=True)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "growth_files.json").write_text(json.dumps(found, indent=1))
     return 0

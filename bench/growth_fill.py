@@ -3,10 +3,11 @@
 One session makes the rows, another stores them with ``COPY ... (freeze)``. The indexes are built at the end, in the
 same transaction. With ``wal_level = minimal``, none of this is written to the write-ahead log.
 
-Ids are of two kinds:
+Ids are of three kinds:
 
 - generated: they begin with the time (UUIDv7), so the primary key grows at its end;
-- derived: digests of rows, which come anywhere in the primary key.
+- derived: the day, then a digest of the row, as ids of CSV rows are (`rtp_workers.mapping.rows.ids`);
+- digest: digests only, which come anywhere in the primary key, as ids of earlier releases and foreign ids may be.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from typing import Literal
 
 from rtp_workers.postgres.connection import Connection, Cursor, connect
 
-Kind = Literal["generated", "derived"]
-KINDS: tuple[Kind, ...] = ("generated", "derived")
+Kind = Literal["generated", "derived", "digest"]
+KINDS: tuple[Kind, ...] = ("generated", "derived", "digest")
 SETTINGS = {"wal_level": "minimal", "max_wal_senders": "0"}
 FILLED = "filledfilledfilledfill"  # the topic id of these rows
 PARTITIONS = 6
 DAYS = 730  # the rows are spread over the time up to now
 # In an index that has grown with random ids, pages are about two thirds full; one that was just built has full ones.
-PAGES_FULL_PERCENT = {"generated": 90, "derived": 70}
+PAGES_FULL_PERCENT = {"generated": 90, "derived": 70, "digest": 70}
 IDS = {
     # The first 48 bits are milliseconds, then comes the version; the rest is random.
     "generated": "overlay(overlay(md5(n::text) placing lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') "
     "from 1 for 12) placing '7' from 13 for 1)::uuid::text",
-    "derived": "md5(n::text)",
+    "derived": "to_char(at at time zone 'UTC', 'YYYYMMDD') || left(md5(n::text), 24)",
+    "digest": "md5(n::text)",
 }
 COLUMNS = (
     "transaction_id, occurred_at, amount, customer_id, merchant, category, currency, payment_method, status, country, "

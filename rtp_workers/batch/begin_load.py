@@ -150,6 +150,8 @@ def head_of(planned: PlannedFile) -> str:
         meaning = (plan.source, plan.id_columns, uses, plan.rules, plan.attributes)
     if plan.id_encoding is not None:
         meaning += (plan.id_encoding,)
+    if plan.id_day is not None:
+        meaning += ("day", plan.id_day)
     digest = hashlib.blake2b(repr((reading, meaning)).encode("utf-8", "surrogatepass"), digest_size=12)
     digest.update(first_lines(planned.sample, dialect))
     return digest.hexdigest()

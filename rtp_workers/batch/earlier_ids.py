@@ -2,6 +2,8 @@
 
 That release derived an id from every cell of a row, prefixed by the section's name or by a fingerprint of the header.
 It read most files in a legacy encoding as cp1252. Its rows carry no load number.
+
+Later releases derive ids from the cells that stay the same. At first, such ids did not begin with the row's day.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class EarlierRule:
             rules=rules,
             attributes=tuple(name for name in plan.dialect.columns if name not in kept),
             id_columns=self.columns,
+            id_day=None,
             id_encoding=self.encoding,
         )
 
@@ -73,6 +76,8 @@ def keep_earlier_ids(
     Raises:
         ConfigError: the ids of the stored rows are the cells of one column, and this file would get derived ids.
     """
+    if planned.memory is None:
+        planned = _keep_ids_without_day(connection, source, planned)
     memory, plan = planned.memory, planned.plan
     if memory is not None and memory.id_rule == "derived-2":
         return _keep_encoding_of_ids(connection, source, planned, memory)
@@ -100,6 +105,14 @@ def keep_earlier_ids(
         elif plan.derives_ids:
             _refuse_ids_of_a_column(connection, source, planned)
     return planned
+
+
+def _keep_ids_without_day(connection: Connection, source: SourceFile, planned: PlannedFile) -> PlannedFile:
+    """Returns the file with ids that do not begin with the day, if rows with such ids are stored (from stdin, say)."""
+    plan = dataclasses.replace(planned.plan, id_day=None)
+    if planned.plan.id_day is None or not _hits(connection, plan, _spread(cells(source, planned))):
+        return planned
+    return dataclasses.replace(planned, plan=plan)
 
 
 def _keep_encoding_of_ids(

@@ -135,6 +135,7 @@ def remembered_plan(plan: FilePlan, given: Section, memory: CsvSource | None) ->
         plan,
         source=memory.id_source,
         rules=dataclasses.replace(plan.rules, **rules),
+        id_day=memory.reading.get("id_day"),
         id_encoding=memory.reading.get("id_encoding"),
     )
     return _without_new_fields(plan, given, memory)
@@ -172,6 +173,7 @@ def reading_of(plan: FilePlan) -> dict[str, Any]:
     rules: Rules = plan.rules
     return {
         "encoding": plan.dialect.encoding,
+        "id_day": plan.id_day,
         "id_encoding": plan.id_encoding,
         "delimiter": plan.dialect.delimiter,
         "escape": "backslash" if plan.dialect.escapes else "none",

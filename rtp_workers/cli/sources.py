@@ -91,4 +91,6 @@ def _rule(memory: CsvSource) -> str:
     if memory.id_rule == "columns":
         return f"from {', '.join(memory.reading.get('columns', {}).get('transaction_id', ()))}"
     columns = ", ".join(memory.id_columns) or "all columns"
-    return f"derived ({memory.id_rule}) from {columns}, starting from id_source {memory.id_source!r}"
+    day = memory.reading.get("id_day")
+    beginning = f", beginning with the day in {day}" if day else ""
+    return f"derived ({memory.id_rule}) from {columns}, starting from id_source {memory.id_source!r}{beginning}"

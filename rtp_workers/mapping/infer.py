@@ -244,7 +244,8 @@ def _plan(found: Findings, dialect: Dialect) -> FilePlan:
         uses=dict(sorted(found.uses.items(), key=lambda item: _role_order(item[0]))),
         rules=rules,
         attributes=tuple(profile.name for profile in found.profiles if profile.name not in stored),
-        id_columns=_id_columns(found),
+        id_columns=(id_columns := _id_columns(found)),
+        id_day=_id_day(found, id_columns),
         undecided=tuple(found.undecided),
         notes=tuple(found.notes),
     )
@@ -312,6 +313,12 @@ def _id_columns(found: Findings) -> tuple[str, ...]:
         return ()
     left_out = find_volatile(found)
     return found.section.id_columns or tuple(one.name for one in found.profiles if one.name not in left_out)
+
+
+def _id_day(found: Findings, id_columns: tuple[str, ...]) -> str | None:
+    """Returns the column whose day derived ids begin with: that of the date, if ids are made of it at all."""
+    columns = [name for role in ("occurred_at", "date") if role in found.uses for name in found.uses[role].columns]
+    return next((name for name in columns if name in id_columns), None)
 
 
 def fingerprint(dialect: Dialect) -> str:

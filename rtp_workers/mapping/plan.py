@@ -170,6 +170,8 @@ class FilePlan:
         undecided: open questions. While there is one, the file must not be loaded.
         id_columns: columns whose cells make a derived id, in that order; ``()``: all of them. A column that this file
             does not have counts as empty.
+        id_day: the one of these columns whose day derived ids begin with; None if they begin with no day, as those of
+            earlier releases.
         id_encoding: encoding in which an earlier release read the cells of its ids; None if the ids are made of the
             cells as they are read now.
         canonical: True if the header is ours and every cell is already a canonical value. Nothing is converted then.
@@ -184,6 +186,7 @@ class FilePlan:
     undecided: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     id_columns: tuple[str, ...] = ()
+    id_day: str | None = None
     id_encoding: str | None = None
     canonical: bool = False
 

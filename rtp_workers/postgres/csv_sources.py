@@ -97,7 +97,8 @@ class CsvSource:
             versions did.
         id_columns: in the order in which their cells enter the id.
         header: the columns of the file that was read last.
-        reading: how cells become values; see `rtp_workers.batch.series`.
+        reading: how cells become values, and which column's day derived ids begin with; see
+            `rtp_workers.batch.series`.
         learned_from: the first file.
         loads: how many files were loaded.
         rows: records that Kafka has acknowledged for them.

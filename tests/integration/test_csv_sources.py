@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rtp_workers.mapping.infer import infer
+from rtp_workers.mapping.rows.convert import derived_ids
+from rtp_workers.postgres.connection import connect
 from tests.conftest import Stack, StartRtp
 from tests.csv_files import write_settled
 from tests.programs import run_rtp
@@ -165,3 +170,42 @@ def test_a_dry_run_follows_the_memory_and_says_what_a_load_would_ask(loader: Loa
     memory = json.loads(looked.stdout)["memory"]
     assert not memory["compared"]
     assert "not compared with earlier files" in memory["remark"]
+
+
+def as_before_ids_began_with_the_day(loader: Loader, text: str) -> None:
+    """Gives stored rows the ids of the release whose derived ids did not begin with the day; forgets that they do."""
+    plan = infer(text.encode(), "bank.csv")
+    rows = [line.split(",") for line in text.splitlines()[1:]]
+    pairs = zip(derived_ids(replace(plan, id_day=None)).ids(rows), derived_ids(plan).ids(rows), strict=True)
+    dsn = loader.stack.endpoints.need("postgres_dsn")
+    with closing(connect(dsn, "test")) as connection, connection.cursor() as cursor:
+        for earlier, now in pairs:
+            cursor.execute("update transactions set transaction_id = %s where transaction_id = %s", (earlier, now))
+            assert cursor.rowcount == 1
+        cursor.execute("update csv_sources set reading = reading - 'id_day'")
+        connection.commit()
+
+
+def test_rows_whose_ids_do_not_begin_with_the_day_keep_them(loader: Loader) -> None:
+    loader.load("bank_1.csv", HEADER + july(1, 14))
+    as_before_ids_began_with_the_day(loader, HEADER + july(1, 14))
+    assert "7 new, 7 already stored (7 from bank_1.csv)" in loader.load("bank_2.csv", HEADER + july(8, 21))
+    assert "7 new, 7 already stored" in loader.load("bank_3.csv", HEADER + july(15, 28))
+    assert loader.count() == 28
+    assert loader.count("select count(*) as n from dead_letters") == 0
+    assert "beginning with the day" not in loader.rtp("sources", "show", "bank")
+    loader.load("other.csv", "Day,Text,Amount\n" + july(1, 14).replace("Store", "Shop"))
+    assert "beginning with the day in Day" in loader.rtp("sources", "show", "other")
+
+
+def test_rows_without_a_memory_keep_ids_that_do_not_begin_with_the_day(loader: Loader) -> None:
+    loader.load("bank_1.csv", HEADER + july(1, 14))
+    as_before_ids_began_with_the_day(loader, HEADER + july(1, 14))
+    dsn = loader.stack.endpoints.need("postgres_dsn")
+    with closing(connect(dsn, "test")) as connection, connection.cursor() as cursor:  # as rows that came from stdin
+        cursor.execute("update transactions set load_id = null, source = 'csv:-'")
+        cursor.execute("truncate csv_loads, csv_sources, csv_load_outcomes cascade")
+        connection.commit()
+    assert "7 new, 7 already stored" in loader.load("bank_2.csv", HEADER + july(8, 21))
+    assert "7 new, 7 already stored" in loader.load("bank_3.csv", HEADER + july(15, 28))
+    assert loader.count() == 28

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -272,4 +273,10 @@ def derived_ids(plan: FilePlan, counter: OccurrenceCounter | None = None) -> Der
     places = [where.get(name) for name in plan.id_columns]
     in_file_order = not places or places == list(range(len(plan.dialect.columns)))
     recode = partial(recoded, read_as=plan.dialect.encoding, earlier=plan.id_encoding) if plan.id_encoding else None
-    return DerivedIds(plan.source, counter or OccurrenceCounter.in_memory(), None if in_file_order else places, recode)
+    chosen = None if in_file_order else places
+    day = _cell_at(where.get(plan.id_day)) if plan.id_day is not None else None
+    return DerivedIds(plan.source, counter or OccurrenceCounter.in_memory(), chosen, recode, day)
+
+
+def _cell_at(place: int | None) -> Callable[[Sequence[str]], str]:
+    return (lambda row: "") if place is None else itemgetter(place)

@@ -1,11 +1,16 @@
 """Ids for rows without one, made of the source's name, the row's cells and its number among identical rows.
 
 An export that is loaded again, renamed, or longer than before gets the same ids. Two identical purchases get two ids.
+
+Ids begin with the row's day, as its cell writes it. So rows of one day are neighbours in the primary key, and a load
+changes few of its pages, however large the table is. How the day is read makes no difference: a corrected mapping must
+not change the ids of stored rows.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +27,12 @@ MERGE_RUNS = 8
 MERGE_SLICES = 64
 SEPARATOR = "\x1f"
 PADDING = SEPARATOR + " \t"
+DAY_DIGITS = 8
+DAYS_KEPT = 10_000
+EPOCH_DIGITS = 10  # a number with at least so many digits counts seconds, or parts of one
+EPOCH_DAY_DIGITS = 5  # its first digits, which change about once a day
+_YEAR_FIRST = re.compile(r"([12][0-9]{3})[-/.]?([01][0-9])[-/.]?([0-3][0-9])(?:(?![0-9])|(?=[0-9]{6}$))")
+_TIME = re.compile(r"[T ,]+[0-9]{1,2}[:.hH][0-9]{2}.*", re.DOTALL)
 
 Keys = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -152,6 +163,8 @@ class DerivedIds:
         places: position of each cell that enters the id, in that order; None for a cell that the file does not have.
             Without a list, every cell of the row enters it, in the file's order.
         recode: converts non-ASCII text to what an earlier release would have read; None leaves it as it is.
+        day: returns the cell with the row's day, which ids begin with. None for the ids of earlier releases, which are
+            only a digest.
     """
 
     def __init__(
@@ -160,8 +173,10 @@ class DerivedIds:
         counter: OccurrenceCounter,
         places: Sequence[int | None] | None = None,
         recode: Callable[[str], str] | None = None,
+        day: Callable[[Sequence[str]], str] | None = None,
     ) -> None:
         self._recode = recode
+        self._day, self._days = day, dict[str, str]()
         self._prefix = hashlib.blake2b(source.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
         self._counter = counter
         self._chosen = None if places is None else _chooser(places)
@@ -184,10 +199,36 @@ class DerivedIds:
         digests = self.digests(rows)
         keys = np.frombuffer(b"".join(digests), dtype=np.uint64)[::2] if digests else np.empty(0, dtype=np.uint64)
         numbers = self._counter.number(keys)
-        return [
-            digest.hex() if number == 1 else f"{digest.hex()}-{number}"
-            for digest, number in zip(digests, numbers, strict=True)
-        ]
+        whole = [digest.hex() for digest in digests]
+        if self._day is not None:
+            days = self._days_of(list(map(self._day, rows)))
+            whole = [day + digits[:-DAY_DIGITS] for day, digits in zip(days, whole, strict=True)]
+        return [digits if number == 1 else f"{digits}-{number}" for digits, number in zip(whole, numbers, strict=True)]
+
+    def _days_of(self, texts: Sequence[str]) -> list[str]:
+        """Returns the 8 hexadecimal digits that stand for the day of each cell."""
+        known = self._days
+        if len(known) > DAYS_KEPT:
+            known.clear()
+        for text in set(texts) - known.keys():
+            known[text] = day_digits(text if text.isascii() or self._recode is None else self._recode(text))
+        return [known[text] for text in texts]
+
+
+def day_digits(text: str) -> str:
+    """Returns 8 hexadecimal digits for the day of a cell: the same for all times of the day.
+
+    They are the day itself where it is written from the year to the day, so that ids follow time; otherwise a digest of
+    the text without the time, which keeps the rows of a day together.
+    """
+    text = text.strip()
+    written = _YEAR_FIRST.match(text)
+    if written is not None:
+        return "".join(written.groups())
+    text = _TIME.sub("", text)
+    if len(text) >= EPOCH_DIGITS and text.isdecimal():
+        text = text[:EPOCH_DAY_DIGITS]
+    return "d" + hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()[1:]
 
 
 def _chooser(places: Sequence[int | None]) -> Callable[[Sequence[str]], Sequence[str]]:
