@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Literal
@@ -42,6 +42,7 @@ _CTIME = re.compile(
     rf"(?P<mon>{_LETTERS}{{3,12}}) +(?P<d>\d{{1,2}}),? +"
     r"(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: [A-Z]{1,5})?) +(?P<y>\d{4})(?!\d)"
 )
+_CLOCK_FIRST = re.compile(r"(\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp][Mm])?)[\s,]+")
 OTHER_DATE = re.compile(
     r"\s+(?:as of|effective|eff\.?|per|valuta|value date|posted|trans(?:action)?(?: date)?)\s+", re.IGNORECASE
 )
@@ -96,6 +97,9 @@ def shape_of(cell: str) -> Shape | None:
         return Shape("compact", (found["date"], "", ""), "", clock)
     if _SHORT.fullmatch(text):
         return Shape("short", (text[:2], text[2:4], text[4:]), "", "")
+    if (found := _CLOCK_FIRST.match(text)) is not None:
+        shape = shape_of(text[found.end() :])
+        return replace(shape, rest=f" {found[1]}") if shape is not None and not shape.rest.strip() else None
     return _named_month(text)
 
 

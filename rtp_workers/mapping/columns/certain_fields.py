@@ -40,6 +40,7 @@ THINGS = frozenset(
     | {"rechnung", "bestellung", "article", "facture", "commande", "articulo", "factura"}
     | {"pedido", "articolo", "fattura", "ordine", "factuur", "bestelling", "faktura"}
 )
+LINES_OF_ORDERS = ("lineitem", "line item")
 MAILS = frozenset({"email", "mail", "gross", "brutto", "brut"})
 
 
@@ -49,6 +50,10 @@ def is_certain(found: Findings, candidate: Candidate, field: str) -> bool:
     if field == "payment_method" and is_market(found) and not _is_named(candidate):
         return False  # nothing is paid in cash where trades are booked on a cash account
     if field == "merchant":
+        if candidate.name.phrase == "vendor" and any(
+            normalise(one.name).startswith(LINES_OF_ORDERS) for one in found.profiles
+        ):
+            return False  # the brand of one of the things that were ordered
         describes_things = candidate.name.score < CLEAR_NAME and _has_things(found, candidate)
         return not describes_things and names_other_party(found, candidate)
     if field == "customer_id" and candidate.name.exact and candidate.name.score >= CLEAR_NAME:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import combinations
 
+from rtp_workers.mapping.cells.words import word_list
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import balance_walk, is_balance_of
 from rtp_workers.mapping.columns.find_currency import find_currency
@@ -32,6 +33,7 @@ from rtp_workers.mapping.columns.findings import (
 )
 from rtp_workers.mapping.columns.lone_money import is_only_decimal, only_refunds, profit_of_closed_positions
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.words_and_signs import sign_of
 from rtp_workers.mapping.toml_text import quoted
 
 MOST_CHOICES = 6
@@ -208,12 +210,14 @@ def _unit_price_or_values(found: Findings) -> None:
     elif walk is not None:
         roles = ("amount",) if len(walk) == 1 else SIDES
         if not _ask_about_debt(found, walk):
-            _ask_about_other_side(found, walk, sparse)
+            _ask_about_other_side(found, walk, numeric)
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
     elif len(headed := _next_to_their_name(found)) == 1:
         found.take("amount", headed, BY_VALUES, "values (next to its name, which is above the currency)")
-    elif len(full) == 1 and not sparse and not sides and _is_money(found, full[0]) and not _counts_in_fractions(found):
+    elif (coded := _named_by_a_currency(numeric)) is not None:
+        found.take("amount", [coded], BY_VALUES, "name and values (numbers under the code of a currency)")
+    elif _is_only_money(found, full, sparse, sides):
         if (other := other_side_of(found, full[0])) is not None:
             _ask_which_is_out(found, full[0], other)
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
@@ -223,12 +227,27 @@ def _unit_price_or_values(found: Findings) -> None:
     elif (refunds := only_refunds(found)) is not None:
         found.take("amount", [refunds], BY_VALUES, "values (the only numbers next to a currency)")
     else:
-        money = [profile for profile in numeric if profile.whole_numbers < 1.0 or profile.uniqueness < 1.0]
+        nameless = _is_nameless(found)
+        money = [one for one in numeric if one.whole_numbers < 1.0 or one.uniqueness < 1.0 or nameless]
+        money.sort(key=lambda one: len(one.distinct) == 1)  # what never changes comes last
         ordered = [*full, *sparse, *sides] or [*_quantities(found), *money]
         lines = [f"# {line.removeprefix('# ')}" for line in choices("amount", ordered[:MOST_CHOICES])]
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
         found.ask("amount", "no column can be identified as the amount", *(lines or ['# columns.amount = "..."']))
+
+
+def _is_only_money(found: Findings, full: list[Profile], sparse: list[Profile], sides: list[Profile]) -> bool:
+    """True if one column alone holds decimals, and some of them are not zero."""
+    if len(full) != 1 or sparse or sides or not full[0].nonzero:
+        return False
+    return _is_money(found, full[0]) and not _counts_in_fractions(found)
+
+
+def _named_by_a_currency(numeric: list[Profile]) -> Profile | None:
+    """Returns the only column of numbers, if its name is the code of a currency: ``UAH``."""
+    codes = [one for one in numeric if one.name.strip().upper() in word_list("currencies") and one.filled >= FULL]
+    return codes[0] if len(codes) == len(numeric) == 1 else None
 
 
 def _next_to_their_name(found: Findings) -> list[Profile]:
@@ -253,13 +272,18 @@ def _ask_about_debt(found: Findings, walk: tuple[Profile, ...]) -> bool:
 
 
 def _ask_about_other_side(found: Findings, walk: tuple[Profile, ...], sparse: list[Profile]) -> None:
-    """Asks if another column has an amount in just the rows in which the amount is empty: it may be the other side."""
+    """Asks if another column has an amount in just the rows in which the amount is empty or zero: the other side."""
     for other in sparse if len(walk) == 1 else ():
-        if other is not walk[0] and all(
-            bool(one) != bool(two) for one, two in zip(walk[0].column, other.column, strict=True)
-        ):
+        if other is not walk[0] and _take_turns(walk[0], other):
             _ask_which_is_out(found, walk[0], other)
             return
+
+
+def _take_turns(one: Profile, other: Profile) -> bool:
+    """True if both have amounts, but never in the same row, and few rows have neither."""
+    rows = [(bool(sign_of(cell)), bool(sign_of(also))) for cell, also in zip(one.column, other.column, strict=True)]
+    neither = rows.count((False, False))
+    return (True, True) not in rows and (False, True) in rows and neither < len(rows) * LEAST_FILLED
 
 
 def _ask_which_is_out(found: Findings, one: Profile, other: Profile) -> None:

@@ -201,10 +201,9 @@ def _is_next_to(profile: Profile, columns: list[Profile]) -> bool:
 
 
 def _has_foreign_amount(found: Findings, currency: Profile) -> bool:
-    """True if a number column next to it is filled in exactly the same rows."""
+    """True if another column of numbers is filled in exactly the same rows."""
     filled = [bool(cell) for cell in currency.column]
-    neighbours = (profile for profile in found.free() if abs(profile.index - currency.index) == 1)
-    return any(profile.numbers >= MOST and [bool(c) for c in profile.column] == filled for profile in neighbours)
+    return any(profile.numbers >= MOST and [bool(c) for c in profile.column] == filled for profile in found.free())
 
 
 def _take_codes_next_to(found: Findings, columns: list[Profile]) -> bool:

@@ -138,6 +138,8 @@ def _speaks_of_ids(name: str) -> bool:
 def _is_id(profile: Profile) -> float:
     name = vocabulary.score(profile.name, "transaction_id")
     least = next(unique for weight, unique in LEAST_UNIQUE if name.score >= weight)
+    if name.score < STRONG_NAME and profile.filled < 1.0:
+        return 0.0  # a reference that some transactions lack
     if profile.filled < NEARLY_ALL or profile.uniqueness < least or profile.longest > MAX_ID_LENGTH:
         return 0.0
     if (profile.dates >= MOST and profile.whole_numbers < MOST) or profile.is_decimal:

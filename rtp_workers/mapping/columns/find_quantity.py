@@ -34,6 +34,7 @@ MARKETS = frozenset(
     {"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"}
     | {"symbole", "simbolo", "wertpapier", "wertpapiere", "wkn", "titre", "strumento", "valor mobiliario", "cusip"}
 )
+SHOP_WORDS = frozenset({"invoice", "customer", "sku", "rechnung", "kunde", "facture", "factura", "fattura", "cliente"})
 PIECES_COME_AND_GO = 'sign = "negate"  # pieces that come in are paid for: their amount is negative'
 LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
 # A product may differ by a rounded cent, or by a thousandth if the price was rounded.
@@ -64,7 +65,7 @@ def find_quantity(found: Findings) -> None:
             question,
             f"columns.amount = {quoted(use.columns)}",
             f"columns.quantity = {quoted([several[0].profile.name])}  # multiplied; omit it for the price alone",
-            *((PIECES_COME_AND_GO,) if several[0].profile.signed else ()),
+            *((PIECES_COME_AND_GO,) if several[0].profile.signed and not _is_shop(found) else ()),
         )
     elif use.confidence <= GUESS or (is_price and use.confidence < GOOD_NAME and is_market(found)):
         # The price of a market is next to pieces that nothing names: it is seldom the answer.
@@ -190,6 +191,11 @@ def _ask_whether_pieces(found: Findings) -> None:
     found.ask("amount", f"{amount.name} may be a number of units, with {price.name} as their price", *lines)
 
 
+def _is_shop(found: Findings) -> bool:
+    """True if the rows are what a shop has sold: its pieces go out, and a minus marks those that come back."""
+    return any(set(normalise(profile.name).split()) & SHOP_WORDS for profile in found.profiles)
+
+
 def is_market(found: Findings) -> bool:
     """True if some column names a security or a coin."""
     return any(set(normalise(profile.name).split()) & MARKETS for profile in found.profiles)
@@ -217,15 +223,21 @@ def _is_price(profile: Profile) -> bool:
     return per_piece and profile.numbers >= NEARLY_ALL
 
 
-def is_product(product: Profile, one: Profile, other: Profile) -> bool:
-    """True if one column is the product of the other two, to within a cent or a thousandth."""
-    rows = []
+def is_product(product: Profile, one: Profile, other: Profile, *, in_hundredths: bool = False) -> bool:
+    """True if one column is the product of the other two, to within a cent or a thousandth.
+
+    Args:
+        in_hundredths: the factors may also be pieces and a price in cents.
+    """
+    rows, hundredths = [], []
     for cells in zip(product.column[:LOOKED_AT_ROWS], one.column, other.column, strict=False):
         parts = [value_of(cell) for cell in cells]
         if all(parts):
             money, price, pieces = (abs(part) for part in parts if part is not None)
-            rows.append(abs(money - price * pieces) <= max(CENT, money * THOUSANDTH))
-    return len(rows) >= LEAST_ROWS and sum(rows) >= len(rows) * MOST
+            tolerance = max(CENT, money * THOUSANDTH)
+            rows.append(abs(money - price * pieces) <= tolerance)
+            hundredths.append(in_hundredths and abs(money - price * pieces / 100) <= tolerance)
+    return len(rows) >= LEAST_ROWS and max(sum(rows), sum(hundredths)) >= len(rows) * MOST
 
 
 def value_of(cell: str) -> Decimal | None:

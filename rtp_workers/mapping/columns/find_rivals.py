@@ -16,7 +16,7 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.find_id import ID_WORDS
 from rtp_workers.mapping.columns.find_quantity import is_product, value_of
-from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, STRONG_NAME, Findings, choices
+from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, GOOD_NAME, STRONG_NAME, Findings, choices
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 
 MOST_CHOICES = 6
@@ -57,7 +57,7 @@ def _is_borne_out(found: Findings, columns: list[Profile]) -> bool:
         return True
     factors = [one for one in others if vocabulary.best_role(one.name)[0] not in vocabulary.DECOYS][:MOST_FACTORS]
     return len(columns) == 1 and any(
-        len(one.distinct) > 1 and len(other.distinct) > 1 and is_product(columns[0], one, other)
+        len(one.distinct) > 1 and len(other.distinct) > 1 and is_product(columns[0], one, other, in_hundredths=True)
         for one, other in combinations(factors, 2)
     )
 
@@ -78,7 +78,7 @@ def _may_be_it(found: Findings, profile: Profile, columns: list[Profile]) -> boo
 
 def _are_shares(rivals: list[Profile], columns: list[Profile]) -> bool:
     """True if several columns share the amount, as the people of a split expense do: none is ever more than it is."""
-    named = any(vocabulary.score(one.name, role).score > 0 for one in rivals for role in ROLES)
+    named = any(vocabulary.score(one.name, role).score >= GOOD_NAME for one in rivals for role in ROLES)
     if named or len(columns) != 1 or len(rivals) < FEWEST_SHARES:
         return False
     rows = zip(columns[0].column[:LOOKED_AT_ROWS], *(one.column for one in rivals), strict=False)

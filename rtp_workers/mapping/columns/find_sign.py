@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.words import (
-    direction_codes,
-    direction_of,
-    direction_views,
-    trade_words,
-)
+from rtp_workers.mapping.cells.words import direction_codes, direction_of, direction_views, trade_words
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_flag import ask_about_flag, ask_about_refunds
 from rtp_workers.mapping.columns.find_quantity import is_market
@@ -23,6 +18,7 @@ from rtp_workers.mapping.toml_text import quoted
 SIDE_ROLES = ("debit", "credit")
 AS_IS = '# sign = "as_is"  # keep the amounts as they are'
 FEW_WORDS = 12
+OPINIONS = frozenset({"feedback", "rating", "review", "sentiment"})  # positive and negative say nothing about money
 REVERSALS = 0.25  # share of the amounts of one side that may have the other sign
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
@@ -256,6 +252,8 @@ def _buys_and_sells(profile: Profile) -> bool:
 def _named_otherwise(profile: Profile) -> bool:
     """True for the type of a card, and for other names that explain the words debit or credit differently."""
     role, best = vocabulary.best_role(profile.name)
+    if set(normalise(profile.name).split()) & OPINIONS:
+        return True
     # A column that says debit or credit in every row cannot be an id, whatever its name.
     speaks = role and role not in ("direction", "payment_method", "category", "merchant", "transaction_id")
     return "card" in normalise(profile.name) or bool(speaks and best.score >= GOOD_NAME)
@@ -303,7 +301,8 @@ def _ask_marked_rows(found: Findings) -> bool:
     """Asks about a column that marks only some rows, for example with CR."""
     for profile in found.free():
         one_side = len(profile.direction_kinds & SIDES) == 1 and profile.directions == 1.0
-        if one_side and 0 < profile.filled < 1 and not profile.direction_words & direction_views():
+        says_side = one_side and not profile.direction_words & direction_views() and not _named_otherwise(profile)
+        if says_side and 0 < profile.filled < 1:
             kind = next(iter(profile.direction_kinds & SIDES))
             other = "debit" if kind == "credit" else "credit"
             found.ask(

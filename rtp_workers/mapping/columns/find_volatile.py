@@ -57,10 +57,9 @@ def _is_status(found: Findings, profile: Profile) -> bool:
     use = found.uses.get("status")
     if use is not None and profile.name in use.columns:
         return True
-    return (
-        vocabulary.best_role(profile.name)[0] == "status"
-        and vocabulary.score(profile.name, "status").score >= GOOD_NAME
-    )
+    named = vocabulary.best_role(profile.name)[0] == "status"
+    whole = vocabulary.score(profile.name, "status").score >= GOOD_NAME
+    return named and (whole or normalise(profile.name).endswith(" status"))
 
 
 def is_stamp_name(name: str) -> bool:
@@ -73,12 +72,21 @@ def _is_stamp(profile: Profile) -> bool:
 
 
 def is_row_number(profile: Profile) -> bool:
-    """True for a column that numbers the file's rows (1, 2, 3 or 3, 2, 1) and whose name means nothing more."""
+    """True for a column that numbers the file's rows (1, 2, 3 or 3, 2, 1) and whose name means nothing more.
+
+    A first column without a name is what programs write in front of the rows of a table. After some rows were left out,
+    or tables were joined, its numbers have gaps, or start again.
+    """
     if profile.rows < SOME_ROWS or profile.filled < 1.0 or not all(map(_is_whole, profile.column)):
         return False
     numbers = [int(cell.split(".")[0]) for cell in profile.column]
     steps = {after - before for before, after in pairwise(numbers)}
     nameless = profile.name.startswith("column ") or not normalise(profile.name)
+    if profile.name == "column 1" and (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+        return True
+    restarts = [after for before, after in pairwise(numbers) if after <= before]
+    if profile.name == "column 1" and set(restarts) <= {0, 1} and len(restarts) * SOME_ROWS < len(numbers):
+        return True
     counts = nameless or vocabulary.best_role(profile.name)[0] == "index"
     return counts and min(numbers) <= 1 and (steps == {1} or steps == {-1})
 

@@ -18,8 +18,8 @@ def settled_date(columns: Sequence[Profile]) -> tuple[Profile, str] | None:
     if all(list(other.cells) == list(first.cells) for other in others):
         return first, "values (the only dates)"
     nameless = all(one.name.startswith("column ") and not one.has_clock for one in columns)
-    if nameless and len(columns) == 2 and first.filled == 1.0 and _are_close(first, others[0]):
-        return first, "values (the first of two dates that are a few days apart: rather the booking date)"
+    if nameless and first.filled == 1.0 and all(_are_close(first, other) for other in others):
+        return first, "values (the first of several dates that are a few days apart: rather the booking date)"
     return None
 
 
