@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -112,3 +113,23 @@ def test_many_days_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [rows[at : at + 7] for at in range(0, len(rows), 7)]
     assert [one for batch in batches for one in some.ids(batch)] == fresh.ids(rows)
     assert len(some._days) <= 17
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [range(12), range(12, 0, -1), [0, 1, 4, 5, 9, 12, 20, 21, 22, 30, 31, 40], [0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4]],
+    ids=["from 0", "backwards", "with gaps", "starting again"],
+)
+def test_the_number_that_a_program_writes_before_each_row_is_not_part_of_the_id(numbers: Iterable[int]) -> None:
+    rows = "".join(f"{number},2026-07-{at + 1:02d},Shop {at},-{at}.15\n" for at, number in enumerate(numbers))
+    assert "column 1" not in infer(f",Date,Payee,Amount\n{rows}".encode(), "export.csv").id_columns
+
+
+def test_another_number_without_a_name_stays_in_the_id() -> None:
+    rows = "".join(f"{at * 7919 % 1000},2026-07-{at + 1:02d},Shop {at},-{at}.15\n" for at in range(12))
+    assert "column 1" in infer(f",Date,Payee,Amount\n{rows}".encode(), "export.csv").id_columns
+
+
+def test_a_status_with_another_word_is_not_part_of_the_id() -> None:
+    rows = "".join(f"2026-07-{at + 1:02d},Shop {at},-{at}.15,{'Open' if at % 2 else 'Won'}\n" for at in range(12))
+    assert infer(f"Date,Payee,Amount,Case status\n{rows}".encode(), "export.csv").ids_left_out == ("Case status",)

@@ -11,6 +11,7 @@ from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.unsigned_rows import judge_unsigned_rows
 from rtp_workers.mapping.columns.unsigned_statements import ask_about_bank_view, ask_about_unsigned
 from rtp_workers.mapping.columns.words_and_signs import SIDES, side_of, sign_of, words_and_signs
 from rtp_workers.mapping.toml_text import quoted
@@ -90,7 +91,7 @@ def _find_direction(found: Findings, amount: Profile) -> None:
         found.rules["sign"] = found.section.sign
         return
     if found.take_given("direction"):
-        _judge_unsigned_rows(found, found.profile(found.uses["direction"].columns[0]))
+        judge_unsigned_rows(found, found.profile(found.uses["direction"].columns[0]))
     elif not _guess_direction(found, amount):
         return
     found.rules["sign"] = "direction"
@@ -117,7 +118,7 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         return False
     if named:
         found.take("direction", [named[0].profile], named[0].score, named[0].why)
-        _judge_unsigned_rows(found, named[0].profile)
+        judge_unsigned_rows(found, named[0].profile)
         return True
     if unknown:
         found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
@@ -338,33 +339,6 @@ def _ask_one_side(found: Findings) -> bool:
 
 def _tells_little(profile: Profile) -> bool:
     return bool(profile.direction_words & (direction_views() | direction_codes()))
-
-
-def _judge_unsigned_rows(found: Findings, profile: Profile) -> None:
-    """Asks about words in the direction's column that name no side, such as transfers. Notes its empty cells."""
-    rows = [cell for cell in profile.column if direction_of(cell) == "neutral" and not _is_taught(found, cell)]
-    words = sorted(set(rows) - {""})  # a dash or a slash is a word, too
-    if words:
-        listed = ", ".join(quoted([word]) for word in words)
-        count = sum(map(bool, rows))
-        found.ask(
-            "amount",
-            f"{profile.name} says {', '.join(words[:4])} in {count} of {profile.rows} rows: neither debit nor credit",
-            f"# debit_words = [{listed}]  # they take money out",
-            f"# credit_words = [{listed}]  # they bring money in",
-            f"# neutral_words = [{listed}]  # keep their amounts as written",
-        )
-    elif rows:
-        found.notes.append(
-            f"{profile.name} is empty in {len(rows)} of {profile.rows} rows: their amounts get no sign; "
-            'debit_words = [""] or credit_words = [""] gives them one'
-        )
-
-
-def _is_taught(found: Findings, word: str) -> bool:
-    section = found.section
-    taught = (*section.debit_words, *section.credit_words, *section.neutral_words)
-    return (normalise(word) or word) in {normalise(one) or one.strip() for one in taught}
 
 
 def _ask_some_words(found: Findings) -> bool:
