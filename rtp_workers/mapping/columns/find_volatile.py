@@ -35,12 +35,19 @@ STAMP_WORDS = frozenset(
 
 def find_volatile(found: Findings) -> tuple[str, ...]:
     """Returns the columns with running balances, statuses, export times and row numbers, in the file's order."""
+    named = any(not profile.name.startswith("column ") for profile in found.profiles)
     lasting = {name for role, use in found.uses.items() if role in LASTING for name in use.columns}
     return tuple(
         profile.name
         for profile in found.profiles
         if profile.name not in lasting
-        and (_is_balance(found, profile) or _is_status(found, profile) or _is_stamp(profile) or is_row_number(profile))
+        and (
+            _is_balance(found, profile)
+            or _is_status(found, profile)
+            or _is_stamp(profile)
+            or is_row_number(profile)
+            or (named and _is_index(profile))
+        )
     )
 
 
@@ -72,23 +79,28 @@ def _is_stamp(profile: Profile) -> bool:
 
 
 def is_row_number(profile: Profile) -> bool:
-    """True for a column that numbers the file's rows (1, 2, 3 or 3, 2, 1) and whose name means nothing more.
-
-    A first column without a name is what programs write in front of the rows of a table. After some rows were left out,
-    or tables were joined, its numbers have gaps, or start again.
-    """
+    """True for a column that numbers the file's rows (1, 2, 3 or 3, 2, 1) and whose name means nothing more."""
     if profile.rows < SOME_ROWS or profile.filled < 1.0 or not all(map(_is_whole, profile.column)):
         return False
     numbers = [int(cell.split(".")[0]) for cell in profile.column]
     steps = {after - before for before, after in pairwise(numbers)}
     nameless = profile.name.startswith("column ") or not normalise(profile.name)
-    if profile.name == "column 1" and (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
-        return True
-    restarts = [after for before, after in pairwise(numbers) if after <= before]
-    if profile.name == "column 1" and set(restarts) <= {0, 1} and len(restarts) * SOME_ROWS < len(numbers):
-        return True
     counts = nameless or vocabulary.best_role(profile.name)[0] == "index"
     return counts and min(numbers) <= 1 and (steps == {1} or steps == {-1})
+
+
+def _is_index(profile: Profile) -> bool:
+    """True for the number that a program writes in front of each row, in a first column that alone has no name.
+
+    After some rows were left out, or tables were joined, the numbers have gaps, or start again.
+    """
+    is_first = profile.name == "column 1" and profile.rows >= SOME_ROWS and profile.filled == 1.0
+    if not is_first or not all(map(_is_whole, profile.column)):
+        return False
+    numbers = [int(cell.split(".")[0]) for cell in profile.column]
+    starts = [after for before, after in pairwise(numbers) if after <= before]
+    falls = all(after < before for before, after in pairwise(numbers))
+    return falls or (set(starts) <= {0, 1} and len(starts) * SOME_ROWS < len(numbers))
 
 
 def _is_whole(cell: str) -> bool:
