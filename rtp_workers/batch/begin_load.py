@@ -152,6 +152,8 @@ def head_of(planned: PlannedFile) -> str:
         meaning += (plan.id_encoding,)
     if plan.id_day is not None:
         meaning += ("day", plan.id_day)
+    if plan.rules.clock_digits != "HHMMSS":
+        meaning += ("clock", plan.rules.clock_digits)
     digest = hashlib.blake2b(repr((reading, meaning)).encode("utf-8", "surrogatepass"), digest_size=12)
     digest.update(first_lines(planned.sample, dialect))
     return digest.hexdigest()

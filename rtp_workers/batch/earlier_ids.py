@@ -110,7 +110,7 @@ def keep_earlier_ids(
 def _keep_ids_without_day(connection: Connection, source: SourceFile, planned: PlannedFile) -> PlannedFile:
     """Returns the file with ids that do not begin with the day, if rows with such ids are stored (from stdin, say)."""
     plan = dataclasses.replace(planned.plan, id_day=None)
-    if planned.plan.id_day is None or not _hits(connection, plan, _spread(cells(source, planned))):
+    if planned.plan.id_day is None or not _stored_with(connection, plan, _spread(cells(source, planned))):
         return planned
     return dataclasses.replace(planned, plan=plan)
 
@@ -127,17 +127,22 @@ def _keep_encoding_of_ids(
         return planned
     rows = _spread(cells(source, planned))
     hits = {
-        encoding: _hits(connection, dataclasses.replace(plan, id_encoding=encoding), rows) for encoding in encodings
+        encoding: len(_stored_with(connection, dataclasses.replace(plan, id_encoding=encoding), rows))
+        for encoding in encodings
     }
     best = max(encodings, key=lambda encoding: hits[encoding])
     return dataclasses.replace(planned, plan=dataclasses.replace(plan, id_encoding=best))
 
 
-def _hits(connection: Connection, plan: FilePlan, rows: list[list[str]]) -> int:
+def _stored_with(connection: Connection, plan: FilePlan, rows: list[list[str]]) -> dict[str, StoredRow]:
+    """Returns the stored rows with the ids that this plan gives."""
     from rtp_workers.mapping.rows.convert import derived_ids  # not at the top of the file, as there
 
     ids = derived_ids(plan).ids(rows)
-    return sum(len(csv_sources.stored_rows(connection, some)) for some in pieces(ids))
+    found: dict[str, StoredRow] = {}
+    for some in pieces(ids):
+        found.update(csv_sources.stored_rows(connection, some))
+    return found
 
 
 def refuse_earlier_ids(
@@ -148,6 +153,7 @@ def refuse_earlier_ids(
     Raises:
         ConfigError: it repeats such rows; the message has the command that removes them.
     """
+    _refuse_ids_without_day(connection, source, planned, memory)
     if memory.id_rule == "derived-1" or not csv_loads.has_unnumbered(connection):
         return
     rows = _spread(cells(source, planned))
@@ -161,6 +167,25 @@ def refuse_earlier_ids(
         f"{source.name} is not loaded: an earlier release has stored {len(stored):,} of its rows, from "
         f"{', '.join(files[:3])}, and gave them other ids than {memory.name} has now. They would be stored twice. "
         f"Remove the earlier ones and load their file again first: rtp purge --file {files[0]} --by-name"
+    )
+
+
+def _refuse_ids_without_day(
+    connection: Connection, source: SourceFile, planned: PlannedFile, memory: CsvSource
+) -> None:
+    """Refuses a file if ids of its source begin with the day, but some of its rows are stored with ids that do not."""
+    if planned.plan.id_day is None:
+        return
+    plan = dataclasses.replace(planned.plan, id_day=None)
+    stored = _stored_with(connection, plan, _spread(cells(source, planned)))
+    if not stored:
+        return
+    names = sorted({row.source.removeprefix("csv:") for row in stored.values()})
+    raise ConfigError(
+        f"{source.name} is not loaded: {counted(len(stored), 'row')} of it are stored already, from "
+        f"{', '.join(names[:3])}, with ids that do not begin with the day, as those of {memory.name} do now. They "
+        f"would be stored twice. Remove the earlier ones and load their file again first: rtp purge --file {names[0]}"
+        + (" --by-name" if any(row.load_id is None for row in stored.values()) else "")
     )
 
 

@@ -82,8 +82,13 @@ def plan_file(
     memory = recall(memories, given, header, {section.name for section in mapping.sections})
     section = remembered_section(given, memory, header)
     pieces = _further(source, len(sample))
-    plan = infer(sample, source.name, section=section, read_ahead=lambda: next(pieces, b""))
+    is_remembered = memory is not None or source.state is not None
+    plan = infer(
+        sample, source.name, section=section, read_ahead=lambda: next(pieces, b""), is_remembered=is_remembered
+    )
     plan = _with_id_columns(remembered_plan(plan, given, memory), given, memory)
+    if memory is None:
+        plan = _with_day_of_same_ids(plan, memories)
     new_rule: IdRuleName = "derived-2" if plan.derives_ids else "columns"
     return PlannedFile(
         plan,
@@ -102,11 +107,20 @@ def _header(sample: bytes, section: Section, file_name: str) -> tuple[str, ...]:
     return find_dialect(beginning, section.given, file_name)[0].columns
 
 
+def _with_day_of_same_ids(plan: FilePlan, memories: Sequence[CsvSource]) -> FilePlan:
+    """Returns the plan with ids that begin as those of another source with the same start, which may have its rows."""
+    same = next((one for one in memories if one.id_source == plan.source and one.id_rule != "columns"), None)
+    if same is None or not plan.derives_ids:
+        return plan
+    day = same.reading.get("id_day")
+    return replace(plan, id_day=day if day in plan.id_columns else None)
+
+
 def _with_id_columns(plan: FilePlan, given: Section, memory: CsvSource | None) -> FilePlan:
     """Returns the plan with the columns for the source's ids: those of stored rows first, then the mapping's."""
     if plan.derives_ids and memory is not None and (memory.rows or not given.id_columns):
         return replace(plan, id_columns=memory.id_columns)
-    return plan
+    return replace(plan, id_day=None) if given.id_columns else plan
 
 
 def read_mapping(settings: PlatformSettings) -> Sources:

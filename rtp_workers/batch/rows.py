@@ -18,6 +18,7 @@ from rtp_workers.batch.quoted_record import (
     UnfinishedRecordError,
 )
 from rtp_workers.mapping.cells import escapes
+from rtp_workers.mapping.columns.row_widths import evened
 
 SHOWN_CHARACTERS = 2_000
 # How many lines are tried as plain rows together. Few, because one odd line sends all of them down the slow path.
@@ -101,6 +102,7 @@ class RowParser:
         width: how many cells a row has.
         tells_quoted_empty: True if ``""`` becomes QUOTED_EMPTY instead of an empty text.
         has_escapes: True if a backslash escapes the character after it.
+        tolerated: other numbers of cells that a row may have, if cells are only missing or empty at its end.
     """
 
     def __init__(
@@ -111,7 +113,9 @@ class RowParser:
         *,
         tells_quoted_empty: bool = True,
         has_escapes: bool = False,
+        tolerated: range = range(0),
     ) -> None:
+        self._tolerated = tolerated
         self._has_escapes = has_escapes
         self.delimiter = delimiter
         self.quotechar = quotechar
@@ -188,7 +192,7 @@ class RowParser:
         except csv.Error:
             return False
         # There are as many rows as lines, so no row extends over two. No row is blank: it would have no cell.
-        if len(cells) != len(lines) or {*map(len, cells)} != {self.width}:
+        if len(cells) != len(lines) or not all(map(self._has_width, cells)):
             return False
         if max(map(len, lines)) > MAX_FIELD_CHARACTERS:
             return False
@@ -196,7 +200,7 @@ class RowParser:
             with_empty = map(contains, cells, repeat(""))
             if any(map(self._quoted_empty.search, compress(lines, with_empty))):
                 return False
-        rows.cells += cells
+        rows.cells += map(self._evened, cells) if self._tolerated else cells
         rows.lines += range(first_line, first_line + len(lines))
         rows.raws += lines
         return True
@@ -218,15 +222,26 @@ class RowParser:
         return Record(index + 1, lines[index].rstrip("\r\n").split(self.delimiter), False)
 
     def _add(self, rows: Rows, line: int, raw: str, record: Record) -> None:
-        refused = self.refusal(line, raw, len(record.cells))
+        width = self.width if raw and self._has_width(record.cells) else len(record.cells)
+        refused = self.refusal(line, raw, width)
         if refused is not None:
             rows.refused.append(refused)
             return
         if record.uncommon:
             rows.uncommon.add(len(rows.cells))
-        rows.cells.append(record.cells)
+        rows.cells.append(self._evened(record.cells))
         rows.lines.append(line)
         rows.raws.append(raw)
+
+    def _has_width(self, cells: Sequence[str]) -> bool:
+        """True for a row with a cell for each column, and for one that differs only by empty cells at its end."""
+        count = len(cells)
+        if count == self.width:
+            return True
+        return count > 1 and count in self._tolerated and not any(map(str.strip, cells[self.width :]))
+
+    def _evened(self, cells: list[str]) -> list[str]:
+        return cells if len(cells) == self.width else evened(cells, self.width)
 
     def _refuse(self, rows: Rows, lines: Sequence[str], index: int, error: MisquotedError, first_line: int) -> int:
         raw = "".join(lines[index : error.opening + 1]).rstrip("\r\n")

@@ -19,7 +19,7 @@ SAME_SERIES = 0.5  # a bank that adds or drops columns keeps at least this share
 REMEMBERED_RULES = (
     "date_order", "date_format", "epoch_unit", "time_zone", "step_origin", "step_unit", "decimal_mark",
     "thousands_mark", "sign", "debit_negative", "credit_negative", "amount_unit", "id_prefix", "currency",
-    "debit_words", "credit_words", "neutral_words", "round_to", "ambiguous",
+    "debit_words", "credit_words", "neutral_words", "round_to", "ambiguous", "clock_digits",
 )  # fmt: skip
 # Rules that a section states under another name.
 _ASKED_BY = {"date_order": "day_first"}
@@ -131,6 +131,7 @@ def remembered_plan(plan: FilePlan, given: Section, memory: CsvSource | None) ->
         for name, value in memory.reading.get("rules", {}).items()
         if name in REMEMBERED_RULES and not _says(given, name)
     }
+    rules.setdefault("clock_digits", "HHMMSS")  # as every file was read before this rule
     plan = dataclasses.replace(
         plan,
         source=memory.id_source,

@@ -49,6 +49,7 @@ def infer(
     *,
     section: Section | None = None,
     read_ahead: Callable[[], bytes] | None = None,
+    is_remembered: bool = True,
 ) -> FilePlan:
     """Finds the mapping of a file.
 
@@ -59,6 +60,8 @@ def infer(
         section: use this section instead. It already includes overrides from the command line.
         read_ahead: returns the next piece of the file, ``b""`` at its end. Called only while the order of day and
             month is open.
+        is_remembered: False if PostgreSQL will not keep how the file is read, as for stdin. Its ids are then made as
+            they were in every release: nothing else would keep the ids of stored rows.
 
     Raises:
         ConfigError: the file is empty, or the mapping names something that the file does not have.
@@ -69,8 +72,9 @@ def infer(
         raise ConfigError(f"{file_name}: no rows of cells were found; give the delimiter or the header_line")
     _check_columns(section, dialect, file_name)
     if _is_canonical(dialect, rows, section):
-        return FilePlan(dialect, section.name, section.name or None, {}, Rules(), canonical=True)
-    found = _search(section, dialect, rows, read_ahead)
+        strict = replace(dialect, fewest_cells=0, most_cells=0)
+        return FilePlan(strict, section.name, section.name or None, {}, Rules(), canonical=True)
+    found = _search(section, dialect, rows, read_ahead, is_remembered=is_remembered)
     if not any(len(row.cells) == dialect.row_width and not row.is_blank for row in rows):
         found.notes.append("the file has a header but no rows")
     _ask_which_table(found, dialect)
@@ -92,7 +96,12 @@ def infer_columns(section: Section, columns: Sequence[str], rows: Sequence[Seque
 
 
 def _search(
-    section: Section, dialect: Dialect, rows: Sequence[Row], read_ahead: Callable[[], bytes] | None
+    section: Section,
+    dialect: Dialect,
+    rows: Sequence[Row],
+    read_ahead: Callable[[], bytes] | None,
+    *,
+    is_remembered: bool = True,
 ) -> Findings:
     profiles, languages = _profiles(dialect, rows, section.affix), languages_of(dialect.header_cells)
     found = _begin(profiles, section, languages)
@@ -105,6 +114,7 @@ def _search(
     if "amount" not in found.uses and "debit" not in found.uses:
         find_amount(found)
     find_fields(found)
+    found.is_remembered = is_remembered
     find_id(found, canonical_name="transaction_id" in dialect.columns)
     return found
 
@@ -316,7 +326,12 @@ def _id_columns(found: Findings) -> tuple[str, ...]:
 
 
 def _id_day(found: Findings, id_columns: tuple[str, ...]) -> str | None:
-    """Returns the column whose day derived ids begin with: that of the date, if ids are made of it at all."""
+    """Returns the column whose day derived ids begin with: that of the date, if ids are made of it at all.
+
+    Columns that the mapping names by hand are for ids that stay the same, however the file is read.
+    """
+    if found.section.id_columns or not found.is_remembered:
+        return None
     columns = [name for role in ("occurred_at", "date") if role in found.uses for name in found.uses[role].columns]
     return next((name for name in columns if name in id_columns), None)
 

@@ -12,6 +12,11 @@ from rtp_workers.record.transaction import FIELD_NAMES, FIELDS
 
 REQUIRED_FIELDS = frozenset(field.name for field in FIELDS if field.required)
 # Roles whose columns are all read and joined. For any other role, the first column or the first filled one is used.
+GIVEN = "mapping"  # why a column is used that the mapping names
+PARTS_OF = {
+    "occurred_at": ("date", "time", "time_zone", "year", "month", "day", "step"),
+    "amount": ("debit", "credit", "direction", "quantity"),
+}
 JOINED_ROLES = frozenset({"occurred_at", "date", "time", "transaction_id", "attributes"})
 
 
@@ -51,6 +56,8 @@ class Dialect:
         escapes: True if a backslash escapes the character after it, as MySQL and PostgreSQL's COPY write it.
         encoding_is_open: True if the beginning holds only ASCII, which is valid in nearly every encoding.
         other_headers: lines of the headers of other tables in the file, if the mapping does not choose one.
+        fewest_cells, most_cells: a row with fewer cells than columns, or with empty ones behind them, is loaded within
+            these limits; 0: no such row is.
     """
 
     encoding: str
@@ -63,10 +70,12 @@ class Dialect:
     encoding_is_open: bool = False
     escapes: bool = False
     other_headers: tuple[int, ...] = ()
+    fewest_cells: int = 0
+    most_cells: int = 0
 
     @property
     def row_width(self) -> int:
-        """The number of cells in every data row. A row of another width is refused as ragged."""
+        """The number of cells in a data row. A row of another width is refused as ragged, if it is not tolerated."""
         return len(self.columns)
 
 
@@ -116,6 +125,7 @@ class Rules:
         sign: ``as_is``, ``negate``, ``direction`` (by the direction column) or ``pair`` (debit and credit columns).
         debit_negative: True if the debit column already has minus signs.
         credit_negative: True if the credit column has minus signs, as on some card statements. It is money in anyway.
+        clock_digits: what a bare number in the column of the time of day means: ``HHMMSS``, ``HHMM`` or ``HH``.
         amount_unit: ``major`` or ``minor`` (integer cents).
         id_rule: ``columns`` or ``derived``.
         amount_affix: text around the numbers of amounts, which is ignored, or None.
@@ -146,6 +156,8 @@ class Rules:
     year: int | None = None
     year_from: tuple[int, int] | None = None
     ambiguous: str = "earlier"
+    # Not in the text of the rules, which is part of the names of earlier loads.
+    clock_digits: str = field(default="HHMMSS", repr=False)
     id_rule: str = "columns"
     id_prefix: str = ""
     currency: str | None = None
@@ -204,6 +216,11 @@ class FilePlan:
     def derives_ids(self) -> bool:
         """True if ids are made of cells and occurrence numbers. A resumed load then has to count earlier rows again."""
         return not self.canonical and self.rules.id_rule == "derived"
+
+
+def field_of(role: str) -> str:
+    """Returns the field that a role fills, alone or with others."""
+    return next((name for name, parts in PARTS_OF.items() if role in parts), role)
 
 
 def has_year(date_format: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from pathlib import PurePath
 
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.plan import FilePlan, Question
+from rtp_workers.mapping.plan import GIVEN, ColumnUse, FilePlan, Question, field_of
 from rtp_workers.mapping.sources import bare_name
 from rtp_workers.mapping.toml_text import quoted
 
@@ -27,17 +27,42 @@ def file_pattern(file_name: str) -> str:
 
 
 def section_text(plan: FilePlan, file_name: str, name: str | None = None) -> str:
-    """Returns the section, with open questions as commented lines."""
-    lines = [f"[{name or section_name(file_name)}]", f"files = [{quoted([file_pattern(file_name)])}]"]
-    lines += _dialect_lines(plan)
-    lines += [f"columns.{role} = {quoted(use.columns)}" for role, use in plan.uses.items() if role != "attributes"]
+    """Returns the section. Open questions, and whatever would answer one of them, are commented lines."""
+    lines = _dialect_lines(plan)
+    lines += [_column_line(plan, use) for role, use in plan.uses.items() if role != "attributes"]
     lines += [f"constants.{field} = {quoted([value])}" for field, value in plan.rules.constants.items()]
     if plan.rules.currency and "currency" not in plan.rules.constants and "currency" not in plan.uses:
         lines.append(f"constants.currency = {quoted([plan.rules.currency])}")
     lines += rule_lines(plan)
+    offered = {_key(line) for question in plan.undecided for line in question.lines}
+    lines = [_commented(line) if _key(line) in offered and not _is_given(plan, line) else line for line in lines]
     for question in plan.undecided:
-        lines += ["", f"# {question.question}:", *(f"# {line.removeprefix('# ')}" for line in question.lines)]
-    return "\n".join(lines) + "\n"
+        asked = "\n# ".join(question.question.splitlines())
+        lines += ["", f"# {asked}:", *(f"# {line.removeprefix('# ')}" for line in question.lines)]
+    head = [f"[{name or section_name(file_name)}]", f"files = [{quoted([file_pattern(file_name)])}]"]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def _column_line(plan: FilePlan, use: ColumnUse) -> str:
+    """Returns the line of a role; a comment while a question about its field or column is open: it would close it."""
+    names = quoted(use.columns)
+    line = f"columns.{use.role} = {names}"
+    offered = any(f"= {names}" in line for question in plan.undecided for line in question.lines)
+    asked = offered or field_of(use.role) in {question.field for question in plan.undecided}
+    return f"# {line}" if asked and use.why != GIVEN else line
+
+
+def _commented(line: str) -> str:
+    return line if line.startswith("# ") else f"# {line}"
+
+
+def _is_given(plan: FilePlan, line: str) -> bool:
+    use = plan.uses.get(_key(line).removeprefix("columns."))
+    return use is not None and use.why == GIVEN
+
+
+def _key(line: str) -> str:
+    return line.removeprefix("# ").partition("=")[0].strip()
 
 
 def question_text(questions: tuple[Question, ...], plan: FilePlan, file_name: str) -> str:
@@ -52,7 +77,9 @@ def question_text(questions: tuple[Question, ...], plan: FilePlan, file_name: st
 
 def _dialect_lines(plan: FilePlan) -> list[str]:
     dialect = plan.dialect
-    lines = [f"encoding = {quoted([dialect.encoding])}", f"delimiter = {quoted([dialect.delimiter])}"]
+    # A beginning in ASCII does not show the encoding of what follows: the section must not decide it.
+    lines = [] if dialect.encoding_is_open else [f"encoding = {quoted([dialect.encoding])}"]
+    lines.append(f"delimiter = {quoted([dialect.delimiter])}")
     lines += ['escape = "backslash"'] if dialect.escapes else []
     if not dialect.header_line:
         lines += [
@@ -74,7 +101,8 @@ def rule_lines(plan: FilePlan) -> list[str]:
     if rules.step_origin:
         lines += [f"step_origin = {quoted([rules.step_origin])}", f"step_unit = {quoted([rules.step_unit])}"]
     lines.append(f"time_zone = {quoted([rules.time_zone])}  # of times without an offset")
-    if any(role in plan.uses for role in ("amount", "debit", "credit")):
+    has_amount = any(role in plan.uses for role in ("amount", "debit", "credit"))
+    if has_amount and "decimal_mark" not in rules.open_rules:  # nothing has decided it, and this would
         lines.append(f"decimal_mark = {quoted([rules.decimal_mark])}")
     if rules.sign == "negate":
         lines.append('sign = "negate"')

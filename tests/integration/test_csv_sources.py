@@ -209,3 +209,43 @@ def test_rows_without_a_memory_keep_ids_that_do_not_begin_with_the_day(loader: L
     assert "7 new, 7 already stored" in loader.load("bank_2.csv", HEADER + july(8, 21))
     assert "7 new, 7 already stored" in loader.load("bank_3.csv", HEADER + july(15, 28))
     assert loader.count() == 28
+
+
+def test_rows_from_stdin_have_the_same_ids_in_every_release(loader: Loader) -> None:
+    text = HEADER + july(1, 14)
+    env = {name: value for name, value in loader.stack.env.items() if name != "RTP_POSTGRES_INGEST_DSN"}
+    for settings in (loader.stack.env, env):
+        done = run_rtp("load", "-", env=settings, stdin=text)
+        assert done.returncode == 0, done.stderr
+    plan = infer(text.encode(), "-")
+    expected = derived_ids(replace(plan, id_day=None)).ids([line.split(",") for line in text.splitlines()[1:]])
+    wait_until(lambda: loader.count() == 14, what="the rows are stored")
+    stored = query(loader.stack, "select transaction_id as id from transactions")
+    assert {row["id"] for row in stored} == set(expected)
+    assert "7 new, 7 already stored" in loader.load("bank_1.csv", HEADER + july(8, 21))
+    assert "7 new, 7 already stored" in loader.load("bank_2.csv", HEADER + july(15, 28))
+    assert loader.count() == 28
+
+
+def test_rows_from_stdin_are_not_stored_twice_under_the_ids_of_a_later_source(loader: Loader) -> None:
+    done = run_rtp("load", "-", env=loader.stack.env, stdin=HEADER + july(1, 14))
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: loader.count() == 14, what="the rows are stored")
+    loader.load("bank_2.csv", HEADER + july(15, 28))
+    said = loader.load("bank_1.csv", HEADER + july(1, 14), ok=False)
+    assert "14 rows of it are stored already" in said
+    assert "rtp purge --file" in said
+    assert loader.count() == 28
+
+
+def test_sections_that_share_ids_by_hand_share_them_whatever_their_date_is(loader: Loader) -> None:
+    section = 'id_source = "account"\nid_columns = ["Date", "Description", "Amount"]\n'
+    loader.section(
+        f'[a]\nfiles = ["a*.csv"]\n{section}[b]\nfiles = ["b*.csv"]\n'
+        f'columns.occurred_at = "Booked"\noverlap = "same"\n{section}'
+    )
+    loader.load("a.csv", HEADER + july(1, 14))
+    rows = "".join(f"2026-08-{day:02d},2026-07-{day:02d},Store {day},-{day}.15\n" for day in range(1, 15))
+    said = loader.load("b.csv", "Booked,Date,Description,Amount\n" + rows)
+    assert "0 new" in said
+    assert loader.count() == 14

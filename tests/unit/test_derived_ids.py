@@ -35,10 +35,11 @@ def test_a_day_written_from_the_year_is_the_beginning_itself(text: str) -> None:
 @pytest.mark.parametrize(
     "same_day",
     [
-        ("14.07.2026", "14.07.2026 09:30", "14.07.2026 23:59:59", "14.07.2026, 8.05"),
-        ("7/14/2026 1:05 PM", "7/14/2026"),
+        ("14.07.2026", "14.07.2026 09:30", "14.07.2026 23:59:59", "14.07.2026, 8.05", "10:30 14.07.2026"),
+        ("7/14/2026 1:05 PM", "7/14/2026", "7/14/2026 13:05:09.123+02:00"),
         ("Jul 14, 2026", "Jul 14, 2026 10:15:00 AM", "Jul 14, 2026, 22h15"),
-        ("1784019600", "1784019600123", "1784019600123456"),
+        ("Tue Jul 14 10:30:00 2026", "Tue Jul 14 23:59:59 2026"),
+        ("1784019600", "1784019600123", "1784019600123456", "1784019600.5"),
         ("١٤/٧/٢٠٢٦", "١٤/٧/٢٠٢٦ 10:00"),
         ("", " "),
     ],
@@ -54,7 +55,9 @@ def test_other_forms_share_a_beginning_on_one_day(same_day: tuple[str, ...]) -> 
 
 def test_days_differ() -> None:
     texts = [f"{day:02d}.{month:02d}.2026" for month in range(1, 13) for day in range(1, 29)]
-    assert len({day_digits(text) for text in texts}) == len(texts)
+    others = ["Mo. 14.07.2026", "Mo. 21.07.2026", "14. 7.2026", "14. 8.2026", "Tue Jul 14 10:30:00 2026"]
+    others += ["Tue Jul 14 10:30:00 2025", "14.07.26", "15.07.26", "14 7 2026", "14 8 2026"]
+    assert len({day_digits(text) for text in [*texts, *others]}) == len(texts) + len(others)
 
 
 def test_ids_begin_with_the_day_and_end_with_the_digest_of_the_row() -> None:
@@ -84,6 +87,19 @@ def test_ids_that_are_not_made_of_the_date_do_not_begin_with_it() -> None:
     plan = infer(data, "export.csv", section=Section(id="derived", id_columns=("Ref", "Amount")))
     assert plan.id_columns == ("Ref", "Amount")
     assert plan.id_day is None
+
+
+def test_ids_of_columns_by_hand_do_not_begin_with_the_day() -> None:
+    section = Section(id="derived", id_columns=("Date", "Payee", "Amount"))
+    assert infer(EXPORT, "export.csv", section=section).id_day is None
+
+
+def test_ids_that_nothing_remembers_are_made_as_in_every_release() -> None:
+    rows = "".join(f"{at * 2},2026-07-{at + 1:02d},Shop {at},-{at}.15,Open\n" for at in range(12))
+    data = f",Date,Payee,Amount,Case status\n{rows}".encode()
+    plan = infer(data, "-", is_remembered=False)
+    assert plan.id_day is None
+    assert plan.id_columns == ("column 1", "Date", "Payee", "Amount", "Case status")
 
 
 def test_a_file_without_the_column_has_ids_with_the_day_of_an_empty_cell() -> None:

@@ -21,6 +21,7 @@ from rtp_workers.mapping.sources import sources_from
 from tests.mapping_files import csv_of, plan_of
 
 DECIDED = [shape for shape in shapes() if "?" not in shape.expect.values()]  # "?": it must be asked
+ASKED = [shape for shape in shapes() if "?" in shape.expect.values()]
 BANK = csv_of("Buchungstag;Empfänger;Betrag", "15.01.2024;Café;-3,50", "16.01.2024;Lohn;1.000,00", ";;", "17.01.2024")
 
 
@@ -39,6 +40,31 @@ def test_the_section_that_rtp_map_writes_gives_the_same_plan(shape: Shape) -> No
     assert again.rules.decimal_mark == plan.rules.decimal_mark
     if plan.derives_ids:
         assert again.source == plan.source
+
+
+@pytest.mark.parametrize("shape", ASKED, ids=lambda shape: str(shape.name))
+def test_the_section_that_rtp_map_writes_closes_no_question(shape: Shape) -> None:
+    name = f"{shape.name}.csv"
+    plan = plan_of(shape.data, name)
+    mapping = sources_from(tomllib.loads(section_text(plan, name, "written")), "sources.toml")
+    asked = {question.question for question in plan.undecided}
+    assert asked
+    assert asked == {question.question for question in plan_of(shape.data, name, mapping).undecided}
+
+
+def test_a_section_does_not_decide_what_nothing_in_the_beginning_shows() -> None:
+    plan = plan_of(csv_of("Fecha;Texto;Importe", "13/01/2024;Pan;1200", "16/01/2024;Farmacia;9500"), "mes.csv")
+    text = section_text(plan, "mes.csv")
+    assert "decimal_mark" in plan.rules.open_rules
+    assert "decimal_mark" not in text  # 1.200 on a later line decides it, or stops the load
+    assert "encoding" not in text
+
+
+def test_a_question_with_several_lines_is_a_comment() -> None:
+    rows = [f"R{number // 2},2024-01-{number:02d},-{number}.50,Shop {number}" for number in range(10, 28)]
+    plan = plan_of(csv_of("transaction_id,Date,Amount,Text", *rows), "bank.csv")
+    assert any("\n" in question.question for question in plan.undecided)
+    tomllib.loads(section_text(plan, "bank.csv"))
 
 
 def shown(data: bytes, width: int, name: str = "umsatz.csv") -> list[str]:

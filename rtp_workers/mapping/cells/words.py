@@ -56,11 +56,23 @@ def direction_words() -> dict[str, str]:
 @lru_cache(maxsize=20_000)
 def direction_of(cell: str) -> str | None:
     """Returns ``debit``, ``credit`` or ``neutral`` if the cell is a word, a code or a sign for it, else None."""
+    return usual_direction_of(cell) or _words_in_full().get(normalise(cell))
+
+
+@lru_cache(maxsize=20_000)
+def usual_direction_of(cell: str) -> str | None:
+    """Does the same, without words that mean a side only where every cell of a column names one."""
     sign = cell.strip(" ()[]")
     if sign in SIGNS:
         return SIGNS[sign]
     text = normalise(cell)
     return direction_words().get(text) or _side_said_twice(text)
+
+
+@lru_cache(maxsize=1)
+def _words_in_full() -> dict[str, str]:
+    table = _tables()["direction"]
+    return {normalise(word): kind for kind in ("credit", "debit") for word in table[f"{kind}_in_full"]}
 
 
 def _side_said_twice(text: str) -> str | None:

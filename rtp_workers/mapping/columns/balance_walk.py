@@ -31,7 +31,7 @@ def balance_walk(
         for debit, credit in permutations(sparse, 2):
             sums = [into - out for out, into in zip(_values(debit), _values(credit), strict=True)]
             one_side = all(not out or not into for out, into in zip(_values(debit), _values(credit), strict=True))
-            if one_side and _walks(_values(balance), sums):
+            if balance not in (debit, credit) and one_side and _walks(_values(balance), sums):
                 return debit, credit
     return None
 

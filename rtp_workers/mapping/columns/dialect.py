@@ -12,11 +12,14 @@ from rtp_workers.mapping.cells import amounts, dates
 from rtp_workers.mapping.cells.names import compact
 from rtp_workers.mapping.columns.encodings import decode, find_encoding
 from rtp_workers.mapping.columns.other_tables import other_headers
+from rtp_workers.mapping.columns.row_widths import evened, tolerated, widest
 from rtp_workers.mapping.columns.sample_rows import Row, escaped_rows_of, physical_lines, rows_of
 from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 from rtp_workers.mapping.plan import Dialect, Given
 
-DELIMITERS = (",", ";", "\t", "|", "~")
+RARE = "~"
+DELIMITERS = (",", ";", "\t", "|", RARE)
+SOME_NAMES = 3  # in a header
 LOOKED_AT_ROWS = 400
 PREAMBLE_ROWS = 60
 MAX_NAME_LENGTH = 80
@@ -25,7 +28,15 @@ TAG = re.compile(r"#[a-z_]+(?:\+[a-z_]+)*")  # a tag of the Humanitarian Exchang
 
 def find_delimiter(lines: list[str], quotechar: str) -> str:
     """Returns the delimiter with which the rows have one width and the header consists of known words."""
-    return max(DELIMITERS, key=lambda mark: _delimiter_score(rows_of(lines, mark, quotechar, LOOKED_AT_ROWS)))
+    marks = [mark for mark in DELIMITERS if mark != RARE or _names_columns(lines, mark, quotechar)]
+    return max(marks, key=lambda mark: _delimiter_score(rows_of(lines, mark, quotechar, LOOKED_AT_ROWS)))
+
+
+def _names_columns(lines: list[str], mark: str, quotechar: str) -> bool:
+    """True if a row with this delimiter holds names of columns: the sign may as well be a part of texts."""
+    return any(mark in line for line in lines[:PREAMBLE_ROWS]) and any(
+        _hits(row.cells) >= SOME_NAMES for row in rows_of(lines[:PREAMBLE_ROWS], mark, quotechar)
+    )
 
 
 def _delimiter_score(rows: list[Row]) -> float:
@@ -122,6 +133,7 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
     body = [row for row in rows if header is None or row.line > header.line]
     first_line = body[0].line if body else len(lines) + 1
     columns = _columns(header, body, given)
+    fewest, most = tolerated(body, len(columns), header.cells if header else ())
     dialect = Dialect(
         encoding=encoding,
         delimiter=delimiter,
@@ -133,8 +145,16 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
         encoding_is_open=given.encoding is None and data.isascii(),
         escapes=escapes,
         other_headers=_other_headers(rows, header, given),
+        fewest_cells=fewest,
+        most_cells=most,
     )
+    if fewest < most:
+        body = [Row(row.line, evened(row.cells, len(columns))) if _fits(row, dialect) else row for row in body]
     return dialect, body
+
+
+def _fits(row: Row, dialect: Dialect) -> bool:
+    return len(row.cells) > 1 and dialect.fewest_cells <= len(row.cells) <= dialect.most_cells and not row.is_blank
 
 
 def _other_headers(rows: Sequence[Row], header: Row | None, given: Given) -> tuple[int, ...]:
@@ -198,7 +218,7 @@ def _columns(header: Row | None, body: list[Row], given: Given) -> tuple[str, ..
     if width > len(names):
         return unique_names(names + [""] * (width - len(names)))
     # Every row is shorter than the header: empty cells at the end are left out.
-    return unique_names(names[:width])
+    return unique_names(names[: widest(body, len(names))])
 
 
 def _confirmed(names: Sequence[str], rows: Sequence[Row]) -> int:

@@ -9,6 +9,7 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import GOOD_NAME
 from rtp_workers.mapping.columns.profile import HALF, NEARLY_ALL, Profile
 
+LONGEST_SIGN = 4  # letters: a longer word is rather a part of a text, such as an e-mail address
 MONEY = frozenset({"amount", "debit", "credit", "balance", "fee", "unit_price", "other_amount"})
 
 
@@ -30,4 +31,5 @@ def without_affix(profile: Profile, given: Affix | None) -> Profile:
         return profile
     role, best = vocabulary.best_role(profile.name)
     is_money = role in MONEY and best.score >= GOOD_NAME
-    return bare if given is not None or is_money or bare.is_decimal else profile
+    is_sign = affix.currency is not None or sum(map(str.isalpha, affix.text)) <= LONGEST_SIGN
+    return bare if given is not None or is_money or (bare.is_decimal and is_sign) else profile

@@ -27,6 +27,7 @@ from rtp_workers.mapping.columns.findings import (
     GOOD_NAME,
     GUESS,
     MARGIN,
+    STRONG_NAME,
     Candidate,
     Findings,
     choices,
@@ -44,6 +45,7 @@ OFTEN = 0.8  # more than one of two sides would have
 MOSTLY = 0.7  # filled in most rows, or whole numbers in most cells; with less, a column has gaps or decimals
 LEAST_FILLED = 0.3  # with fewer amounts, a column belongs to something that only some rows have
 MOST_FACTORS = 8
+RATE = re.compile(r"[.,][0-9]{3,}$")
 CENTS = re.compile(r"[0-9]{2}")
 FRACTION = re.compile(r"[.,][0-9]{1,2}$")
 CENTS_AT_END = re.compile(r"[.,][0-9]{2}\D*$")
@@ -105,7 +107,7 @@ def _choose(found: Findings) -> None:
         for one in found.candidates("amount", is_number)
         if one.profile.filled > LEAST_FILLED and not _is_per_piece(one)
     ]
-    named = [one for one in named if one.profile.nonzero] or named
+    named = [one for one in named if one.profile.nonzero] or named or _sparse_amount(found)
     side = None if pair else lone_side(found)
     known = bool(pair) or side is not None or any(one.name.exact for one in named)
     if not known and (profit := profit_of_closed_positions(found)) is not None:
@@ -120,6 +122,12 @@ def _choose(found: Findings) -> None:
             found.take(role, [candidate.profile], candidate.score, candidate.why)
     elif found.uses.get("amount") is None:
         _unit_price_or_values(found)
+
+
+def _sparse_amount(found: Findings) -> list[Candidate]:
+    """Returns the column that is called amount, if few rows have one: the others are refused, and seen."""
+    named = [one for one in found.candidates("amount", is_number) if one.profile.nonzero]
+    return [one for one in named if one.name.exact and one.name.score >= STRONG_NAME][:1]
 
 
 def _is_known_better(pair: tuple[Candidate, Candidate], amount: Candidate) -> bool:
@@ -158,7 +166,9 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
             best, rivals = products[0], products[1:]
         elif (total := total_with_fee(found, [best, *rivals])) is not None:
             best, rivals = total, []
-    if rivals:
+    if len(rivals) == 1 and _take_turns(best.profile, rivals[0].profile):
+        _ask_which_is_out(found, best.profile, rivals[0].profile)
+    elif rivals:
         names = [candidate.profile.name for candidate in (best, *rivals)]
         lines = choices("amount", [candidate.profile for candidate in (best, *rivals)])
         found.ask("amount", f"several columns may be the amount: {', '.join(names)}", *lines)
@@ -210,12 +220,13 @@ def _unit_price_or_values(found: Findings) -> None:
     elif walk is not None:
         roles = ("amount",) if len(walk) == 1 else SIDES
         if not _ask_about_debt(found, walk):
-            _ask_about_other_side(found, walk, numeric)
+            with_cents = [one for one in numeric if _has_cents(one)]
+            _ask_about_other_side(found, walk, [*sparse, *with_cents])
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
     elif len(headed := _next_to_their_name(found)) == 1:
         found.take("amount", headed, BY_VALUES, "values (next to its name, which is above the currency)")
-    elif (coded := _named_by_a_currency(numeric)) is not None:
+    elif (coded := _named_by_a_currency(found, numeric)) is not None:
         found.take("amount", [coded], BY_VALUES, "name and values (numbers under the code of a currency)")
     elif _is_only_money(found, full, sparse, sides):
         if (other := other_side_of(found, full[0])) is not None:
@@ -244,10 +255,13 @@ def _is_only_money(found: Findings, full: list[Profile], sparse: list[Profile], 
     return _is_money(found, full[0]) and not _counts_in_fractions(found)
 
 
-def _named_by_a_currency(numeric: list[Profile]) -> Profile | None:
-    """Returns the only column of numbers, if its name is the code of a currency: ``UAH``."""
-    codes = [one for one in numeric if one.name.strip().upper() in word_list("currencies") and one.filled >= FULL]
-    return codes[0] if len(codes) == len(numeric) == 1 else None
+def _named_by_a_currency(found: Findings, numeric: list[Profile]) -> Profile | None:
+    """Returns the only column of numbers, if its name is the code of a currency: ``UAH``. Rates have more decimals."""
+    codes = [one for one in numeric if one.name.strip() in word_list("currencies") and one.filled >= FULL]
+    if len(codes) != 1 or len(numeric) != 1 or codes[0].share(lambda cell: RATE.search(cell) is not None) > 0:
+        return None
+    texts = any(one.letters >= MOST and one.filled >= MOST and one.dates < HALF for one in found.free())
+    return codes[0] if texts else None
 
 
 def _next_to_their_name(found: Findings) -> list[Profile]:
@@ -295,8 +309,11 @@ def _ask_which_is_out(found: Findings, one: Profile, other: Profile) -> None:
 
 def _is_money(found: Findings, profile: Profile) -> bool:
     """True for numbers with a sign, with a currency, or with cents: a rating or a weight has none of them."""
-    cents = profile.share(lambda cell: CENTS_AT_END.search(cell) is not None) >= MOST
-    return profile.signed or profile.affix is not None or cents or is_only_decimal(found, profile)
+    return profile.signed or profile.affix is not None or _has_cents(profile) or is_only_decimal(found, profile)
+
+
+def _has_cents(profile: Profile) -> bool:
+    return profile.share(lambda cell: CENTS_AT_END.search(cell) is not None) >= MOST
 
 
 def _is_often_zero(profile: Profile) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import BY_VALUES, MARGIN, Candidate, Findings
 from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 from rtp_workers.mapping.plan import ColumnUse
 
+HOURS, MINUTES = 24, 60
+DIGITS = re.compile(r"[0-9]{1,6}(?:\.0+)?")
 STEM = 5  # letters in which two forms of a word agree
 
 
@@ -23,6 +27,20 @@ def add_clock(found: Findings, date_column: Profile) -> None:
         before = found.uses.pop("date", None) or ColumnUse("date", (date_column.name,), clock.score, clock.why)
         found.take("date", [found.profile(before.columns[0])], before.confidence, "name and values")
         found.take("time", [clock.profile], clock.score, clock.why)
+
+
+def decide_clock_digits(found: Findings) -> None:
+    """Decides what a bare number in the column of the time means: 5 is five o'clock if no number is more than 23."""
+    if "time" not in found.uses:
+        return
+    cells = found.profile(found.uses["time"].columns[0]).cells
+    numbers = [cell.split(".")[0] for cell in cells if DIGITS.fullmatch(cell)]
+    if not numbers or len(numbers) < len(cells):
+        return
+    if all(int(number) < HOURS for number in numbers):
+        found.rules["clock_digits"] = "HH"
+    elif all(int(number) < HOURS * 100 and int(number) % 100 < MINUTES for number in numbers):
+        found.rules["clock_digits"] = "HHMM"
 
 
 def _own_clocks(clocks: list[Candidate], date_column: Profile) -> list[Candidate]:

@@ -23,6 +23,7 @@ QUALIFIERS = frozenset(
     | {"transaction", "account", "local", "instrument", "security", "asset", "input", "output", "incoming", "outgoing"}
 )
 AMOUNTS_IN_THE_CURRENCY = frozenset({"amount currency", "amount in currency", "currency amount"})
+FOREIGN_WORDS = frozenset({"non", "foreign", "original", "fremd", "originale", "etranger", "extranjera", "estera"})
 # The currency in which a share is traded: seldom the currency of the payment.
 OF_THE_SECURITY = frozenset({"instrument", "security", "asset"})
 
@@ -148,11 +149,11 @@ def _take_column(found: Findings, columns: list[Profile], candidates: list[Candi
         lines = [f"# {line.removeprefix('# ')}" for line in choices("currency", profiles)]
         found.ask("currency", f"several columns may be the currency of the amount: {names}", *lines)
         return True
-    if _asks_which_amount(found, columns, best.profile):
-        return True
     if not full and _has_foreign_amount(found, best.profile):
         found.notes.append(f"{best.profile.name} belongs to a foreign amount that only some rows contain")
         return False
+    if _asks_which_amount(found, columns, best.profile):
+        return True
     found.take("currency", [best.profile], best.score, best.why)
     return True
 
@@ -160,7 +161,8 @@ def _take_column(found: Findings, columns: list[Profile], candidates: list[Candi
 def _asks_which_amount(found: Findings, columns: list[Profile], currency: Profile) -> bool:
     """Asks whose the currency is if the file has both an ``Amount`` and an ``Amount in Currency``."""
     for other in found.free():
-        if normalise(other.name) not in AMOUNTS_IN_THE_CURRENCY or not _differs(other, columns[0]):
+        named = normalise(other.name) in AMOUNTS_IN_THE_CURRENCY or _is_foreign_amount(other.name, currency.name)
+        if not named or not _differs(other, columns[0]):
             continue
         found.ask(
             "currency",
@@ -170,6 +172,12 @@ def _asks_which_amount(found: Findings, columns: list[Profile], currency: Profil
         )
         return True
     return False
+
+
+def _is_foreign_amount(name: str, currency: str) -> bool:
+    """True for ``non_gbp_value``, next to a currency that does not say whose it is."""
+    words = set(normalise(name).split())
+    return _is_called_amount(name) and bool(words & FOREIGN_WORDS) and not _qualifiers(currency)
 
 
 def _differs(other: Profile, amount: Profile) -> bool:
@@ -201,9 +209,18 @@ def _is_next_to(profile: Profile, columns: list[Profile]) -> bool:
 
 
 def _has_foreign_amount(found: Findings, currency: Profile) -> bool:
-    """True if another column of numbers is filled in exactly the same rows."""
+    """True if a number next to it, or another amount, is filled in exactly the same rows."""
     filled = [bool(cell) for cell in currency.column]
-    return any(profile.numbers >= MOST and [bool(c) for c in profile.column] == filled for profile in found.free())
+    return any(
+        profile.numbers >= MOST
+        and [bool(cell) for cell in profile.column] == filled
+        and (abs(profile.index - currency.index) == 1 or _is_called_amount(profile.name))
+        for profile in found.free()
+    )
+
+
+def _is_called_amount(name: str) -> bool:
+    return vocabulary.score(name, "amount").score > 0
 
 
 def _take_codes_next_to(found: Findings, columns: list[Profile]) -> bool:

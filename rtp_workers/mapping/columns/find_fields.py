@@ -117,10 +117,9 @@ def _by_values(found: Findings, wanted: list[str]) -> None:
         and profile.dates < HALF
         and profile.directions < HALF
         and profile.share(_is_code) < HALF
-        and profile.share(lambda cell: " " in cell) >= HALF
         and _tells(profile)
     ]
-    if "merchant" in wanted and len(texts) == 1:
+    if "merchant" in wanted and len(texts) == 1 and texts[0].share(lambda cell: " " in cell) >= HALF:
         found.take("merchant", texts, ONLY_TEXT, "values (the only telling text)")
 
 

@@ -27,15 +27,16 @@ REFUNDS = frozenset(
     }
 )
 FEW_KINDS = 6
-SMALL_WORDS = frozenset({"is", "was", "has", "flag", "transaction", "e", "ist", "est", "es", "jest", "type"})
+# Whether it has been paid, what a total includes, or whether somebody has opted in.
+NO_FLAG_WORDS = frozenset({"amount", "paid", "full", "included", "fee", "fees", "tax", "total", "opt"})
 NOT_SET = frozenset({"0", "0.0", "off", "n", "no", "f", "false", "nein", "non", "nao", "não"})
 
 
 def ask_about_flag(found: Findings) -> bool:
     """Asks if the amounts have no sign and a flag says which of them are on one side."""
     for profile in found.free():
-        sides = [side for side in SIDES if _is_named_for(profile.name, side)]
-        if len(sides) != 1 or not _is_flag(profile):
+        sides = [side for side in SIDES if vocabulary.score(profile.name, side).score >= ENOUGH]
+        if len(sides) != 1 or set(normalise(profile.name).split()) & NO_FLAG_WORDS or not _is_flag(profile):
             continue
         other = SIDES[1 - SIDES.index(sides[0])]
         marked = sorted(cell for cell in profile.distinct if cell.lower() in SET)
@@ -50,12 +51,6 @@ def ask_about_flag(found: Findings) -> bool:
         )
         return True
     return False
-
-
-def _is_named_for(name: str, side: str) -> bool:
-    """True for ``is_income``, but not for ``Fees Included in Total`` or ``Opt in``: nothing else may be said."""
-    words = [word for word in normalise(name).split() if word not in SMALL_WORDS]
-    return words != ["in"] and vocabulary.score(" ".join(words), side).exact
 
 
 def ask_about_refunds(found: Findings) -> bool:

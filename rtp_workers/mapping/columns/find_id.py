@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rtp_workers.mapping.cells.names import compact, normalise
+from rtp_workers.mapping.cells.words import looks_like_balance_line
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_volatile import find_volatile
 from rtp_workers.mapping.columns.findings import GOOD_NAME, STRONG_NAME, Candidate, Findings
@@ -67,6 +68,8 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
         _ask_about_repeats(found, found.profile("transaction_id"))
     elif candidates := found.candidates("transaction_id", _id_fit(found)):
         best = _most_unique(candidates)
+        if found.is_remembered and best.profile.filled < 1.0:  # another one that every row has is surer
+            best = next((one for one in candidates if _is_complete(one.profile)), best)
         found.take("transaction_id", [best.profile], best.score, best.why)
         _ask_about_repeats(found, best.profile)
         _note_counter(found, best.profile)
@@ -78,6 +81,10 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
                 "no column names the account: give the files of each account their own section, "
                 "or identical rows of two accounts count as one"
             )
+
+
+def _is_complete(profile: Profile) -> bool:
+    return profile.filled == 1.0 and profile.uniqueness == 1.0
 
 
 def _most_unique(candidates: list[Candidate]) -> Candidate:
@@ -97,13 +104,16 @@ def _id_fit(found: Findings) -> Callable[[Profile], float]:
         if not _speaks_of_ids(profile.name):
             return 0.0
         usual = Profile(profile.name, profile.index, [profile.column[at] for at in places]) if places else profile
+        has_holes = found.is_remembered and usual.filled < 1.0  # a reference that some transactions lack
+        if has_holes and vocabulary.score(profile.name, "transaction_id").score < STRONG_NAME:
+            return 0.0
         return _is_id(usual)
 
     return fit
 
 
 def _rows_of_transactions(found: Findings) -> list[int]:
-    """Returns the rows with a date and an amount. The others are not loaded, so their ids do not matter."""
+    """Returns the rows with a date and an amount that are no balance lines. The others are not loaded."""
     dated = [
         found.profile(found.uses[role].columns[0]).column for role in ("occurred_at", "date") if role in found.uses
     ]
@@ -113,10 +123,13 @@ def _rows_of_transactions(found: Findings) -> list[int]:
         if role in found.uses
     ]
     rows = range(found.profiles[0].rows) if found.profiles else range(0)
+    texts = [one.column for one in found.profiles if one.letters > 0 and one.numbers < NEARLY_ALL]
     return [
         at
         for at in rows
-        if all(column[at] for column in dated) and (not counted or any(column[at] for column in counted))
+        if not any(looks_like_balance_line(column[at]) for column in texts)
+        and all(column[at] for column in dated)
+        and (not counted or any(column[at] for column in counted))
     ]
 
 
@@ -138,8 +151,6 @@ def _speaks_of_ids(name: str) -> bool:
 def _is_id(profile: Profile) -> float:
     name = vocabulary.score(profile.name, "transaction_id")
     least = next(unique for weight, unique in LEAST_UNIQUE if name.score >= weight)
-    if name.score < STRONG_NAME and profile.filled < 1.0:
-        return 0.0  # a reference that some transactions lack
     if profile.filled < NEARLY_ALL or profile.uniqueness < least or profile.longest > MAX_ID_LENGTH:
         return 0.0
     if (profile.dates >= MOST and profile.whole_numbers < MOST) or profile.is_decimal:

@@ -72,12 +72,21 @@ def _find_marks(found: Findings, columns: list[Profile]) -> None:
         found.ask(
             "amount",
             f"{example!r} in {columns[0].name} is ambiguous: decimal mark or thousands mark? No row shows which",
-            'decimal_mark = "."  # or ","',
+            f'# decimal_mark = "."  # {example} is {_read_with(example, ".")}',
+            f'# decimal_mark = ","  # {example} is {_read_with(example, ",")}',
         )
+        found.leave_open("decimal_mark", "thousands_mark")
         return
     found.rules["decimal_mark"], found.rules["thousands_mark"] = marks.decimal, marks.thousands
     if not (seen.decimal or seen.either or set(seen.thousands) & set(".,")) and _hint(found, columns) is None:
         found.leave_open("decimal_mark", "thousands_mark")
+
+
+def _read_with(cell: str, decimal_mark: str) -> str:
+    """Returns the number in a cell, with the point as its decimal mark."""
+    part = amounts.take_apart(cell)
+    other = "," if decimal_mark == "." else "."
+    return part.number.replace(other, "").replace(decimal_mark, ".") if part is not None else cell
 
 
 def _by_currency(found: Findings, seen: amounts.Evidence) -> amounts.Marks | None:

@@ -34,6 +34,7 @@ MARKETS = frozenset(
     {"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"}
     | {"symbole", "simbolo", "wertpapier", "wertpapiere", "wkn", "titre", "strumento", "valor mobiliario", "cusip"}
 )
+SHARE_WORDS = frozenset({"percent", "percentage", "pct", "rate", "share", "prozent", "taux", "tasa", "satz", "zins"})
 SHOP_WORDS = frozenset({"invoice", "customer", "sku", "rechnung", "kunde", "facture", "factura", "fattura", "cliente"})
 PIECES_COME_AND_GO = 'sign = "negate"  # pieces that come in are paid for: their amount is negative'
 LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
@@ -229,6 +230,7 @@ def is_product(product: Profile, one: Profile, other: Profile, *, in_hundredths:
     Args:
         in_hundredths: the factors may also be pieces and a price in cents.
     """
+    in_cents = in_hundredths and not any(_is_share(one.name) for one in (one, other))
     rows, hundredths = [], []
     for cells in zip(product.column[:LOOKED_AT_ROWS], one.column, other.column, strict=False):
         parts = [value_of(cell) for cell in cells]
@@ -236,8 +238,12 @@ def is_product(product: Profile, one: Profile, other: Profile, *, in_hundredths:
             money, price, pieces = (abs(part) for part in parts if part is not None)
             tolerance = max(CENT, money * THOUSANDTH)
             rows.append(abs(money - price * pieces) <= tolerance)
-            hundredths.append(in_hundredths and abs(money - price * pieces / 100) <= tolerance)
+            hundredths.append(in_cents and abs(money - price * pieces / 100) <= tolerance)
     return len(rows) >= LEAST_ROWS and max(sum(rows), sum(hundredths)) >= len(rows) * MOST
+
+
+def _is_share(name: str) -> bool:
+    return "%" in name or bool(set(normalise(name).split()) & SHARE_WORDS)
 
 
 def value_of(cell: str) -> Decimal | None:

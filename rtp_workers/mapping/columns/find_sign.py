@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.words import direction_codes, direction_of, direction_views, trade_words
+from rtp_workers.mapping.cells.words import (
+    direction_codes,
+    direction_of,
+    direction_views,
+    trade_words,
+    usual_direction_of,
+)
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_flag import ask_about_flag, ask_about_refunds
 from rtp_workers.mapping.columns.find_quantity import is_market
@@ -91,7 +97,7 @@ def _find_direction(found: Findings, amount: Profile) -> None:
         found.rules["sign"] = found.section.sign
         return
     if found.take_given("direction"):
-        judge_unsigned_rows(found, found.profile(found.uses["direction"].columns[0]))
+        judge_unsigned_rows(found, found.profile(found.uses["direction"].columns[0]), is_given=True)
     elif not _guess_direction(found, amount):
         return
     found.rules["sign"] = "direction"
@@ -302,7 +308,8 @@ def _ask_marked_rows(found: Findings) -> bool:
     """Asks about a column that marks only some rows, for example with CR."""
     for profile in found.free():
         one_side = len(profile.direction_kinds & SIDES) == 1 and profile.directions == 1.0
-        says_side = one_side and not profile.direction_words & direction_views() and not _named_otherwise(profile)
+        is_opinion = set(normalise(profile.name).split()) & OPINIONS
+        says_side = one_side and not profile.direction_words & direction_views() and not is_opinion
         if says_side and 0 < profile.filled < 1:
             kind = next(iter(profile.direction_kinds & SIDES))
             other = "debit" if kind == "credit" else "credit"
@@ -344,7 +351,7 @@ def _tells_little(profile: Profile) -> bool:
 def _ask_some_words(found: Findings) -> bool:
     """Asks if a column has debits or credits among other words, and no amount has a sign."""
     for profile in found.free():
-        known_side = direction_of if _says_nothing_of_a_kind(profile.name) else side_of
+        known_side = usual_direction_of if _says_nothing_of_a_kind(profile.name) else side_of
         known = {cell for cell in profile.distinct if known_side(cell) in SIDES}
         if len({side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
             continue  # words inside longer texts count only where they name both sides

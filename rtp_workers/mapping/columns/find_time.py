@@ -9,7 +9,7 @@ from itertools import chain
 from rtp_workers.mapping.cells import dates, yearless
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.find_clock import add_clock
+from rtp_workers.mapping.columns.find_clock import add_clock, decide_clock_digits
 from rtp_workers.mapping.columns.find_volatile import is_stamp_name
 from rtp_workers.mapping.columns.find_yearless import ask_for_year, find_yearless
 from rtp_workers.mapping.columns.find_zone import find_zone, zone_in
@@ -59,6 +59,7 @@ def find_time(found: Findings, more_cells: dict[str, list[str]]) -> None:
     ask_for_year(found)
     if any(role in found.uses for role in ("occurred_at", "date")):
         _decide_order(found, more_cells)
+    decide_clock_digits(found)
     find_zone(found)
 
 

@@ -44,9 +44,10 @@ def find_volatile(found: Findings) -> tuple[str, ...]:
         and (
             _is_balance(found, profile)
             or _is_status(found, profile)
+            or (found.is_remembered and normalise(profile.name).endswith(" status"))
             or _is_stamp(profile)
             or is_row_number(profile)
-            or (named and _is_index(profile))
+            or (found.is_remembered and named and _is_index(profile))
         )
     )
 
@@ -64,9 +65,10 @@ def _is_status(found: Findings, profile: Profile) -> bool:
     use = found.uses.get("status")
     if use is not None and profile.name in use.columns:
         return True
-    named = vocabulary.best_role(profile.name)[0] == "status"
-    whole = vocabulary.score(profile.name, "status").score >= GOOD_NAME
-    return named and (whole or normalise(profile.name).endswith(" status"))
+    return (
+        vocabulary.best_role(profile.name)[0] == "status"
+        and vocabulary.score(profile.name, "status").score >= GOOD_NAME
+    )
 
 
 def is_stamp_name(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.profile import Profile
-from rtp_workers.mapping.plan import ColumnUse, Question, QuestionKind
+from rtp_workers.mapping.plan import GIVEN, ColumnUse, Question, QuestionKind
 from rtp_workers.mapping.sources import Section
 from rtp_workers.mapping.toml_text import quoted
 
@@ -56,6 +56,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     taken: set[int] = field(default_factory=set)
     yearless: bool = False  # the dates carry no year
+    is_remembered: bool = True  # False: the next load decides everything again, so its ids must not change
 
     def profile(self, name: str) -> Profile:
         """Returns the profile of a column by its name."""
@@ -71,7 +72,7 @@ class Findings:
         """Uses the columns that the mapping names for a role. Returns False if it names none."""
         if role not in self.section.columns:
             return False
-        self.take(role, [self.profile(name) for name in self.section.columns[role]], 1.0, "mapping")
+        self.take(role, [self.profile(name) for name in self.section.columns[role]], 1.0, GIVEN)
         return True
 
     def ask(self, record_field: str, question: str, *lines: str, kind: QuestionKind = "other") -> None:

@@ -16,7 +16,8 @@ from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 
 SOME_ROWS = 5  # fewer rows than this say nothing about a cell that never changes
 MANY_ROWS, FEW_KINDS = 20, 4  # in so many rows, so few different texts are kinds
-OFTEN_REPEATED = 0.2  # so few different texts, as a share of the rows, are kinds, categories or one's own banks
+# So few different texts, and as a share of the rows, are kinds, categories or one's own banks.
+MANY_KINDS, OFTEN_REPEATED = 12, 0.2
 REPEATED = 0.5  # so few different texts, as a share of the rows, are kinds if they are made of words for kinds
 TIMES_AS_MANY = 2  # texts of the column that says more
 SOME_ACCOUNTS = 0.2  # share of cells that may be accounts or addresses in a column of names
@@ -112,7 +113,8 @@ def _tells_kinds(profile: Profile) -> bool:
     """True for texts that say what kind of payment it was: known words, or very few different texts in many rows."""
     if profile.share(_is_kind) >= HALF:
         return True
-    few = len(profile.distinct) <= FEW_KINDS or profile.uniqueness <= OFTEN_REPEATED
+    repeated = len(profile.distinct) <= MANY_KINDS and profile.uniqueness <= OFTEN_REPEATED
+    few = len(profile.distinct) <= FEW_KINDS or repeated
     few = few or (profile.uniqueness <= REPEATED and profile.share(_names_kind) >= MOST)
     return profile.rows >= MANY_ROWS and few
 

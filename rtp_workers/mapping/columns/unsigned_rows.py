@@ -10,10 +10,10 @@ from rtp_workers.mapping.columns.words_and_signs import SIDES
 from rtp_workers.mapping.toml_text import quoted
 
 
-def judge_unsigned_rows(found: Findings, profile: Profile) -> None:
+def judge_unsigned_rows(found: Findings, profile: Profile, *, is_given: bool = False) -> None:
     """Asks about words in the direction's column that name no side, and about empty cells if only one side has a word.
 
-    If both sides have a word, an empty cell is noted: its amount keeps the sign that it has.
+    If both sides have a word, or somebody has named the column, an empty cell is noted: its amount keeps its sign.
     """
     rows = [cell for cell in profile.column if direction_of(cell) == "neutral" and not _is_taught(found, cell)]
     words = sorted(set(rows) - {""})  # a dash or a slash is a word, too
@@ -27,7 +27,7 @@ def judge_unsigned_rows(found: Findings, profile: Profile) -> None:
             f"# credit_words = [{listed}]  # they bring money in",
             f"# neutral_words = [{listed}]  # keep their amounts as written",
         )
-    elif rows and len(sides := profile.direction_kinds & SIDES) == 1:
+    elif rows and not is_given and len(sides := profile.direction_kinds & SIDES) == 1:
         marked = next(iter(sides))
         found.ask(
             "amount",

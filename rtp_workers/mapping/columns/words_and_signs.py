@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.words import direction_codes, direction_of, direction_words
+from rtp_workers.mapping.cells.words import direction_codes, direction_words, usual_direction_of
 from rtp_workers.mapping.columns.profile import Profile
 
 SIDES = frozenset({"debit", "credit"})
@@ -23,7 +23,7 @@ def words_and_signs(profile: Profile, amount: Profile) -> list[tuple[str, str, b
 
 def side_of(cell: str) -> str | None:
     """Returns the side that a cell, or a word in it, names: ``BUY - MARKET`` is a debit."""
-    kind = direction_of(cell)
+    kind = usual_direction_of(cell)
     if kind is not None:
         return kind
     words = set(normalise(cell).split()) - direction_codes()

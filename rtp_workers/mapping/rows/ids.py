@@ -29,10 +29,13 @@ SEPARATOR = "\x1f"
 PADDING = SEPARATOR + " \t"
 DAY_DIGITS = 8
 DAYS_KEPT = 10_000
-EPOCH_DIGITS = 10  # a number with at least so many digits counts seconds, or parts of one
+_EPOCH = re.compile(r"[0-9]{10,}(?:\.[0-9]*)?")  # seconds since 1970, or parts of one
 EPOCH_DAY_DIGITS = 5  # its first digits, which change about once a day
 _YEAR_FIRST = re.compile(r"([12][0-9]{3})[-/.]?([01][0-9])[-/.]?([0-3][0-9])(?:(?![0-9])|(?=[0-9]{6}$))")
-_TIME = re.compile(r"[T ,]+[0-9]{1,2}[:.hH][0-9]{2}.*", re.DOTALL)
+_CLOCK = re.compile(
+    r"(?:^|[T ,]+)[0-9]{1,2}(?:[:hH][0-9]{2}(?::[0-9]{2})?|\.[0-9]{2}(?:\.[0-9]{2})?(?![0-9./-]))(?:[.,][0-9]+)?"
+    r"\s*(?:[AaPp]\.?[Mm]\.?)?\s*(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
 
 Keys = NDArray[np.uint64]
 Counts = NDArray[np.int64]
@@ -225,9 +228,11 @@ def day_digits(text: str) -> str:
     written = _YEAR_FIRST.match(text)
     if written is not None:
         return "".join(written.groups())
-    text = _TIME.sub("", text)
-    if len(text) >= EPOCH_DIGITS and text.isdecimal():
+    if _EPOCH.fullmatch(text) is not None:
         text = text[:EPOCH_DAY_DIGITS]
+    clock = _CLOCK.search(text)
+    rest = f"{text[: clock.start()]} {text[clock.end() :]}".strip() if clock is not None else ""
+    text = rest if any(map(str.isdigit, rest)) else text
     return "d" + hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()[1:]
 
 

@@ -135,7 +135,11 @@ class Instants:
             if not midnight.endswith("T00:00:00Z"):
                 return self._answer(cells)
             day = self._dates[cells[:-1]] = midnight[:10]
-        alone = dates.parse_clock(clock_cell, _digits(clock_cell)) if clock_cell.strip() else ("00:00:00", None)
+        alone = (
+            dates.parse_clock(clock_cell, _digits(clock_cell, self._rules))
+            if clock_cell.strip()
+            else ("00:00:00", None)
+        )
         if alone is None or alone[1] is not None:
             return self._answer(cells)
         clock = self._clocks[clock_cell] = alone[0]
@@ -229,7 +233,7 @@ def _reading(plan: FilePlan, where: dict[str, int]) -> tuple[list[int], Parse]:
         return [where[uses["step"].columns[0]]], lambda cells: _step(cells[0], rules)
     if "year" in uses:
         names = [uses[role].columns[0] for role in ("year", "month", "day", "time") if role in uses]
-        return [where[name] for name in names], _calendar
+        return [where[name] for name in names], lambda cells: _calendar(cells, rules)
     names = [name for role in ("occurred_at", "date", "time") if role in uses for name in uses[role].columns]
     positions = [where[name] for name in names]
     if rules.epoch_unit is not None:
@@ -241,17 +245,17 @@ def _reading(plan: FilePlan, where: dict[str, int]) -> tuple[list[int], Parse]:
         return positions, lambda cells: _formatted(" ".join(cell.strip() for cell in cells), pattern, rules)
     order = _order(rules)
     if rules.year is not None or rules.year_from is not None:
-        return positions, lambda cells: _dated(_with_year(cells, order, rules), order)
-    return positions, lambda cells: _dated(cells, order)
+        return positions, lambda cells: _dated(_with_year(cells, order, rules), order, rules)
+    return positions, lambda cells: _dated(cells, order, rules)
 
 
-def _dated(cells: tuple[str, ...], order: dates.Order) -> dates.Moment:
+def _dated(cells: tuple[str, ...], order: dates.Order, rules: Rules) -> dates.Moment:
     day = dates.parse(cells[0], order)
     if day is None:
         raise _no_date(cells[0], order)
     if len(cells) == 1 or not cells[1].strip():
         return day
-    return dates.Moment(day.day, *_clock(cells[1]))
+    return dates.Moment(day.day, *_clock(cells[1], rules))
 
 
 def _with_year(cells: tuple[str, ...], order: dates.Order, rules: Rules) -> tuple[str, ...]:
@@ -268,26 +272,28 @@ def _no_date(cell: str, order: dates.Order) -> NoInstantError:
     return NoInstantError("occurred_at_not_a_date", f"{cell[:40]!r} is not a date")
 
 
-def _clock(cell: str) -> tuple[str, str | None]:
-    found = dates.parse_clock(cell, _digits(cell))
+def _clock(cell: str, rules: Rules) -> tuple[str, str | None]:
+    found = dates.parse_clock(cell, _digits(cell, rules))
     if found is None:
         raise NoInstantError("occurred_at_not_a_time", f"{cell[:40]!r} is not a time of day")
     return found
 
 
-def _digits(cell: str) -> str:
-    """Returns the form of a time in digits: HHMM if it is zero-padded with four digits, else HHMMSS without zeros."""
+def _digits(cell: str, rules: Rules) -> str:
+    """Returns the form of a time in digits: HHMM if it is zero-padded with four digits, else that of its column."""
     text = cell.strip()
+    if rules.clock_digits != "HHMMSS":
+        return rules.clock_digits
     return "HHMM" if len(text) == 4 and text.isdigit() and text[0] == "0" else "HHMMSS"
 
 
-def _calendar(cells: tuple[str, ...]) -> dates.Moment:
+def _calendar(cells: tuple[str, ...], rules: Rules) -> dates.Moment:
     year, month, day = (cell.strip().split(".")[0] for cell in cells[:3])
     text = f"{year}-{month.zfill(2)}-{day.zfill(2)}"
     moment = dates.parse(text, "YMD")
     if moment is None:
         raise NoInstantError("occurred_at_not_a_date", f"{text[:40]!r} is not a date")
-    return dates.Moment(moment.day, *_clock(cells[3])) if len(cells) > 3 and cells[3].strip() else moment
+    return dates.Moment(moment.day, *_clock(cells[3], rules)) if len(cells) > 3 and cells[3].strip() else moment
 
 
 def _formatted(cell: str, pattern: str, rules: Rules) -> dates.Moment:
