@@ -29,6 +29,7 @@ from rtp_workers.postgres.connection import Connection
 from rtp_workers.postgres.csv_sources import CsvSource, StoredRow
 
 LOOKED_UP_IDS = 2_000
+FEW_IDS = 400  # for what is looked up before every load
 # The encodings that the earlier release may have assumed for a file that is not UTF-8, the likeliest first.
 LEGACY = ("cp1252", "cp1250", "latin-1", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251")
 
@@ -177,7 +178,7 @@ def _refuse_ids_without_day(
     if planned.plan.id_day is None:
         return
     plan = dataclasses.replace(planned.plan, id_day=None)
-    stored = _stored_with(connection, plan, _spread(cells(source, planned)))
+    stored = _stored_with(connection, plan, _spread(cells(source, planned), FEW_IDS))
     if not stored:
         return
     names = sorted({row.source.removeprefix("csv:") for row in stored.values()})
@@ -199,11 +200,11 @@ def as_memory(connection: Connection, stored: Sequence[StoredRow]) -> CsvSource 
     return CsvSource(files[0], None, "", "derived-1", (), (), {}, files[0], files=files, spans=spans)
 
 
-def _spread(rows: list[list[str]]) -> list[list[str]]:
+def _spread(rows: list[list[str]], most: int = LOOKED_UP_IDS) -> list[list[str]]:
     """Returns rows from both ends, where exports overlap, and some from between."""
-    if len(rows) <= LOOKED_UP_IDS:
+    if len(rows) <= most:
         return rows
-    edge = LOOKED_UP_IDS // 4
+    edge = most // 4
     between = rows[edge:-edge]
     return rows[:edge] + between[:: -(-len(between) // (2 * edge))] + rows[-edge:]
 
