@@ -192,7 +192,8 @@ class RowParser:
         except csv.Error:
             return False
         # There are as many rows as lines, so no row extends over two. No row is blank: it would have no cell.
-        if len(cells) != len(lines) or not all(map(self._has_width, cells)):
+        is_even = {*map(len, cells)} == {self.width}
+        if len(cells) != len(lines) or not (is_even or all(map(self._has_width, cells))):
             return False
         if max(map(len, lines)) > MAX_FIELD_CHARACTERS:
             return False
@@ -200,7 +201,7 @@ class RowParser:
             with_empty = map(contains, cells, repeat(""))
             if any(map(self._quoted_empty.search, compress(lines, with_empty))):
                 return False
-        rows.cells += map(self._evened, cells) if self._tolerated else cells
+        rows.cells += cells if is_even else map(self._evened, cells)
         rows.lines += range(first_line, first_line + len(lines))
         rows.raws += lines
         return True
