@@ -159,7 +159,7 @@ def row_parser(dialect: Dialect, *, tells_quoted_empty: bool) -> RowParser:
         dialect.row_width,
         tells_quoted_empty=tells_quoted_empty,
         has_escapes=dialect.escapes,
-        tolerated=range(dialect.fewest_cells, dialect.most_cells + 1),
+        tolerated=dialect.tolerated_widths,
     )
 
 

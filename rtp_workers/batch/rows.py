@@ -18,7 +18,7 @@ from rtp_workers.batch.quoted_record import (
     UnfinishedRecordError,
 )
 from rtp_workers.mapping.cells import escapes
-from rtp_workers.mapping.columns.row_widths import evened
+from rtp_workers.mapping.columns.row_widths import evened, fits
 
 SHOWN_CHARACTERS = 2_000
 # How many lines are tried as plain rows together. Few, because one odd line sends all of them down the slow path.
@@ -235,11 +235,7 @@ class RowParser:
         rows.raws.append(raw)
 
     def _has_width(self, cells: Sequence[str]) -> bool:
-        """True for a row with a cell for each column, and for one that differs only by empty cells at its end."""
-        count = len(cells)
-        if count == self.width:
-            return True
-        return count > 1 and count in self._tolerated and not any(map(str.strip, cells[self.width :]))
+        return fits(cells, self.width, self._tolerated)
 
     def _evened(self, cells: list[str]) -> list[str]:
         return cells if len(cells) == self.width else evened(cells, self.width)

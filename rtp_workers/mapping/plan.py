@@ -78,6 +78,11 @@ class Dialect:
         """The number of cells in a data row. A row of another width is refused as ragged, if it is not tolerated."""
         return len(self.columns)
 
+    @property
+    def tolerated_widths(self) -> range:
+        """The numbers of cells that a row may have, if it differs from the others only by empty cells at its end."""
+        return range(self.fewest_cells, self.most_cells + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnUse:

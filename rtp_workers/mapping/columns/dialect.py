@@ -12,7 +12,7 @@ from rtp_workers.mapping.cells import amounts, dates
 from rtp_workers.mapping.cells.names import compact
 from rtp_workers.mapping.columns.encodings import decode, find_encoding
 from rtp_workers.mapping.columns.other_tables import other_headers
-from rtp_workers.mapping.columns.row_widths import evened, tolerated, widest
+from rtp_workers.mapping.columns.row_widths import evened, fits, tolerated, widest
 from rtp_workers.mapping.columns.sample_rows import Row, escaped_rows_of, physical_lines, rows_of
 from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 from rtp_workers.mapping.plan import Dialect, Given
@@ -149,12 +149,9 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
         most_cells=most,
     )
     if fewest < most:
-        body = [Row(row.line, evened(row.cells, len(columns))) if _fits(row, dialect) else row for row in body]
+        width, widths = len(columns), dialect.tolerated_widths
+        body = [Row(row.line, evened(row.cells, width)) if fits(row.cells, width, widths) else row for row in body]
     return dialect, body
-
-
-def _fits(row: Row, dialect: Dialect) -> bool:
-    return len(row.cells) > 1 and dialect.fewest_cells <= len(row.cells) <= dialect.most_cells and not row.is_blank
 
 
 def _other_headers(rows: Sequence[Row], header: Row | None, given: Given) -> tuple[int, ...]:

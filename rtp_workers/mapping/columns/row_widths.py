@@ -59,6 +59,18 @@ def tolerated(rows: Sequence[Row], width: int, header: Sequence[str]) -> tuple[i
     return min(fewer, default=width), max(allowed, default=width)
 
 
+def fits(cells: Sequence[str], width: int, widths: range) -> bool:
+    """True for a row with a cell for each column, and for one that differs only by empty cells at its end.
+
+    Args:
+        cells: the row's.
+        width: how many columns the file has.
+        widths: how many cells a row may have, from `tolerated`.
+    """
+    count = len(cells)
+    return count == width or (count > 1 and count in widths and not any(map(str.strip, cells[width:])))
+
+
 def evened(cells: list[str], width: int) -> list[str]:
     """Returns the cells of a row with as many cells as there are columns."""
     return cells[:width] + [""] * (width - len(cells))
