@@ -30,7 +30,8 @@ def end(pid: int, hungry_s: float) -> None:
     sys.stderr.flush()
     os.kill(pid, signal.SIGABRT)
     time.sleep(STACKS_S)
-    os.kill(pid, signal.SIGKILL)
+    if os.getppid() == pid:  # otherwise it has ended, and its number may be another process's by now
+        os.kill(pid, signal.SIGKILL)
 
 
 def watch(pid: int, longest_s: float) -> None:

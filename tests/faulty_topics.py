@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -121,7 +121,7 @@ class Platform:
 
     def wait_for_word(self, before: int, event: str, seen_s: float = SEEN_S, **fields: str) -> None:
         """Waits until the consumer has logged an event once more than ``before`` times."""
-        wait_until(lambda: self.told(event, **fields) > before, seen_s, f"the consumer's {event} {fields}")
+        self._wait(lambda: self.told(event, **fields) > before, seen_s, f"the consumer's {event} {fields}")
 
     def start_consumer_again(self) -> None:
         """Starts a consumer after the one before it has ended."""
@@ -163,7 +163,7 @@ class Platform:
         """Waits until more rows have come from each of these topics."""
         before = {kind: self.rows_of(kind) for kind in kinds}
         for kind in kinds:
-            wait_until(lambda kind=kind: self.rows_of(kind) > before[kind], STORED_S, f"more rows of {kind}")  # type: ignore[misc]  # mypy cannot type lambda defaults
+            self._wait(lambda kind=kind: self.rows_of(kind) > before[kind], STORED_S, f"more rows of {kind}")  # type: ignore[misc]  # mypy cannot type lambda defaults
 
     def stop_feeds(self) -> None:
         """Stops sending, and waits until everything is accounted for."""
@@ -176,7 +176,7 @@ class Platform:
     def fed(self, mark: str) -> Iterator[None]:
         """Sends to every topic during the block, and then checks that each has stored just what Kafka acknowledged."""
         for topic in self.topics.values():  # a test that failed may have left records behind
-            wait_until(partial(self._at_end, topic), STORED_S, f"the ledger at the end of {topic}")
+            self._wait(partial(self._at_end, topic), STORED_S, f"the ledger at the end of {topic}")
         self.before = {topic: sums_of(self.stack, topic) or NOTHING for topic in self.topics.values()}
         self.feeds = []
         self.extra.clear()
@@ -197,7 +197,19 @@ class Platform:
         """Waits until the ledger has counted exactly what Kafka has acknowledged of a topic."""
         expected = [self.before[topic], *(feed.expected() for feed in self.feeds if feed.topic == topic)]
         wanted = {name: self.extra[topic, name] + sum(counts[name] for counts in expected) for name in NOTHING}
-        wait_until(partial(self._counts, topic, wanted), STORED_S, f"{wanted} in the ledger of {topic}")
+        self._wait(partial(self._counts, topic, wanted), STORED_S, f"{wanted} in the ledger of {topic}")
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """Waits as `wait_until` does, and says at once if the consumer has ended, and how, or is stopped."""
+        consumer = self.consumer
+
+        def holds() -> bool:
+            met = condition()
+            assert met or consumer.running(), f"the consumer ended with code {consumer.process.returncode}"
+            assert met or not consumer.stopped(), "a signal has stopped the consumer"
+            return met
+
+        wait_until(holds, timeout_s, what)
 
     def _at_end(self, topic: str) -> bool:
         try:

@@ -91,7 +91,9 @@ def shared(session_folder: Path) -> Iterator[Platform]:
 
 @pytest.fixture
 def platform(shared: Platform) -> Iterator[Platform]:
-    """The platform, with everything mended behind each test."""
+    """The platform, with everything mended behind each test, and a consumer again if a test has lost it."""
+    if not shared.consumer.running():
+        shared.start_consumer_again()
     yield shared
     shared.registry.status = 0
     shared.servers.mend()
