@@ -89,7 +89,7 @@ class Continuity:
         return None
 
     def _compared(self, places: Mapping[int, Place], log_now: Log) -> dict[int, Comparison]:
-        """Compares. After a failure the next attempt gets more time: on a slow line, ten seconds are too few."""
+        """Compares. After a failure the next attempt gets more time: on a very slow line, ten seconds are too few."""
         try:
             with self._while_reading():
                 return compare_all(self._reader, places, log_now, self._read_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,7 +71,12 @@ def _end(mark: Mark, place: Place) -> int:
 
 
 def compare_all(
-    open_reader: Callable[[], LogReader], places: Mapping[int, Place], log_now: Log, timeout_s: float = READ_TIMEOUT_S
+    open_reader: Callable[[], LogReader],
+    places: Mapping[int, Place],
+    log_now: Log,
+    timeout_s: float = READ_TIMEOUT_S,
+    *,
+    whole_s: float = math.inf,
 ) -> dict[int, Comparison]:
     """Reads the offsets to compare from Kafka and compares them, by kafka_partition.
 
@@ -78,20 +84,23 @@ def compare_all(
         open_reader: opens a reader of the topic's log, which this function closes.
         places: the ledger's positions; read before `log_now`, since both grow.
         log_now: (log start, end) by kafka_partition, of each partition in `places`.
-        timeout_s: for all reading together.
+        timeout_s: how long Kafka may take for one stretch of each partition. There are some dozens, so over a slow line
+            all of them take longer.
+        whole_s: how long all of them together may take.
 
     Raises:
         LogUnreadError: Kafka did not answer, or did not allow it.
     """
     left = {number: stretches(place, log_now[number][0]) for number, place in places.items()}
     found: dict[int, dict[range, Stretch]] = {number: {} for number in places}
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + whole_s
     if any(left.values()):
         try:
             reader = open_reader()
             try:
                 while wanted := {number: some.pop(0) for number, some in left.items() if some}:
-                    for number, stretch in reader.read(wanted, max(0.5, deadline - time.monotonic())).items():
+                    left_s = max(0.5, min(timeout_s, deadline - time.monotonic()))
+                    for number, stretch in reader.read(wanted, left_s).items():
                         found[number][wanted[number]] = stretch
             finally:
                 reader.close()

@@ -188,7 +188,7 @@ def _rewritten(endpoints: Endpoints, topic: str, now: Now, log_after: Log, timeo
     if not places:
         return []
     group_id = next(iter(now.values())).group_id
-    found = compare_all(lambda: LogReader(endpoints, topic, group_id), places, log_after, timeout_s)
+    found = compare_all(lambda: LogReader(endpoints, topic, group_id), places, log_after, timeout_s, whole_s=timeout_s)
     return [
         f"partition {number}: Kafka no longer has the records that are stored here, from offset "
         f"{each.agreed[-1].offset + 1 if each.agreed else log_after[number][0]} on: its log was rewritten. A running "

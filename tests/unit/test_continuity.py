@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from rtp_workers.consumer.continuity import LONGEST_READ_S, Continuity
 from rtp_workers.errors import TransientError
 from rtp_workers.kafka.log_reader import LogReader, Stretch
 from rtp_workers.postgres.ledger import Place
+from rtp_workers.reconcile import log_comparison
 from rtp_workers.reconcile.log_comparison import READ_TIMEOUT_S, LogUnreadError
 from rtp_workers.record.marks import Mark
 
@@ -25,6 +27,7 @@ class SlowLine:
 
     def __init__(self, needs_s: float) -> None:
         self._needs_s = needs_s
+        self.passed_s = 0.0
         self.given_s: list[float] = []
         self.reading = False
 
@@ -33,7 +36,8 @@ class SlowLine:
         self.given_s.append(round(timeout_s))
         if timeout_s < self._needs_s:
             raise TransientError("too slow")
-        return {number: Stretch([MARK]) for number in wanted}
+        self.passed_s += self._needs_s
+        return {number: Stretch([Mark(offsets.start, "digest")]) for number, offsets in wanted.items()}
 
     def close(self) -> None:
         """Has nothing to close."""
@@ -70,3 +74,11 @@ def test_the_time_for_a_comparison_has_a_limit() -> None:
         with pytest.raises(LogUnreadError):
             continuity.doubt(PLACES, LOG)
     assert max(line.given_s) == LONGEST_READ_S
+
+
+def test_each_answer_over_a_slow_line_has_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = SlowLine(needs_s=8)
+    monkeypatch.setattr(log_comparison, "time", SimpleNamespace(monotonic=lambda: line.passed_s))
+    places = {0: Place(4, 0, tuple(Mark(offset, "digest") for offset in range(4)))}
+    assert continuity_over(line).doubt(places, {0: (0, 4)}) is None
+    assert line.given_s == [READ_TIMEOUT_S] * 4
