@@ -18,7 +18,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 IN_CONTAINERS := --excludes requirements/not-in-containers.txt --constraint requirements/runtime.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check audit bench soak csv-report test-compose test-k8s docs lock
+.PHONY: help setup demo up test lint check audit bench soak csv-report test-compose test-k8s docs lock
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -62,11 +62,13 @@ demo: $(STAMP_TO_RUN)  ## the main job on data/ from start to end, then the reco
 up: $(STAMP_TO_RUN)  ## the whole platform until Ctrl-C
 	$(COMPILED) $(BIN)/rtp up
 
-check: setup  ## format, lint, layers, types, unit and property tests; under a minute
+lint: setup  ## format, lint, layers, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+check: lint  ## the same, unit and property tests; two minutes
 	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property
 
 test: setup  ## every test that needs no Docker
