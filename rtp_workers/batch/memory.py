@@ -96,6 +96,8 @@ def _refuse_contradictions(source: SourceFile, planned: PlannedFile, memory: Csv
             f'format has changed, say so in a section with files = ["{source.name}"] and id_source = '
             f'"{memory.id_source}"; if it comes from another account, give it an id_source of its own'
         )
+    if not planned.plan.dialect.header_line:
+        _refuse_numbers_as_names(source, memory, found)
     if planned.plan.derives_ids:
         return
     repeated = overlap.ids_that_repeat(found.rows)
@@ -105,6 +107,19 @@ def _refuse_contradictions(source: SourceFile, planned: PlannedFile, memory: Csv
             f"{source.name} is not loaded: the ids of {memory.learned_from} were taken from {column}, but here "
             f"{repeated[0].transaction_id} stands for different transactions: {shown(repeated)}. Derive the ids of "
             f'both files instead: rtp purge --source {memory.name}, then id = "derived" in their section, and load both'
+        )
+
+
+def _refuse_numbers_as_names(source: SourceFile, memory: CsvSource, found: Probe) -> None:
+    """Refuses a file without a header that has numbers where the earlier files had the names of shops."""
+    names = [row.merchant for row in found.rows if row.merchant]
+    numbers = [name for name in names if not any(map(str.isalpha, name))]
+    if 2 * len(numbers) > len(names):
+        raise ConfigError(
+            f"{source.name} is not loaded: it has no header, and as many columns as {memory.learned_from} (rtp sources "
+            f"show {memory.name}). Read as that file was, its merchants would be numbers: {', '.join(numbers[:2])}. If "
+            f'its format has changed, say so in a section with files = ["{source.name}"] and id_source = '
+            f'"{memory.id_source}"; if it comes from another account, give it an id_source of its own'
         )
 
 

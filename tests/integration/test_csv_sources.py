@@ -249,3 +249,12 @@ def test_sections_that_share_ids_by_hand_share_them_whatever_their_date_is(loade
     said = loader.load("b.csv", "Booked,Date,Description,Amount\n" + rows)
     assert "0 new" in said
     assert loader.count() == 14
+
+
+def test_files_without_a_header_that_are_not_alike_are_no_series(loader: Loader) -> None:
+    loader.load("first.csv", "".join(f"2026-07-{day:02d},Store {day},-{day}.15,EUR\n" for day in range(1, 20)))
+    dates_last = "".join(f"USD,{day}.40,Shop {day},2026-08-{day:02d}\n" for day in range(1, 20))
+    balance_second = "".join(f"2026-09-{day:02d},{100 + day}.15,-{day}.10,Kiosk {day} x\n" for day in range(1, 20))
+    assert "'USD' is not a date" in loader.load("second.csv", dates_last, ok=False)
+    assert "its merchants would be numbers: 101.15, 102.15" in loader.load("third.csv", balance_second, ok=False)
+    assert loader.count() == 19
