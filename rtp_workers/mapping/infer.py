@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from rtp_workers.counted import counted
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells.affixes import Affix
 from rtp_workers.mapping.cells.words import looks_like_balance_line
 from rtp_workers.mapping.columns.dialect import find_dialect
-from rtp_workers.mapping.columns.encodings import decode
+from rtp_workers.mapping.columns.encodings import decode, lines_in_utf8
 from rtp_workers.mapping.columns.find_affix import without_affix
 from rtp_workers.mapping.columns.find_amount import find_amount
 from rtp_workers.mapping.columns.find_fields import find_fields
@@ -78,6 +79,8 @@ def infer(
     if not any(len(row.cells) == dialect.row_width and not row.is_blank for row in rows):
         found.notes.append("the file has a header but no rows")
     _ask_which_table(found, dialect)
+    if section.encoding is None:
+        _ask_about_encodings(found, dialect, sample)
     plan = _plan(found, dialect)
     return plan if section.ambiguous is not None else _with_twice_open(plan, found)
 
@@ -126,6 +129,21 @@ def _ask_which_table(found: Findings, dialect: Dialect) -> None:
             "occurred_at",
             f"the file has several tables, with headers on lines {', '.join(map(str, lines))}; which one is loaded",
             *(f"# header_line = {line}" for line in lines),
+        )
+
+
+def _ask_about_encodings(found: Findings, dialect: Dialect, sample: bytes) -> None:
+    """Asks if some lines of the file are UTF-8 and others are not: read in one encoding, the others lose letters."""
+    lines = lines_in_utf8(sample, dialect.encoding)
+    if lines:
+        listed = ", ".join(map(str, lines[:3])) + (", ..." if len(lines) > 3 else "")
+        found.ask(
+            "encoding",
+            f"{counted(len(lines), 'line')} of the file ({listed}) are UTF-8, others are {dialect.encoding}; write the "
+            "file in one encoding",
+            '# encoding = "utf-8"  # refuses the other lines',
+            f'# encoding = "{dialect.encoding}"  # stores wrong letters from these lines',
+            kind="encoding",
         )
 
 

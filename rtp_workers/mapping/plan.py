@@ -20,7 +20,7 @@ PARTS_OF = {
 JOINED_ROLES = frozenset({"occurred_at", "date", "time", "transaction_id", "attributes"})
 
 
-QuestionKind = Literal["day_order", "no_time", "year", "id", "other"]
+QuestionKind = Literal["day_order", "no_time", "year", "id", "encoding", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,9 @@ class Question:
     """A decision that only a person can make, and the mapping lines that make it.
 
     Attributes:
-        field: the record's field that stays open.
-        lines: lines of TOML to add to the file's section. The first line is the likeliest answer; the alternatives
-            are commented out.
+        field: the record's field that stays open; ``encoding`` if it is the whole file's.
+        lines: lines of TOML to add to the file's section. The first line is the likeliest answer. Where a person has
+            to choose, all are commented out.
         kind: what is undecided. Code tests this, never the wording of the question.
     """
 

@@ -78,7 +78,8 @@ def question_text(questions: tuple[Question, ...], plan: FilePlan, file_name: st
 def _dialect_lines(plan: FilePlan) -> list[str]:
     dialect = plan.dialect
     # A beginning in ASCII does not show the encoding of what follows: the section must not decide it.
-    lines = [] if dialect.encoding_is_open else [f"encoding = {quoted([dialect.encoding])}"]
+    is_open = dialect.encoding_is_open or any(question.kind == "encoding" for question in plan.undecided)
+    lines = [] if is_open else [f"encoding = {quoted([dialect.encoding])}"]
     lines.append(f"delimiter = {quoted([dialect.delimiter])}")
     lines += ['escape = "backslash"'] if dialect.escapes else []
     if not dialect.header_line:

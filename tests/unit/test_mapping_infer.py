@@ -25,7 +25,7 @@ def lines_of(data: bytes, mapping: Section | None = None) -> list[str]:
 
 
 def test_an_ambiguous_date_is_asked_for_with_the_line_that_decides_it() -> None:
-    assert lines_of(AMBIGUOUS) == ["day_first = true  # 31/12; write false for 12/31"]
+    assert lines_of(AMBIGUOUS) == ["# day_first = true  # 31/12", "# day_first = false  # 12/31"]
 
 
 @pytest.mark.parametrize(("day_first", "first"), [(True, "2024-04-03T00:00:00Z"), (False, "2024-03-04T00:00:00Z")])
@@ -68,9 +68,15 @@ def test_a_step_counter_needs_an_origin() -> None:
 
 def test_integer_cents_are_only_read_as_such_by_mapping() -> None:
     data = csv_of("id,date,amount", *(f"{n},2024-01-15,{n * 100}" for n in range(8, 20)))
-    assert lines_of(data)[0].startswith('amount_unit = "minor"')
+    assert lines_of(data) == ['# amount_unit = "minor"  # 1999 is 19.99', '# amount_unit = "major"  # 1999 is 1999']
     assert load_all(data, mapping=Section(amount_unit="minor")).records[0]["amount"] == "8.00"
     assert load_all(data, mapping=Section(amount_unit="major")).records[0]["amount"] == "800"
+
+
+def test_whole_amounts_that_people_write_are_no_cents() -> None:
+    rows = [f"{n},2024-01-{n},{n * 1000}" for n in range(11, 20)]
+    assert lines_of(csv_of("Nr,Date,Montant", *rows)) == []
+    assert lines_of(csv_of("Flat,Date,Amount", *rows)) == []
 
 
 def test_an_open_decimal_mark_is_asked_for() -> None:
@@ -82,7 +88,7 @@ def test_an_open_decimal_mark_is_asked_for() -> None:
 def test_two_columns_that_may_be_the_amount_are_asked_for() -> None:
     data = csv_of("Date,Amount,Total", "2024-01-15,1.00,1.20", "2024-01-16,2.00,2.40")
     assert lines_of(data) == [
-        'columns.amount = "Amount"  # e.g. 1.00, 2.00',
+        '# columns.amount = "Amount"  # e.g. 1.00, 2.00',
         '# columns.amount = "Total"  # e.g. 1.20, 2.40',
     ]
     mapping = Section(columns={"amount": ("Total",)})

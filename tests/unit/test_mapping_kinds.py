@@ -10,6 +10,7 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.affixes import common_affix
 from rtp_workers.mapping.columns.encodings import find_encoding
+from rtp_workers.mapping.section_text import section_text
 from rtp_workers.mapping.sources import Section
 from tests.mapping_files import csv_of, load_all, plan_of, sources
 
@@ -271,6 +272,7 @@ def test_a_derived_id_leaves_out_what_changes_from_export_to_export() -> None:
         ("Balance", ["100.00", "93.50", "80.00"]),
         ("Reste", ["96.50", "94.40", "89.30", "84.20", "79.10"]),
         ("Status", ["pending", "booked", "booked"]),
+        ("Amount Refunded", ["0.00", "2.10", "0.00"]),
         ("Exported at", ["2024-02-01 10:00", "2024-02-01 10:00", "2024-02-01 10:00"]),
         ("No.", ["1", "2", "3"]),
         ("", ["3", "2", "1"]),
@@ -284,6 +286,18 @@ def test_balances_statuses_stamps_and_row_numbers_are_volatile(name: str, cells:
     ]
     plan = plan_of(csv_of(f"Date,Description,Amount,{name}", *rows))
     assert plan.ids_left_out == (name or "column 4",)
+
+
+def test_a_file_in_two_encodings_is_asked_about() -> None:
+    header, rows = "Date,Description,Amount\n", [f"2024-01-{day:02},Café {day},-{day}.50\n" for day in range(1, 9)]
+    utf8 = header.encode() + "".join(rows).encode()
+    mixed = utf8 + "2024-01-09,Bäcker,-9.50\n".encode("cp1252")
+    (question,) = plan_of(mixed).undecided
+    assert question.question.startswith("8 lines of the file (2, 3, 4, ...) are UTF-8, others are ")
+    assert 'encoding = "' not in section_text(plan_of(mixed), "bank.csv").replace("# encoding", "")
+    assert plan_of(mixed, mapping=Section(encoding="cp1252")).undecided == ()
+    assert plan_of(utf8).undecided == ()
+    assert plan_of((header + "".join(rows)).encode("cp1252")).undecided == ()
 
 
 def test_the_mapping_names_the_columns_of_an_id() -> None:

@@ -22,7 +22,11 @@ _TIME = (
     r"(?P<hour>\d{1,2})(?:[:h.](?P<minute>\d{2}))(?:[:.m](?P<second>\d{2})(?:[.,:](?P<fraction>\d{1,9}))?s?)?"
     r"[  \s]*(?P<half>[AaPp]\.?\s?[Mm]\.?|上午|下午|午前|午後|오전|오후)?"
 )
-_ZONE = r"(?P<zone>Z|z|(?:UTC|GMT)?\s?[+\-−]\d{1,2}(?::?\d{2})?|[A-Z]{1,5})?(?:\s*\([^)]*\))?"
+# An offset may be followed by the zone's name: 2024-05-30 14:06:45 +0000 UTC.
+_ZONE = (
+    r"(?P<zone>Z|z|(?:UTC|GMT)?\s?[+\-−]\d{1,2}(?::?\d{2})?|[A-Z]{1,5})?"
+    r"(?:(?<=\d)\s(?:[A-Z]{2,5}|[+\-]\d{4}))?(?:\s*\([^)]*\))?"
+)
 _TIME_ONLY = re.compile(rf"{_TIME}\s*{_ZONE}")
 _AFTER_DATE = re.compile(rf"(?:[T ,;:./\-]|\s|at|um|às|alle)*{_TIME}\s*{_ZONE}", re.IGNORECASE)
 _YMD = re.compile(r"(?P<y>\d{4})(?P<sep>[-/.:\s年])\s?(?P<m>\d{1,2})[-/.:\s月]\s?(?P<d>\d{1,2})(?!\d)(?:日|\.)?")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.names import bracketed, normalise, without_brackets
 
 MAX_BALANCE_TEXT = 60
 SIGNS = {"+": "credit", "-": "debit", "−": "debit", "–": "debit"}
@@ -37,7 +37,16 @@ def currency_code(cell: str) -> str | None:
         if text == sign:
             return code or None
     names: dict[str, str] = _tables()["currency_names"]
-    return names.get(normalise(text))
+    return names.get(normalise(text)) or _code_and_sign(text)
+
+
+def _code_and_sign(text: str) -> str | None:
+    """Returns the code of a name with its sign in brackets, such as ``TL (₺)``; None if they name two currencies."""
+    inside = bracketed(text)
+    if not inside or not text.endswith(")"):
+        return None
+    codes = {currency_code(part) for part in (inside, without_brackets(text))} - {None}
+    return codes.pop() if len(codes) == 1 else None
 
 
 @lru_cache(maxsize=20)
@@ -111,8 +120,8 @@ def statement_words(kind: str) -> frozenset[str]:
     """Returns normalised words of the texts in a statement.
 
     Args:
-        kind: ``received``, ``refunds``, ``earnings``, ``sales``, ``withdrawals``; ``purchases`` and ``payments`` are
-            whole cells.
+        kind: ``received``, ``thanks``, ``refunds``, ``earnings``, ``sales``, ``withdrawals``; ``purchases`` and
+            ``payments`` are whole cells.
     """
     return frozenset(normalise(phrase) for phrase in _tables()["statement"][kind])
 
@@ -132,14 +141,19 @@ def signs() -> tuple[tuple[str, str], ...]:
 INVISIBLE = dict.fromkeys(map(ord, "\u200e\u200f\u061c\u202a\u202b\u202c\u2066\u2067\u2068\u2069"))
 
 
-@lru_cache(maxsize=1_000)
 def sign_code(text: str) -> str | None:
     """Returns a currency sign's code; ``""`` if several currencies share the sign; None if it is not a sign."""
-    bare = text.translate(INVISIBLE).strip().lower()
+    return _codes_by_sign().get(text.translate(INVISIBLE).strip().lower())
+
+
+@lru_cache(maxsize=1)
+def _codes_by_sign() -> dict[str, str]:
+    """Maps signs in lower case, with and without a point behind them, to codes. Of equal signs, the first counts."""
+    found: dict[str, str] = {}
     for sign, code in signs():
-        if bare in (sign.lower(), f"{sign.lower()}."):
-            return code
-    return None
+        for written in (sign.lower(), f"{sign.lower()}."):
+            found.setdefault(written, code)
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -59,6 +59,12 @@ def is_yearless(cell: str) -> bool:
     return any(_fits(cell, order) for order in ("DMY", "MDY"))
 
 
+def names_month(cell: str) -> bool:
+    """True for a date without a year whose month is a word."""
+    parts = _parts(cell)
+    return parts is not None and parts[2] and is_yearless(cell)
+
+
 def _fits(cell: str, order: dates.Order) -> bool:
     text = complete(cell, order, LEAP_YEAR, None)
     return text is not None and dates.parse(text, "YMD") is not None

@@ -18,7 +18,7 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_quantity import PRICE_WORDS, is_market
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, GOOD_NAME, Candidate, Findings
 from rtp_workers.mapping.columns.other_party import NAMES, names_other_party, names_payer
-from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
+from rtp_workers.mapping.columns.profile import HALF, Profile
 
 SHORTEST_STEM = 4  # letters of a word that may begin a longer one: "karte" begins "Kartenzahlung"
 SHORTEST_INSIDE = 8  # letters of a word that may be anywhere in a longer one: "lastschrift" in "Folgelastschrift"
@@ -74,8 +74,7 @@ def _has_things(found: Findings, candidate: Candidate) -> bool:
         else False
     )
     pieces = any(
-        vocabulary.best_role(one.name)[0] in ("quantity", "unit_price") and one.numbers >= MOST
-        for one in found.profiles
+        vocabulary.best_role(one.name)[0] in ("quantity", "unit_price") and one.numbers > 0 for one in found.profiles
     )
     return priced or pieces or bool(words & THINGS)
 

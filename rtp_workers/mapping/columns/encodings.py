@@ -17,6 +17,7 @@ MIXED = 0.95  # weight of a mixture of Western languages, compared with one lang
 LEAST_ASCII = 0.3
 FITS, CLOSE = 0.9, 0.02  # share of letters that belong to one language; a smaller difference does not count
 MAX_WORDS = 5_000
+FEWEST_LINES = 2  # one line may be UTF-8 by chance
 
 # The non-ASCII letters of a language, and those of its most common loan words and names (café, Müller). A pattern in
 # place of a letter says where in a word it can occur: Icelandic begins words with thorn, and in Portuguese an o with
@@ -105,6 +106,21 @@ def find_encoding(data: bytes) -> str:
     if decodes(data, "utf-8"):
         return "utf-8"
     return _legacy(data)
+
+
+def lines_in_utf8(data: bytes, encoding: str) -> list[int]:
+    """Returns the lines that are UTF-8 in a file that as a whole is not: programs have written it in two encodings.
+
+    Args:
+        data: the file's beginning.
+        encoding: in which it is read. With other letters than Latin ones, some lines are valid UTF-8 by chance.
+    """
+    if encoding.startswith("utf-"):
+        return []
+    beyond = [(number, line) for number, line in enumerate(data.splitlines(), start=1) if not line.isascii()]
+    valid = [number for number, line in beyond if decodes(line + b"\n", "utf-8")]
+    fewest = FEWEST_LINES if encoding in LATIN_ENCODINGS else max(FEWEST_LINES, len(beyond) // 2)
+    return valid if fewest <= len(valid) < len(beyond) else []
 
 
 def decodes(data: bytes, encoding: str) -> bool:

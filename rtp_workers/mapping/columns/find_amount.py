@@ -32,8 +32,10 @@ from rtp_workers.mapping.columns.findings import (
     Findings,
     choices,
 )
+from rtp_workers.mapping.columns.gross_and_net import take_sum_with_tax, with_tax
 from rtp_workers.mapping.columns.lone_money import is_only_decimal, only_refunds, profit_of_closed_positions
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.unsigned_statements import AS_IS, NEGATE, is_list_of_transfers
 from rtp_workers.mapping.columns.words_and_signs import sign_of
 from rtp_workers.mapping.toml_text import quoted
 
@@ -56,16 +58,14 @@ def find_amount(found: Findings) -> None:
     given = _given(found)
     if not given:
         _choose(found)
-    columns = [
-        found.profile(name)
-        for role in ("amount", "debit", "credit")
-        if role in found.uses
-        for name in found.uses[role].columns
-    ]
-    if not columns:
+    if not found.uses.keys() & {"amount", *SIDES}:
         return
     if "amount" in found.uses:
         find_quantity(found)
+        take_sum_with_tax(found)
+    columns = [
+        found.profile(name) for role in ("amount", *SIDES) if role in found.uses for name in found.uses[role].columns
+    ]
     if not given:
         ask_about_rivals(found)
     _ask_about_split_cells(found, columns)
@@ -110,7 +110,9 @@ def _choose(found: Findings) -> None:
     named = [one for one in named if one.profile.nonzero] or named or _sparse_amount(found)
     side = None if pair else lone_side(found)
     known = bool(pair) or side is not None or any(one.name.exact for one in named)
-    if not known and (profit := profit_of_closed_positions(found)) is not None:
+    if not known and (lines := _lines_of_named_sides(found)):
+        found.ask("amount", "two columns are named after the sides of an account, but many rows fill both", *lines)
+    elif not known and (profit := profit_of_closed_positions(found)) is not None:
         found.take("amount", [profit], BY_VALUES, "values (the only numbers with both signs)")
     elif side is not None and (not named or named[0].score < GOOD_NAME):
         if not take_with_partner(found, side[1], side[0]):
@@ -149,7 +151,7 @@ def _take_lone_side(found: Findings, role: str, candidate: Candidate) -> None:
 
 
 def _take_named(found: Findings, named: list[Candidate]) -> None:
-    named = _without_balances(named)
+    named = with_tax(_without_balances(named))
     best = named[0]
     rivals = [
         other
@@ -226,6 +228,8 @@ def _unit_price_or_values(found: Findings) -> None:
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
     elif len(headed := _next_to_their_name(found)) == 1:
         found.take("amount", headed, BY_VALUES, "values (next to its name, which is above the currency)")
+    elif (priced := _cents_next_to_a_currency(found, numeric)) is not None:
+        found.take("amount", [priced], BY_VALUES, "values (the only numbers with cents, next to a currency)")
     elif (coded := _named_by_a_currency(found, numeric)) is not None:
         found.take("amount", [coded], BY_VALUES, "name and values (numbers under the code of a currency)")
     elif _is_only_money(found, full, sparse, sides):
@@ -242,10 +246,20 @@ def _unit_price_or_values(found: Findings) -> None:
         money = [one for one in numeric if one.whole_numbers < 1.0 or one.uniqueness < 1.0 or nameless]
         money.sort(key=lambda one: len(one.distinct) == 1)  # what never changes comes last
         ordered = [*full, *sparse, *sides] or [*_quantities(found), *money]
-        lines = [f"# {line.removeprefix('# ')}" for line in choices("amount", ordered[:MOST_CHOICES])]
+        lines = choices("amount", ordered[:MOST_CHOICES])
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
-        found.ask("amount", "no column can be identified as the amount", *(lines or ['# columns.amount = "..."']))
+        lines = lines or ['# columns.amount = "..."']
+        lines += [NEGATE, AS_IS] if is_list_of_transfers(found) else []
+        found.ask("amount", "no column can be identified as the amount", *lines)
+
+
+def _lines_of_named_sides(found: Findings) -> list[str]:
+    """Returns the lines of two sides that are known by their names, although many rows fill both: transfers do."""
+    sides = {role: [one for one in found.candidates(role, is_number) if one.name.exact] for role in SIDES}
+    if not all(sides.values()):
+        return []
+    return [f"# columns.{role} = {quoted([some[0].profile.name])}" for role, some in sides.items()]
 
 
 def _is_only_money(found: Findings, full: list[Profile], sparse: list[Profile], sides: list[Profile]) -> bool:
@@ -253,6 +267,16 @@ def _is_only_money(found: Findings, full: list[Profile], sparse: list[Profile], 
     if len(full) != 1 or sparse or sides or not full[0].nonzero:
         return False
     return _is_money(found, full[0]) and not _counts_in_fractions(found)
+
+
+def _cents_next_to_a_currency(found: Findings, numeric: list[Profile]) -> Profile | None:
+    """Returns the only numbers with cents of a file without names, if a column of currencies is next to them."""
+    with_cents = [one for one in numeric if _has_cents(one)]
+    if len(with_cents) != 1 or with_cents[0].filled < FULL or not _is_nameless(found):
+        return None
+    at = with_cents[0].index
+    codes = [one for one in found.profiles if one.currencies == 1.0 and one.filled >= FULL]
+    return with_cents[0] if any(abs(one.index - at) == 1 for one in codes) else None
 
 
 def _named_by_a_currency(found: Findings, numeric: list[Profile]) -> Profile | None:

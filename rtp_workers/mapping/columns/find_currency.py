@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import bracketed, normalise
 from rtp_workers.mapping.cells.words import currency_code, word_list
@@ -15,6 +17,7 @@ DOLLAR_LANGUAGES = frozenset({"es", "pt"})
 LOOSE_SIGNS = frozenset({"USD", "CNY", "JPY"})
 CODES_FILLED = 0.8  # share of rows that codes next to the amount must fill if their name does not help
 LEAST_FILLED = 0.2  # a column filled in fewer rows is only the currency of foreign amounts
+BARE_DOLLAR = re.compile(r"(?<![A-Za-z])\$")
 FOLLOWS = 0.6  # more than half a column: of the columns on both sides of an amount, the one after it counts as nearer
 # Words that say to which of several amounts a column belongs.
 QUALIFIERS = frozenset(
@@ -131,7 +134,7 @@ def _asks_whose(found: Findings, candidates: list[Candidate]) -> bool:
         return False
     codes = sorted({code for cell in profile.distinct if (code := currency_code(cell)) is not None})
     lines = [f'# constants.currency = "{code}"' for code in codes]
-    lines += [f"# {line}" for line in choices("currency", [profile])]
+    lines += choices("currency", [profile])
     found.ask(
         "currency", f"{profile.name} says what each security is traded in; which currency are the amounts in", *lines
     )
@@ -146,8 +149,8 @@ def _take_column(found: Findings, columns: list[Profile], candidates: list[Candi
     if rivals and not _is_next_to(best.profile, columns) and best.score - rivals[0].score < ENOUGH / 2:
         profiles = [best.profile, *(one.profile for one in rivals)]
         names = ", ".join(profile.name for profile in profiles)
-        lines = [f"# {line.removeprefix('# ')}" for line in choices("currency", profiles)]
-        found.ask("currency", f"several columns may be the currency of the amount: {names}", *lines)
+        question = f"several columns may be the currency of the amount: {names}"
+        found.ask("currency", question, *choices("currency", profiles))
         return True
     if not full and _has_foreign_amount(found, best.profile):
         found.notes.append(f"{best.profile.name} belongs to a foreign amount that only some rows contain")
@@ -162,7 +165,7 @@ def _asks_which_amount(found: Findings, columns: list[Profile], currency: Profil
     """Asks whose the currency is if the file has both an ``Amount`` and an ``Amount in Currency``."""
     for other in found.free():
         named = normalise(other.name) in AMOUNTS_IN_THE_CURRENCY or _is_foreign_amount(other.name, currency.name)
-        if not named or not _differs(other, columns[0]):
+        if not named or not _differs(other, columns[0]) or _has_own_currency(found, other):
             continue
         found.ask(
             "currency",
@@ -172,6 +175,12 @@ def _asks_which_amount(found: Findings, columns: list[Profile], currency: Profil
         )
         return True
     return False
+
+
+def _has_own_currency(found: Findings, amount: Profile) -> bool:
+    """True if a column of currencies says in its name that it belongs to this amount: ``original_currency``."""
+    words = _qualifiers(amount.name)
+    return bool(words) and any(one.currencies >= MOST and _qualifiers(one.name) == words for one in found.free())
 
 
 def _is_foreign_amount(name: str, currency: str) -> bool:
@@ -241,7 +250,9 @@ def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Can
     others = {
         frozenset(_qualifiers(profile.name))
         for profile in found.profiles
-        if profile.numbers >= MOST and profile.name not in names and not _is_unit_price(profile.name)
+        if (profile.numbers >= MOST or not profile.cells)
+        and profile.name not in names
+        and not _is_unit_price(profile.name)
     } - own
     kept = [one for one in candidates if (words := _qualifiers(one.profile.name)) in own or words not in others]
     kept = [one for one in kept if not _qualifiers(one.profile.name) & OF_THE_SECURITY] or kept
@@ -275,7 +286,7 @@ def _bare_dollars(found: Findings, columns: list[Profile], candidates: list[Cand
         found.ask(
             "currency",
             f"the $ in {cells[0]!r} is used in several countries",
-            'constants.currency = "USD"  # replace this with the right code',
+            '# constants.currency = "USD"  # replace this with the right code',
         )
     return True
 
@@ -289,4 +300,5 @@ def header_currency(name: str) -> str | None:
         codes.add("EUR")
     signs = {"€": "EUR", "£": "GBP", "R$": "BRL", "₹": "INR"}
     codes |= {code for sign, code in signs.items() if sign in name}
+    codes |= {"USD"} if BARE_DOLLAR.search(name) else set()
     return inside or (codes.pop() if len(codes) == 1 else None)

@@ -109,18 +109,22 @@ def _by_values(found: Findings, wanted: list[str]) -> None:
     codes = [profile for profile in found.free() if profile.currencies == 1.0 and profile.filled > UNNAMED]
     if "currency" in wanted and len(codes) == 1:
         found.take("currency", codes, BY_VALUES, "values (only codes of currencies)")
-    texts = [
-        profile
-        for profile in found.free()
-        if profile.letters > UNNAMED
-        and profile.filled > UNNAMED
+    texts = [profile for profile in found.free() if _is_telling(profile, HALF)]
+    texts = texts if len(texts) == 1 and _is_telling(texts[0], UNNAMED) else []
+    if "merchant" in wanted and texts and texts[0].share(lambda cell: " " in cell) >= HALF:
+        found.take("merchant", texts, ONLY_TEXT, "values (the only telling text)")
+
+
+def _is_telling(profile: Profile, least: float) -> bool:
+    """True for texts in at least this share of the rows that are neither dates, nor codes, nor a few words again."""
+    return (
+        profile.letters > least
+        and profile.filled > least
         and profile.dates < HALF
         and profile.directions < HALF
         and profile.share(_is_code) < HALF
         and _tells(profile)
-    ]
-    if "merchant" in wanted and len(texts) == 1 and texts[0].share(lambda cell: " " in cell) >= HALF:
-        found.take("merchant", texts, ONLY_TEXT, "values (the only telling text)")
+    )
 
 
 def _is_code(cell: str) -> bool:

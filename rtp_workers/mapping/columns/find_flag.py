@@ -28,7 +28,9 @@ REFUNDS = frozenset(
 )
 FEW_KINDS = 6
 # Whether it has been paid, what a total includes, or whether somebody has opted in.
-NO_FLAG_WORDS = frozenset({"amount", "paid", "full", "included", "fee", "fees", "tax", "total", "opt"})
+NO_FLAG_WORDS = frozenset(
+    {"amount", "paid", "full", "included", "fee", "fees", "tax", "total", "opt", "tribute", "honor", "gift"}
+)
 NOT_SET = frozenset({"0", "0.0", "off", "n", "no", "f", "false", "nein", "non", "nao", "não"})
 
 

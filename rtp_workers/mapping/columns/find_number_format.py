@@ -20,11 +20,13 @@ HUNDREDTHS = frozenset(
 )
 MINOR_NAMES = HUNDREDTHS | {"minor"}
 NOISY_DIGITS = 10  # a float was printed: more digits after the point than this, and almost a round number
+NAME_OF_A_PROGRAM = re.compile(r"[a-z][A-Za-z0-9_.\[\]]*")
 LEAST_CENTS = 5  # amounts; fewer show nothing
-# Whole numbers may be cents if most are round or end like prices, and half of them are more than small change.
+# In the export of a program, with names such as order_id, whole numbers may be cents if most are round or end like
+# prices, and half of them are more than small change.
 PRICE_ENDS = (99, 95, 50, 49, 0)
 CENTS_MEDIAN, ROUND_SHARE, PRICED_SHARE = 400, 0.85, 0.6
-# They may also be cents if they have many digits and enough of them do not end in 0.
+# Next to a currency they may also be cents if they have many digits and enough of them do not end in 0.
 LEAST_ODD, ODD_MEDIAN, ODD_SHARE = 3, 1_000, 0.25
 
 
@@ -132,13 +134,25 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
         found.rules["amount_unit"] = "minor"
         found.notes.append(f"{columns[0].name} is read as hundredths, as its name says (amount_unit)")
     elif says_so or (
-        (_look_like_cents(nonzero) or (codes and _are_large_and_odd(nonzero))) and not _balance_has_cents(found)
+        ((_is_of_a_program(found, columns) and _look_like_cents(nonzero)) or (codes and _are_large_and_odd(nonzero)))
+        and not _balance_has_cents(found)
     ):
         found.ask(
             "amount",
             f"{columns[0].name} contains whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",
-            'amount_unit = "minor"  # 1999 is 19.99; "major" where 1999 is 1999',
+            '# amount_unit = "minor"  # 1999 is 19.99',
+            '# amount_unit = "major"  # 1999 is 1999',
         )
+
+
+def _is_of_a_program(found: Findings, columns: list[Profile]) -> bool:
+    """True for names, or codes of currencies, in small letters, as programs write them. People write whole amounts."""
+    if "currency" in found.uses and all(
+        cell.islower() for cell in found.profile(found.uses["currency"].columns[0]).some
+    ):
+        return True
+    english = all("en" in vocabulary.best_role(profile.name)[1].languages for profile in columns)
+    return english and all(NAME_OF_A_PROGRAM.fullmatch(profile.name) for profile in found.profiles)
 
 
 def _balance_has_cents(found: Findings) -> bool:

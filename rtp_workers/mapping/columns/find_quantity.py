@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import permutations
+from itertools import compress, permutations
 
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise, without_brackets
@@ -18,8 +18,9 @@ from rtp_workers.mapping.columns.findings import (
     Findings,
     choices,
 )
-from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.vocabulary import DECOYS
+from rtp_workers.mapping.columns.words_and_signs import sign_of
 from rtp_workers.mapping.toml_text import quoted
 
 UNIT_PRICES = frozenset(
@@ -172,6 +173,9 @@ def _ask_whether_pieces(found: Findings) -> None:
     factor = _factor_of(found, amount)
     price = factor or next((profile for profile in found.free() if _is_price(profile)), None)
     counted = found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL))
+    if amount.signed and (paid := _paid_for(found, amount)) is not None:
+        question = f"{amount.name} may be a number of units: {paid.name} has the opposite signs"
+        found.ask("amount", question, *choices("amount", [paid, amount]))
     if amount.signed or (counted and factor is None):
         return  # pieces have no sign, and are counted elsewhere
     if price is None or vocabulary.score(amount.name, "amount").phrase not in PLAIN_AMOUNTS:
@@ -190,6 +194,29 @@ def _ask_whether_pieces(found: Findings) -> None:
             f"columns.quantity = {quoted([amount.name])}  # multiplied; omit it for the price alone",
         )
     found.ask("amount", f"{amount.name} may be a number of units, with {price.name} as their price", *lines)
+
+
+def _paid_for(found: Findings, pieces: Profile) -> Profile | None:
+    """Returns the column with what was paid for these pieces: price times pieces, with the opposite sign."""
+    numbers = [one for one in found.free() if one.numbers >= MOST and one.dates < NEARLY_ALL]
+    prices = [one for one in numbers if _is_price(one)]
+    paid = [one for one in numbers if one.signed and one not in prices]
+    return next((one for one in paid if any(_goes_the_other_way(one, price, pieces) for price in prices)), None)
+
+
+def _goes_the_other_way(money: Profile, price: Profile, pieces: Profile) -> bool:
+    """True if in most rows the money is the product of the other two, with the opposite sign of the pieces."""
+    rows = []
+    for cells in zip(money.column[:LOOKED_AT_ROWS], price.column, pieces.column, strict=False):
+        signs, values = [sign_of(cell) for cell in cells], [value_of(cell) for cell in cells]
+        if all(signs) and all(values):
+            opposite = signs[0] == -signs[2]
+            rows.append(opposite and _is_product_to_within_a_cent(*(value for value in values if value is not None)))
+    return len(rows) >= LEAST_ROWS and sum(rows) > len(rows) * HALF
+
+
+def _is_product_to_within_a_cent(money: Decimal, price: Decimal, pieces: Decimal) -> bool:
+    return abs(money - price * pieces) <= max(CENT, money * THOUSANDTH)
 
 
 def _is_shop(found: Findings) -> bool:
@@ -227,19 +254,24 @@ def _is_price(profile: Profile) -> bool:
 def is_product(product: Profile, one: Profile, other: Profile, *, in_hundredths: bool = False) -> bool:
     """True if one column is the product of the other two, to within a cent or a thousandth.
 
+    Rows in which a factor is 1 say nothing about which of the three is the product. Some others must say it.
+
     Args:
         in_hundredths: the factors may also be pieces and a price in cents.
     """
     in_cents = in_hundredths and not any(_is_share(one.name) for one in (one, other))
-    rows, hundredths = [], []
+    rows, hundredths, telling = [], [], []
     for cells in zip(product.column[:LOOKED_AT_ROWS], one.column, other.column, strict=False):
         parts = [value_of(cell) for cell in cells]
         if all(parts):
             money, price, pieces = (abs(part) for part in parts if part is not None)
-            tolerance = max(CENT, money * THOUSANDTH)
-            rows.append(abs(money - price * pieces) <= tolerance)
-            hundredths.append(in_cents and abs(money - price * pieces / 100) <= tolerance)
-    return len(rows) >= LEAST_ROWS and max(sum(rows), sum(hundredths)) >= len(rows) * MOST
+            telling.append(1 not in (price, pieces))
+            rows.append(_is_product_to_within_a_cent(money, price, pieces))
+            hundredths.append(in_cents and _is_product_to_within_a_cent(money, price, pieces / 100))
+    return len(rows) >= LEAST_ROWS and any(
+        sum(fits) >= len(fits) * MOST and sum(compress(fits, telling)) > sum(telling) * HALF
+        for fits in (rows, hundredths)
+    )
 
 
 def _is_share(name: str) -> bool:

@@ -17,6 +17,7 @@ from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.find_id import ID_WORDS
 from rtp_workers.mapping.columns.find_quantity import is_product, value_of
 from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, GOOD_NAME, STRONG_NAME, Findings, choices
+from rtp_workers.mapping.columns.gross_and_net import is_sum_with_tax
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 
 MOST_CHOICES = 6
@@ -24,6 +25,7 @@ LOOKED_AT_ROWS = 200
 FEWEST_SHARES = 3
 SELDOM = 0.3  # a column filled in fewer rows belongs to something that only some rows have
 MOST_FACTORS = 8
+FEWEST_LACKING = 2  # rows in which only a rival has a number
 ROLES = ("amount", "debit", "credit")
 NUMBER_ENDS = ("nummer", "number", "numero", "numer")  # in one word, as in organisasjonsnummer
 WORDS = frozenset({"currency", "merchant", "category", "status", "payment_method", "country", "direction"})
@@ -41,8 +43,8 @@ def ask_about_rivals(found: Findings) -> None:
     if rivals and not _are_shares(rivals, columns):
         listed = [*columns, *rivals][:MOST_CHOICES]
         names = ", ".join(profile.name for profile in listed)
-        lines = [f"# {line.removeprefix('# ')}" for line in choices("amount", listed)]
-        found.ask("amount", f"several columns may be the amount, and no name settles it: {names}", *lines)
+        question = f"several columns may be the amount, and no name settles it: {names}"
+        found.ask("amount", question, *choices("amount", listed))
 
 
 def _is_sure(role: str, profile: Profile) -> bool:
@@ -51,9 +53,11 @@ def _is_sure(role: str, profile: Profile) -> bool:
 
 
 def _is_borne_out(found: Findings, columns: list[Profile]) -> bool:
-    """True if the values prove the amount: a column is its running balance, or it is a product of two others."""
+    """True if the values prove the amount: a column is its running balance, or it is made of two others."""
     others = [one for one in found.free() if one.cells and one.numbers >= NEARLY_ALL and one.dates < MOST]
     if any(walks_through(one, *found.amounts_of_uses()) for one in others):
+        return True
+    if len(columns) == 1 and is_sum_with_tax(found, columns[0]):
         return True
     factors = [one for one in others if vocabulary.best_role(one.name)[0] not in vocabulary.DECOYS][:MOST_FACTORS]
     return len(columns) == 1 and any(
@@ -112,13 +116,13 @@ def _is_known_otherwise(profile: Profile, columns: list[Profile]) -> bool:
 
 
 def _says_the_same(one: Profile, other: Profile) -> bool:
-    """True if the numbers of two columns are equal, whatever stands around them."""
+    """True if the numbers of two columns are equal, whatever stands around them, and none is missing in the second."""
     pairs = [
-        (_digits(cell), _digits(also))
-        for cell, also in zip(one.column[:LOOKED_AT_ROWS], other.column, strict=False)
-        if cell and also
+        (_digits(cell), _digits(also)) for cell, also in zip(one.column, other.column, strict=True) if cell and also
     ]
-    return bool(pairs) and sum(cell == also for cell, also in pairs) >= len(pairs) * MOST and len(pairs) > HALF
+    lacking = sum(not also.strip("0.,") and bool(cell.strip("0.,")) for cell, also in pairs)
+    same = sum(cell == also for cell, also in pairs) >= len(pairs) * MOST
+    return len(pairs) > HALF and same and lacking < FEWEST_LACKING
 
 
 def _digits(cell: str) -> str:

@@ -9,23 +9,33 @@ from rtp_workers.mapping.cells.words import (
     direction_of,
     direction_views,
     trade_words,
-    usual_direction_of,
 )
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_flag import ask_about_flag, ask_about_refunds
 from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
-from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, GOOD_NAME, STRONG_NAME, Findings
+from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.unsigned_rows import judge_unsigned_rows
 from rtp_workers.mapping.columns.unsigned_statements import ask_about_bank_view, ask_about_unsigned
-from rtp_workers.mapping.columns.words_and_signs import SIDES, side_of, sign_of, words_and_signs
+from rtp_workers.mapping.columns.words_and_signs import SIDES, sign_of, words_and_signs
+from rtp_workers.mapping.columns.words_for_sides import (
+    AS_IS,
+    FEW_WORDS,
+    OPINIONS,
+    ask_for,
+    ask_some_words,
+    ask_two_letters,
+    ask_unknown_words,
+    named_otherwise,
+    says_kind,
+    says_nothing,
+    trades,
+    word_lines,
+)
 from rtp_workers.mapping.toml_text import quoted
 
 SIDE_ROLES = ("debit", "credit")
-AS_IS = '# sign = "as_is"  # keep the amounts as they are'
-FEW_WORDS = 12
-OPINIONS = frozenset({"feedback", "rating", "review", "sentiment"})  # positive and negative say nothing about money
 REVERSALS = 0.25  # share of the amounts of one side that may have the other sign
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
@@ -108,7 +118,7 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     unknown = [
         profile
         for profile in found.free()
-        if _says_nothing(profile.name) and _says_direction(profile) and len(profile.direction_kinds) > 1
+        if says_nothing(profile.name) and _says_direction(profile) and len(profile.direction_kinds) > 1
     ]
     if amount.signed:
         asked = _ask_contradiction(found, amount) or _ask_mixed_signs(found, amount)
@@ -117,10 +127,10 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         return False
     sides = next((profile for profile in found.free() if _buys_and_sells(profile)), None)
     if sides is not None:
-        _ask_for(found, sides, 'debit_words = ["B"]', 'credit_words = ["S"]')
+        ask_for(found, sides, 'debit_words = ["B"]', 'credit_words = ["S"]')
         return False
     if named and named[0].profile.direction_words & direction_views() and named[0].name.score < CLEAR_NAME:
-        _ask_for(found, named[0].profile)
+        ask_for(found, named[0].profile)
         return False
     if named:
         found.take("direction", [named[0].profile], named[0].score, named[0].why)
@@ -133,11 +143,12 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         ask_about_flag(found)
         or _ask_trades(found)
         or _ask_direction(found)
-        or _ask_unknown_words(found)
+        or ask_unknown_words(found)
+        or ask_two_letters(found)
         or _ask_marked_rows(found)
         or _ask_one_side(found)
     )
-    if not (asked or _ask_some_words(found) or ask_about_refunds(found) or _is_given(found)):
+    if not (asked or ask_some_words(found) or ask_about_refunds(found) or _is_given(found)):
         ask_about_unsigned(found, amount)
     return False
 
@@ -145,10 +156,6 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
 def _is_given(found: Findings) -> bool:
     """True if the mapping names the amount: whoever wrote it has seen its sign."""
     return "amount" in found.section.columns
-
-
-def _says_nothing(name: str) -> bool:
-    return name.startswith("column ") or not normalise(name)
 
 
 def _says_direction(profile: Profile) -> bool:
@@ -162,8 +169,8 @@ def _ask_contradiction(found: Findings, amount: Profile) -> bool:
     for profile in found.free():
         named = vocabulary.score(profile.name, "direction").score > CLEAR_NAME
         codes_only = profile.direction_words <= direction_codes() and not named
-        all_are_words = profile.directions >= NEARLY_ALL or _trades(set(profile.distinct)) == SIDES
-        if not all_are_words or codes_only or _named_otherwise(profile):
+        all_are_words = profile.directions >= NEARLY_ALL or trades(set(profile.distinct)) == SIDES
+        if not all_are_words or codes_only or named_otherwise(profile):
             continue
         signs = [(kind == "debit") == negative for _, kind, negative in words_and_signs(profile, amount)]
         if signs and signs.count(False) >= len(signs) * CONTRADICTED:
@@ -180,7 +187,7 @@ def _ask_contradiction(found: Findings, amount: Profile) -> bool:
 def _ask_mixed_signs(found: Findings, amount: Profile) -> bool:
     """Asks if one word for money out never has a minus and another always has: the first may lack its minus."""
     for profile in found.free():
-        if len(profile.distinct) > FEW_WORDS or not _says_kind(profile.name):
+        if len(profile.distinct) > FEW_WORDS or not says_kind(profile.name):
             continue
         negative: dict[str, set[bool]] = {}
         for word, kind, minus in words_and_signs(profile, amount):
@@ -206,13 +213,13 @@ def _ask_unsigned_buys(found: Findings, amount: Profile) -> bool:
     pieces = found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL))
     for profile in found.free() if pieces and is_market(found) else ():
         buys = [minus for word, kind, minus in words_and_signs(profile, amount) if kind == "debit" and _is_trade(word)]
-        if buys and not any(buys) and len(profile.distinct) <= FEW_WORDS and _says_kind(profile.name):
+        if buys and not any(buys) and len(profile.distinct) <= FEW_WORDS and says_kind(profile.name):
             unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
             found.ask(
                 "amount",
                 f"{amount.name} has a minus in some rows, but in none that {profile.name} calls a purchase",
                 f"columns.direction = {quoted([profile.name])}",
-                *_word_lines(unknown),
+                *word_lines(unknown),
                 AS_IS,
             )
             return True
@@ -226,8 +233,8 @@ def _is_trade(cell: str) -> bool:
 def _ask_trades(found: Findings) -> bool:
     """Asks if every row of a table of trades buys, or every row sells: the next export has both."""
     for profile in found.free():
-        if is_market(found) and profile.directions == 1.0 and _trades(set(profile.distinct)):
-            _ask_for(found, profile)
+        if is_market(found) and profile.directions == 1.0 and trades(set(profile.distinct)):
+            ask_for(found, profile)
             return True
     return False
 
@@ -236,72 +243,14 @@ def _ask_direction(found: Findings) -> bool:
     """Asks about a column of debit and credit words whose name is unclear: it may be the type of a card."""
     for profile in found.free():
         sides = profile.direction_kinds & SIDES
-        if len(sides) == 2 and profile.directions >= NEARLY_ALL and not _named_otherwise(profile):
-            _ask_for(found, profile)
+        if len(sides) == 2 and profile.directions >= NEARLY_ALL and not named_otherwise(profile):
+            ask_for(found, profile)
             return True
     return False
-
-
-def _ask_for(found: Findings, profile: Profile, *words: str) -> None:
-    found.ask(
-        "amount",
-        f"the amounts have no sign; {profile.name} may show which of them are debits",
-        f"columns.direction = {quoted([profile.name])}",
-        *words,
-        AS_IS,
-    )
 
 
 def _buys_and_sells(profile: Profile) -> bool:
     return {normalise(cell) for cell in profile.distinct} == {"b", "s"}
-
-
-def _named_otherwise(profile: Profile) -> bool:
-    """True for the type of a card, and for other names that explain the words debit or credit differently."""
-    role, best = vocabulary.best_role(profile.name)
-    if set(normalise(profile.name).split()) & OPINIONS:
-        return True
-    # A column that says debit or credit in every row cannot be an id, whatever its name.
-    speaks = role and role not in ("direction", "payment_method", "category", "merchant", "transaction_id")
-    return "card" in normalise(profile.name) or bool(speaks and best.score >= GOOD_NAME)
-
-
-def _says_kind(name: str) -> bool:
-    """True for names that mean a transaction's kind, and for names that say nothing."""
-    return vocabulary.best_role(name)[0] in ("direction", "payment_method", "category", "")
-
-
-def _ask_unknown_words(found: Findings) -> bool:
-    for profile in found.free():
-        score = vocabulary.score(profile.name, "direction")
-        english_or_plain = (
-            score.exact and score.score >= STRONG_NAME and normalise(profile.name) not in ("code", "тип", "sign")
-        )
-        few = 2 <= len(profile.distinct) <= FEW_WORDS
-        if english_or_plain and few and profile.letters > MOST and profile.directions < NEARLY_ALL:
-            unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
-            found.ask(
-                "amount",
-                f"{profile.name} seems to say which amounts are debits, in unknown words: {', '.join(unknown)}",
-                f"columns.direction = {quoted([profile.name])}",
-                *_word_lines(unknown),
-            )
-            return True
-    return False
-
-
-def _word_lines(unknown: list[str]) -> list[str]:
-    """Returns mapping lines that put each word on the side that a word inside it names. People decide on the rest."""
-    sides: dict[str, list[str]] = {"debit": [], "credit": [], "": []}
-    for word in unknown:
-        sides[side_of(word) or ""].append(word)
-    left = ", ".join(quoted([word]) for word in sides[""])
-    hints = {"debit": f"  # which of {left} take money out?", "credit": f"  # which of {left} bring money in?"}
-    return [
-        f"{kind}_words = [{', '.join(quoted([word]) for word in sides[kind])}]" + (hint if left else "")
-        for kind, hint in hints.items()
-        if sides[kind] or left
-    ]
 
 
 def _ask_marked_rows(found: Findings) -> bool:
@@ -324,54 +273,16 @@ def _ask_marked_rows(found: Findings) -> bool:
     return False
 
 
-def _trades(cells: set[str]) -> set[str]:
-    """Returns the sides that words for buying and selling mean."""
-    return {str(direction_of(cell)) for cell in cells if normalise(cell) in trade_words()}
-
-
-def _says_nothing_of_a_kind(name: str) -> bool:
-    return not _says_nothing(name) and vocabulary.best_role(name)[0] == ""
-
-
 def _ask_one_side(found: Findings) -> bool:
     """Asks if every row says, for example, ``Debit`` in a possible direction column, and no amount has a minus."""
     for profile in found.free():
         kinds = profile.direction_kinds & SIDES
-        may_say = vocabulary.score(profile.name, "direction").score >= ENOUGH and not _named_otherwise(profile)
+        may_say = vocabulary.score(profile.name, "direction").score >= ENOUGH and not named_otherwise(profile)
         if may_say and profile.directions == 1.0 and len(kinds) == 1 and not _tells_little(profile):
-            _ask_for(found, profile)
+            ask_for(found, profile)
             return True
     return False
 
 
 def _tells_little(profile: Profile) -> bool:
     return bool(profile.direction_words & (direction_views() | direction_codes()))
-
-
-def _ask_some_words(found: Findings) -> bool:
-    """Asks if a column has debits or credits among other words, and no amount has a sign."""
-    for profile in found.free():
-        known_side = usual_direction_of if _says_nothing_of_a_kind(profile.name) else side_of
-        known = {cell for cell in profile.distinct if known_side(cell) in SIDES}
-        if len({side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
-            continue  # words inside longer texts count only where they name both sides
-        views = frozenset() if _trades(known) == SIDES else direction_views()
-        plain = {cell for cell in known if normalise(cell) not in direction_codes() | views}
-        plain = {cell for cell in plain if "card" not in normalise(cell)}
-        of_payment = vocabulary.score(profile.name, "payment_method").score >= STRONG_NAME
-        if not plain or not 2 <= len(profile.distinct) <= FEW_WORDS or of_payment or not _says_kind(profile.name):
-            continue
-        words = ", ".join(sorted(plain)[:4])
-        if "step" in found.uses:
-            found.notes.append(f"no amount has a sign, as usual in simulations, whatever {profile.name} says")
-            return True
-        unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
-        found.ask(
-            "amount",
-            f"no amount has a sign, but {profile.name} contains {words}",
-            f"columns.direction = {quoted([profile.name])}",
-            *_word_lines(unknown),
-            AS_IS,
-        )
-        return True
-    return False

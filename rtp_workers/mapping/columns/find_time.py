@@ -11,7 +11,7 @@ from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_clock import add_clock, decide_clock_digits
 from rtp_workers.mapping.columns.find_volatile import is_stamp_name
-from rtp_workers.mapping.columns.find_yearless import ask_for_year, find_yearless
+from rtp_workers.mapping.columns.find_yearless import ask_for_year, find_named_months, find_yearless
 from rtp_workers.mapping.columns.find_zone import find_zone, zone_in
 from rtp_workers.mapping.columns.findings import (
     BY_VALUES,
@@ -55,7 +55,10 @@ def find_time(found: Findings, more_cells: dict[str, list[str]]) -> None:
         if without_year is not None:
             found.take("occurred_at", [without_year.profile], without_year.score, without_year.why)
         elif not (_calendar(found) or _step(found) or _by_values(found) or _counter(found)):
-            _ask_for_time(found)
+            if (named := find_named_months(found)) is not None:
+                found.take("occurred_at", [named], BY_VALUES, "values (days and months)")
+            else:
+                _ask_for_time(found)
     ask_for_year(found)
     if any(role in found.uses for role in ("occurred_at", "date")):
         _decide_order(found, more_cells)
@@ -74,7 +77,7 @@ def _ask_for_time(found: Findings) -> None:
         names = ", ".join(profile.name for profile in digits)
         question, lines = f"no column is clearly a date; {names} may be dates written in digits only", []
     for profile in digits:
-        lines += [f"# {choices('occurred_at', [profile])[0]}", *_short_lines(profile.cells[0])]
+        lines += [*choices("occurred_at", [profile]), *_short_lines(profile.cells[0])]
     found.ask("occurred_at", question, *lines, kind="no_time")
 
 
@@ -336,7 +339,8 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
     found.ask(
         "occurred_at",
         f"{example!r} in {columns[0]} may be day first or month first, and no row of the sample shows which",
-        "day_first = true  # 31/12; write false for 12/31",
+        "# day_first = true  # 31/12",
+        "# day_first = false  # 12/31",
         kind="day_order",
     )
 

@@ -46,6 +46,7 @@ def find_volatile(found: Findings) -> tuple[str, ...]:
             or _is_status(found, profile)
             or (found.is_remembered and normalise(profile.name).endswith(" status"))
             or _is_stamp(profile)
+            or (found.is_remembered and "refunded" in normalise(profile.name).split())  # a refund may come later
             or is_row_number(profile)
             or (found.is_remembered and named and _is_index(profile))
         )

@@ -18,6 +18,11 @@ def find_yearless(found: Findings) -> Candidate | None:
     return candidates[0] if candidates else None
 
 
+def find_named_months(found: Findings) -> Profile | None:
+    """Returns the first column of dates without a year that name their month: ``01/DIC``. They are nothing else."""
+    return next((one for one in found.free() if one.filled >= MOST and one.share(yearless.names_month) >= MOST), None)
+
+
 def ask_for_year(found: Findings) -> None:
     """Asks for the year of dates without one. (A format in the mapping was checked when the mapping was read.)"""
     use = found.uses.get("occurred_at") or found.uses.get("date")

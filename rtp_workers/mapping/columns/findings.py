@@ -125,11 +125,8 @@ class Findings:
 
 
 def choices(role: str, profiles: Sequence[Profile]) -> list[str]:
-    """Returns mapping lines that offer columns for a role, with sample cells. All but the first are commented out."""
-    return [
-        f"{'# ' if at else ''}columns.{role} = {quoted([profile.name])}{samples(profile)}"
-        for at, profile in enumerate(profiles)
-    ]
+    """Returns mapping lines that offer columns for a role, with sample cells. They are comments: a person chooses."""
+    return [f"# columns.{role} = {quoted([profile.name])}{samples(profile)}" for profile in profiles]
 
 
 def samples(profile: Profile) -> str:

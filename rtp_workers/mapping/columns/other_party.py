@@ -14,6 +14,7 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, ENOUGH, GOOD_NAME, Candidate, Findings
 from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 
+LONGEST_CODE = 3  # the same two or three letters in every row are a code: that of an exchange
 SOME_ROWS = 5  # fewer rows than this say nothing about a cell that never changes
 MANY_ROWS, FEW_KINDS = 20, 4  # in so many rows, so few different texts are kinds
 # So few different texts, and as a share of the rows, are kinds, categories or one's own banks.
@@ -73,10 +74,13 @@ def names_other_party(found: Findings, candidate: Candidate) -> bool:
     others = [one for one in others if one.index != profile.index and _has_texts(one)]
     if _names_one_of_two_sides(profile, others):
         return False
+    never_changes = profile.rows > 1 and len(profile.distinct) == 1
     if name.score >= CLEAR_NAME:
-        return True
-    # The same text in every row is rather the account's owner.
-    if (profile.rows >= SOME_ROWS and len(profile.distinct) == 1) or _tells_kinds(profile):
+        return not (never_changes and profile.longest <= LONGEST_CODE)
+    # The same text in every row is rather the account's owner, or the bank's product.
+    if never_changes and (profile.rows >= SOME_ROWS or any(map(_describes_more, others))):
+        return False
+    if _tells_kinds(profile):
         return False
     if any(_tells_more(one, profile) for one in others):
         return False
@@ -136,6 +140,10 @@ def _tells_more(other: Profile, profile: Profile) -> bool:
     described = vocabulary.score(other.name, "merchant").score >= ENOUGH
     repeats = profile.rows >= SOME_ROWS and profile.uniqueness <= HALF
     return described and repeats and len(other.distinct) >= TIMES_AS_MANY * len(profile.distinct)
+
+
+def _describes_more(other: Profile) -> bool:
+    return len(other.distinct) > 1 and vocabulary.score(other.name, "merchant").score >= ENOUGH
 
 
 def _may_name_party(profile: Profile) -> bool:

@@ -22,11 +22,19 @@ def other_headers(rows: Sequence[Row], chosen: Row) -> list[Row]:
         chosen: the header that was found. Where it comes again, the same table goes on.
     """
     filled = [row for row in rows[:LOOKED_AT_ROWS] if not row.is_blank]
+    if _is_head_of_a_section(chosen):
+        heads = {row.cells[0]: row for row in filled if _is_head_of_a_section(row)}
+        return [row for name, row in heads.items() if name != chosen.cells[0]]
     starts = [at for at, row in enumerate(filled) if row is chosen or _is_header(_names(row))]
     # A second line of names right below the header has no transactions above it: both belong to one table.
     tables = [filled[start:end] for start, end in zip(starts, [*starts[1:], len(filled)], strict=True)]
     filled_ones = [table[0] for table in tables if _has_transactions(table[1 : NEAR_ROWS + 1])]
     return [row for row in filled_ones if _names(row) != _names(chosen)] if chosen in filled_ones else []
+
+
+def _is_head_of_a_section(row: Row) -> bool:
+    """True for ``Trades,Header,Date/Time,...``: a broker's statement of many tables, each row with its table's name."""
+    return len(row.cells) > FEWEST_NAMES and row.cells[1].strip() == "Header"
 
 
 def _names(row: Row) -> list[str]:

@@ -52,15 +52,16 @@ def ask_about_bank_view(found: Findings, amount: Profile) -> bool:
         return False
     rows = list(_signs_and_texts(found, amount))
     into, out = ([texts for sign, texts in rows if sign == side] for side in (-1, 1))
+    bought = _is_statement(found, amount)
     purchases = {cell for texts in out for cell in texts if cell in statement_words("purchases")}
-    received = [_received(texts, bool(purchases)) for texts in into]
+    received = [_received(texts, bool(purchases) or bought) for texts in into]
     refunds = [_says("refunds", texts) for texts in into]
     told = sum(map(any, zip(received, refunds, strict=True)))
-    if not into or len(into) >= len(out):
+    thanked = any(_says("thanks", texts) for texts in into)
+    if not into or len(into) > len(out) or (len(into) == len(out) and not thanked):
         return False
     sold = sum(_says("sales", texts) for texts in out)
-    bought = _is_statement(found, amount)
-    texts_say_so = told >= len(into) * HALF and (any(received) or (bought and not sold))
+    texts_say_so = thanked or (told >= len(into) * HALF and (any(received) or (bought and not sold)))
     if not texts_say_so and not (bought and sold <= len(out) * SELDOM and _are_seldom_refunds(found, into, out)):
         return False
     if sum(_received(texts, False) or _says("refunds", texts) for texts in out) > len(out) * SELDOM:
@@ -89,7 +90,7 @@ def ask_about_unsigned(found: Findings, amount: Profile) -> None:
     """Asks if no amount has a minus, but other columns say that money went out; else only notes what is not known."""
     if _is_of_documents(found) or not amount.nonzero or _ask_about_journal(found, amount):
         return
-    if _is_list_of_transfers(found):
+    if is_list_of_transfers(found):
         _ask(found, amount, "coins sent to an address, or received at one")
     elif _is_list_of_withdrawals(found):
         _ask(found, amount, "withdrawals, as other columns say")
@@ -123,6 +124,7 @@ def _ask_about_journal(found: Findings, amount: Profile) -> bool:
 def _holds_codes(profile: Profile) -> bool:
     return (
         len(profile.cells) >= LEAST_CODES
+        and not profile.is_decimal
         and profile.share(lambda cell: ACCOUNT_CODE.fullmatch(cell) is not None) >= HALF
     )
 
@@ -186,7 +188,7 @@ def _has_card_holders(found: Findings) -> bool:
     return any(set(normalise(profile.name).split()) & CARD_WORDS for profile in found.profiles) or _has_cards(found)
 
 
-def _is_list_of_transfers(found: Findings) -> bool:
+def is_list_of_transfers(found: Findings) -> bool:
     """True for coins with the address of one wallet, and no other column that names a side."""
     names = [normalise(profile.name).split() for profile in found.profiles]
     if any({"from", "to", "sender", "receiver"} & set(name) for name in names):

@@ -1,0 +1,150 @@
+"""Asks about columns whose words may say which amounts are debits: some of them, or words that nobody knows."""
+
+from __future__ import annotations
+
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.words import (
+    direction_codes,
+    direction_of,
+    direction_views,
+    trade_words,
+    usual_direction_of,
+)
+from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.findings import ENOUGH, GOOD_NAME, STRONG_NAME, Findings
+from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.words_and_signs import SIDES, side_of
+from rtp_workers.mapping.toml_text import quoted
+
+AS_IS = '# sign = "as_is"  # keep the amounts as they are'
+FEW_WORDS = 12
+OPINIONS = frozenset({"feedback", "rating", "review", "sentiment"})  # positive and negative say nothing about money
+# First letters, in order, of money in and money out: income and expense, recette and depense, entrata and uscita,
+# Einnahme and Ausgabe, ingreso and gasto, in and out, deposit and withdrawal.
+FIRST_LETTERS = frozenset({"ei", "dr", "es", "eu", "ae", "gi", "io", "dw", "iu", "pv"})
+CARD_WORDS = frozenset(
+    {"card", "emv", "contactless", "swiped", "swipe", "visa", "mastercard", "amex", "apple", "google"}
+)
+
+
+def ask_unknown_words(found: Findings) -> bool:
+    for profile in found.free():
+        score = vocabulary.score(profile.name, "direction")
+        english_or_plain = (
+            score.exact and score.score >= STRONG_NAME and normalise(profile.name) not in ("code", "тип", "sign")
+        )
+        few = 2 <= len(profile.distinct) <= FEW_WORDS
+        if english_or_plain and few and profile.letters > MOST and profile.directions < NEARLY_ALL:
+            unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
+            found.ask(
+                "amount",
+                f"{profile.name} seems to say which amounts are debits, in unknown words: {', '.join(unknown)}",
+                f"columns.direction = {quoted([profile.name])}",
+                *word_lines(unknown),
+            )
+            return True
+    return False
+
+
+def ask_two_letters(found: Findings) -> bool:
+    """Asks about a kind that is one of two letters, such as I and E: they may stand for income and expense."""
+    for profile in found.free():
+        letters = sorted(profile.distinct)
+        may_say = vocabulary.score(profile.name, "direction").score >= ENOUGH and not named_otherwise(profile)
+        if may_say and profile.filled == 1.0 and "".join(letters).lower() in FIRST_LETTERS:
+            ask_for(found, profile, *word_lines(letters))
+            return True
+    return False
+
+
+def ask_some_words(found: Findings) -> bool:
+    """Asks if a column has debits or credits among other words, and no amount has a sign."""
+    for profile in found.free():
+        known_side = usual_direction_of if _says_nothing_of_a_kind(profile.name) else side_of
+        known = {cell for cell in profile.distinct if known_side(cell) in SIDES}
+        if len({side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
+            continue  # words inside longer texts count only where they name both sides
+        views = frozenset() if trades(known) == SIDES else direction_views()
+        plain = {cell for cell in known if normalise(cell) not in direction_codes() | views}
+        plain = {cell for cell in plain if not _is_of_a_card(cell, profile)}
+        of_payment = vocabulary.score(profile.name, "payment_method").score >= STRONG_NAME
+        if not plain or not 2 <= len(profile.distinct) <= FEW_WORDS or of_payment or not _may_tell_sides(profile):
+            continue
+        words = ", ".join(sorted(plain)[:4])
+        if "step" in found.uses:
+            found.notes.append(f"no amount has a sign, as usual in simulations, whatever {profile.name} says")
+            return True
+        unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
+        found.ask(
+            "amount",
+            f"no amount has a sign, but {profile.name} contains {words}",
+            f"columns.direction = {quoted([profile.name])}",
+            *word_lines(unknown),
+            AS_IS,
+        )
+        return True
+    return False
+
+
+def ask_for(found: Findings, profile: Profile, *words: str) -> None:
+    found.ask(
+        "amount",
+        f"the amounts have no sign; {profile.name} may show which of them are debits",
+        f"columns.direction = {quoted([profile.name])}",
+        *words,
+        AS_IS,
+    )
+
+
+def word_lines(unknown: list[str]) -> list[str]:
+    """Returns mapping lines that put each word on the side that a word inside it names. People decide on the rest."""
+    sides: dict[str, list[str]] = {"debit": [], "credit": [], "": []}
+    for word in unknown:
+        sides[side_of(word) or ""].append(word)
+    left = ", ".join(quoted([word]) for word in sides[""])
+    hints = {"debit": f"  # which of {left} take money out?", "credit": f"  # which of {left} bring money in?"}
+    return [
+        f"{kind}_words = [{', '.join(quoted([word]) for word in sides[kind])}]" + (hint if left else "")
+        for kind, hint in hints.items()
+        if sides[kind] or left
+    ]
+
+
+def says_kind(name: str) -> bool:
+    """True for names that mean a transaction's kind, and for names that say nothing."""
+    return vocabulary.best_role(name)[0] in ("direction", "payment_method", "category", "")
+
+
+def says_nothing(name: str) -> bool:
+    return name.startswith("column ") or not normalise(name)
+
+
+def named_otherwise(profile: Profile) -> bool:
+    """True for the type of a card, and for other names that explain the words debit or credit differently."""
+    role, best = vocabulary.best_role(profile.name)
+    if set(normalise(profile.name).split()) & OPINIONS:
+        return True
+    # A column that says debit or credit in every row cannot be an id, whatever its name.
+    speaks = role and role not in ("direction", "payment_method", "category", "merchant", "transaction_id")
+    return "card" in normalise(profile.name) or bool(speaks and best.score >= GOOD_NAME)
+
+
+def trades(cells: set[str]) -> set[str]:
+    """Returns the sides that words for buying and selling mean."""
+    return {str(direction_of(cell)) for cell in cells if normalise(cell) in trade_words()}
+
+
+def _may_tell_sides(profile: Profile) -> bool:
+    """True for the names of kinds, and for a column that is named after its own words: ``Income/expensive``."""
+    return says_kind(profile.name) or set(map(normalise, profile.distinct)) <= set(normalise(profile.name).split())
+
+
+def _is_of_a_card(cell: str, profile: Profile) -> bool:
+    """True for words of payment by card: ``Credit (Apple Pay)``, and ``Credit`` where other rows say cash."""
+    words = set(normalise(cell).split())
+    in_cash = any("cash" in normalise(other).split() for other in profile.distinct)
+    return bool(words & CARD_WORDS) or (in_cash and words <= SIDES)
+
+
+def _says_nothing_of_a_kind(name: str) -> bool:
+    return not says_nothing(name) and vocabulary.best_role(name)[0] == ""
