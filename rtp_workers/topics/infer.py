@@ -9,6 +9,7 @@ from typing import Any
 
 from rtp_workers.mapping.cells.minor_units import minor_digits
 from rtp_workers.mapping.cells.words import currency_code
+from rtp_workers.mapping.columns.find_number_format import UNIT_LINES
 from rtp_workers.mapping.columns.vocabulary import DocumentPath
 from rtp_workers.mapping.infer import infer_columns
 from rtp_workers.mapping.plan import FilePlan, Question
@@ -26,7 +27,6 @@ NO_TIME_LINES = (
     'occurred_at = "kafka_timestamp"  # when the record was written to Kafka',
     '# columns.occurred_at = "..."  # or the path of the time',
 )
-UNIT_LINES = ('amount_unit = "minor"  # 1999 is 19.99; "major" where 1999 is 1999',)
 
 
 def infer_documents(documents: Sequence[Document], section: Section | None = None) -> FilePlan:

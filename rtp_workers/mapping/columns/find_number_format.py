@@ -21,6 +21,7 @@ HUNDREDTHS = frozenset(
 MINOR_NAMES = HUNDREDTHS | {"minor"}
 NOISY_DIGITS = 10  # a float was printed: more digits after the point than this, and almost a round number
 NAME_OF_A_PROGRAM = re.compile(r"[a-z][A-Za-z0-9_.\[\]]*")
+UNIT_LINES = ('# amount_unit = "minor"  # 1999 is 19.99', '# amount_unit = "major"  # 1999 is 1999')
 LEAST_CENTS = 5  # amounts; fewer show nothing
 # In the export of a program, with names such as order_id, whole numbers may be cents if most are round or end like
 # prices, and half of them are more than small change.
@@ -140,8 +141,7 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
         found.ask(
             "amount",
             f"{columns[0].name} contains whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",
-            '# amount_unit = "minor"  # 1999 is 19.99',
-            '# amount_unit = "major"  # 1999 is 1999',
+            *UNIT_LINES,
         )
 
 
