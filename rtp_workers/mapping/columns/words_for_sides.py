@@ -28,6 +28,7 @@ CARD_WORDS = frozenset(
 
 
 def ask_unknown_words(found: Findings) -> bool:
+    """Asks about a column whose name means the side, and whose words nobody knows."""
     for profile in found.free():
         score = vocabulary.score(profile.name, "direction")
         english_or_plain = (
@@ -87,6 +88,7 @@ def ask_some_words(found: Findings) -> bool:
 
 
 def ask_for(found: Findings, profile: Profile, *words: str) -> None:
+    """Asks whether a column shows the sides. `words` are further lines of the answer."""
     found.ask(
         "amount",
         f"the amounts have no sign; {profile.name} may show which of them are debits",
@@ -116,6 +118,7 @@ def says_kind(name: str) -> bool:
 
 
 def says_nothing(name: str) -> bool:
+    """True for a column without a name."""
     return name.startswith("column ") or not normalise(name)
 
 
