@@ -6,6 +6,7 @@ gives its clients (`advertised.listeners`) means nothing on this machine. The cl
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
 from rtp_workers.endpoints import Endpoints
@@ -24,8 +25,8 @@ from rtp_workers.kafka.listener import Listener, look_at
 
 CONNECT_S = 3.0
 LISTENER_S = 5.0  # a broker that has just started takes a second or two for its first TLS handshake
-METADATA_S = 5.0
-METADATA_TRY_S = 0.5  # after each attempt, the errors that the client has reported are looked at
+METADATA_S = 10.0
+LOOK_EVERY_S = 0.1
 SEARCH_AFTER = 0.25  # share of a request's timeout; a Kafka that is up answers sooner
 DEFAULT_PORT = 9092
 AGAIN_AFTER_S = 10.0
@@ -141,16 +142,13 @@ def cause_of_silence(endpoints: Endpoints) -> RtpError | None:
 
 def _of_the_brokers(answered: Address, options: Mapping[str, Any], reached: set[Address]) -> RtpError | None:
     """Checks the addresses that the brokers advertise."""
-    told = _Told()
-    heard: dict[str, Any] = {**options, "error_cb": told.note}
-    admin = AdminClient(heard)
-    metadata = _metadata(admin, told)
-    if metadata is None:
-        return None if told.refusal is None else translate(told.refusal, f"connect to Kafka at {answered}")
-    advertised = {Address(broker.host, broker.port): broker.id for broker in metadata.brokers.values()}
-    troubles = _troubles(address for address in advertised if address not in reached)
+    heard = _Heard()
+    heard.listen(options)
+    if heard.refusal is not None:
+        return translate(heard.refusal, f"connect to Kafka at {answered}")
+    troubles = _troubles(address for address in heard.advertised if address not in reached)
     sentences = [
-        f"its broker {advertised[address]} sends clients to {address}, which {trouble}"
+        f"its broker {heard.advertised[address]} sends clients to {address}, which {trouble}"
         for address, trouble in troubles.items()
         if trouble is not None
     ]
@@ -162,26 +160,39 @@ def _of_the_brokers(answered: Address, options: Mapping[str, Any], reached: set[
     )
 
 
-def _metadata(admin: AdminClient, told: _Told) -> Any:
-    """Returns the cluster's metadata; None if Kafka refuses the client or does not answer in `METADATA_S`."""
-    deadline = time.monotonic() + METADATA_S
-    while told.refusal is None and time.monotonic() < deadline:
-        try:
-            return admin.list_topics(timeout=METADATA_TRY_S)
-        except KafkaException:
-            admin.poll(0)  # passes the errors that the client has reported to `told`
-    return None
-
-
 @dataclass(slots=True)
-class _Told:
-    """What the client has reported: a refusal that only a person can resolve, if there was one."""
+class _Heard:
+    """What a client of Kafka has learned when it connected.
 
-    refusal: KafkaError | None = field(default=None)
+    A request for the metadata would not do: as soon as librdkafka knows the advertised addresses, it closes the
+    connection to the bootstrap address. If the advertised ones cannot be reached, the request is never answered. Its
+    statistics show what it knows.
 
-    def note(self, error: KafkaError) -> None:
+    Attributes:
+        advertised: the brokers' addresses, each with the broker's id.
+        refusal: an error that only a person can resolve, if there was one.
+    """
+
+    advertised: dict[Address, int] = field(default_factory=dict)
+    refusal: KafkaError | None = None
+
+    def listen(self, options: Mapping[str, Any]) -> None:
+        """Lets a client connect; returns once it knows the brokers or is refused, and after `METADATA_S` anyway."""
+        callbacks: dict[str, Any] = {"error_cb": self._note_error, "stats_cb": self._note_statistics}
+        admin = AdminClient({**options, **callbacks, "statistics.interval.ms": int(LOOK_EVERY_S * 1000)})
+        deadline = time.monotonic() + METADATA_S
+        while self.refusal is None and not self.advertised and time.monotonic() < deadline:
+            admin.poll(LOOK_EVERY_S)
+
+    def _note_error(self, error: KafkaError) -> None:
         if self.refusal is None and error.code() in NEEDS_A_PERSON:
             self.refusal = error
+
+    def _note_statistics(self, statistics: str) -> None:
+        for broker in json.loads(statistics)["brokers"].values():
+            if broker["source"] == "learned":
+                host, _, port = broker["nodename"].rpartition(":")
+                self.advertised[Address(host.strip("[]"), int(port))] = broker["nodeid"]
 
 
 def _disagreement(address: Address, listener: Listener, options: Mapping[str, Any]) -> RtpError | None:

@@ -31,6 +31,7 @@ from rtp_workers.reconcile.status import status
 from tests.conftest import Stack, StartRtp, fresh_folder
 from tests.consumer_answers import not_ready_because
 from tests.programs import clean_env, run_rtp
+from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_until
 
 ELSEWHERE = "no-such-host.invalid:29092"
@@ -213,6 +214,13 @@ def test_a_server_that_only_closes_connections_is_accused_of_nothing(kafka: Many
 
 def test_a_kafka_that_answers_is_given_no_cause(kafka: ManyListeners) -> None:
     assert cause_of_silence(Endpoints(kafka_bootstrap=kafka.bootstrap)) is None
+
+
+def test_a_broker_that_answers_slowly_is_heard(kafka: ManyListeners) -> None:
+    with TcpProxy((ports.LOOPBACK, kafka.listening["NAMELESS"])) as line:
+        line.slow(0.4)
+        told = cause_of_silence(Endpoints(kafka_bootstrap=f"{ports.LOOPBACK}:{line.port}"))
+    assert f"sends clients to {ELSEWHERE}, which cannot be resolved here" in str(told)
 
 
 @pytest.mark.parametrize("command", ["topics", "doctor", "load"])
