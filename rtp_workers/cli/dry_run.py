@@ -264,7 +264,7 @@ def _refused(result: DryRun) -> Group:
 def _questions(result: DryRun) -> Group:
     parts: list[Any] = [Text("nothing is loaded until these questions are answered:", style="bold red")]
     parts += [Text(f"  ? {question.field}: {question.question}") for question in result.plan.undecided]
-    parts.append(Text("\nadd to data/sources.toml:", style="bold"))
+    parts.append(Text("\nadd to data/sources.toml, without the # of the lines that are right:", style="bold"))
     text = question_text(result.plan.undecided, result.plan, result.file)
     parts.append(
         Padding(Syntax(text.rstrip(), "toml", theme="ansi_dark", background_color="default", word_wrap=True), (0, 2))

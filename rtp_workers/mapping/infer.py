@@ -131,6 +131,15 @@ def _ask_which_table(found: Findings, dialect: Dialect) -> None:
             *(f"# header_line = {line}" for line in lines),
         )
 
+    elif dialect.rows_above:
+        count, first = len(dialect.rows_above), dialect.rows_above[0]
+        found.ask(
+            "occurred_at",
+            f"{counted(count, 'line')} above the header on line {dialect.header_line} look like transactions (from "
+            f"line {first} on); they are not loaded. To load them, remove the lines that divide the file",
+            f"# header_line = {dialect.header_line}  # only what is below",
+        )
+
 
 def _ask_about_encodings(found: Findings, dialect: Dialect, sample: bytes) -> None:
     """Asks if some lines of the file are UTF-8 and others are not: read in one encoding, the others lose letters."""

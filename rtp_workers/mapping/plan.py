@@ -56,6 +56,7 @@ class Dialect:
         escapes: True if a backslash escapes the character after it, as MySQL and PostgreSQL's COPY write it.
         encoding_is_open: True if the beginning holds only ASCII, which is valid in nearly every encoding.
         other_headers: lines of the headers of other tables in the file, if the mapping does not choose one.
+        rows_above: lines above the header that look like transactions, if the mapping does not choose a header.
         fewest_cells, most_cells: a row with fewer cells than columns, or with empty ones behind them, is loaded within
             these limits; 0: no such row is.
     """
@@ -70,6 +71,7 @@ class Dialect:
     encoding_is_open: bool = False
     escapes: bool = False
     other_headers: tuple[int, ...] = ()
+    rows_above: tuple[int, ...] = ()
     fewest_cells: int = 0
     most_cells: int = 0
 

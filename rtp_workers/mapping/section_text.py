@@ -35,6 +35,7 @@ def section_text(plan: FilePlan, file_name: str, name: str | None = None) -> str
         lines.append(f"constants.currency = {quoted([plan.rules.currency])}")
     lines += rule_lines(plan)
     offered = {_key(line) for question in plan.undecided for line in question.lines}
+    offered |= {"id_columns"} if "id" in offered else set()  # they make derived ids, too
     lines = [_commented(line) if _key(line) in offered and not _is_given(plan, line) else line for line in lines]
     for question in plan.undecided:
         asked = "\n# ".join(question.question.splitlines())
@@ -66,12 +67,12 @@ def _key(line: str) -> str:
 
 
 def question_text(questions: tuple[Question, ...], plan: FilePlan, file_name: str) -> str:
-    """Returns the lines that answer the questions, below the header of their section."""
+    """Returns the lines that answer the questions, as comments, below the header of their section."""
     lines = [f"[{plan.section or section_name(file_name)}]"]
     if plan.section is None:
         lines.append(f"files = [{quoted([file_pattern(file_name)])}]")
     for question in questions:
-        lines += question.lines
+        lines += map(_commented, question.lines)
     return "\n".join(lines) + "\n"
 
 

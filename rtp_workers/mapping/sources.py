@@ -224,6 +224,7 @@ def _section(name: str, entries: Any, origin: str) -> Section:
     answered, still_open = _without_open(entries)
     values = {key: _value(key, value, f"{where}: {key}") for key, value in answered.items()}
     section = Section(name=name, open=still_open, **values)
+    _check_calendar(section, where)
     _check_format(section, where)
     _check_purpose(section, answered, where)
     return section
@@ -257,6 +258,13 @@ def _check_purpose(section: Section, entries: Mapping[str, Any], where: str) -> 
         wrong.append('id = "offset"')
     if wrong:
         raise ConfigError(f"{where}: {', '.join(wrong)} cannot be used in a section with {kind}")
+
+
+def _check_calendar(section: Section, where: str) -> None:
+    """Refuses a part of a date alone. Only the day may be missing: it is then the first of the month."""
+    given = {"year", "month", "day"} & section.columns.keys()
+    if given and not {"year", "month"} <= given:
+        raise ConfigError(f"{where}: columns.{min(given)} needs columns.year and columns.month, too")
 
 
 def _check_format(section: Section, where: str) -> None:

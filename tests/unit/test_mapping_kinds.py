@@ -63,6 +63,47 @@ def test_texts_under_an_english_header_tell_their_encoding_by_their_letters(enco
     assert data.decode(find_encoding(data)) == data.decode(encoding)
 
 
+def test_line_ends_of_old_macs_show_the_encoding_of_english_texts() -> None:
+    text = "Date,Description,Amount\r2024-01-01,Sam’s Diner – café,-3.50\r2024-01-02,“Best” classiﬁed,-2.10\r"
+    assert text.encode("mac_roman").decode(find_encoding(text.encode("mac_roman"))) == text
+    assert find_encoding(text.replace("ﬁ", "fi").encode("cp1252")) == "cp1252"
+
+
+def test_lines_that_are_utf8_by_chance_are_not_asked_about() -> None:
+    chance = ["2024-01-01,píšťalky,-3.50", "2024-01-02,píšťalky,-4.50", "2024-01-03,účet,-5.50"]
+    data = csv_of("Datum,Popis,Částka", *chance).decode().encode("cp1250")
+    assert "píšťalky".encode("cp1250").decode() == "p횝alky"  # valid UTF-8
+    assert asked(data) == {}
+    both = data + "2024-01-04,účet,-6.50\n2024-01-05,účet,-7.50\n".encode()
+    assert "encoding" in asked(both)
+
+
+def test_rows_above_the_header_are_asked_about() -> None:
+    page = ["1/2026,15/03/2026,Empresa A,79/2026,10.50", "2/2026,16/03/2026,Empresa B,80/2026,11.50"]
+    rows = ["3/2026,17/03/2026,Empresa C,81/2026,12.50", "4/2026,18/03/2026,Empresa D,82/2026,13.50"]
+    header = "Contrato,Fecha,Proveedor,Modalidad,Importe"
+    data = csv_of("Informe de contratos", *page, header, *rows)
+    assert asked(data)["occurred_at"] == ("# header_line = 4  # only what is below",)
+    assert amounts_of(data, header_line=4) == ["12.50", "13.50"]
+    summary = csv_of("Saldo,01/03/2026,100.00", header, *rows)
+    assert asked(summary) == {}
+
+
+@pytest.mark.parametrize("months", [("1", "12"), ("Januari", "Desember"), ("Jan", "Dec")])
+def test_a_year_and_a_month_without_a_day_are_the_first_of_the_month(months: tuple[str, str]) -> None:
+    data = csv_of("Tahun,Bulan,Total", f"2026,{months[0]},5.50", f"2025,{months[1]},4.50")
+    lines = asked(data)["occurred_at"]
+    assert [line.partition("  #")[0] for line in lines] == ['# columns.year = "Tahun"', '# columns.month = "Bulan"']
+    records = load_all(data, mapping=Section(columns={"year": ("Tahun",), "month": ("Bulan",)})).records
+    assert [one["occurred_at"] for one in records] == ["2026-01-01T00:00:00Z", "2025-12-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize("part", ["year", "month", "day"])
+def test_a_part_of_a_date_alone_is_refused(part: str) -> None:
+    with pytest.raises(ConfigError, match=f"columns.{part} needs columns.year and columns.month, too"):
+        sources({"bank": {"files": ["*"], "columns": {part: "Tahun"}}})
+
+
 def test_the_unknown_side_of_a_pair_is_found_by_where_it_is_filled() -> None:
     data = csv_of("Date,Withdrawal,Nazvanie,Balance", "2024-01-01,5.00,,95.00", "2024-01-02,,20.00,115.00")
     assert amounts_of(data) == ["-5.00", "20.00"]

@@ -19,8 +19,10 @@ PIVOT = 69  # two-digit years from 69 on are 19xx, as in strptime
 
 _LETTERS = r"[^\W\d_]"
 _TIME = (
-    r"(?P<hour>\d{1,2})(?:[:h.](?P<minute>\d{2}))(?:[:.m](?P<second>\d{2})(?:[.,:](?P<fraction>\d{1,9}))?s?)?"
+    r"(?P<hour>\d{1,2})(?:[:h.](?P<minute>\d{2}|\d(?=\s?[AaPp][Mm])))"
+    r"(?:[:.m](?P<second>\d{2})(?:[.,:](?P<fraction>\d{1,9}))?s?)?"
     r"[  \s]*(?P<half>[AaPp]\.?\s?[Mm]\.?|上午|下午|午前|午後|오전|오후)?"
+    r"(?:\s?(?:[Hh](?:rs?|s)?|[Uu]hr|[Uu]ur)\b\.?)?"
 )
 # An offset may be followed by the zone's name: 2024-05-30 14:06:45 +0000 UTC.
 _ZONE = (
@@ -50,6 +52,7 @@ _CLOCK_FIRST = re.compile(r"(\d{1,2}:\d{2}(?::\d{2})?(?:\s?[AaPp][Mm])?)[\s,]+")
 OTHER_DATE = re.compile(
     r"\s+(?:as of|effective|eff\.?|per|valuta|value date|posted|trans(?:action)?(?: date)?)\s+", re.IGNORECASE
 )
+_NUMBER_OF_THE_DAY = re.compile(r"\s+-\s?\d{1,4}\s*")  # 2026/08/03 -3 is the third document of that day
 _WEEKDAY = re.compile(rf"{_LETTERS}{{2,12}}\.?,?\s+")
 _EPOCH = re.compile(r"(\d{9,10}|\d{13}|\d{16}|\d{19})(?:\.(\d+))?")
 EPOCH_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -164,6 +167,7 @@ def parse(cell: str, order: Order) -> Moment | None:
     if shape is None or day is None:
         return None
     rest = without_other_date(shape.rest)
+    rest = "" if _NUMBER_OF_THE_DAY.fullmatch(rest) else rest
     if not rest.strip(" ,;.T"):
         return Moment(day)
     found = _AFTER_DATE.fullmatch(rest.strip())

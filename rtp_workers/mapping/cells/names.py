@@ -10,7 +10,9 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT_WORD = re.compile(r"[\W_]+", re.UNICODE)
 _BRACKETS = re.compile(r"[(\[（【].*?[)\]）】]")
 _CJK = re.compile("[぀-鿿가-힣]")
-_UNDECOMPOSED = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "æ": "ae", "Æ": "AE", "ı": "i"})
+_UNDECOMPOSED = str.maketrans(
+    {"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "æ": "ae", "Æ": "AE", "ı": "i", "đ": "d", "Đ": "D"}
+)
 
 
 @lru_cache(maxsize=20_000)

@@ -65,7 +65,7 @@ def direction_words() -> dict[str, str]:
 @lru_cache(maxsize=20_000)
 def direction_of(cell: str) -> str | None:
     """Returns ``debit``, ``credit`` or ``neutral`` if the cell is a word, a code or a sign for it, else None."""
-    return usual_direction_of(cell) or _words_in_full().get(normalise(cell))
+    return usual_direction_of(cell) or _words_in_full().get(normalise(cell)) or _side_in_brackets(cell)
 
 
 @lru_cache(maxsize=20_000)
@@ -82,6 +82,14 @@ def usual_direction_of(cell: str) -> str | None:
 def _words_in_full() -> dict[str, str]:
     table = _tables()["direction"]
     return {normalise(word): kind for kind in ("credit", "debit") for word in table[f"{kind}_in_full"]}
+
+
+def _side_in_brackets(cell: str) -> str | None:
+    """Returns the side at the end of ``DISCOUNT (DEBIT)``, but not of the card in ``Visa (Debit)``."""
+    inside = bracketed(cell)
+    if not inside or set(normalise(without_brackets(cell)).split()) & word_list("card_words"):
+        return None
+    return direction_words().get(normalise(inside))
 
 
 def _side_said_twice(text: str) -> str | None:

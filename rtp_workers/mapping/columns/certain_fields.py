@@ -17,7 +17,7 @@ from rtp_workers.mapping.cells.words import direction_of, field_words, kind_word
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_quantity import PRICE_WORDS, is_market
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, GOOD_NAME, Candidate, Findings
-from rtp_workers.mapping.columns.other_party import NAMES, names_other_party, names_payer
+from rtp_workers.mapping.columns.other_party import BUYERS, NAMES, names_other_party, names_payer
 from rtp_workers.mapping.columns.profile import HALF, Profile
 
 SHORTEST_STEM = 4  # letters of a word that may begin a longer one: "karte" begins "Kartenzahlung"
@@ -40,6 +40,11 @@ THINGS = frozenset(
     | {"rechnung", "bestellung", "article", "facture", "commande", "articulo", "factura"}
     | {"pedido", "articolo", "fattura", "ordine", "factuur", "bestelling", "faktura"}
 )
+MAKERS = frozenset(
+    {"vendor", "vendor name", "supplier", "supplier name", "brand", "manufacturer", "seller", "seller name", "satici"}
+    | {"satici adi", "vendedor", "sprzedawca", "продавец", "verkaufer", "vendeur", "venditore", "penjual", "nguoi ban"}
+)
+TILLS = frozenset({"cashier", "till", "register", "pos", "customer", "store"})
 LINES_OF_ORDERS = ("lineitem", "line item")
 MAILS = frozenset({"email", "mail", "gross", "brutto", "brut"})
 
@@ -50,15 +55,19 @@ def is_certain(found: Findings, candidate: Candidate, field: str) -> bool:
     if field == "payment_method" and is_market(found) and not _is_named(candidate):
         return False  # nothing is paid in cash where trades are booked on a cash account
     if field == "merchant":
-        if candidate.name.phrase == "vendor" and any(
-            normalise(one.name).startswith(LINES_OF_ORDERS) for one in found.profiles
-        ):
-            return False  # the brand of one of the things that were ordered
+        if candidate.name.phrase in MAKERS and any(_is_of_a_till(one.name) for one in found.profiles):
+            return False  # who made, supplied or sold one of the things
         describes_things = candidate.name.score < CLEAR_NAME and _has_things(found, candidate)
         return not describes_things and names_other_party(found, candidate)
     if field == "customer_id" and candidate.name.exact and candidate.name.score >= CLEAR_NAME:
         return _names_other_account(found) or _is_customer(candidate)
     return test is None or test(candidate)
+
+
+def _is_of_a_till(name: str) -> bool:
+    """True for the columns of somebody who sells: the lines of orders, the shop, the cashier."""
+    text = normalise(name)
+    return text.startswith((*LINES_OF_ORDERS, *BUYERS)) or bool(set(text.split()) & TILLS)
 
 
 def _has_things(found: Findings, candidate: Candidate) -> bool:
@@ -95,7 +104,8 @@ def _has_brokers_kinds(found: Findings, described: Profile) -> bool:
 
 def _trades(profile: Profile) -> bool:
     sides = {direction_of(cell) for cell in profile.distinct if normalise(cell) in trade_words()}
-    return len(sides) > 1 and profile.share(lambda cell: normalise(cell) in kind_words()) >= HALF
+    kinds = profile.share(lambda cell: normalise(cell) in kind_words())
+    return bool(sides) and len(profile.distinct) > 1 and kinds >= HALF
 
 
 def _names_other_account(found: Findings) -> bool:

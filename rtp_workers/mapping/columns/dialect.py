@@ -11,7 +11,7 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import amounts, dates
 from rtp_workers.mapping.cells.names import compact
 from rtp_workers.mapping.columns.encodings import decode, find_encoding
-from rtp_workers.mapping.columns.other_tables import other_headers
+from rtp_workers.mapping.columns.other_tables import other_headers, rows_above
 from rtp_workers.mapping.columns.row_widths import evened, fits, tolerated, widest
 from rtp_workers.mapping.columns.sample_rows import Row, escaped_rows_of, physical_lines, rows_of
 from rtp_workers.mapping.columns.vocabulary import best_role, is_known
@@ -145,6 +145,7 @@ def find_dialect(data: bytes, given: Given, file_name: str) -> tuple[Dialect, li
         encoding_is_open=given.encoding is None and data.isascii(),
         escapes=escapes,
         other_headers=_other_headers(rows, header, given),
+        rows_above=_rows_above(rows, header, given),
         fewest_cells=fewest,
         most_cells=most,
     )
@@ -158,6 +159,12 @@ def _other_headers(rows: Sequence[Row], header: Row | None, given: Given) -> tup
     if header is None or given.header_line is not None or given.header is not None:
         return ()
     return tuple(row.line for row in other_headers(rows, header))
+
+
+def _rows_above(rows: Sequence[Row], header: Row | None, given: Given) -> tuple[int, ...]:
+    if header is None or given.header_line is not None:
+        return ()
+    return tuple(row.line for row in rows_above(rows, header))
 
 
 def has_escapes(text: str, delimiter: str, quotechar: str) -> bool:

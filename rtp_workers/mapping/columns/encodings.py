@@ -7,6 +7,7 @@ import re
 from collections import Counter
 
 from rtp_workers.errors import ConfigError
+from rtp_workers.mapping.cells.names import is_cjk
 from rtp_workers.mapping.columns.sample_rows import physical_lines, rows_of
 from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 
@@ -118,9 +119,14 @@ def lines_in_utf8(data: bytes, encoding: str) -> list[int]:
     if encoding.startswith("utf-"):
         return []
     beyond = [(number, line) for number, line in enumerate(data.splitlines(), start=1) if not line.isascii()]
-    valid = [number for number, line in beyond if decodes(line + b"\n", "utf-8")]
+    valid = [number for number, line in beyond if decodes(line + b"\n", "utf-8") and not _is_by_chance(line, encoding)]
     fewest = FEWEST_LINES if encoding in LATIN_ENCODINGS else max(FEWEST_LINES, len(beyond) // 2)
     return valid if fewest <= len(valid) < len(beyond) else []
+
+
+def _is_by_chance(line: bytes, encoding: str) -> bool:
+    """True if the line's only letters beyond ASCII would be East Asian ones, in a file of Latin letters."""
+    return encoding in LATIN_ENCODINGS and any(is_cjk(char) for char in line.decode("utf-8"))
 
 
 def decodes(data: bytes, encoding: str) -> bool:
@@ -160,6 +166,8 @@ def _legacy(data: bytes) -> str:
         found = _multibyte(data) or (None if is_latin else _best(_scores(words, OTHER_ENCODINGS)))
         if found is not None:
             return found
+    if is_latin and latin["cp1252"] < FITS and b"\r" in data and b"\n" not in data:
+        return "mac_roman"  # the line ends of old Macs, as Excel still writes them
     close = [name for name, score in latin.items() if score >= best - CLOSE]
     if "cp1250" in close and has_central_european_header(data):
         return "cp1250"

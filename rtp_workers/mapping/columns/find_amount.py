@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from itertools import combinations
 
-from rtp_workers.mapping.cells.words import word_list
+from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import balance_walk, is_balance_of
 from rtp_workers.mapping.columns.find_currency import find_currency
 from rtp_workers.mapping.columns.find_number_format import find_number_format
-from rtp_workers.mapping.columns.find_quantity import find_quantity, is_product, total_with_fee
+from rtp_workers.mapping.columns.find_quantity import PRICE_WORDS, find_quantity, is_market, is_product, total_with_fee
 from rtp_workers.mapping.columns.find_rivals import ask_about_rivals
 from rtp_workers.mapping.columns.find_sides import (
     is_number,
@@ -33,7 +33,17 @@ from rtp_workers.mapping.columns.findings import (
     choices,
 )
 from rtp_workers.mapping.columns.gross_and_net import take_sum_with_tax, with_tax
-from rtp_workers.mapping.columns.lone_money import is_only_decimal, only_refunds, profit_of_closed_positions
+from rtp_workers.mapping.columns.lone_money import (
+    cents_next_to_a_currency,
+    has_cents,
+    is_nameless,
+    is_only_decimal,
+    named_by_a_currency,
+    next_to_their_name,
+    only_fee,
+    only_refunds,
+    profit_of_closed_positions,
+)
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.unsigned_statements import AS_IS, NEGATE, is_list_of_transfers
 from rtp_workers.mapping.columns.words_and_signs import sign_of
@@ -47,10 +57,10 @@ OFTEN = 0.8  # more than one of two sides would have
 MOSTLY = 0.7  # filled in most rows, or whole numbers in most cells; with less, a column has gaps or decimals
 LEAST_FILLED = 0.3  # with fewer amounts, a column belongs to something that only some rows have
 MOST_FACTORS = 8
-RATE = re.compile(r"[.,][0-9]{3,}$")
+SOME_ROWS = 5
+COUNTS = frozenset({"cantidad", "jumlah"})
 CENTS = re.compile(r"[0-9]{2}")
 FRACTION = re.compile(r"[.,][0-9]{1,2}$")
-CENTS_AT_END = re.compile(r"[.,][0-9]{2}\D*$")
 
 
 def find_amount(found: Findings) -> None:
@@ -84,7 +94,7 @@ def _ask_about_split_cells(found: Findings, columns: list[Profile]) -> None:
         return
     for amount in columns:
         after = found.profiles[amount.index + 1 : amount.index + 2]
-        if not after or amount.share(lambda cell: FRACTION.search(cell) is not None) > 0 or _is_nameless(found):
+        if not after or amount.share(lambda cell: FRACTION.search(cell) is not None) > 0 or is_nameless(found):
             continue
         if after[0].filled == amount.filled and after[0].share(lambda cell: CENTS.fullmatch(cell) is not None) == 1.0:
             found.ask(
@@ -107,7 +117,7 @@ def _choose(found: Findings) -> None:
         for one in found.candidates("amount", is_number)
         if one.profile.filled > LEAST_FILLED and not _is_per_piece(one)
     ]
-    named = [one for one in named if one.profile.nonzero] or named or _sparse_amount(found)
+    named = _without_counts(found, [one for one in named if one.profile.nonzero] or named) or _sparse_amount(found)
     side = None if pair else lone_side(found)
     known = bool(pair) or side is not None or any(one.name.exact for one in named)
     if not known and (lines := _lines_of_named_sides(found)):
@@ -124,6 +134,14 @@ def _choose(found: Findings) -> None:
             found.take(role, [candidate.profile], candidate.score, candidate.why)
     elif found.uses.get("amount") is None:
         _unit_price_or_values(found)
+
+
+def _without_counts(found: Findings, candidates: list[Candidate]) -> list[Candidate]:
+    """Leaves out names that mean an amount or pieces, such as Cantidad, if another one means money, or their price."""
+    others = [one for one in candidates if not set(normalise(one.profile.name).split()) & COUNTS]
+    money = [one for one in others if one.name.exact]
+    known = any(one.score >= GOOD_NAME or set(normalise(one.profile.name).split()) & PRICE_WORDS for one in money)
+    return others if known or found.candidates("unit_price", is_number) else candidates
 
 
 def _sparse_amount(found: Findings) -> list[Candidate]:
@@ -151,7 +169,7 @@ def _take_lone_side(found: Findings, role: str, candidate: Candidate) -> None:
 
 
 def _take_named(found: Findings, named: list[Candidate]) -> None:
-    named = with_tax(_without_balances(named))
+    named = with_tax(_without_balances(_without_constants(named)))
     best = named[0]
     rivals = [
         other
@@ -176,6 +194,12 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
         found.ask("amount", f"several columns may be the amount: {', '.join(names)}", *lines)
     if rivals or not take_with_partner(found, best, None):
         found.take("amount", [best.profile], best.score, best.why)
+
+
+def _without_constants(candidates: list[Candidate]) -> list[Candidate]:
+    """Leaves out numbers that are the same in every row, such as how many there are, if others vary."""
+    varying = [one for one in candidates if len(one.profile.distinct) > 1 or one.profile.rows < SOME_ROWS]
+    return varying or candidates
 
 
 def _without_balances(candidates: list[Candidate]) -> list[Candidate]:
@@ -206,8 +230,7 @@ def _is_product_of(product: Profile, one: Profile, other: Profile) -> bool:
 def _unit_price_or_values(found: Findings) -> None:
     prices = found.candidates("unit_price", is_number)
     if prices:
-        price = prices[0].profile
-        found.take("amount", [price], GUESS, "name and values (a price per unit)")
+        found.take("amount", [prices[0].profile], GUESS, "name and values (a price per unit)")
         return
     numeric = [profile for profile in found.free() if _may_be_amount(profile)]
     full = [profile for profile in numeric if profile.filled > OFTEN and profile.whole_numbers < MOST]
@@ -222,36 +245,48 @@ def _unit_price_or_values(found: Findings) -> None:
     elif walk is not None:
         roles = ("amount",) if len(walk) == 1 else SIDES
         if not _ask_about_debt(found, walk):
-            with_cents = [one for one in numeric if _has_cents(one)]
+            with_cents = [one for one in numeric if has_cents(one)]
             _ask_about_other_side(found, walk, [*sparse, *with_cents])
         for role, profile in zip(roles, walk, strict=True):
             found.take(role, [profile], BY_VALUES, "values (another column is the running balance)")
-    elif len(headed := _next_to_their_name(found)) == 1:
+    elif len(headed := next_to_their_name(found)) == 1:
         found.take("amount", headed, BY_VALUES, "values (next to its name, which is above the currency)")
-    elif (priced := _cents_next_to_a_currency(found, numeric)) is not None:
+    elif (priced := cents_next_to_a_currency(found, numeric)) is not None:
         found.take("amount", [priced], BY_VALUES, "values (the only numbers with cents, next to a currency)")
-    elif (coded := _named_by_a_currency(found, numeric)) is not None:
+    elif (coded := named_by_a_currency(found, numeric)) is not None:
         found.take("amount", [coded], BY_VALUES, "name and values (numbers under the code of a currency)")
     elif _is_only_money(found, full, sparse, sides):
         if (other := other_side_of(found, full[0])) is not None:
             _ask_which_is_out(found, full[0], other)
         found.take("amount", full, BY_VALUES, "values (the only decimal numbers)")
-    elif len(signed := [one for one in full or numeric if one.has_both_signs]) == 1 and _is_nameless(found):
+    elif len(signed := [one for one in full or numeric if one.has_both_signs]) == 1 and is_nameless(found):
         _ask_about_other_side(found, tuple(signed), sparse)
         found.take("amount", signed, BY_VALUES, "values (the only numbers with signs)")
+    elif len(numeric) == 1 and is_nameless(found) and (_has_only_sides(found) or numeric[0].whole_numbers < MOST):
+        found.take("amount", numeric, BY_VALUES, "values (the only numbers, of which some are decimals or have a side)")
     elif (refunds := only_refunds(found)) is not None:
         found.take("amount", [refunds], BY_VALUES, "values (the only numbers next to a currency)")
+    elif not numeric and (fee := only_fee(found)) is not None:
+        found.take("amount", [fee], BY_VALUES, "values (the only numbers)")
     else:
-        nameless = _is_nameless(found)
+        nameless = is_nameless(found)
         money = [one for one in numeric if one.whole_numbers < 1.0 or one.uniqueness < 1.0 or nameless]
         money.sort(key=lambda one: len(one.distinct) == 1)  # what never changes comes last
-        ordered = [*full, *sparse, *sides] or [*_quantities(found), *money]
+        pieces = _quantities(found) if is_market(found) or not money else []
+        ordered = [*full, *sparse, *sides] or [*pieces, *money]
         lines = choices("amount", ordered[:MOST_CHOICES])
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
         lines = lines or ['# columns.amount = "..."']
         lines += [NEGATE, AS_IS] if is_list_of_transfers(found) else []
         found.ask("amount", "no column can be identified as the amount", *lines)
+
+
+def _has_only_sides(found: Findings) -> bool:
+    """True if every cell of a column names a side, and both sides occur."""
+    return any(
+        one.directions == 1.0 and one.filled == 1.0 and set(SIDES) <= one.direction_kinds for one in found.free()
+    )
 
 
 def _lines_of_named_sides(found: Findings) -> list[str]:
@@ -267,38 +302,6 @@ def _is_only_money(found: Findings, full: list[Profile], sparse: list[Profile], 
     if len(full) != 1 or sparse or sides or not full[0].nonzero:
         return False
     return _is_money(found, full[0]) and not _counts_in_fractions(found)
-
-
-def _cents_next_to_a_currency(found: Findings, numeric: list[Profile]) -> Profile | None:
-    """Returns the only numbers with cents of a file without names, if a column of currencies is next to them."""
-    with_cents = [one for one in numeric if _has_cents(one)]
-    if len(with_cents) != 1 or with_cents[0].filled < FULL or not _is_nameless(found):
-        return None
-    at = with_cents[0].index
-    codes = [one for one in found.profiles if one.currencies == 1.0 and one.filled >= FULL]
-    return with_cents[0] if any(abs(one.index - at) == 1 for one in codes) else None
-
-
-def _named_by_a_currency(found: Findings, numeric: list[Profile]) -> Profile | None:
-    """Returns the only column of numbers, if its name is the code of a currency: ``UAH``. Rates have more decimals."""
-    codes = [one for one in numeric if one.name.strip() in word_list("currencies") and one.filled >= FULL]
-    if len(codes) != 1 or len(numeric) != 1 or codes[0].share(lambda cell: RATE.search(cell) is not None) > 0:
-        return None
-    texts = any(one.letters >= MOST and one.filled >= MOST and one.dates < HALF for one in found.free())
-    return codes[0] if texts else None
-
-
-def _next_to_their_name(found: Findings) -> list[Profile]:
-    """Returns numbers without a name next to a currency whose name is that of an amount, as in ``Change,,Balance,``."""
-    pairs = zip(found.profiles, found.profiles[1:], strict=False)
-    return [
-        numbers
-        for code, numbers in pairs
-        if code.currencies == 1.0
-        and numbers.name.startswith("column ")
-        and numbers.numbers >= NEARLY_ALL
-        and vocabulary.best_role(code.name)[0] == "amount"
-    ]
 
 
 def _ask_about_debt(found: Findings, walk: tuple[Profile, ...]) -> bool:
@@ -333,11 +336,7 @@ def _ask_which_is_out(found: Findings, one: Profile, other: Profile) -> None:
 
 def _is_money(found: Findings, profile: Profile) -> bool:
     """True for numbers with a sign, with a currency, or with cents: a rating or a weight has none of them."""
-    return profile.signed or profile.affix is not None or _has_cents(profile) or is_only_decimal(found, profile)
-
-
-def _has_cents(profile: Profile) -> bool:
-    return profile.share(lambda cell: CENTS_AT_END.search(cell) is not None) >= MOST
+    return profile.signed or profile.affix is not None or has_cents(profile) or is_only_decimal(found, profile)
 
 
 def _is_often_zero(profile: Profile) -> bool:
@@ -366,10 +365,6 @@ def _may_be_amount(profile: Profile) -> bool:
 
 def _is_balance(profile: Profile) -> bool:
     return vocabulary.best_role(profile.name)[0] == "balance"
-
-
-def _is_nameless(found: Findings) -> bool:
-    return all(profile.name.startswith("column ") for profile in found.profiles)
 
 
 def _names_a_side(profile: Profile) -> bool:

@@ -16,6 +16,9 @@ DOLLAR_LANGUAGES = frozenset({"es", "pt"})
 # Codes that a sign may stand for without being one of them: a column of codes knows better.
 LOOSE_SIGNS = frozenset({"USD", "CNY", "JPY"})
 CODES_FILLED = 0.8  # share of rows that codes next to the amount must fill if their name does not help
+WORDS_IN_NAMES = {"EURO": "EUR", "EUROS": "EUR", "EUROA": "EUR", "TL": "TRY", "RMB": "CNY", "NIS": "ILS"}
+SOME = 0.25  # share of codes that are known; the others look like codes
+TICKER = re.compile("[A-Z][A-Z0-9]{1,9}")
 LEAST_FILLED = 0.2  # a column filled in fewer rows is only the currency of foreign amounts
 BARE_DOLLAR = re.compile(r"(?<![A-Za-z])\$")
 FOLLOWS = 0.6  # more than half a column: of the columns on both sides of an amount, the one after it counts as nearer
@@ -274,7 +277,15 @@ def _qualifiers(name: str) -> frozenset[str]:
 
 def is_currency(profile: Profile) -> float:
     """Measures how well a column's cells fit codes, signs and names of currencies, 0..1."""
-    return 1.0 if profile.currencies >= MOST and profile.filled > LEAST_FILLED else 0.0
+    # Some coins have codes that nobody keeps a list of.
+    if {"$", "USD"} <= profile.distinct:
+        return 0.0  # the $ is another country's, and no list says which
+    are_codes = profile.currencies >= MOST or (profile.currencies >= SOME and profile.share(_is_ticker) == 1.0)
+    return 1.0 if are_codes and profile.filled > LEAST_FILLED else 0.0
+
+
+def _is_ticker(cell: str) -> bool:
+    return TICKER.fullmatch(cell) is not None
 
 
 def _bare_dollars(found: Findings, columns: list[Profile], candidates: list[Candidate]) -> bool:
@@ -296,8 +307,7 @@ def header_currency(name: str) -> str | None:
     inside = currency_code(bracketed(name)) if bracketed(name) else None
     words = [word.upper() for word in normalise(name).split()]
     codes = {word for word in words if word in word_list("currencies") and word not in ("ALL", "TOP", "MOP", "TRY")}
-    if {"EURO", "EUROS", "EUROA"} & set(words):
-        codes.add("EUR")
+    codes |= {code for word, code in WORDS_IN_NAMES.items() if word in words}
     signs = {"€": "EUR", "£": "GBP", "R$": "BRL", "₹": "INR"}
     codes |= {code for sign, code in signs.items() if sign in name}
     codes |= {"USD"} if BARE_DOLLAR.search(name) else set()

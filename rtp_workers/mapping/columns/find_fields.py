@@ -12,7 +12,7 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.certain_fields import is_certain
 from rtp_workers.mapping.columns.find_currency import is_currency
 from rtp_workers.mapping.columns.findings import BY_VALUES, Candidate, Findings
-from rtp_workers.mapping.columns.other_party import is_account
+from rtp_workers.mapping.columns.other_party import BUYERS, is_account
 from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 from rtp_workers.record.transaction import RULES, Kind, fields_of
 
@@ -49,7 +49,8 @@ def find_fields(found: Findings) -> None:
         if field == "category" and _holds_securities(found):
             fitting = [one for one in fitting if one.name.phrase not in SECURITY_NAMES]
         if field == "customer_id":
-            fitting = [one for one in fitting if one.name.exact or not _all_differ(one.profile)]
+            fitting = [one for one in fitting if _is_sure_of(one) or not _all_differ(one.profile)]
+            fitting = [one for one in fitting if normalise(one.profile.name).startswith(BUYERS)] or fitting
         options += [(_weight(candidate, field), -order, field, candidate) for candidate in fitting]
     for _, _, field, candidate in sorted(options, key=lambda option: (-option[0], -option[1])):
         if field not in found.uses and candidate.profile.index not in found.taken:
@@ -79,6 +80,11 @@ def _holds_securities(found: Findings) -> bool:
     return any(profile.share(lambda cell: ISIN.fullmatch(cell) is not None) >= MOST for profile in found.profiles)
 
 
+def _is_sure_of(candidate: Candidate) -> bool:
+    """True for a known name, but not for the id of a card: some services give each payment its own."""
+    return candidate.name.exact and not normalise(candidate.profile.name).startswith("card")
+
+
 def _all_differ(profile: Profile) -> bool:
     """True if no customer would occur twice: then it is rather a reference of the row itself."""
     return profile.rows >= FEW_ROWS and profile.uniqueness >= ALL_DIFFER
@@ -106,7 +112,7 @@ def _add_second_party(found: Findings) -> None:
 
 def _by_values(found: Findings, wanted: list[str]) -> None:
     """Decides fields without names: the currency by its codes, and the merchant if only one column has varied texts."""
-    codes = [profile for profile in found.free() if profile.currencies == 1.0 and profile.filled > UNNAMED]
+    codes = [one for one in found.free() if one.currencies == 1.0 and is_currency(one) and one.filled > UNNAMED]
     if "currency" in wanted and len(codes) == 1:
         found.take("currency", codes, BY_VALUES, "values (only codes of currencies)")
     texts = [profile for profile in found.free() if _is_telling(profile, HALF)]

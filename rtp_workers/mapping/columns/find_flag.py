@@ -69,9 +69,9 @@ def ask_about_refunds(found: Findings) -> bool:
             found.ask(
                 "amount",
                 f"the amounts have no sign; {profile.name} says {', '.join(refunds)} in some rows",
-                f"columns.direction = {quoted([profile.name])}",
-                f"credit_words = {_list_of(others)}",
-                f"debit_words = {_list_of(refunds)}  # or the other way round, if you are the buyer",
+                f"# columns.direction = {quoted([profile.name])}",
+                f"# credit_words = {_list_of(others)}",
+                f"# debit_words = {_list_of(refunds)}  # or the other way round, if you are the buyer",
                 '# sign = "as_is"  # keep the amounts as they are',
             )
             return True

@@ -12,9 +12,11 @@ from rtp_workers.mapping.cells.words import currency_code, word_list
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.findings import Findings
-from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 
-WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id"})  # their currencies rarely have cents
+WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id", "vi"})  # their currencies rarely have cents
+# Letters that only Japanese, Korean and Vietnamese are written with.
+LETTERS_OF_WHOLE_MONEY = re.compile("[\u3040-\u30ff\uac00-\ud7a3\u1ea0-\u1ef9\u01a0\u01a1\u01af\u01b0]")
 HUNDREDTHS = frozenset(
     {"cents", "pence", "paise", "kopecks", "centavos", "grosze", "groszy", "ore", "oere", "centimes", "centimos"}
 )
@@ -22,6 +24,7 @@ MINOR_NAMES = HUNDREDTHS | {"minor"}
 NOISY_DIGITS = 10  # a float was printed: more digits after the point than this, and almost a round number
 NAME_OF_A_PROGRAM = re.compile(r"[a-z][A-Za-z0-9_.\[\]]*")
 UNIT_LINES = ('# amount_unit = "minor"  # 1999 is 19.99', '# amount_unit = "major"  # 1999 is 1999')
+SOME = 0.2  # share of cells: many words have only letters that other languages have, too
 LEAST_CENTS = 5  # amounts; fewer show nothing
 # In the export of a program, with names such as order_id, whole numbers may be cents if most are round or end like
 # prices, and half of them are more than small change.
@@ -122,7 +125,7 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
     codes = _currencies(found)
     if found.section.amount_unit is not None or (codes and codes <= word_list("whole_amounts")):
         return
-    if found.languages & WHOLE_LANGUAGES and not codes:
+    if not codes and (found.languages & WHOLE_LANGUAGES or _is_written_where_money_is_whole(found)):
         return
     numbers = [int(cell) for profile in columns for cell in profile.some if re.fullmatch(r"-?\d+", cell)]
     others = sum(len(profile.some) for profile in columns) - len(numbers)
@@ -143,6 +146,12 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
             f"{columns[0].name} contains whole numbers that may be cents (e.g. {numbers[0] if numbers else ''})",
             *UNIT_LINES,
         )
+
+
+def _is_written_where_money_is_whole(found: Findings) -> bool:
+    """True if a column of texts is in a language whose currency has no cents."""
+    texts = [profile for profile in found.profiles if profile.letters > HALF]
+    return any(text.share(lambda cell: LETTERS_OF_WHOLE_MONEY.search(cell) is not None) > SOME for text in texts)
 
 
 def _is_of_a_program(found: Findings, columns: list[Profile]) -> bool:

@@ -29,6 +29,7 @@ UNIT_PRICES = frozenset(
 PRICES = UNIT_PRICES - {"value", "cost"}
 PRICE_WORDS = frozenset(
     {"price", "preis", "prix", "precio", "preco", "prezzo", "prijs", "pris", "cena", "kurs", "koers"}
+    | {"harga", "fiyat", "fiyati", "gia", "hinta", "cijena", "цена", "ціна", "pret", "ar"}
 )
 WORDS_OF_A_TOTAL = frozenset({"total", "full", "paid", "final", "sum", "gesamt", "totale", "order", "invoice", "net"})
 MARKETS = frozenset(
@@ -42,6 +43,9 @@ LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
 # A product may differ by a rounded cent, or by a thousandth if the price was rounded.
 CENT, THOUSANDTH = Decimal("0.011"), Decimal("0.001")
 MOST_FACTORS = 8
+MOST_CHOICES = 6
+SOMETIMES = 0.2  # share of rows
+NO_TOTALS = DECOYS - {"other_amount"}  # a subtotal is the row's amount if nothing is called its total
 # Beginnings of words in a dozen languages.
 GROSS, NET = ("gross", "brut", "lord"), ("net",)
 
@@ -52,11 +56,13 @@ def find_quantity(found: Findings) -> None:
         return
     _take_total(found)
     use = found.uses["amount"]
+    if _ask_which_price(found):
+        return
     # Prices have no sign.
     is_price = use.confidence <= GUESS or (
         _may_be_per_piece(use.columns[0]) and not found.profile(use.columns[0]).signed
     )
-    quantities = found.candidates("quantity", lambda profile: float(profile.numbers >= NEARLY_ALL)) if is_price else []
+    quantities = found.candidates("quantity", _is_number) if is_price else []
     several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"0", "1", "1.0"}]
     if several and _is_total(found, several[0].profile):
         return
@@ -70,14 +76,35 @@ def find_quantity(found: Findings) -> None:
             *((PIECES_COME_AND_GO,) if several[0].profile.signed and not _is_shop(found) else ()),
         )
     elif use.confidence <= GUESS or (is_price and use.confidence < GOOD_NAME and is_market(found)):
-        # The price of a market is next to pieces that nothing names: it is seldom the answer.
-        mark = "# " if "spot" in normalise(use.columns[0]).split() else ""
-        line = f"{mark}columns.amount = {quoted(use.columns)}"
+        line = f"# columns.amount = {quoted(use.columns)}"  # a price is seldom the answer
         found.ask("amount", f"only {use.columns[0]} may be the amount", line)
     elif not is_price:
         _ask_whether_pieces(found)
         _ask_about_signed_pieces(found)
         _ask_gross_or_net(found)
+
+
+def _ask_which_price(found: Findings) -> bool:
+    """Asks if a price per unit is only a guess and there are several, as for buying and selling."""
+    use = found.uses["amount"]
+    chosen = found.profile(use.columns[0])
+    others = [one.profile for one in found.candidates("unit_price", _is_number)]
+    different = [one for one in others if list(one.cells) != list(chosen.cells)]
+    if use.confidence > GUESS or not different:
+        return False
+    listed = [chosen, *different][:MOST_CHOICES]
+    lines = choices("amount", listed)
+    lines += [
+        f"# columns.quantity = {quoted([one.profile.name])}  # if it is multiplied"
+        for one in found.candidates("quantity", _is_number)[:1]
+    ]
+    names = ", ".join(one.name for one in listed)
+    found.ask("amount", f"several columns are prices, and nothing shows which one was paid: {names}", *lines)
+    return True
+
+
+def _is_number(profile: Profile) -> float:
+    return float(profile.numbers >= NEARLY_ALL)
 
 
 def _may_be_per_piece(name: str) -> bool:
@@ -94,7 +121,7 @@ def _take_total(found: Findings) -> None:
     others = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.dates < NEARLY_ALL]
     for total, pieces in permutations(others[:MOST_FACTORS], 2):
         varies = len(pieces.distinct) > 1 and len(price.distinct) > 1
-        if varies and vocabulary.best_role(total.name)[0] not in DECOYS and is_product(total, price, pieces):
+        if varies and vocabulary.best_role(total.name)[0] not in NO_TOTALS and is_product(total, price, pieces):
             found.taken.discard(price.index)
             found.take("amount", [total], BY_VALUES, f"values ({price.name} times {pieces.name})")
             return
@@ -107,13 +134,16 @@ def _is_total(found: Findings, pieces: Profile) -> bool:
 
 
 def _ask_about_signed_pieces(found: Findings) -> None:
-    """Asks if pieces come and go but their money has no sign: it is the product of a price and signed pieces."""
+    """Asks if pieces come and go, but their money has no sign, or that of the pieces: who gets pieces pays for them."""
     amount = found.profile(found.uses["amount"].columns[0])
-    if amount.signed or found.section.sign is not None:
+    if found.section.sign is not None:
         return
     others = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.dates < NEARLY_ALL]
     for pieces, price in permutations(others[:MOST_FACTORS], 2):
-        if pieces.signed and not pieces.all_negative and len(price.distinct) > 1 and is_product(amount, price, pieces):
+        come_and_go = pieces.signed and not pieces.all_negative
+        if not come_and_go or len(price.distinct) < 2 or not is_product(amount, price, pieces):
+            continue
+        if not amount.signed:
             found.ask(
                 "amount",
                 f"{amount.name} has no sign, but it is {price.name} times {pieces.name}, which has one",
@@ -122,7 +152,24 @@ def _ask_about_signed_pieces(found: Findings) -> None:
                 PIECES_COME_AND_GO,
                 '# sign = "as_is"  # keep the amounts as they are, without columns.quantity',
             )
-            return
+        elif is_market(found) and _have_the_same_signs(amount, pieces) and not _names_sides(found):
+            found.ask(
+                "amount",
+                f"{amount.name} has the sign of {pieces.name}: no minus where pieces come in, but they are paid for",
+                '# sign = "negate"  # what comes in is money out',
+                '# sign = "as_is"  # keep the signs as they are',
+            )
+        return
+
+
+def _have_the_same_signs(one: Profile, other: Profile) -> bool:
+    rows = zip(one.column, other.column, strict=True)
+    return all(sign_of(cell) == sign_of(also) for cell, also in rows if cell and also)
+
+
+def _names_sides(found: Findings) -> bool:
+    """True if a column has words for both sides: they are compared with the signs elsewhere."""
+    return any({"debit", "credit"} <= one.direction_kinds for one in found.free())
 
 
 def _ask_gross_or_net(found: Findings) -> None:
@@ -180,11 +227,17 @@ def _ask_whether_pieces(found: Findings) -> None:
         return  # pieces have no sign, and are counted elsewhere
     if price is None or vocabulary.score(amount.name, "amount").phrase not in PLAIN_AMOUNTS:
         return
+    if sum(map(str.__eq__, price.column, amount.column)) > amount.rows * SOMETIMES:
+        return  # the price of a single piece
     others = [profile for profile in found.free() if profile is not price and profile.numbers >= NEARLY_ALL]
     if any(is_product(amount, price, other) for other in others):
         return  # the amount is pieces times price
     money = next((other for other in others if is_product(other, price, amount)), None)
     if money is None and not (is_market(found) or (amount.whole_numbers >= NEARLY_ALL and not amount.signed)):
+        return
+    if money is not None and vocabulary.score(amount.name, "quantity").score >= ENOUGH:
+        found.taken.discard(amount.index)
+        found.take("amount", [money], BY_VALUES, f"values ({price.name} times {amount.name})")
         return
     if money is not None:
         lines = (f"columns.amount = {quoted([money.name])}", f"# columns.amount = {quoted([amount.name])}")

@@ -26,6 +26,29 @@ FEWEST_SHARES = 3
 SELDOM = 0.3  # a column filled in fewer rows belongs to something that only some rows have
 MOST_FACTORS = 8
 FEWEST_LACKING = 2  # rows in which only a rival has a number
+# Words for what is measured or counted, and is no money.
+MEASURES = frozenset(
+    {
+        "kwh",
+        "mwh",
+        "kw",
+        "kg",
+        "kgs",
+        "gram",
+        "grams",
+        "km",
+        "kms",
+        "miles",
+        "mi",
+        "liters",
+        "litres",
+        "litros",
+        "liter",
+    }
+    | {"minutes", "mins", "hours", "hrs", "days", "nights", "adults", "adultos", "children", "ninos", "guests", "rooms"}
+    | {"phone", "telefono", "telefone", "telefon", "mobile", "age", "rating", "score", "latitude", "longitude", "lat"}
+    | {"lng", "lon", "temperature", "weight", "distance", "duration", "mileage", "odometer", "zip", "postcode"}
+)
 ROLES = ("amount", "debit", "credit")
 NUMBER_ENDS = ("nummer", "number", "numero", "numer")  # in one word, as in organisasjonsnummer
 WORDS = frozenset({"currency", "merchant", "category", "status", "payment_method", "country", "direction"})
@@ -70,14 +93,27 @@ def _may_be_it(found: Findings, profile: Profile, columns: list[Profile]) -> boo
     """True for numbers that nothing explains: no known name, no equal values, no relation to the amount."""
     if not profile.cells or profile.numbers < NEARLY_ALL or profile.dates >= MOST or profile.filled < SELDOM:
         return False
-    if len(profile.distinct) < 2 or not profile.nonzero or _is_known_otherwise(profile, columns):
+    if (
+        len(profile.distinct) < 2
+        or not profile.nonzero
+        or _is_known_otherwise(profile, columns)
+        or _is_measure(profile)
+    ):
         return False
     if _is_whole(profile) and (_is_number_of(profile) or not any(map(_is_whole, columns))):
         return _speaks_of_money(profile)  # else it is a number of something, or a code
     # Of two columns, the one with both signs is the amount: prices, fees and pieces have no sign.
     if any(one.signed and not one.all_negative for one in columns) and not profile.signed:
         return False
-    return not any(_says_the_same(profile, one) for one in columns)
+    return not any(_says_the_same(profile, one) for one in columns) and not _belongs_to_a_side(profile, columns)
+
+
+def _belongs_to_a_side(profile: Profile, columns: list[Profile]) -> bool:
+    """True if the amounts are on two sides, and the numbers only in rows of one of them: the others need an amount."""
+    if len(columns) != 2:
+        return False
+    filled = [at for at, cell in enumerate(profile.column) if cell]
+    return any(all(side.column[at] for at in filled) for side in columns)
 
 
 def _are_shares(rivals: list[Profile], columns: list[Profile]) -> bool:
@@ -92,6 +128,10 @@ def _are_shares(rivals: list[Profile], columns: list[Profile]) -> bool:
 
 def _is_whole(profile: Profile) -> bool:
     return profile.whole_numbers >= MOST
+
+
+def _is_measure(profile: Profile) -> bool:
+    return bool(set(normalise(profile.name).split()) & MEASURES)
 
 
 def _speaks_of_money(profile: Profile) -> bool:

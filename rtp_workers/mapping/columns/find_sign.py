@@ -37,6 +37,40 @@ from rtp_workers.mapping.toml_text import quoted
 
 SIDE_ROLES = ("debit", "credit")
 REVERSALS = 0.25  # share of the amounts of one side that may have the other sign
+# Beginnings of words for income and expense.
+INCOME_AND_EXPENSE = (
+    *("income", "expense", "expenditure", "earning", "spending", "gasto", "ingreso", "egreso", "despesa", "receita"),
+    *("ausgabe", "einnahme", "depense", "recette", "uscit", "entrat", "uitgave", "inkomst", "wydat", "przych", "vydaj"),
+    *(
+        "prijem",
+        "prijm",
+        "расход",
+        "доход",
+        "витрат",
+        "gider",
+        "gelir",
+        "kiadas",
+        "bevetel",
+        "pengeluaran",
+        "pemasukan",
+    ),
+    *(
+        "支出",
+        "收入",
+        "収入",
+        "지출",
+        "수입",
+        "utgift",
+        "udgift",
+        "meno",
+        "tulo",
+        "cheltuial",
+        "venit",
+        "rashod",
+        "prihod",
+    ),
+)
+FEWEST_CONTRARY = 2  # rows
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
 
@@ -121,7 +155,7 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         if says_nothing(profile.name) and _says_direction(profile) and len(profile.direction_kinds) > 1
     ]
     if amount.signed:
-        asked = _ask_contradiction(found, amount) or _ask_mixed_signs(found, amount)
+        asked = _ask_contradiction(found, amount) or _ask_mixed_signs(found, amount) or _ask_disagreement(found, amount)
         if not asked and not _ask_unsigned_buys(found, amount) and not _is_given(found):
             ask_about_bank_view(found, amount)
         return False
@@ -173,6 +207,11 @@ def _ask_contradiction(found: Findings, amount: Profile) -> bool:
         if not all_are_words or codes_only or named_otherwise(profile):
             continue
         signs = [(kind == "debit") == negative for _, kind, negative in words_and_signs(profile, amount)]
+        contrary = signs.count(False)
+        if 0 < contrary <= len(signs) * (1 - CONTRADICTED):
+            found.notes.append(
+                f"{profile.name} says the opposite of the sign in {contrary} of {len(signs)} rows; the signs are kept"
+            )
         if signs and signs.count(False) >= len(signs) * CONTRADICTED:
             found.ask(
                 "amount",
@@ -203,6 +242,32 @@ def _ask_mixed_signs(found: Findings, amount: Profile) -> bool:
             )
             return True
     return False
+
+
+def _ask_disagreement(found: Findings, amount: Profile) -> bool:
+    """Asks if words for income and expense often disagree with the signs, so that neither can be relied on.
+
+    Words such as debit may be meant from the bank's side, or be the kind of an account.
+    """
+    for profile in found.free() if not found.is_asked("amount") else ():
+        if len(profile.distinct) > FEW_WORDS or not says_kind(profile.name) or named_otherwise(profile):
+            continue
+        told = [one for one in words_and_signs(profile, amount) if _means_spending(one[0])]
+        signs = [(kind == "debit") == minus for _, kind, minus in told]
+        contrary = signs.count(False)
+        if contrary >= FEWEST_CONTRARY and len(signs) * REVERSALS <= contrary < len(signs) * CONTRADICTED:
+            found.ask(
+                "amount",
+                f"{profile.name} says the opposite of the sign in {contrary} of {len(signs)} rows",
+                f"# columns.direction = {quoted([profile.name])}  # the words are right",
+                '# sign = "as_is"  # the signs are right',
+            )
+            return True
+    return False
+
+
+def _means_spending(text: str) -> bool:
+    return any(word.startswith(INCOME_AND_EXPENSE) for word in normalise(text).split())
 
 
 def _ask_unsigned_buys(found: Findings, amount: Profile) -> bool:
@@ -250,7 +315,7 @@ def _ask_direction(found: Findings) -> bool:
 
 
 def _buys_and_sells(profile: Profile) -> bool:
-    return {normalise(cell) for cell in profile.distinct} == {"b", "s"}
+    return profile.longest == 1 and {cell.lower() for cell in profile.distinct} == {"b", "s"}
 
 
 def _ask_marked_rows(found: Findings) -> bool:
@@ -258,7 +323,8 @@ def _ask_marked_rows(found: Findings) -> bool:
     for profile in found.free():
         one_side = len(profile.direction_kinds & SIDES) == 1 and profile.directions == 1.0
         is_opinion = set(normalise(profile.name).split()) & OPINIONS
-        says_side = one_side and not profile.direction_words & direction_views() and not is_opinion
+        is_status = vocabulary.best_role(profile.name)[0] == "status"  # paid says that it has been paid
+        says_side = one_side and not profile.direction_words & direction_views() and not (is_opinion or is_status)
         if says_side and 0 < profile.filled < 1:
             kind = next(iter(profile.direction_kinds & SIDES))
             other = "debit" if kind == "credit" else "credit"

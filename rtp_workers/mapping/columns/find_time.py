@@ -9,6 +9,7 @@ from itertools import chain
 from rtp_workers.mapping.cells import dates, yearless
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.close_dates import happen_together, settled_date
 from rtp_workers.mapping.columns.find_clock import add_clock, decide_clock_digits
 from rtp_workers.mapping.columns.find_volatile import is_stamp_name
 from rtp_workers.mapping.columns.find_yearless import ask_for_year, find_named_months, find_yearless
@@ -25,7 +26,7 @@ from rtp_workers.mapping.columns.findings import (
     Findings,
     choices,
 )
-from rtp_workers.mapping.columns.nameless_dates import settled_date
+from rtp_workers.mapping.columns.no_dates import ask_for_time, short_date_lines
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 
 CALENDAR = ("year", "month", "day")
@@ -58,58 +59,12 @@ def find_time(found: Findings, more_cells: dict[str, list[str]]) -> None:
             if (named := find_named_months(found)) is not None:
                 found.take("occurred_at", [named], BY_VALUES, "values (days and months)")
             else:
-                _ask_for_time(found)
+                ask_for_time(found)
     ask_for_year(found)
     if any(role in found.uses for role in ("occurred_at", "date")):
         _decide_order(found, more_cells)
     decide_clock_digits(found)
     find_zone(found)
-
-
-def _ask_for_time(found: Findings) -> None:
-    """Asks for the column, and names those that may be dates in digits. It never offers one moment for all rows."""
-    digits = [profile for profile in found.free() if is_short_date(profile)]
-    question, lines = (
-        "no column contains a date or a time",
-        ['# columns.occurred_at = "..."  # the column that holds it'],
-    )
-    if digits:
-        names = ", ".join(profile.name for profile in digits)
-        question, lines = f"no column is clearly a date; {names} may be dates written in digits only", []
-    for profile in digits:
-        lines += [*choices("occurred_at", [profile]), *_short_lines(profile.cells[0])]
-    found.ask("occurred_at", question, *lines, kind="no_time")
-
-
-def _short_lines(cell: str) -> list[str]:
-    """Returns the line for each way to read a date with a two-digit year."""
-    readings = {order: day for order in SHORT_FORMATS if (day := dates.parse(cell, order)) is not None}
-    separator = next((char for char in cell if not char.isdigit()), "")
-    lines = []
-    for order, read in readings.items():
-        bare = separator.join(SHORT_FORMATS[order])
-        pattern = next((bare + clock for clock in CLOCK_FORMATS if dates.parse_format(cell, bare + clock)), None)
-        if pattern is not None:
-            lines.append(f'# date_format = "{pattern}"  # {cell} is {read.day}')
-    return lines
-
-
-SHORT_FORMATS: dict[dates.Order, tuple[str, str, str]] = {
-    "YMD": ("%y", "%m", "%d"),
-    "DMY": ("%d", "%m", "%y"),
-    "MDY": ("%m", "%d", "%y"),
-}
-CLOCK_FORMATS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", " %I:%M:%S %p", " %I:%M %p")
-
-
-def is_short_date(profile: Profile) -> bool:
-    """True if six digits are a date in every row. Numbers may look the same, so a person decides."""
-    is_named_otherwise = vocabulary.best_role(profile.name)[1].score >= BY_VALUES
-    return (
-        profile.share(lambda cell: len(cell) == 6 and cell.isdigit()) == 1.0
-        and profile.dates == 1.0
-        and not (is_named_otherwise and vocabulary.score(profile.name, "occurred_at").score < ENOUGH)
-    )
 
 
 def _given(found: Findings) -> bool:
@@ -156,10 +111,15 @@ def _by_name(found: Findings) -> bool:
             best, rivals = full[0], []
         elif len(clocked) == 1 or len(in_utc) == 1:
             best, rivals = (clocked if len(clocked) == 1 else in_utc)[0], []
+        elif happen_together([best.profile, *(other.profile for other in rivals)]):
+            rivals = []
     if others := [*(other.profile for other in rivals), *others]:
         names = [profile.name for profile in (best.profile, *others)]
         lines = choices("occurred_at", [best.profile, *others])
         found.ask("occurred_at", f"several columns may be the time of the transaction: {', '.join(names)}", *lines)
+    elif best.profile.filled < MOST:  # each row needs a time
+        full = [one for one in candidates if one.profile.filled == 1.0 and one.score >= GOOD_NAME]
+        best = full[0] if full else best
     _take_date(found, best.profile, best.score, best.why)
     return True
 
@@ -333,7 +293,7 @@ def _decide_order(found: Findings, more_cells: dict[str, list[str]]) -> None:
     example = next((cell for cell in cells if dates.shape_of(cell) or found.yearless), "")
     if "YMD" in orders:
         found.ask(
-            "occurred_at", f"{example!r} in {columns[0]} may begin with the year or the day", *_short_lines(example)
+            "occurred_at", f"{example!r} in {columns[0]} may begin with the year or the day", *short_date_lines(example)
         )
         return
     found.ask(

@@ -16,6 +16,7 @@ TAXES = frozenset(
 )
 # Words for with tax, and without it.
 WITH, WITHOUT = frozenset({"ttc", "incl", "inkl", "including"}), frozenset({"ht", "excl", "exkl", "excluding"})
+WAGES = frozenset({"salary", "wage", "wages", "pay", "payroll", "lohn", "gehalt", "salario", "salaire", "maas", "gaji"})
 LEAST_ROWS = 2
 SOME = 0.3  # share of cells that are numbers: drafts of invoices have none yet
 
@@ -36,6 +37,8 @@ def take_sum_with_tax(found: Findings) -> None:
     net = found.profile(use.columns[0])
     if (name := score(net.name, "amount")).exact and name.score >= CLEAR_NAME:
         return
+    if set(normalise(net.name).split()) & WAGES:
+        return
     taxes, sums = _taxes(found), _sums(found)
     for tax in taxes:
         for gross in sums:
@@ -46,7 +49,9 @@ def take_sum_with_tax(found: Findings) -> None:
 
 
 def is_sum_with_tax(found: Findings, amount: Profile) -> bool:
-    """True if the amount is the sum of two other columns, one of which is a tax."""
+    """True if the amount is the sum of two other columns, one of which is a tax. Wages are paid without it."""
+    if set(normalise(amount.name).split()) & WAGES:
+        return False
     return any(_adds_up(net, tax, amount) for tax in _taxes(found) for net in _sums(found))
 
 

@@ -37,6 +37,17 @@ PAYERS = (
     *("rekeninghouder", "intestatario", "szamlatulajdonos", "клиент", "карт", "客户", "用户", "顧客", "会員", "卡"),
     *("고객", "holder", "msisdn"),
 )
+# Beginnings of words for the person who buys: next to their names, a description is not the other party.
+BUYERS = (
+    *("customer", "client", "buyer", "shopper", "donor", "patient", "guest", "student", "kunde", "kaufer", "kaeufer"),
+    *("klient", "klant", "cliente", "acheteur", "comprador", "nabywca", "zakaznik", "kupac", "musteri", "alici"),
+    *("pelanggan", "pembeli", "khach hang", "клиент", "покупател", "客户", "顧客", "買家", "买家", "고객", "구매자"),
+)
+CODES = frozenset({"reference", "ref", "id", "no", "nr", "number", "nummer", "code", "numero", "type", "group"})
+PERSON = (
+    *("first name", "last name", "surname", "vorname", "nachname", "prenom", "nombres", "apellido"),
+    *("sobrenome", "voornaam", "achternaam", "cognome", "fornavn", "etternavn", "fornamn", "efternamn", "imie"),
+)
 # Beginnings of words that name only one side of a payment. On the other side is the account's owner.
 SENDERS = (
     *("sender", "payer", "debtor", "remitter", "originator", "absender", "zahlungspflicht", "auftraggeber", "zahler"),
@@ -84,10 +95,14 @@ def names_other_party(found: Findings, candidate: Candidate) -> bool:
         return False
     if any(_tells_more(one, profile) for one in others):
         return False
-    return name.phrase in NAMES or not any(map(_may_name_party, others))
+    if name.phrase in NAMES:  # next to the name of a person, the name of something else
+        return not any(normalise(one.name).startswith(PERSON) for one in others)
+    return not any(map(_may_name_party, others)) and not any(map(_names_buyer, found.profiles))
 
 
 def _is_no_name(cell: str) -> bool:
+    if cell.startswith("#") and any(map(str.isdigit, cell)):
+        return True  # the number of an order
     return is_account(cell) or "://" in cell or MASKED.match(cell) is not None or not any(map(str.isalpha, cell))
 
 
@@ -144,6 +159,15 @@ def _tells_more(other: Profile, profile: Profile) -> bool:
 
 def _describes_more(other: Profile) -> bool:
     return len(other.distinct) > 1 and vocabulary.score(other.name, "merchant").score >= ENOUGH
+
+
+def _names_buyer(profile: Profile) -> bool:
+    """True if different people buy, so that the file is the seller's."""
+    repeats = profile.rows >= SOME_ROWS and profile.uniqueness <= OFTEN_REPEATED
+    name = normalise(profile.name)
+    is_one = vocabulary.best_role(name)[0] == "customer_id" and name.startswith(BUYERS)
+    is_name = not set(name.split()) & CODES and _has_texts(profile)
+    return is_one and is_name and len(profile.distinct) > 1 and not repeats
 
 
 def _may_name_party(profile: Profile) -> bool:

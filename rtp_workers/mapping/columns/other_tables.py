@@ -11,6 +11,7 @@ from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 LOOKED_AT_ROWS = 2_000
 FEWEST_NAMES = 3
 FEWEST_ROWS = 2
+FEWEST_CELLS = 4  # in a row above the header: fewer are a balance, or what the report is about
 NEAR_ROWS = 5  # the first transactions are among so many rows below the header
 
 
@@ -30,6 +31,14 @@ def other_headers(rows: Sequence[Row], chosen: Row) -> list[Row]:
     tables = [filled[start:end] for start, end in zip(starts, [*starts[1:], len(filled)], strict=True)]
     filled_ones = [table[0] for table in tables if _has_transactions(table[1 : NEAR_ROWS + 1])]
     return [row for row in filled_ones if _names(row) != _names(chosen)] if chosen in filled_ones else []
+
+
+def rows_above(rows: Sequence[Row], header: Row) -> list[Row]:
+    """Returns the rows above the header that look like transactions: a page of a report has a table of its own."""
+    named = len(_names(header))
+    above = [row for row in rows[:LOOKED_AT_ROWS] if row.line < header.line and len(_names(row)) * 2 > named]
+    found = [row for row in above if len(_names(row)) >= FEWEST_CELLS and _is_transaction(row)]
+    return found if len(found) >= FEWEST_ROWS else []
 
 
 def _is_head_of_a_section(row: Row) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.texts import NOTHING
+from rtp_workers.mapping.cells.texts import is_nothing
 from rtp_workers.mapping.cells.words import SIGNS
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.profile import HALF, Profile
@@ -17,7 +17,7 @@ def without_placeholders(profile: Profile) -> Profile:
     A column that may show the direction of the amounts keeps them: a dash is a minus there. So does a column of dates:
     another one may have a date in every row.
     """
-    placeholders = profile.distinct & NOTHING
+    placeholders = frozenset(filter(is_nothing, profile.distinct))
     if not placeholders or _may_show_signs(profile, profile.distinct - placeholders):
         return profile
     without = Profile(profile.name, profile.index, ["" if cell in placeholders else cell for cell in profile.column])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 
 from rtp_workers.mapping.cells import amounts, dates
 from rtp_workers.mapping.columns.sample_rows import Row
@@ -52,7 +53,8 @@ def tolerated(rows: Sequence[Row], width: int, header: Sequence[str]) -> tuple[i
     """
     widths = widths_of(rows)
     near = [less for less in widths if width - MOST_MISSING <= less < width and _is_common(widths, less)]
-    fewer = [less for less in near if _agree(rows, width, less)]
+    nameless = len(list(takewhile(lambda cell: not cell.strip(), reversed(header))))
+    fewer = [less for less in near if less >= width - nameless or _agree(rows, width, less)]
     more = [more for more in widths if more > width and _has_blank_ends(rows, width, more)]
     named = len(header) if not any(cell.strip() for cell in header[width:]) else 0
     allowed = [more_ for more_ in more if more_ <= named or _is_common(widths, more_)]

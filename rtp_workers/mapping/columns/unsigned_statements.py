@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import combinations
 
-from rtp_workers.mapping.cells.names import normalise, without_brackets
+from rtp_workers.mapping.cells import amounts
+from rtp_workers.mapping.cells.names import compact, normalise, without_brackets
 from rtp_workers.mapping.cells.words import statement_words, word_list
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
@@ -62,6 +63,7 @@ def ask_about_bank_view(found: Findings, amount: Profile) -> bool:
         return False
     sold = sum(_says("sales", texts) for texts in out)
     texts_say_so = thanked or (told >= len(into) * HALF and (any(received) or (bought and not sold)))
+    texts_say_so = texts_say_so or (bought and _is_taken_back(found, amount))
     if not texts_say_so and not (bought and sold <= len(out) * SELDOM and _are_seldom_refunds(found, into, out)):
         return False
     if sum(_received(texts, False) or _says("refunds", texts) for texts in out) > len(out) * SELDOM:
@@ -74,6 +76,21 @@ def ask_about_bank_view(found: Findings, amount: Profile) -> bool:
         AS_IS,
     )
     return True
+
+
+def _is_taken_back(found: Findings, amount: Profile) -> bool:
+    """True if one amount is exactly the opposite of another one with the same texts: what was bought was returned."""
+    seen: set[tuple[int, str, tuple[str, ...]]] = set()
+    columns = [one.column for one in found.profiles if one is not amount and _is_text(one)]
+    for at, cell in enumerate(amount.column[:LOOKED_AT_ROWS]):
+        part, sign = amounts.take_apart(cell) if cell else None, sign_of(cell)
+        if part is None or not sign:
+            continue
+        number, texts = part.number, tuple(compact(column[at]) for column in columns)
+        if (-sign, number, texts) in seen:
+            return True
+        seen.add((sign, number, texts))
+    return False
 
 
 def _are_seldom_refunds(found: Findings, into: list[tuple[str, ...]], out: list[tuple[str, ...]]) -> bool:
@@ -113,12 +130,21 @@ def _ask_about_journal(found: Findings, amount: Profile) -> bool:
                 "amount",
                 f"no amount in {amount.name} has a sign, but {debit.name} and {credit.name} may be the two sides of a "
                 "journal; which rows are wanted, and which sign do they have",
-                f"# skip_rows = [{quoted([debit.cells[0]])}]  # leaves out rows with a cell that starts like this",
+                *_lines_that_skip(found, debit),
                 NEGATE,
                 AS_IS,
             )
             return True
     return False
+
+
+def _lines_that_skip(found: Findings, accounts: Profile) -> list[str]:
+    """Returns the line that leaves out the rows of one account, unless cells of other columns begin with it, too."""
+    first = accounts.cells[0]
+    others = (one for one in found.profiles if one is not accounts)
+    if any(cell.startswith(first) for one in others for cell in one.distinct):
+        return []
+    return [f"# skip_rows = [{quoted([first])}]  # leaves out rows with a cell that starts like this"]
 
 
 def _holds_codes(profile: Profile) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import (
+    SIGNS,
     direction_codes,
     direction_of,
     direction_views,
     trade_words,
     usual_direction_of,
+    word_list,
 )
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import ENOUGH, GOOD_NAME, STRONG_NAME, Findings
@@ -18,13 +20,11 @@ from rtp_workers.mapping.toml_text import quoted
 
 AS_IS = '# sign = "as_is"  # keep the amounts as they are'
 FEW_WORDS = 12
+ACCOUNTS = ("account", "acct", "konto")  # the kind of an account may be credit
 OPINIONS = frozenset({"feedback", "rating", "review", "sentiment"})  # positive and negative say nothing about money
 # First letters, in order, of money in and money out: income and expense, recette and depense, entrata and uscita,
 # Einnahme and Ausgabe, ingreso and gasto, in and out, deposit and withdrawal.
 FIRST_LETTERS = frozenset({"ei", "dr", "es", "eu", "ae", "gi", "io", "dw", "iu", "pv"})
-CARD_WORDS = frozenset(
-    {"card", "emv", "contactless", "swiped", "swipe", "visa", "mastercard", "amex", "apple", "google"}
-)
 
 
 def ask_unknown_words(found: Findings) -> bool:
@@ -61,15 +61,17 @@ def ask_two_letters(found: Findings) -> bool:
 def ask_some_words(found: Findings) -> bool:
     """Asks if a column has debits or credits among other words, and no amount has a sign."""
     for profile in found.free():
+        if not 2 <= len(profile.distinct) <= FEW_WORDS:
+            continue
         known_side = usual_direction_of if _says_nothing_of_a_kind(profile.name) else side_of
         known = {cell for cell in profile.distinct if known_side(cell) in SIDES}
         if len({side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
             continue  # words inside longer texts count only where they name both sides
         views = frozenset() if trades(known) == SIDES else direction_views()
         plain = {cell for cell in known if normalise(cell) not in direction_codes() | views}
-        plain = {cell for cell in plain if not _is_of_a_card(cell, profile)}
+        plain = {cell for cell in plain if not _is_of_a_card(cell, profile) and cell not in SIGNS}  # a dash is nothing
         of_payment = vocabulary.score(profile.name, "payment_method").score >= STRONG_NAME
-        if not plain or not 2 <= len(profile.distinct) <= FEW_WORDS or of_payment or not _may_tell_sides(profile):
+        if not plain or of_payment or not _may_tell_sides(profile):
             continue
         words = ", ".join(sorted(plain)[:4])
         if "step" in found.uses:
@@ -129,7 +131,8 @@ def named_otherwise(profile: Profile) -> bool:
         return True
     # A column that says debit or credit in every row cannot be an id, whatever its name.
     speaks = role and role not in ("direction", "payment_method", "category", "merchant", "transaction_id")
-    return "card" in normalise(profile.name) or bool(speaks and best.score >= GOOD_NAME)
+    words = normalise(profile.name)
+    return "card" in words or words.startswith(ACCOUNTS) or bool(speaks and best.score >= GOOD_NAME)
 
 
 def trades(cells: set[str]) -> set[str]:
@@ -146,7 +149,7 @@ def _is_of_a_card(cell: str, profile: Profile) -> bool:
     """True for words of payment by card: ``Credit (Apple Pay)``, and ``Credit`` where other rows say cash."""
     words = set(normalise(cell).split())
     in_cash = any("cash" in normalise(other).split() for other in profile.distinct)
-    return bool(words & CARD_WORDS) or (in_cash and words <= SIDES)
+    return bool(words & word_list("card_words")) or (in_cash and words <= SIDES)
 
 
 def _says_nothing_of_a_kind(name: str) -> bool:

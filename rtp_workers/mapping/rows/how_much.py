@@ -11,7 +11,7 @@ from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.amounts import EXACT, Amount, Marks
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.texts import NOTHING
+from rtp_workers.mapping.cells.texts import is_nothing
 from rtp_workers.mapping.cells.words import direction_of
 from rtp_workers.mapping.plan import FilePlan
 
@@ -167,7 +167,7 @@ class HowMuch:
         out, into = (self._column(side) for side in cells)
         for side, written in zip((out, into), cells, strict=True):
             for index, value in enumerate(side.values):
-                if value is None and written[index] and written[index].strip() not in NOTHING:
+                if value is None and written[index] and not is_nothing(written[index].strip()):
                     refused.setdefault(index, _not_an_amount(written[index]))
         for side, turned in ((out, not self._rules.debit_negative), (into, self._rules.credit_negative)):
             if turned:
@@ -216,7 +216,7 @@ def _plain_column(marks: Marks) -> re.Pattern[str]:
 
 
 def _not_an_amount(cell: str) -> tuple[str, str]:
-    if cell.strip() in NOTHING:
+    if is_nothing(cell.strip()):
         return "amount_missing", "the row has no amount"
     if NOTED.match(cell.strip()):
         return (

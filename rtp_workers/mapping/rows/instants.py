@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -11,6 +11,8 @@ from decimal import Decimal, InvalidOperation
 from rtp_workers.errors import ConfigError
 from rtp_workers.mapping.cells import dates, yearless
 from rtp_workers.mapping.cells.local_times import oddity, offset_of, zone_name_at
+from rtp_workers.mapping.cells.names import normalise
+from rtp_workers.mapping.cells.words import months
 from rtp_workers.mapping.plan import FilePlan, Rules, has_year
 
 EXCEL = "excel"
@@ -232,8 +234,9 @@ def _reading(plan: FilePlan, where: dict[str, int]) -> tuple[list[int], Parse]:
     if "step" in uses:
         return [where[uses["step"].columns[0]]], lambda cells: _step(cells[0], rules)
     if "year" in uses:
-        names = [uses[role].columns[0] for role in ("year", "month", "day", "time") if role in uses]
-        return [where[name] for name in names], lambda cells: _calendar(cells, rules)
+        parts = [role for role in ("year", "month", "day", "time") if role in uses]
+        positions = [where[uses[role].columns[0]] for role in parts]
+        return positions, lambda cells: _calendar(dict(zip(parts, cells, strict=True)), rules)
     names = [name for role in ("occurred_at", "date", "time") if role in uses for name in uses[role].columns]
     positions = [where[name] for name in names]
     if rules.epoch_unit is not None:
@@ -287,13 +290,16 @@ def _digits(cell: str, rules: Rules) -> str:
     return "HHMM" if len(text) == 4 and text.isdigit() and text[0] == "0" else "HHMMSS"
 
 
-def _calendar(cells: tuple[str, ...], rules: Rules) -> dates.Moment:
-    year, month, day = (cell.strip().split(".")[0] for cell in cells[:3])
+def _calendar(cells: Mapping[str, str], rules: Rules) -> dates.Moment:
+    """Reads a year, a month in digits or words, and a day. Without a column of days, it is the first of the month."""
+    year, month, day = (cells.get(part, "1").strip().split(".")[0] for part in ("year", "month", "day"))
+    month = str(months().get(normalise(month), month))
     text = f"{year}-{month.zfill(2)}-{day.zfill(2)}"
     moment = dates.parse(text, "YMD")
     if moment is None:
         raise NoInstantError("occurred_at_not_a_date", f"{text[:40]!r} is not a date")
-    return dates.Moment(moment.day, *_clock(cells[3], rules)) if len(cells) > 3 and cells[3].strip() else moment
+    clock = cells.get("time", "").strip()
+    return dates.Moment(moment.day, *_clock(clock, rules)) if clock else moment
 
 
 def _formatted(cell: str, pattern: str, rules: Rules) -> dates.Moment:
