@@ -52,3 +52,9 @@ def plan_of(data: bytes, name: str = "file.csv", mapping: Sources | Section | No
 def csv_of(*lines: str) -> bytes:
     """Returns lines as a UTF-8 file."""
     return ("\n".join(lines) + "\n").encode()
+
+
+def asked(data: bytes, **mapping: Any) -> dict[str, tuple[str, ...]]:
+    """Returns what is asked about a file: field -> the lines of the answer."""
+    plan = plan_of(data, mapping=Section(**mapping))
+    return {question.field: question.lines for question in plan.undecided}

@@ -8,8 +8,6 @@ BLANK = " \t\r\n\u00a0\u202f\ufeff"
 PADDING = BLANK + "\"'"  # quotes that a broken export left around an id
 LONGEST_ZERO = 10
 NOTHING = frozenset({"", "/", "-", "--", "NULL", "null", "NaN", "nan", "None", "\\N"})
-
-
 # What a spreadsheet's accounting format writes for zero: ``$-``, ``R$ -``, ``- €``.
 _ZERO = re.compile(r"(?:[A-Z]{0,3}[$€£¥₹₩₽₺]|[A-Z]{3})\s*[-–]|[-–]\s*(?:[A-Z]{0,3}[$€£¥₹₩₽₺]|[A-Z]{3})")
 

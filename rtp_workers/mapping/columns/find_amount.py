@@ -27,6 +27,7 @@ from rtp_workers.mapping.columns.findings import (
     GOOD_NAME,
     GUESS,
     MARGIN,
+    MOST_CHOICES,
     STRONG_NAME,
     Candidate,
     Findings,
@@ -49,7 +50,6 @@ from rtp_workers.mapping.columns.unsigned_statements import AS_IS, NEGATE, is_li
 from rtp_workers.mapping.columns.words_and_signs import sign_of
 from rtp_workers.mapping.toml_text import quoted
 
-MOST_CHOICES = 6
 SIDES = ("debit", "credit")
 # Shares of filled cells.
 FULL = 0.95  # every row has an amount, except stray ones

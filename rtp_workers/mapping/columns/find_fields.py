@@ -12,6 +12,7 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.certain_fields import is_certain
 from rtp_workers.mapping.columns.find_currency import is_currency
 from rtp_workers.mapping.columns.findings import BY_VALUES, Candidate, Findings
+from rtp_workers.mapping.columns.lone_money import is_nameless
 from rtp_workers.mapping.columns.other_party import BUYERS, is_account
 from rtp_workers.mapping.columns.profile import HALF, MOST, Profile
 from rtp_workers.record.transaction import RULES, Kind, fields_of
@@ -56,7 +57,7 @@ def find_fields(found: Findings) -> None:
         if field not in found.uses and candidate.profile.index not in found.taken:
             found.take(field, [candidate.profile], candidate.score, candidate.why)
     _add_second_party(found)
-    if all(profile.name.startswith("column ") for profile in found.profiles):
+    if is_nameless(found):
         currency = [] if found.is_asked("currency") or "currency" in found.rules else ["currency"]
         _by_values(found, [field for field in (*wanted, *currency) if field not in found.uses])
 

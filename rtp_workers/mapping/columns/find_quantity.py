@@ -14,6 +14,7 @@ from rtp_workers.mapping.columns.findings import (
     ENOUGH,
     GOOD_NAME,
     GUESS,
+    MOST_CHOICES,
     Candidate,
     Findings,
     choices,
@@ -29,7 +30,7 @@ UNIT_PRICES = frozenset(
 PRICES = UNIT_PRICES - {"value", "cost"}
 PRICE_WORDS = frozenset(
     {"price", "preis", "prix", "precio", "preco", "prezzo", "prijs", "pris", "cena", "kurs", "koers"}
-    | {"harga", "fiyat", "fiyati", "gia", "hinta", "cijena", "цена", "ціна", "pret", "ar"}
+    | {"harga", "fiyat", "fiyati", "gia", "hinta", "cijena", "цена", "ціна", "pret"}
 )
 WORDS_OF_A_TOTAL = frozenset({"total", "full", "paid", "final", "sum", "gesamt", "totale", "order", "invoice", "net"})
 MARKETS = frozenset(
@@ -43,7 +44,6 @@ LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
 # A product may differ by a rounded cent, or by a thousandth if the price was rounded.
 CENT, THOUSANDTH = Decimal("0.011"), Decimal("0.001")
 MOST_FACTORS = 8
-MOST_CHOICES = 6
 SOMETIMES = 0.2  # share of rows
 NO_TOTALS = DECOYS - {"other_amount"}  # a subtotal is the row's amount if nothing is called its total
 # Beginnings of words in a dozen languages.

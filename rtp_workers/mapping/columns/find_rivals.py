@@ -16,11 +16,18 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.find_id import ID_WORDS
 from rtp_workers.mapping.columns.find_quantity import is_product, value_of
-from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, GOOD_NAME, STRONG_NAME, Findings, choices
+from rtp_workers.mapping.columns.findings import (
+    BY_VALUES,
+    ENOUGH,
+    GOOD_NAME,
+    MOST_CHOICES,
+    STRONG_NAME,
+    Findings,
+    choices,
+)
 from rtp_workers.mapping.columns.gross_and_net import is_sum_with_tax
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 
-MOST_CHOICES = 6
 LOOKED_AT_ROWS = 200
 FEWEST_SHARES = 3
 SELDOM = 0.3  # a column filled in fewer rows belongs to something that only some rows have
@@ -28,23 +35,8 @@ MOST_FACTORS = 8
 FEWEST_LACKING = 2  # rows in which only a rival has a number
 # Words for what is measured or counted, and is no money.
 MEASURES = frozenset(
-    {
-        "kwh",
-        "mwh",
-        "kw",
-        "kg",
-        "kgs",
-        "gram",
-        "grams",
-        "km",
-        "kms",
-        "miles",
-        "mi",
-        "liters",
-        "litres",
-        "litros",
-        "liter",
-    }
+    {"kwh", "mwh", "kw", "kg", "kgs", "gram", "grams", "km", "kms", "miles", "mi", "liters", "litres", "litros"}
+    | {"liter"}
     | {"minutes", "mins", "hours", "hrs", "days", "nights", "adults", "adultos", "children", "ninos", "guests", "rooms"}
     | {"phone", "telefono", "telefone", "telefon", "mobile", "age", "rating", "score", "latitude", "longitude", "lat"}
     | {"lng", "lon", "temperature", "weight", "distance", "duration", "mileage", "odometer", "zip", "postcode"}
@@ -93,12 +85,9 @@ def _may_be_it(found: Findings, profile: Profile, columns: list[Profile]) -> boo
     """True for numbers that nothing explains: no known name, no equal values, no relation to the amount."""
     if not profile.cells or profile.numbers < NEARLY_ALL or profile.dates >= MOST or profile.filled < SELDOM:
         return False
-    if (
-        len(profile.distinct) < 2
-        or not profile.nonzero
-        or _is_known_otherwise(profile, columns)
-        or _is_measure(profile)
-    ):
+    if len(profile.distinct) < 2 or not profile.nonzero or _is_measure(profile):
+        return False
+    if _is_known_otherwise(profile, columns):
         return False
     if _is_whole(profile) and (_is_number_of(profile) or not any(map(_is_whole, columns))):
         return _speaks_of_money(profile)  # else it is a number of something, or a code

@@ -41,34 +41,9 @@ REVERSALS = 0.25  # share of the amounts of one side that may have the other sig
 INCOME_AND_EXPENSE = (
     *("income", "expense", "expenditure", "earning", "spending", "gasto", "ingreso", "egreso", "despesa", "receita"),
     *("ausgabe", "einnahme", "depense", "recette", "uscit", "entrat", "uitgave", "inkomst", "wydat", "przych", "vydaj"),
-    *(
-        "prijem",
-        "prijm",
-        "расход",
-        "доход",
-        "витрат",
-        "gider",
-        "gelir",
-        "kiadas",
-        "bevetel",
-        "pengeluaran",
-        "pemasukan",
-    ),
-    *(
-        "支出",
-        "收入",
-        "収入",
-        "지출",
-        "수입",
-        "utgift",
-        "udgift",
-        "meno",
-        "tulo",
-        "cheltuial",
-        "venit",
-        "rashod",
-        "prihod",
-    ),
+    *("prijem", "prijm", "расход", "доход", "витрат", "gider", "gelir", "kiadas", "bevetel", "pengeluaran"),
+    *("pemasukan", "支出", "收入", "収入", "지출", "수입", "utgift", "udgift", "meno", "tulo", "cheltuial", "venit"),
+    *("rashod", "prihod"),
 )
 FEWEST_CONTRARY = 2  # rows
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word

@@ -22,6 +22,7 @@ GOOD_NAME = 0.8  # a good entry, word for word
 # Confidence in a column that was chosen without help from its name.
 BY_VALUES = 0.7
 GUESS = 0.4  # chosen only so that a question can show its cells
+MOST_CHOICES = 6  # columns in a question
 MAX_SAMPLE = 40  # characters of a cell that a question shows
 # Languages that write the day first and use a decimal comma.
 DAY_FIRST_LANGUAGES = frozenset(
