@@ -12,6 +12,7 @@ from typing import Any
 from rtp_workers.mapping.cells.names import bracketed, normalise, without_brackets
 
 MAX_BALANCE_TEXT = 60
+MOST_WAY_WORDS = 4  # in a cell that names a kind
 SIGNS = {"+": "credit", "-": "debit", "−": "debit", "–": "debit"}
 
 
@@ -121,6 +122,23 @@ def trade_words() -> frozenset[str]:
 def kind_words() -> frozenset[str]:
     """Returns words for what a broker's row is, normalised: a dividend, a fee, a purchase."""
     return frozenset(normalise(word) for word in _tables()["direction"]["kinds"])
+
+
+@lru_cache(maxsize=2)
+def _ways() -> dict[str, str]:
+    table = _tables()["ways"]
+    return {normalise(phrase): side for side, way in (("debit", "out"), ("credit", "into")) for phrase in table[way]}
+
+
+@lru_cache(maxsize=20_000)
+def way_of(cell: str) -> str | None:
+    """Returns ``debit`` for a cell that speaks of purchases, ``credit`` of sales; None if of neither, or of both."""
+    words = normalise(cell).split()
+    if len(words) > MOST_WAY_WORDS:
+        return None
+    runs = (" ".join(words[at : at + size]) for at in range(len(words)) for size in (1, 2))
+    sides = {_ways()[run] for run in runs if run in _ways()}
+    return sides.pop() if len(sides) == 1 else None
 
 
 @lru_cache(maxsize=8)

@@ -23,6 +23,7 @@ SOME_NAMES = 3  # in a header
 LOOKED_AT_ROWS = 400
 PREAMBLE_ROWS = 60
 MAX_NAME_LENGTH = 80
+FITTING = 8  # a header of the usual width is worth as much as so many known names
 TAG = re.compile(r"#[a-z_]+(?:\+[a-z_]+)*")  # a tag of the Humanitarian Exchange Language, in a row below the header
 
 
@@ -100,7 +101,7 @@ def _header_score(row: Row, data_width: int, after: Sequence[Row]) -> float:
     hits = _hits(named)
     fits = abs(len(cells) - data_width) <= 1
     if hits >= 2 or (hits == 1 and fits and len(named) <= 4):
-        return hits + (5 if fits else 0) + hits / len(named)
+        return hits + (FITTING if fits else 0) + hits / len(named)
     # Unknown words in every column, over data that has dates or numbers.
     below = [cell for other in after for cell in other.cells]
     typed = sum(looks_typed(cell) for cell in below)

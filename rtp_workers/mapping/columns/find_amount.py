@@ -273,7 +273,7 @@ def _unit_price_or_values(found: Findings) -> None:
         money = [one for one in numeric if one.whole_numbers < 1.0 or one.uniqueness < 1.0 or nameless]
         money.sort(key=lambda one: len(one.distinct) == 1)  # what never changes comes last
         pieces = _quantities(found) if is_market(found) or not money else []
-        ordered = [*full, *sparse, *sides] or [*pieces, *money]
+        ordered = [*full, *sparse, *sides] or [*pieces, *money] or [*filter(_is_other_amount, found.free())]
         lines = choices("amount", ordered[:MOST_CHOICES])
         if len(sparse) == 2:
             lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
@@ -361,6 +361,11 @@ def _may_be_amount(profile: Profile) -> bool:
         return False
     role, best = vocabulary.best_role(profile.name)
     return best.score < ENOUGH or (role == "transaction_id" and profile.whole_numbers < MOST)
+
+
+def _is_other_amount(profile: Profile) -> bool:
+    """True for budgets, goals and points: they are offered where nothing else may be the amount."""
+    return profile.numbers >= NEARLY_ALL and vocabulary.best_role(profile.name)[0] == "other_amount"
 
 
 def _is_balance(profile: Profile) -> bool:

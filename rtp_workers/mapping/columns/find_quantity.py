@@ -130,7 +130,8 @@ def _take_total(found: Findings) -> None:
 def _is_total(found: Findings, pieces: Profile) -> bool:
     """True if the amount equals these pieces times a price in another column."""
     total = found.profile(found.uses["amount"].columns[0])
-    return any(is_product(total, price, pieces) for price in found.free() if price is not pieces and _is_price(price))
+    others = [one for one in found.free() if one is not pieces and one.numbers >= NEARLY_ALL]
+    return any(is_product(total, price, pieces, in_hundredths=True) for price in others)
 
 
 def _ask_about_signed_pieces(found: Findings) -> None:

@@ -23,6 +23,7 @@ from rtp_workers.mapping.columns.words_for_sides import (
     AS_IS,
     FEW_WORDS,
     OPINIONS,
+    ask_both_ways,
     ask_for,
     ask_some_words,
     ask_two_letters,
@@ -157,7 +158,7 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         or _ask_marked_rows(found)
         or _ask_one_side(found)
     )
-    if not (asked or ask_some_words(found) or ask_about_refunds(found) or _is_given(found)):
+    if not (asked or ask_both_ways(found) or ask_some_words(found) or ask_about_refunds(found) or _is_given(found)):
         ask_about_unsigned(found, amount)
     return False
 

@@ -218,7 +218,12 @@ def _step(found: Findings) -> bool:
 
 
 def _counter(found: Findings) -> bool:
-    """Finds a column called time with plain numbers, which count from some moment. Dates in other columns win."""
+    """Finds a column called time with plain numbers, which count from some moment. Dates in other columns win.
+
+    Next to dates that mean another time, such as the start of a month's work, hours are a quantity.
+    """
+    if any(one.dates >= MOST and not _only_digits(one) for one in found.free()):
+        return False
     numbers = found.candidates("time", lambda profile: float(profile.numbers >= NEARLY_ALL and profile.clocks < MOST))
     return _take_step(found, numbers)
 

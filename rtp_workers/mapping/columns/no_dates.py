@@ -36,17 +36,19 @@ def ask_for_time(found: Findings) -> None:
         question, lines = f"no column is clearly a date; {names} may be dates written in digits only", []
     for profile in digits:
         lines += [*choices("occurred_at", [profile]), *short_date_lines(profile.cells[0])]
+    others = [] if digits else [one for one in found.free() if _is_other_date(one)]
     months = [] if digits else _months_only(found.free())
     if months:
         question = f"no column contains a whole date; {months[0][0].name} gives only the month"
         lines = [line for profile, pattern in months for line in _month_lines(profile, pattern)]
+        lines += choices("occurred_at", others)
     elif not digits and len(parts := _year_and_month(found)) == 2:
         question = "no column contains a whole date; {} and {} give only the month".format(*(one.name for one in parts))
         lines = [
             f"# columns.year = {quoted([parts[0].name])}",
             f"# columns.month = {quoted([parts[1].name])}  # the first day of the month",
         ]
-    elif not digits and (others := [one for one in found.free() if _is_other_date(one)]):
+    elif others:
         names = ", ".join(profile.name for profile in others)
         question = f"no column says when the transactions were made; {names} may mean another time"
         lines = choices("occurred_at", others)

@@ -10,6 +10,7 @@ from rtp_workers.mapping.cells.words import (
     direction_views,
     trade_words,
     usual_direction_of,
+    way_of,
     word_list,
 )
 from rtp_workers.mapping.columns import vocabulary
@@ -54,6 +55,27 @@ def ask_two_letters(found: Findings) -> bool:
         may_say = vocabulary.score(profile.name, "direction").score >= ENOUGH and not named_otherwise(profile)
         if may_say and profile.filled == 1.0 and "".join(letters).lower() in FIRST_LETTERS:
             ask_for(found, profile, *word_lines(letters))
+            return True
+    return False
+
+
+def ask_both_ways(found: Findings) -> bool:
+    """Asks if a column has words for purchases and words for sales, and no amount has a sign."""
+    for profile in found.free():
+        is_kind = vocabulary.score(profile.name, "direction").score >= ENOUGH
+        if not (is_kind or _says_nothing_of_a_kind(profile.name)) or not 2 <= len(profile.distinct) <= FEW_WORDS:
+            continue
+        ways = {cell: way for cell in sorted(profile.distinct) if (way := way_of(cell)) is not None}
+        if set(ways.values()) == SIDES:
+            first = {way: cell for cell, way in reversed(ways.items())}
+            found.ask(
+                "amount",
+                f"no amount has a sign, but {profile.name} says {first['debit']} in some rows and {first['credit']} "
+                "in others",
+                f"columns.direction = {quoted([profile.name])}",
+                *word_lines(sorted(cell for cell in profile.distinct if direction_of(cell) is None)),
+                AS_IS,
+            )
             return True
     return False
 
@@ -104,7 +126,7 @@ def word_lines(unknown: list[str]) -> list[str]:
     """Returns mapping lines that put each word on the side that a word inside it names. People decide on the rest."""
     sides: dict[str, list[str]] = {"debit": [], "credit": [], "": []}
     for word in unknown:
-        sides[side_of(word) or ""].append(word)
+        sides[side_of(word) or way_of(word) or ""].append(word)
     left = ", ".join(quoted([word]) for word in sides[""])
     hints = {"debit": f"  # which of {left} take money out?", "credit": f"  # which of {left} bring money in?"}
     return [
@@ -153,4 +175,5 @@ def _is_of_a_card(cell: str, profile: Profile) -> bool:
 
 
 def _says_nothing_of_a_kind(name: str) -> bool:
+    """True for a name that means nothing that is known."""
     return not says_nothing(name) and vocabulary.best_role(name)[0] == ""
