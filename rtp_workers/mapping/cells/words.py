@@ -141,13 +141,19 @@ def way_of(cell: str) -> str | None:
     return sides.pop() if len(sides) == 1 else None
 
 
+@lru_cache(maxsize=1)
+def opposite_kinds() -> tuple[tuple[str, str], ...]:
+    """Returns pairs of kinds that are opposites, normalised. Which of the two is money out depends on who tells it."""
+    return tuple((normalise(one), normalise(other)) for one, other in _tables()["ways"]["pairs"])
+
+
 @lru_cache(maxsize=8)
 def statement_words(kind: str) -> frozenset[str]:
     """Returns normalised words of the texts in a statement.
 
     Args:
-        kind: ``received``, ``thanks``, ``refunds``, ``earnings``, ``sales``, ``withdrawals``; ``purchases`` and
-            ``payments`` are whole cells.
+        kind: ``received``, ``thanks``, ``refunds``, ``earnings``, ``sales``, ``withdrawals``; ``purchases``,
+            ``payments`` and ``incomes`` are whole cells.
     """
     return frozenset(normalise(phrase) for phrase in _tables()["statement"][kind])
 

@@ -11,6 +11,7 @@ from rtp_workers.mapping.cells.words import (
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.both_ways import ask_about_earnings, ask_both_ways
 from rtp_workers.mapping.columns.find_flag import ask_about_flag, ask_about_refunds
 from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
@@ -23,7 +24,6 @@ from rtp_workers.mapping.columns.words_for_sides import (
     AS_IS,
     FEW_WORDS,
     OPINIONS,
-    ask_both_ways,
     ask_for,
     ask_some_words,
     ask_two_letters,
@@ -158,7 +158,8 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         or _ask_marked_rows(found)
         or _ask_one_side(found)
     )
-    if not (asked or ask_both_ways(found) or ask_some_words(found) or ask_about_refunds(found) or _is_given(found)):
+    asked = asked or ask_both_ways(found) or ask_some_words(found) or ask_about_refunds(found)
+    if not (asked or _is_given(found) or ask_about_earnings(found)):
         ask_about_unsigned(found, amount)
     return False
 

@@ -59,33 +59,12 @@ def ask_two_letters(found: Findings) -> bool:
     return False
 
 
-def ask_both_ways(found: Findings) -> bool:
-    """Asks if a column has words for purchases and words for sales, and no amount has a sign."""
-    for profile in found.free():
-        is_kind = vocabulary.score(profile.name, "direction").score >= ENOUGH
-        if not (is_kind or _says_nothing_of_a_kind(profile.name)) or not 2 <= len(profile.distinct) <= FEW_WORDS:
-            continue
-        ways = {cell: way for cell in sorted(profile.distinct) if (way := way_of(cell)) is not None}
-        if set(ways.values()) == SIDES:
-            first = {way: cell for cell, way in reversed(ways.items())}
-            found.ask(
-                "amount",
-                f"no amount has a sign, but {profile.name} says {first['debit']} in some rows and {first['credit']} "
-                "in others",
-                f"columns.direction = {quoted([profile.name])}",
-                *word_lines(sorted(cell for cell in profile.distinct if direction_of(cell) is None)),
-                AS_IS,
-            )
-            return True
-    return False
-
-
 def ask_some_words(found: Findings) -> bool:
     """Asks if a column has debits or credits among other words, and no amount has a sign."""
     for profile in found.free():
         if not 2 <= len(profile.distinct) <= FEW_WORDS:
             continue
-        known_side = usual_direction_of if _says_nothing_of_a_kind(profile.name) else side_of
+        known_side = usual_direction_of if says_nothing_of_a_kind(profile.name) else side_of
         known = {cell for cell in profile.distinct if known_side(cell) in SIDES}
         if len({side_of(cell) for cell in known}) == 1 and not known & {c for c in known if direction_of(c)}:
             continue  # words inside longer texts count only where they name both sides
@@ -174,6 +153,6 @@ def _is_of_a_card(cell: str, profile: Profile) -> bool:
     return bool(words & word_list("card_words")) or (in_cash and words <= SIDES)
 
 
-def _says_nothing_of_a_kind(name: str) -> bool:
+def says_nothing_of_a_kind(name: str) -> bool:
     """True for a name that means nothing that is known."""
     return not says_nothing(name) and vocabulary.best_role(name)[0] == ""
