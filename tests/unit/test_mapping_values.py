@@ -25,6 +25,8 @@ COMMA = Marks(",", ". '\u00a0\u202f")
         ("1850.00", "1850.00", None),
         ("$134.09 ", "134.09", "USD"),
         ("($38.48)", "-38.48", "USD"),
+        ("$(38.48)", "-38.48", "USD"),
+        ("L.E. 12.00", "12.00", "EGP"),
         ("-$5.00", "-5.00", "USD"),
         ("$-5.00", "-5.00", "USD"),
         ("- $12.50", "-12.50", "USD"),
@@ -69,7 +71,22 @@ def test_amounts_with_a_decimal_comma_are_read_exactly(cell: str, value: str) ->
 
 @pytest.mark.parametrize(
     "cell",
-    ["", "-", "1,23", "12.340.00", "1,850.0,0", "10%", "2024-01-01", "100 SHIB", "(5", "--5", "1.2.3", "NaN", "0x10"],
+    [
+        "",
+        "-",
+        "9053 06 20149",
+        "1,23",
+        "12.340.00",
+        "1,850.0,0",
+        "10%",
+        "2024-01-01",
+        "100 SHIB",
+        "(5",
+        "--5",
+        "1.2.3",
+        "NaN",
+        "0x10",
+    ],
 )
 def test_what_is_no_amount_in_the_format_is_refused_rather_than_read_as_another(cell: str) -> None:
     assert amounts.parse(cell, POINT) is None
@@ -134,6 +151,11 @@ def test_another_columns_decimal_mark_decides_an_open_one() -> None:
         ("15-01-2024 / 10:11", "DMY", "2024-01-15", "10:11:00", None),
         ("2018-10-01 12:00:00 UTC", "YMD", "2018-10-01", "12:00:00", "UTC"),
         ("12/31/2024 12:05 am", "MDY", "2024-12-31", "00:05:00", None),
+        ("20240525T141309Z", "YMD", "2024-05-25", "14:13:09", "Z"),
+        ("2024-05-25T14:13:09+02:00[Europe/Berlin]", "YMD", "2024-05-25", "14:13:09", "+02:00"),
+        ("2024/05/25(土) 14:00", "YMD", "2024-05-25", "14:00:00", None),
+        ("May-25-2024 02:13:09 PM +UTC", "MDY", "2024-05-25", "14:13:09", "UTC"),
+        ("May 25, '24", "MDY", "2024-05-25", None, None),
     ],
 )  # fmt: skip
 def test_dates_are_read_in_the_decided_order(

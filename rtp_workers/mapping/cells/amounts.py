@@ -24,6 +24,8 @@ _PARTS = re.compile(
     rf"(?P<inner>[{_SIGN}])?[{SPACES}]*(?P<number>[0-9][0-9.,{APOSTROPHES}{SPACES}]*|[.,][0-9]+)"
     rf"(?P<tail>[{_SIGN}])?[{SPACES}]*(?P<post>[^0-9(),{_SIGN}]*?)(?P<last>[{_SIGN}])?[{SPACES}]*(?P<close>\))?"
 )
+_GROUPED = re.compile(rf"[0-9]{{1,3}}(?:[{SPACES}.,{APOSTROPHES}][0-9]{{2,3}})*(?:[{SPACES}]?[.,][{SPACES}]?[0-9]*)?")
+_BRACKETED = re.compile(rf"([^0-9.,{_SIGN}()]+)\(([^()]+)\)")
 _CREDIT_DEBIT = {"cr": 1, "cr.": 1, "dr": -1, "dr.": -1, "c": 1, "d": -1, "s": -1, "h": 1}
 
 
@@ -62,6 +64,8 @@ class Parts:
 def take_apart(cell: str) -> Parts | None:
     """Returns sign, number and currency of a cell; None if it is not an amount."""
     text = cell.strip().strip('"').strip()
+    if (bracketed := _BRACKETED.fullmatch(text)) is not None:  # $(250.00) is ($250.00)
+        text = f"({bracketed[1]}{bracketed[2]})"
     found = _PARTS.fullmatch(text)
     if found is None or bool(found["open"]) != bool(found["close"]):
         return None
@@ -69,6 +73,8 @@ def take_apart(cell: str) -> Parts | None:
     if len(written) > 1 or (written and found["open"]):
         return None
     number, before = found["number"].strip(), found["pre"].strip()
+    if any(mark in number for mark in SPACES) and _GROUPED.fullmatch(number) is None:
+        return None  # 9053 06 20149 is an account
     if number.startswith(".") and before[-1:].isalpha():
         # "Rs.500" is five hundred, not a half: the point belongs to an abbreviation that is known to end with one.
         if _currency_of(f"{before}.") is None:

@@ -26,22 +26,24 @@ _TIME = (
 )
 # An offset may be followed by the zone's name: 2024-05-30 14:06:45 +0000 UTC.
 _ZONE = (
-    r"(?P<zone>Z|z|(?:UTC|GMT)?\s?[+\-−]\d{1,2}(?::?\d{2})?|[A-Z]{1,5})?"
-    r"(?:(?<=\d)\s(?:[A-Z]{2,5}|[+\-]\d{4}))?(?:\s*\([^)]*\))?"
+    r"(?:\+(?=UTC\b))?(?P<zone>Z|z|(?:UTC|GMT)?\s?[+\-−]\d{1,2}(?::?\d{2})?|[A-Z]{1,5})?"
+    r"(?:(?<=\d)\s(?:[A-Z]{2,5}|[+\-]\d{4}))?(?:\s*\([^)]*\)|\[[\w/+\-]+\])?"
 )
 _TIME_ONLY = re.compile(rf"{_TIME}\s*{_ZONE}")
 _AFTER_DATE = re.compile(rf"(?:[T ,;:./\-]|\s|at|um|às|alle)*{_TIME}\s*{_ZONE}", re.IGNORECASE)
 _YMD = re.compile(r"(?P<y>\d{4})(?P<sep>[-/.:\s年])\s?(?P<m>\d{1,2})[-/.:\s月]\s?(?P<d>\d{1,2})(?!\d)(?:日|\.)?")
 _NUMERIC = re.compile(r"(?P<a>\d{1,2})\s?(?P<sep>[-/. ])\s?(?P<b>\d{1,2})\s?(?P=sep)\s?'?(?P<c>\d{4}|\d{2})(?!\d)\.?")
 _MONTH_FIRST = re.compile(
-    rf"(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?[-/ .]+(?P<y>\d{{4}}|\d{{2}})(?!\d)"
+    rf"(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?[-/ .]+'?(?P<y>\d{{4}}|\d{{2}})(?!\d)"
 )
 _MONTH_SECOND = re.compile(
     rf"(?P<d>\d{{1,2}})(?:st|nd|rd|th|er|º|\.)?[-/ .]*(?:de |of )?(?P<mon>{_LETTERS}{{3,12}})\.?,?[-/ .]*(?:de )?"
     r"(?P<y>\d{4}|\d{2})(?!\d)"
 )
 _YEAR_MONTH_NAME = re.compile(rf"(?P<y>\d{{4}})[-/ .]*(?P<mon>{_LETTERS}{{3,12}})\.?[-/ .]*(?P<d>\d{{1,2}})(?!\d)\.?")
-_COMPACT = re.compile(r"(?P<date>\d{8})(?:[T ]?(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?)?(?:[.,]0+)?(?!\d)")
+_COMPACT = re.compile(
+    r"(?P<date>\d{8})(?:[T ]?(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?(?P<z>Z|[+\-]\d{2}:?\d{2})?)?(?:[.,]0+)?(?!\d)"
+)
 _SHORT = re.compile(r"\d{6}")
 # The format of C's ctime and Java's Date, in which the clock comes before the year.
 _CTIME = re.compile(
@@ -54,6 +56,7 @@ OTHER_DATE = re.compile(
 )
 _NUMBER_OF_THE_DAY = re.compile(r"\s+-\s?\d{1,4}\s*")  # 2026/08/03 -3 is the third document of that day
 _WEEKDAY = re.compile(rf"{_LETTERS}{{2,12}}\.?,?\s+")
+_WEEKDAY_AFTER = re.compile(rf"^\s*[(（]{_LETTERS}{{1,9}}\.?[)）]")  # 2024/05/25(Sat)
 _EPOCH = re.compile(r"(\d{9,10}|\d{13}|\d{16}|\d{19})(?:\.(\d+))?")
 EPOCH_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _EPOCH_UNITS = {13: "ms", 16: "us", 19: "ns"}  # by the number of digits
@@ -100,7 +103,7 @@ def shape_of(cell: str) -> Shape | None:
     if (found := _NUMERIC.match(text)) is not None:
         return Shape("numeric", (found["a"], found["b"], found["c"]), found["sep"], text[found.end() :])
     if (found := _COMPACT.fullmatch(text)) is not None:
-        clock = f" {found['h']}:{found['mi']}:{found['s'] or '00'}" if found["h"] else ""
+        clock = f" {found['h']}:{found['mi']}:{found['s'] or '00'}{found['z'] or ''}" if found["h"] else ""
         return Shape("compact", (found["date"], "", ""), "", clock)
     if _SHORT.fullmatch(text):
         return Shape("short", (text[:2], text[2:4], text[4:]), "", "")
@@ -167,7 +170,7 @@ def parse(cell: str, order: Order) -> Moment | None:
     if shape is None or day is None:
         return None
     rest = without_other_date(shape.rest)
-    rest = "" if _NUMBER_OF_THE_DAY.fullmatch(rest) else rest
+    rest = "" if _NUMBER_OF_THE_DAY.fullmatch(rest) else _WEEKDAY_AFTER.sub("", rest, count=1)
     if not rest.strip(" ,;.T"):
         return Moment(day)
     found = _AFTER_DATE.fullmatch(rest.strip())
