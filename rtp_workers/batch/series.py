@@ -21,6 +21,7 @@ REMEMBERED_RULES = (
     "thousands_mark", "sign", "debit_negative", "credit_negative", "amount_unit", "id_prefix", "currency",
     "debit_words", "credit_words", "neutral_words", "round_to", "ambiguous", "clock_digits",
 )  # fmt: skip
+AMOUNTS = ("amount", "debit", "credit")
 # Rules that a section states under another name.
 _ASKED_BY = {"date_order": "day_first"}
 
@@ -68,13 +69,14 @@ def likeness(some: Sequence[str], others: Sequence[str]) -> float:
 
 
 def _has_what_is_needed(memory: CsvSource, header: Sequence[str]) -> bool:
-    """Tells whether the file has the memory's columns of time and amount."""
+    """Tells whether the file has the memory's columns of time and amount. Of several amounts, the first is enough."""
     columns: Mapping[str, Sequence[str]] = memory.reading.get("columns", {})
     needed = {
         name
-        for role in ("occurred_at", "date", "time", "year", "month", "day", "step", "amount", "debit", "credit")
+        for role in ("occurred_at", "date", "time", "year", "month", "day", "step")
         for name in columns.get(role, ())
     }
+    needed |= {name for role in AMOUNTS for name in columns.get(role, ())[:1]}
     return needed <= set(header)
 
 
@@ -101,7 +103,9 @@ def remembered_section(section: Section, memory: CsvSource | None, header: Seque
     reading = memory.reading
     there = set(header)
     columns = {
-        role: tuple(names) for role, names in reading.get("columns", {}).items() if there.issuperset(names)
+        role: tuple(filter(there.__contains__, names))
+        for role, names in reading.get("columns", {}).items()
+        if there.issuperset(names[:1] if role in AMOUNTS else names)
     } | dict(section.columns)
     if memory.id_rule != "columns":
         columns.pop("transaction_id", None)

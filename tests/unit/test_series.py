@@ -59,6 +59,16 @@ def test_a_file_without_a_section_belongs_to_the_source_with_its_columns(header:
     assert (recall([MEMORY], Section(), header, ()) is MEMORY) == found
 
 
+def test_a_bank_may_drop_the_second_of_several_amounts() -> None:
+    columns = {"date": ["Date"], "debit": ["Out", "Fee"], "credit": ["In"]}
+    header = ("Date", "Text", "In", "Out", "Fee")
+    memory = dataclasses.replace(MEMORY, header=header, id_columns=header, reading={**READING, "columns": columns})
+    later = header[:-1]
+    assert recall([memory], Section(), later, ()) is memory
+    assert remembered_section(Section(), memory, later).columns["debit"] == ("Out",)
+    assert recall([memory], Section(), ("Date", "Text", "In", "Fee"), ()) is None
+
+
 def test_a_source_whose_section_is_alive_is_not_inherited() -> None:
     giro = dataclasses.replace(MEMORY, section="giro")
     assert recall([giro], Section(name="savings", files=("s*",)), HEADER, {"giro", "savings"}) is None

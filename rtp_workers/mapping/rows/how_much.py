@@ -40,11 +40,9 @@ class HowMuch:
         self._plain = _plain_column(self._marks)
         self._rules = rules
         self._is_open = "decimal_mark" in rules.open_rules
-        self._at = {
-            role: where[uses[role].columns[0]]
-            for role in plan.roles_read
-            if role in ("amount", "debit", "credit", "direction", "quantity")
-        }
+        roles = [role for role in plan.roles_read if role in ("amount", "debit", "credit", "direction", "quantity")]
+        self._at = {role: where[uses[role].columns[0]] for role in roles}
+        self._after = {role: [where[name] for name in uses[role].columns[1:]] for role in roles}
         self._seen: dict[str, Amount | None] = {}
         # The mapping's own words come first.
         self._words = {normalise(word) or word.strip(): "debit" for word in rules.debit_words}
@@ -57,7 +55,8 @@ class HowMuch:
         if len(self._seen) > CACHE_ENTRIES:
             self._seen.clear()
         if self._is_open:
-            self._settle([cell for at in self._at.values() for cell in columns[at]])
+            places = [*self._at.values(), *(at for more in self._after.values() for at in more)]
+            self._settle([cell for at in places for cell in columns[at]])
         if self._rules.sign == "pair":
             values, currencies = self._pairs(columns, refused)
         else:
@@ -111,7 +110,7 @@ class HowMuch:
         return Column(values, [])
 
     def _singles(self, columns: Sequence[Sequence[str]], refused: Refusals) -> Column:
-        cells = columns[self._at["amount"]]
+        cells = self._first_filled("amount", columns)
         found = self._column(cells)
         _refuse_missing(found.values, cells, refused)
         if "quantity" in self._at:
@@ -121,6 +120,13 @@ class HowMuch:
         elif self._rules.sign == "direction":
             found.values = self._directed(found.values, columns[self._at["direction"]], refused)
         return found
+
+    def _first_filled(self, role: str, columns: Sequence[Sequence[str]]) -> Sequence[str]:
+        """Returns the role's cells: of several columns, in each row the first one that is filled."""
+        cells = columns[self._at[role]]
+        for at in self._after[role]:
+            cells = [cell or other for cell, other in zip(cells, columns[at], strict=True)]
+        return cells
 
     def _times_quantity(
         self, values: Sequence[str | None], quantities: Sequence[str], refused: Refusals
@@ -163,7 +169,7 @@ class HowMuch:
 
     def _pairs(self, columns: Sequence[Sequence[str]], refused: Refusals) -> tuple[list[str | None], list[str]]:
         nothing = [""] * len(columns[0])
-        cells = [columns[self._at[role]] if role in self._at else nothing for role in ("debit", "credit")]
+        cells = [self._first_filled(role, columns) if role in self._at else nothing for role in ("debit", "credit")]
         out, into = (self._column(side) for side in cells)
         for side, written in zip((out, into), cells, strict=True):
             for index, value in enumerate(side.values):
