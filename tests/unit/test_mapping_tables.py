@@ -47,3 +47,10 @@ def test_the_table_that_the_mapping_names_is_loaded_and_no_row_of_the_other_one_
 )
 def test_one_table_is_not_taken_for_several(lines: list[str]) -> None:
     assert not any("tables" in one.question for one in plan_of(csv_of(*lines)).undecided)
+
+
+def test_a_line_of_totals_below_numbers_is_refused_where_no_row_has_a_date() -> None:
+    data = csv_of("Pers.-Nr.;Name;Gesamtbrutto", "05126;Ann;4.776,50", "05127;Bob;3.776,00", "Summen:;;8.552,50")
+    loaded = load_all(data, mapping=Section(constants={"occurred_at": "2026-01-31T00:00:00Z"}))
+    assert [record["amount"] for record in loaded.records] == ["4776.50", "3776.00"]
+    assert [row.reason for row in loaded.refused] == ["balance_line"]

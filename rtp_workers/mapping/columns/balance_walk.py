@@ -47,6 +47,27 @@ def walks_through(balance: Profile, plus: Profile | None, minus: Profile | None)
     return len(numbers) >= LEAST_ROWS and len(set(numbers)) > 1 and _walks(numbers, sums)
 
 
+def signs_by_balance(balance: Profile, amount: Profile) -> list[int] | None:
+    """Returns 1 or -1 for each row by which the balance rises or falls by the amount, and 0 where nothing shows it.
+
+    None if the balance does not change by the amounts, or only rises, or only falls.
+    """
+    numbers, values = _values(balance), [abs(value) for value in _values(amount)]
+    if len(numbers) < LEAST_ROWS:
+        return None
+    changes = [after - before for before, after in pairwise(numbers)]
+    # The oldest row, first or last, may begin at zero.
+    for steps in ([numbers[0], *changes], [*(-change for change in changes), numbers[-1]]):
+        signs = [
+            (1 if step > 0 else -1) if step and abs(step) == value else 0
+            for step, value in zip(steps, values, strict=True)
+        ]
+        told = sum(map(bool, signs))
+        if told >= max(LEAST_ROWS - 1, (len(numbers) - 1) * LEAST_SHARE) and {1, -1} <= set(signs):
+            return signs
+    return None
+
+
 def is_balance_of(balance: Profile, amount: Profile) -> bool:
     """True if a column is the balance before or after each amount, whichever row is the oldest.
 

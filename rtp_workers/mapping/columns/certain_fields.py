@@ -45,6 +45,8 @@ MAKERS = frozenset(
     | {"satici adi", "vendedor", "sprzedawca", "продавец", "verkaufer", "vendeur", "venditore", "penjual", "nguoi ban"}
 )
 TILLS = frozenset({"cashier", "till", "register", "pos", "customer", "store"})
+BALANCE_SHEET = frozenset({"asset", "assets", "liability", "liabilities", "equity"})
+KINDS_OF_ACCOUNTS = BALANCE_SHEET | {"income", "expense", "expenses", "revenue"}
 LINES_OF_ORDERS = ("lineitem", "line item")
 MAILS = frozenset({"email", "mail", "gross", "brutto", "brut"})
 
@@ -59,9 +61,17 @@ def is_certain(found: Findings, candidate: Candidate, field: str) -> bool:
             return False  # who made, supplied or sold one of the things
         describes_things = candidate.name.score < CLEAR_NAME and _has_things(found, candidate)
         return not describes_things and names_other_party(found, candidate)
+    if field == "customer_id" and _is_ledger(found):
+        return False  # accounts are what the books are made of
     if field == "customer_id" and candidate.name.exact and candidate.name.score >= CLEAR_NAME:
         return _names_other_account(found) or _is_customer(candidate)
     return test is None or test(candidate)
+
+
+def _is_ledger(found: Findings) -> bool:
+    """True if a column says which accounts are assets, liabilities, income and so on."""
+    kinds = [{normalise(cell) for cell in one.distinct} & KINDS_OF_ACCOUNTS for one in found.profiles]
+    return any(len(some) > 1 and some & BALANCE_SHEET for some in kinds)
 
 
 def _is_of_a_till(name: str) -> bool:

@@ -21,7 +21,10 @@ def settled_date(columns: Sequence[Profile]) -> tuple[Profile, str] | None:
         return first, "values (the only dates)"
     if first.filled == 1.0 and happen_together(columns):
         return first, "values (the first of several moments that are less than a day apart)"
-    nameless = all(one.name.startswith("column ") and not one.has_clock for one in columns)
+    nameless = all(one.name.startswith("column ") for one in columns)
+    stamps = [one for one in columns if one.has_clock]
+    if any(not _are_hours_apart(first, stamp) for stamp in stamps):
+        return None
     if nameless and first.filled == 1.0 and all(_are_close(first, other) for other in others):
         return first, "values (the first of several dates that are a few days apart: rather the booking date)"
     return None

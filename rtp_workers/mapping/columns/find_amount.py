@@ -7,17 +7,20 @@ from itertools import combinations
 
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
+from rtp_workers.mapping.columns.amount_choices import ask_for_amount, quantities
 from rtp_workers.mapping.columns.balance_walk import balance_walk, is_balance_of
 from rtp_workers.mapping.columns.find_currency import find_currency
 from rtp_workers.mapping.columns.find_number_format import find_number_format
-from rtp_workers.mapping.columns.find_quantity import PRICE_WORDS, find_quantity, is_market, is_product, total_with_fee
+from rtp_workers.mapping.columns.find_quantity import PRICE_WORDS, find_quantity, is_product, total_with_fee
 from rtp_workers.mapping.columns.find_rivals import ask_about_rivals
 from rtp_workers.mapping.columns.find_sides import (
     is_number,
+    lines_of_sides,
     lone_side,
     may_be_debt,
     named_pair,
     other_side_of,
+    take_pair,
     take_with_partner,
 )
 from rtp_workers.mapping.columns.find_sign import find_sign
@@ -27,13 +30,12 @@ from rtp_workers.mapping.columns.findings import (
     GOOD_NAME,
     GUESS,
     MARGIN,
-    MOST_CHOICES,
     STRONG_NAME,
     Candidate,
     Findings,
     choices,
 )
-from rtp_workers.mapping.columns.gross_and_net import take_sum_with_tax, with_tax
+from rtp_workers.mapping.columns.gross_and_net import is_total, paid_after_discount, take_sum_with_tax, with_tax
 from rtp_workers.mapping.columns.lone_money import (
     cents_next_to_a_currency,
     has_cents,
@@ -46,7 +48,6 @@ from rtp_workers.mapping.columns.lone_money import (
     profit_of_closed_positions,
 )
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
-from rtp_workers.mapping.columns.unsigned_statements import AS_IS, NEGATE, is_list_of_transfers
 from rtp_workers.mapping.columns.words_and_signs import sign_of
 from rtp_workers.mapping.toml_text import quoted
 
@@ -59,6 +60,7 @@ LEAST_FILLED = 0.3  # with fewer amounts, a column belongs to something that onl
 MOST_FACTORS = 8
 SOME_ROWS = 5
 COUNTS = frozenset({"cantidad", "jumlah"})
+PRODUCTS = frozenset({"product", "producto", "productos", "articulo", "sku", "barang", "produk", "item"})
 CENTS = re.compile(r"[0-9]{2}")
 FRACTION = re.compile(r"[.,][0-9]{1,2}$")
 
@@ -130,8 +132,7 @@ def _choose(found: Findings) -> None:
     elif named and not (pair and (not named[0].profile.signed or _is_known_better(pair, named[0]))):
         _take_named(found, named)
     elif pair:
-        for role, candidate in zip(SIDES, pair, strict=True):
-            found.take(role, [candidate.profile], candidate.score, candidate.why)
+        take_pair(found, *pair)
     elif found.uses.get("amount") is None:
         _unit_price_or_values(found)
 
@@ -141,7 +142,13 @@ def _without_counts(found: Findings, candidates: list[Candidate]) -> list[Candid
     others = [one for one in candidates if not set(normalise(one.profile.name).split()) & COUNTS]
     money = [one for one in others if one.name.exact]
     known = any(one.score >= GOOD_NAME or set(normalise(one.profile.name).split()) & PRICE_WORDS for one in money)
+    if not others and _sells(found) and any(_is_money(found, one) for one in found.free() if _may_be_amount(one)):
+        return []  # the pieces of a product, next to money with an unknown name
     return others if known or found.candidates("unit_price", is_number) else candidates
+
+
+def _sells(found: Findings) -> bool:
+    return any(set(normalise(one.name).split()) & PRODUCTS for one in found.profiles)
 
 
 def _sparse_amount(found: Findings) -> list[Candidate]:
@@ -156,8 +163,9 @@ def _is_known_better(pair: tuple[Candidate, Candidate], amount: Candidate) -> bo
 
 
 def _is_per_piece(candidate: Candidate) -> bool:
-    """True for names like ``Price Each``: as a whole a unit price, and an amount only in part."""
-    return vocabulary.score(candidate.profile.name, "unit_price").exact and not candidate.name.exact
+    """True for names that are an amount only in part, and rather pieces or a price: ``Price Each``, ``sales qty``."""
+    price, pieces = (vocabulary.score(candidate.profile.name, role) for role in ("unit_price", "quantity"))
+    return not candidate.name.exact and (price.exact or max(price.score, pieces.score) > candidate.name.score)
 
 
 def _take_lone_side(found: Findings, role: str, candidate: Candidate) -> None:
@@ -182,6 +190,10 @@ def _take_named(found: Findings, named: list[Candidate]) -> None:
         sparse = [candidate for candidate in (best, *rivals) if candidate.profile.filled < MOSTLY]
         if len(full) == 1 and len(sparse) == len(rivals):
             best, rivals = full[0], []
+        elif (paid := paid_after_discount(found, [one.profile for one in (best, *rivals)])) is not None:
+            best, rivals = next(one for one in (best, *rivals) if one.profile is paid), []
+        elif len(totals := [one for one in (best, *rivals) if is_total(found, one.profile)]) == 1:
+            best, rivals = totals[0], []
         elif (products := _products(found, [best, *rivals])) != []:
             best, rivals = products[0], products[1:]
         elif (total := total_with_fee(found, [best, *rivals])) is not None:
@@ -269,17 +281,7 @@ def _unit_price_or_values(found: Findings) -> None:
     elif not numeric and (fee := only_fee(found)) is not None:
         found.take("amount", [fee], BY_VALUES, "values (the only numbers)")
     else:
-        nameless = is_nameless(found)
-        money = [one for one in numeric if one.whole_numbers < 1.0 or one.uniqueness < 1.0 or nameless]
-        money.sort(key=lambda one: len(one.distinct) == 1)  # what never changes comes last
-        pieces = _quantities(found) if is_market(found) or not money else []
-        ordered = [*full, *sparse, *sides] or [*pieces, *money] or [*filter(_is_other_amount, found.free())]
-        lines = choices("amount", ordered[:MOST_CHOICES])
-        if len(sparse) == 2:
-            lines += [f"# columns.debit = {quoted([sparse[0].name])}", f"# columns.credit = {quoted([sparse[1].name])}"]
-        lines = lines or ['# columns.amount = "..."']
-        lines += [NEGATE, AS_IS] if is_list_of_transfers(found) else []
-        found.ask("amount", "no column can be identified as the amount", *lines)
+        ask_for_amount(found, [*full, *sparse, *sides], sparse, numeric)
 
 
 def _has_only_sides(found: Findings) -> bool:
@@ -328,10 +330,8 @@ def _take_turns(one: Profile, other: Profile) -> bool:
 
 
 def _ask_which_is_out(found: Findings, one: Profile, other: Profile) -> None:
-    first, second = quoted([one.name]), quoted([other.name])
-    lines = (f"# columns.debit = {first}", f"# columns.credit = {second}", f"# columns.debit = {second}")
     question = f"each row fills either {one.name} or {other.name}; which of the two is money out"
-    found.ask("amount", question, *lines, f"# columns.credit = {first}")
+    found.ask("amount", question, *lines_of_sides(one, other), *lines_of_sides(other, one))
 
 
 def _is_money(found: Findings, profile: Profile) -> bool:
@@ -363,11 +363,6 @@ def _may_be_amount(profile: Profile) -> bool:
     return best.score < ENOUGH or (role == "transaction_id" and profile.whole_numbers < MOST)
 
 
-def _is_other_amount(profile: Profile) -> bool:
-    """True for budgets, goals and points: they are offered where nothing else may be the amount."""
-    return profile.numbers >= NEARLY_ALL and vocabulary.best_role(profile.name)[0] == "other_amount"
-
-
 def _is_balance(profile: Profile) -> bool:
     return vocabulary.best_role(profile.name)[0] == "balance"
 
@@ -379,8 +374,4 @@ def _names_a_side(profile: Profile) -> bool:
 
 def _counts_in_fractions(found: Findings) -> bool:
     """True if a quantity has decimals, too, as coins have: it may be the amount, and the other numbers a fee."""
-    return any(profile.whole_numbers < MOST for profile in _quantities(found))
-
-
-def _quantities(found: Findings) -> list[Profile]:
-    return [candidate.profile for candidate in found.candidates("quantity", is_number)]
+    return any(profile.whole_numbers < MOST for profile in quantities(found))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import bracketed, normalise
 from rtp_workers.mapping.cells.words import currency_code, word_list
 from rtp_workers.mapping.columns import shared_sign, vocabulary
+from rtp_workers.mapping.columns.find_quantity import value_of
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, Candidate, Findings, choices
 from rtp_workers.mapping.columns.profile import MOST, Profile
 from rtp_workers.mapping.toml_text import quoted
@@ -20,16 +22,19 @@ WORDS_IN_NAMES = {"EURO": "EUR", "EUROS": "EUR", "EUROA": "EUR", "TL": "TRY", "R
 SOME = 0.25  # share of codes that are known; the others look like codes
 TICKER = re.compile("[A-Z][A-Z0-9]{1,9}")
 LEAST_FILLED = 0.2  # a column filled in fewer rows is only the currency of foreign amounts
+MOST_FEES = Decimal("0.05")  # of an amount
 BARE_DOLLAR = re.compile(r"(?<![A-Za-z])\$")
 FOLLOWS = 0.6  # more than half a column: of the columns on both sides of an amount, the one after it counts as nearer
 # Words that say to which of several amounts a column belongs.
 QUALIFIERS = frozenset(
     {"native", "settlement", "presentment", "origin", "original", "destination", "source", "target", "foreign"}
     | {"billing", "instructed", "fiat", "sent", "received", "buy", "sell", "from", "to", "quote", "base", "counter"}
+    | {"merchant", "buyer", "seller", "customer", "payout"}
     | {"transaction", "account", "local", "instrument", "security", "asset", "input", "output", "incoming", "outgoing"}
 )
 AMOUNTS_IN_THE_CURRENCY = frozenset({"amount currency", "amount in currency", "currency amount"})
 FOREIGN_WORDS = frozenset({"non", "foreign", "original", "fremd", "originale", "etranger", "extranjera", "estera"})
+COINS = frozenset({"coin", "asset", "token", "crypto", "cryptocurrency", "symbol", "ticker"})
 # The currency in which a share is traded: seldom the currency of the payment.
 OF_THE_SECURITY = frozenset({"instrument", "security", "asset"})
 
@@ -43,6 +48,8 @@ def find_currency(found: Findings, columns: list[Profile]) -> None:
     if found.take_given("currency") or "currency" in found.section.constants:
         return
     candidates = _of_the_amount(found, columns, found.candidates("currency", is_currency))
+    if _has_pieces_and_price(found, columns):
+        candidates = [one for one in candidates if normalise(one.profile.name) not in COINS]
     code = _by_sign(found, columns, candidates) or _by_header(found, columns)
     code = code or shared_sign.by_language(found, columns)
     if found.is_asked("currency"):
@@ -54,7 +61,7 @@ def find_currency(found: Findings, columns: list[Profile]) -> None:
         return
     if candidates and (_asks_whose(found, candidates) or _take_column(found, columns, candidates)):
         return
-    if not _take_codes_next_to(found, columns):
+    if not _take_codes_next_to(found, columns) and not _asks_for_account_amount(found, columns):
         shared_sign.ask_about_amounts(found, columns)
 
 
@@ -77,7 +84,8 @@ def _by_sign(found: Findings, columns: list[Profile], candidates: list[Candidate
     code = codes.pop()
     bare = _has_bare_dollar(columns, code)
     if bare and not _is_american(found):
-        _leave_dollar_open(found)
+        if not _column_knows_better(code, columns, candidates):
+            _leave_dollar_open(found)
         return None
     if not _column_knows_better(code, columns, candidates):
         other = "; other dollars need constants.currency" if bare else ""
@@ -180,6 +188,36 @@ def _asks_which_amount(found: Findings, columns: list[Profile], currency: Profil
     return False
 
 
+def _asks_for_account_amount(found: Findings, columns: list[Profile]) -> bool:
+    """Asks if nothing shows the amount's currency, and another column has it in that of the account."""
+    if len(columns) != 1 or "amount" in found.section.columns or found.is_asked("amount"):
+        return False
+    if any((part := amounts.take_apart(cell)) and part.currency is not None for cell in columns[0].distinct):
+        return False
+    same = [one for one in found.free() if _is_in_the_accounts_currency(one.name) and _is_converted(one, columns[0])]
+    if not same:
+        return False
+    names = ", ".join(one.name for one in same)
+    found.ask(
+        "amount",
+        f"no column says the currency of {columns[0].name}, which may differ from row to row: {names} may be better",
+        *choices("amount", [*same, columns[0]]),
+    )
+    return True
+
+
+def _is_in_the_accounts_currency(name: str) -> bool:
+    words = set(normalise(name).split())
+    of_the_account = "currency" in words and bool(words & {"account", "base", "local", "home"})
+    return _is_called_amount(name) and of_the_account and not words & {"fee", "fees"}
+
+
+def _is_converted(one: Profile, other: Profile) -> bool:
+    """True if some numbers differ by more than a fee would explain."""
+    pairs = zip(map(value_of, one.column), map(value_of, other.column), strict=True)
+    return any(first and second and abs(first - second) > second * MOST_FEES for first, second in pairs)
+
+
 def _has_own_currency(found: Findings, amount: Profile) -> bool:
     """True if a column of currencies says in its name that it belongs to this amount: ``original_currency``."""
     words = _qualifiers(amount.name)
@@ -207,7 +245,7 @@ def _is_filled_with(profile: Profile, columns: list[Profile]) -> bool:
     cells = [
         cell
         for cell, *amounts_of in zip(profile.column, *(one.column for one in columns), strict=True)
-        if any(amounts_of)
+        if any(map(amounts.take_apart, amounts_of))
     ]
     return bool(cells) and sum(map(bool, cells)) >= MOST * len(cells)
 
@@ -253,7 +291,7 @@ def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Can
     others = {
         frozenset(_qualifiers(profile.name))
         for profile in found.profiles
-        if (profile.numbers >= MOST or not profile.cells)
+        if (profile.numbers >= MOST if profile.cells else _qualifiers(profile.name))
         and profile.name not in names
         and not _is_unit_price(profile.name)
     } - own
@@ -265,6 +303,14 @@ def _of_the_amount(found: Findings, columns: list[Profile], candidates: list[Can
     return sorted(
         same or kept, key=lambda one: min((abs(one.profile.index - at - FOLLOWS) for at in places), default=0)
     )
+
+
+def _has_pieces_and_price(found: Findings, columns: list[Profile]) -> bool:
+    """True if pieces stand next to the amount, and it is, or has, a price: a coin is what was bought, not the money."""
+    numbers = [one for one in found.profiles if one.cells and one.numbers >= MOST]
+    pieces = [one for one in numbers if vocabulary.score(one.name, "quantity").score >= CLEAR_NAME]
+    priced = any(_is_unit_price(one.name) or normalise(one.name) == "price" for one in numbers)
+    return priced and any(one not in columns for one in pieces) and not any(one in columns for one in pieces)
 
 
 def _is_unit_price(name: str) -> bool:

@@ -6,7 +6,7 @@ from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import ENOUGH, Findings
 from rtp_workers.mapping.columns.profile import Profile
-from rtp_workers.mapping.toml_text import quoted
+from rtp_workers.mapping.toml_text import quoted, quoted_list
 
 SIDES = ("debit", "credit")
 SET = frozenset({"1", "1.0", "on", "x", "y", "yes", "t", "true", "si", "s", "ja", "j", "oui", "o", "sim", "v", "✓"})
@@ -47,8 +47,8 @@ def ask_about_flag(found: Findings) -> bool:
             "amount",
             f"the amounts have no sign; {profile.name} seems to mark those that are {sides[0]}s",
             f"columns.direction = {quoted([profile.name])}",
-            f"{sides[0]}_words = {_list_of(marked)}",
-            f"{other}_words = {_list_of(rest)}",
+            f"{sides[0]}_words = {quoted_list(marked)}",
+            f"{other}_words = {quoted_list(rest)}",
             '# sign = "as_is"  # keep the amounts as they are',
         )
         return True
@@ -70,8 +70,8 @@ def ask_about_refunds(found: Findings) -> bool:
                 "amount",
                 f"the amounts have no sign; {profile.name} says {', '.join(refunds)} in some rows",
                 f"# columns.direction = {quoted([profile.name])}",
-                f"# credit_words = {_list_of(others)}",
-                f"# debit_words = {_list_of(refunds)}  # or the other way round, if you are the buyer",
+                f"# credit_words = {quoted_list(others)}",
+                f"# debit_words = {quoted_list(refunds)}  # or the other way round, if you are the buyer",
                 '# sign = "as_is"  # keep the amounts as they are',
             )
             return True
@@ -80,10 +80,6 @@ def ask_about_refunds(found: Findings) -> bool:
 
 def _says_kind(name: str) -> bool:
     return vocabulary.score(name, "direction").score >= ENOUGH
-
-
-def _list_of(words: list[str]) -> str:
-    return f"[{', '.join(quoted([word]) for word in words)}]"
 
 
 def _is_flag(profile: Profile) -> bool:

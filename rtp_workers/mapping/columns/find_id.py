@@ -10,7 +10,7 @@ from rtp_workers.mapping.cells.words import looks_like_balance_line
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.find_quantity import WORDS_OF_A_TOTAL
 from rtp_workers.mapping.columns.find_volatile import find_volatile
-from rtp_workers.mapping.columns.findings import GOOD_NAME, STRONG_NAME, Candidate, Findings
+from rtp_workers.mapping.columns.findings import BY_VALUES, GOOD_NAME, STRONG_NAME, Candidate, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
 from rtp_workers.mapping.toml_text import quoted
 from rtp_workers.record.transaction import RULES
@@ -59,6 +59,7 @@ DOCUMENTS = (
     *("ordre", "kvitto", "kvittering", "siparis", "fis", "pesanan", "nota", "struk", "hoa don", "don hang"),
     *("заказ", "чек", "счет", "замовлен", "订单", "訂單", "发票", "小票", "注文", "伝票", "請求", "주문", "영수증"),
 )
+ACCOUNTS = ("account", "acct", "konto", "kontonr", "cuenta", "compte", "conto", "rekening", "conta", "iban", "счет")
 LEAST_REPEATED = 2  # documents with several lines
 FEWEST_DIFFERENT = 5  # rows; fewer may differ in a column by chance
 LEAST_NUMBERED = 0.1  # a document has at most ten rows, on average
@@ -85,6 +86,10 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
         best = _most_unique(candidates)
         if found.is_remembered and best.profile.filled < 1.0:  # another one that every row has is surer
             best = next((one for one in candidates if _is_complete(one.profile)), best)
+        if best.profile.filled < 1.0 and (first := _first_of_its_kind(found, rows)) is not None:
+            best = Candidate(first, BY_VALUES, best.name)
+        if _take_with_account(found, best, rows):
+            return
         found.take("transaction_id", [best.profile], best.score, best.why)
         _ask_about_repeats(found, best.profile, rows)
         _note_counter(found, best.profile)
@@ -102,6 +107,14 @@ def find_id(found: Findings, *, canonical_name: bool) -> None:
 
 def _is_complete(profile: Profile) -> bool:
     return profile.filled == 1.0 and profile.uniqueness == 1.0
+
+
+def _first_of_its_kind(found: Findings, rows: Sequence[int]) -> Profile | None:
+    """Returns the first column of the file if it is called an id and differs in each row."""
+    first = found.profiles[0]
+    cells = [first.column[at] for at in rows]
+    named = first.index not in found.taken and set(normalise(first.name).split()) & ID_WORDS
+    return first if named and all(cells) and len(set(cells)) == len(cells) else None
 
 
 def _most_unique(candidates: list[Candidate]) -> Candidate:
@@ -196,6 +209,11 @@ def _ask_about_repeats(found: Findings, profile: Profile, rows: Sequence[int]) -
             f"{profile.name} appears twice with different content, so it does not identify a row:\n"
             f"    {_row_text(found, pair[0])}\n    {_row_text(found, pair[1])}",
             'id = "derived"  # every row is a separate transaction',
+            *(
+                f"# columns.transaction_id = {quoted([one.name])}  # it differs in each row"
+                for one in found.free()
+                if _is_complete(one) and set(normalise(one.name).split()) & ID_WORDS
+            ),
             f"# columns.transaction_id = {quoted([profile.name])}  # only one of them is stored",
             kind="id",
         )
@@ -312,6 +330,22 @@ def _note_counter(found: Findings, profile: Profile) -> None:
         )
 
 
+def _take_with_account(found: Findings, number: Candidate, rows: Sequence[int]) -> bool:
+    """Takes account and number together if numbers repeat, but never within an account: each account counts its own."""
+    account = found.uses.get("customer_id")
+    if account is None or number.profile.whole_numbers < 1.0:
+        return False
+    owner = found.profile(account.columns[0])
+    if not any(word.startswith(ACCOUNTS) for word in normalise(owner.name).split()):
+        return False
+    if _conflicting_rows(found, number.profile, rows) is None:
+        return False
+    pairs = [(owner.column[at], number.profile.column[at]) for at in rows]
+    if len(set(pairs)) < len(pairs) or not all(map(all, pairs)):
+        return False
+    return _take_both(found, owner, number)
+
+
 def _numbered(found: Findings) -> bool:
     """Takes account and sequence number together if the number is unique only within its account."""
     numbers = found.candidates(
@@ -320,14 +354,12 @@ def _numbered(found: Findings) -> bool:
     account = found.uses.get("customer_id")
     if not numbers or account is None:
         return False
-    number = numbers[0]
-    parts = [found.profile(account.columns[0]), number.profile]
-    if parts[0].longest + number.profile.longest + 1 > MAX_ID_LENGTH:
+    return _take_both(found, found.profile(account.columns[0]), numbers[0])
+
+
+def _take_both(found: Findings, account: Profile, number: Candidate) -> bool:
+    if account.longest + number.profile.longest + 1 > MAX_ID_LENGTH:
         return False
-    found.take(
-        "transaction_id",
-        parts,
-        number.score * TWO_COLUMNS,
-        f"{number.why}, unique within {normalise(account.columns[0])}",
-    )
+    why = f"{number.why}, unique within {normalise(account.name)}"
+    found.take("transaction_id", [account, number.profile], number.score * TWO_COLUMNS, why)
     return True

@@ -13,6 +13,7 @@ from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.findings import Findings
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.toml_text import quoted
 
 WHOLE_LANGUAGES = frozenset({"ja", "ko", "hu", "id", "vi"})  # their currencies rarely have cents
 # Letters that only Japanese, Korean and Vietnamese are written with.
@@ -20,11 +21,13 @@ LETTERS_OF_WHOLE_MONEY = re.compile("[\u3040-\u30ff\uac00-\ud7a3\u1ea0-\u1ef9\u0
 HUNDREDTHS = frozenset(
     {"cents", "pence", "paise", "kopecks", "centavos", "grosze", "groszy", "ore", "oere", "centimes", "centimos"}
 )
+PARTS_OF_COINS = frozenset({"msat", "msats", "sat", "sats", "satoshi", "satoshis", "wei", "gwei", "lamports"})
 MINOR_NAMES = HUNDREDTHS | {"minor"}
 NOISY_DIGITS = 10  # a float was printed: more digits after the point than this, and almost a round number
 NAME_OF_A_PROGRAM = re.compile(r"[a-z][A-Za-z0-9_.\[\]]*")
 UNIT_LINES = ('# amount_unit = "minor"  # 1999 is 19.99', '# amount_unit = "major"  # 1999 is 1999')
 SOME = 0.2  # share of cells: many words have only letters that other languages have, too
+LARGE_AND_ROUND = 10_000
 LEAST_CENTS = 5  # amounts; fewer show nothing
 # In the export of a program, with names such as order_id, whole numbers may be cents if most are round or end like
 # prices, and half of them are more than small change.
@@ -134,7 +137,14 @@ def _check_unit(found: Findings, columns: list[Profile]) -> None:
     says_so = bool(words & MINOR_NAMES)
     if not says_so and (others or len(nonzero) < LEAST_ODD):
         return
-    if words & HUNDREDTHS and not others:
+    if words & PARTS_OF_COINS and "amount" not in found.section.columns:
+        unit = " ".join(sorted(words & PARTS_OF_COINS))
+        found.ask(
+            "amount",
+            f"{columns[0].name} counts {unit}, small parts of a coin, which have no code of their own",
+            f"# columns.amount = {quoted([columns[0].name])}  # keep the numbers, in {unit}",
+        )
+    elif words & HUNDREDTHS and not others:
         found.rules["amount_unit"] = "minor"
         found.notes.append(f"{columns[0].name} is read as hundredths, as its name says (amount_unit)")
     elif says_so or (
@@ -194,6 +204,8 @@ def _are_large_and_odd(numbers: list[int]) -> bool:
 def _look_like_cents(numbers: list[int]) -> bool:
     if len(numbers) < LEAST_CENTS:
         return False
+    if all(number % LARGE_AND_ROUND == 0 for number in numbers):
+        return False  # nobody sells only at whole hundreds
     hundreds = sum(number % 100 == 0 for number in numbers) / len(numbers)
     priced = sum(number % 100 in PRICE_ENDS for number in numbers) / len(numbers)
     return statistics.median(numbers) >= CENTS_MEDIAN and (hundreds >= ROUND_SHARE or priced >= PRICED_SHARE)

@@ -34,13 +34,15 @@ PRICE_WORDS = frozenset(
 )
 WORDS_OF_A_TOTAL = frozenset({"total", "full", "paid", "final", "sum", "gesamt", "totale", "order", "invoice", "net"})
 MARKETS = frozenset(
-    {"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"}
+    {"cryptocurrency"}
+    | {"ticker", "symbol", "shares", "isin", "security", "instrument", "pair", "market", "coin", "asset"}
     | {"symbole", "simbolo", "wertpapier", "wertpapiere", "wkn", "titre", "strumento", "valor mobiliario", "cusip"}
 )
 SHARE_WORDS = frozenset({"percent", "percentage", "pct", "rate", "share", "prozent", "taux", "tasa", "satz", "zins"})
 SHOP_WORDS = frozenset({"invoice", "customer", "sku", "rechnung", "kunde", "facture", "factura", "fattura", "cliente"})
 PIECES_COME_AND_GO = 'sign = "negate"  # pieces that come in are paid for: their amount is negative'
 LOOKED_AT_ROWS, LEAST_ROWS = 200, 2
+ROWS_THAT_TELL, VARIES, NEARLY_CONSTANT = 4, Decimal("1.5"), Decimal("1.25")
 # A product may differ by a rounded cent, or by a thousandth if the price was rounded.
 CENT, THOUSANDTH = Decimal("0.011"), Decimal("0.001")
 MOST_FACTORS = 8
@@ -64,7 +66,7 @@ def find_quantity(found: Findings) -> None:
     )
     quantities = found.candidates("quantity", _is_number) if is_price else []
     several = [candidate for candidate in quantities if set(candidate.profile.distinct) - {"0", "1", "1.0"}]
-    if several and _is_total(found, several[0].profile):
+    if several and (_is_total(found, several[0].profile) or _take_other_total(found, several[0].profile)):
         return
     if several:
         question = f"{use.columns[0]} may be the price of one unit of {several[0].profile.name}"
@@ -121,7 +123,7 @@ def _take_total(found: Findings) -> None:
     others = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.dates < NEARLY_ALL]
     for total, pieces in permutations(others[:MOST_FACTORS], 2):
         varies = len(pieces.distinct) > 1 and len(price.distinct) > 1
-        if varies and vocabulary.best_role(total.name)[0] not in NO_TOTALS and is_product(total, price, pieces):
+        if varies and _may_be_total(total) and is_product(total, price, pieces):
             found.taken.discard(price.index)
             found.take("amount", [total], BY_VALUES, f"values ({price.name} times {pieces.name})")
             return
@@ -130,8 +132,41 @@ def _take_total(found: Findings) -> None:
 def _is_total(found: Findings, pieces: Profile) -> bool:
     """True if the amount equals these pieces times a price in another column."""
     total = found.profile(found.uses["amount"].columns[0])
+    if _grows_with(total, pieces):
+        return True
     others = [one for one in found.free() if one is not pieces and one.numbers >= NEARLY_ALL]
     return any(is_product(total, price, pieces, in_hundredths=True) for price in others)
+
+
+def _grows_with(total: Profile, pieces: Profile) -> bool:
+    """True if pieces vary and the amount varies with them: a price per litre changes little from fill to fill."""
+    rows = zip(map(value_of, total.column[:LOOKED_AT_ROWS]), map(value_of, pieces.column), strict=False)
+    known = [(money, count) for money, count in rows if money and count]
+    if len(known) < ROWS_THAT_TELL:
+        return False
+    counts, prices = [count for _, count in known], [money / count for money, count in known]
+    return max(counts) >= min(counts) * VARIES and max(prices) <= min(prices) * NEARLY_CONSTANT
+
+
+def _take_other_total(found: Findings, pieces: Profile) -> bool:
+    """Takes the column that equals these pieces times another price than the one that was found."""
+    price = found.profile(found.uses["amount"].columns[0])
+    others = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.dates < NEARLY_ALL and one is not pieces]
+    totals = [
+        (total, factor)
+        for total, factor in permutations(others[:MOST_FACTORS], 2)
+        if len(factor.distinct) > 1 and _may_be_total(total) and is_product(total, factor, pieces)
+    ]
+    if len({total.index for total, _ in totals}) != 1:
+        return False
+    total, factor = totals[0]
+    found.taken.discard(price.index)
+    found.take("amount", [total], BY_VALUES, f"values ({factor.name} times {pieces.name})")
+    return True
+
+
+def _may_be_total(profile: Profile) -> bool:
+    return vocabulary.best_role(profile.name)[0] not in NO_TOTALS
 
 
 def _ask_about_signed_pieces(found: Findings) -> None:
@@ -176,7 +211,8 @@ def _names_sides(found: Findings) -> bool:
 def _ask_gross_or_net(found: Findings) -> None:
     """Asks which of two amounts of a trade counts: before or after the commission, or with the sign."""
     amount = found.profile(found.uses["amount"].columns[0])
-    if not is_market(found) or not _says(GROSS, amount.name):
+    plain = vocabulary.score(amount.name, "amount").phrase in PLAIN_AMOUNTS
+    if not is_market(found) or not (plain or _says(GROSS, amount.name)):
         return
     for one in found.candidates("amount", lambda profile: float(profile.numbers >= NEARLY_ALL)):
         if list(one.profile.cells) == list(amount.cells):
@@ -185,7 +221,7 @@ def _ask_gross_or_net(found: Findings) -> None:
         if _says(NET, one.profile.name):
             found.ask("amount", f"{amount.name} is before the commission, {one.profile.name} after it", *lines)
             return
-        if one.profile.has_both_signs and not amount.signed:
+        if not plain and one.profile.has_both_signs and not amount.signed:
             found.ask(
                 "amount", f"{amount.name} is the gross amount and has no sign; {one.profile.name} has one", *lines
             )
@@ -286,7 +322,7 @@ def is_market(found: Findings) -> bool:
 def _factor_of(found: Findings, pieces: Profile) -> Profile | None:
     """Returns a column whose product with these pieces stands in a third one, so that it is their price."""
     others = [one for one in found.free() if one.numbers >= NEARLY_ALL and one.dates < NEARLY_ALL]
-    known = [one for one in others if vocabulary.best_role(one.name)[0] not in DECOYS and len(one.distinct) > 1]
+    known = [one for one in others if _may_be_total(one) and len(one.distinct) > 1]
     pairs = permutations(known[:MOST_FACTORS], 2)
     return next((price for total, price in pairs if is_product(total, price, pieces)), None)
 

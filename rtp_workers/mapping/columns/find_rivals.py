@@ -25,8 +25,9 @@ from rtp_workers.mapping.columns.findings import (
     Findings,
     choices,
 )
-from rtp_workers.mapping.columns.gross_and_net import is_sum_with_tax
+from rtp_workers.mapping.columns.gross_and_net import is_sum_with_tax, is_total, is_without_tax, paid_after_discount
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.words_and_signs import sign_of
 
 LOOKED_AT_ROWS = 200
 FEWEST_SHARES = 3
@@ -39,6 +40,7 @@ MEASURES = frozenset(
     | {"liter"}
     | {"minutes", "mins", "hours", "hrs", "days", "nights", "adults", "adultos", "children", "ninos", "guests", "rooms"}
     | {"phone", "telefono", "telefone", "telefon", "mobile", "age", "rating", "score", "latitude", "longitude", "lat"}
+    | {"coordinate", "coordinates", "koordinat", "koordinaten", "coordenada", "koordinate"}
     | {"lng", "lon", "temperature", "weight", "distance", "duration", "mileage", "odometer", "zip", "postcode"}
 )
 ROLES = ("amount", "debit", "credit")
@@ -55,6 +57,7 @@ def ask_about_rivals(found: Findings) -> None:
     if all(found.uses[role].confidence == BY_VALUES for role in roles) or _is_borne_out(found, columns):
         return
     rivals = [profile for profile in found.free() if _may_be_it(found, profile, columns)]
+    rivals = [one for one in rivals if paid_after_discount(found, [columns[0], one]) is not columns[0]]
     if rivals and not _are_shares(rivals, columns):
         listed = [*columns, *rivals][:MOST_CHOICES]
         names = ", ".join(profile.name for profile in listed)
@@ -72,7 +75,7 @@ def _is_borne_out(found: Findings, columns: list[Profile]) -> bool:
     others = [one for one in found.free() if one.cells and one.numbers >= NEARLY_ALL and one.dates < MOST]
     if any(walks_through(one, *found.amounts_of_uses()) for one in others):
         return True
-    if len(columns) == 1 and is_sum_with_tax(found, columns[0]):
+    if len(columns) == 1 and (is_sum_with_tax(found, columns[0]) or is_total(found, columns[0])):
         return True
     factors = [one for one in others if vocabulary.best_role(one.name)[0] not in vocabulary.DECOYS][:MOST_FACTORS]
     return len(columns) == 1 and any(
@@ -85,9 +88,9 @@ def _may_be_it(found: Findings, profile: Profile, columns: list[Profile]) -> boo
     """True for numbers that nothing explains: no known name, no equal values, no relation to the amount."""
     if not profile.cells or profile.numbers < NEARLY_ALL or profile.dates >= MOST or profile.filled < SELDOM:
         return False
-    if len(profile.distinct) < 2 or not profile.nonzero or _is_measure(profile):
+    if len(profile.distinct) < 2 or not profile.nonzero or is_measure(profile) or _counts_rows(profile):
         return False
-    if _is_known_otherwise(profile, columns):
+    if _is_known_otherwise(profile, columns) or is_without_tax(profile, columns):
         return False
     if _is_whole(profile) and (_is_number_of(profile) or not any(map(_is_whole, columns))):
         return _speaks_of_money(profile)  # else it is a number of something, or a code
@@ -95,6 +98,13 @@ def _may_be_it(found: Findings, profile: Profile, columns: list[Profile]) -> boo
     if any(one.signed and not one.all_negative for one in columns) and not profile.signed:
         return False
     return not any(_says_the_same(profile, one) for one in columns) and not _belongs_to_a_side(profile, columns)
+
+
+def _counts_rows(profile: Profile) -> bool:
+    """True for a first column without a name that counts 0, 1, 2 or 1, 2, 3."""
+    numbers = [int(cell) for cell in profile.cells if cell.isdecimal()]
+    counts = numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+    return profile.index == 0 and profile.name == "column 1" and len(numbers) == profile.rows and counts
 
 
 def _belongs_to_a_side(profile: Profile, columns: list[Profile]) -> bool:
@@ -106,20 +116,30 @@ def _belongs_to_a_side(profile: Profile, columns: list[Profile]) -> bool:
 
 
 def _are_shares(rivals: list[Profile], columns: list[Profile]) -> bool:
-    """True if several columns share the amount, as the people of a split expense do: none is ever more than it is."""
+    """True if several columns share the amount, as the people of a split expense do: none is ever more than it is.
+
+    Two are enough if they always make up for each other.
+    """
     named = any(vocabulary.score(one.name, role).score >= GOOD_NAME for one in rivals for role in ROLES)
-    if named or len(columns) != 1 or len(rivals) < FEWEST_SHARES:
+    if named or len(columns) != 1 or len(rivals) < FEWEST_SHARES - 1:
         return False
     rows = zip(columns[0].column[:LOOKED_AT_ROWS], *(one.column for one in rivals), strict=False)
-    parts = [[abs(value_of(cell) or Decimal(0)) for cell in row] for row in rows if row[0]]
-    return all(max(shares) <= amount for amount, *shares in parts)
+    parts = [[_signed(cell) for cell in row] for row in rows if row[0]]
+    even = all(not sum(shares) for _, *shares in parts)
+    fitting = sum(max(map(abs, shares)) <= abs(amount) for amount, *shares in parts)
+    return fitting >= len(parts) * MOST and (even or len(rivals) >= FEWEST_SHARES)
+
+
+def _signed(cell: str) -> Decimal:
+    return (value_of(cell) or Decimal(0)) * sign_of(cell)
 
 
 def _is_whole(profile: Profile) -> bool:
     return profile.whole_numbers >= MOST
 
 
-def _is_measure(profile: Profile) -> bool:
+def is_measure(profile: Profile) -> bool:
+    """True for names of what is measured or counted, and is no money."""
     return bool(set(normalise(profile.name).split()) & MEASURES)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import product
 
 from rtp_workers.mapping.cells import amounts
 from rtp_workers.mapping.cells.names import normalise
-from rtp_workers.mapping.cells.words import looks_like_balance_line
+from rtp_workers.mapping.cells.words import direction_of, looks_like_balance_line
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.balance_walk import walks_through
 from rtp_workers.mapping.columns.findings import BY_VALUES, ENOUGH, Candidate, Findings
@@ -17,6 +18,7 @@ from rtp_workers.mapping.toml_text import quoted
 NO_SIDES = (vocabulary.DECOYS | {"quantity", "unit_price", "transaction_id", "sequence"}) - {"index"}
 LETTERS = (("d", "c"), ("s", "h"))  # debit and credit; Soll and Haben
 LETTERED = 0.85  # the score of such a name
+FEWEST_FEES = 2  # rows
 RISES = 2  # so many times more money in than out is unusual for an account
 LEAST_RISES = 5  # rows; fewer are chance
 MOST_STRAYS = 10  # one row in this many may fill both sides or neither
@@ -44,6 +46,23 @@ def named_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
     ]
     named = min(pairs, key=lambda pair: _other_words(pair[0]) != _other_words(pair[1]), default=None)
     return named or _lettered_pair(found)
+
+
+def take_pair(found: Findings, debit: Candidate, credit: Candidate) -> None:
+    """Takes two columns as the sides. Fees that only other rows have are money out, too."""
+    fees = [one for one in found.free() if _is_fee_of_other_rows(one, debit.profile, credit.profile)]
+    found.take("debit", [debit.profile, *fees[:1]], debit.score, debit.why)
+    found.take("credit", [credit.profile], credit.score, credit.why)
+
+
+def _is_fee_of_other_rows(fee: Profile, debit: Profile, credit: Profile) -> bool:
+    """True for a fee that is filled only where neither side is, and has a minus only if money out has one."""
+    role, name = vocabulary.best_role(fee.name)
+    if role != "fee" or not name.exact or fee.numbers < NEARLY_ALL or fee.all_negative != debit.all_negative:
+        return False
+    rows = [tuple(map(_has_amount, cells)) for cells in zip(fee.column, debit.column, credit.column, strict=True)]
+    charged = [out or into for has_fee, out, into in rows if has_fee]
+    return len(charged) >= FEWEST_FEES and not any(charged)
 
 
 def _lettered_pair(found: Findings) -> tuple[Candidate, Candidate] | None:
@@ -113,16 +132,28 @@ def take_with_partner(found: Findings, known: Candidate, side: str | None) -> bo
         why = known.why if profile is known.profile else f"values (filled where {known.profile.name} is not)"
         found.take(role, [profile], known.score if profile is known.profile else BY_VALUES, why)
     if side is None:
-        out, into = (quoted([profile.name]) for profile in columns)
         found.ask(
             "amount",
             f"each row fills either {known.profile.name} or {partner.name}; which of the two is money out",
-            f"# columns.debit = {out}",
-            f"# columns.credit = {into}",
-            f"# columns.debit = {into}",
-            f"# columns.credit = {out}",
+            *lines_of_sides(*columns),
+            *lines_of_sides(*reversed(columns)),
         )
     return True
+
+
+def lines_of_sides(out: Profile, into: Profile) -> tuple[str, str]:
+    """Returns the mapping lines that make two columns money out and money in."""
+    return f"# columns.debit = {quoted([out.name])}", f"# columns.credit = {quoted([into.name])}"
+
+
+def in_order_of_sides(found: Findings, one: Profile, other: Profile) -> tuple[Profile, Profile]:
+    """Returns two columns as money out and money in, as the words for sides in other columns say, if any do."""
+    sides = Counter[str | None]()
+    for profile in found.free():
+        for word, cell, also in zip(profile.column, one.column, other.column, strict=True):
+            if _has_amount(cell) and not _has_amount(also):
+                sides[direction_of(word)] += 1
+    return (other, one) if sides["credit"] > sides["debit"] else (one, other)
 
 
 def other_side_of(found: Findings, known: Profile) -> Profile | None:

@@ -11,14 +11,14 @@ from rtp_workers.mapping.cells.words import (
     trade_words,
 )
 from rtp_workers.mapping.columns import vocabulary
-from rtp_workers.mapping.columns.both_ways import ask_about_earnings, ask_both_ways
+from rtp_workers.mapping.columns.both_ways import ask_about_earnings, ask_both_ways, ask_signs_of_balance
 from rtp_workers.mapping.columns.find_flag import ask_about_flag, ask_about_refunds
 from rtp_workers.mapping.columns.find_quantity import is_market
 from rtp_workers.mapping.columns.find_sides import named_pair
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, ENOUGH, Findings
-from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
+from rtp_workers.mapping.columns.profile import NEARLY_ALL, Profile
 from rtp_workers.mapping.columns.unsigned_rows import judge_unsigned_rows
-from rtp_workers.mapping.columns.unsigned_statements import ask_about_bank_view, ask_about_unsigned
+from rtp_workers.mapping.columns.unsigned_statements import ask_about_bank_view, ask_about_journal, ask_about_unsigned
 from rtp_workers.mapping.columns.words_and_signs import SIDES, sign_of, words_and_signs
 from rtp_workers.mapping.columns.words_for_sides import (
     AS_IS,
@@ -34,7 +34,7 @@ from rtp_workers.mapping.columns.words_for_sides import (
     trades,
     word_lines,
 )
-from rtp_workers.mapping.toml_text import quoted
+from rtp_workers.mapping.toml_text import quoted, quoted_list
 
 SIDE_ROLES = ("debit", "credit")
 REVERSALS = 0.25  # share of the amounts of one side that may have the other sign
@@ -46,6 +46,7 @@ INCOME_AND_EXPENSE = (
     *("pemasukan", "支出", "收入", "収入", "지출", "수입", "utgift", "udgift", "meno", "tulo", "cheltuial", "venit"),
     *("rashod", "prihod"),
 )
+LETTERS_OF_TRADES = frozenset({"b", "s", "ss", "bc", "bs", "sc"})  # buy, sell, sell short, buy to cover
 FEWEST_CONTRARY = 2  # rows
 CONTRADICTED = 0.9  # share of rows whose sign says the opposite of their word
 
@@ -97,7 +98,7 @@ def _ask_opposite_amount(found: Findings) -> None:
     if total is not None:
         found.ask(
             "amount",
-            f"{total.name} has the opposite signs of {out.name} and {into.name}",
+            f"{total.name} has the opposite signs of {out.name} and {into.name}, or some of them",
             f"# columns.amount = {quoted([total.name])}",
             f"# columns.debit = {quoted([out.name])}",
             f"# columns.credit = {quoted([into.name])}",
@@ -109,7 +110,7 @@ def _is_opposite(total: Profile, into: Profile, out: Profile) -> bool:
     # An amount on the side of money out is money out, whether it has a minus or not.
     signs = [(sign_of(cell), bool(sign_of(plus)) - bool(sign_of(minus))) for cell, plus, minus in rows]
     both = [(one, other) for one, other in signs if one and other]
-    return bool(both) and sum(one == -other for one, other in both) >= len(both) * MOST
+    return bool(both) and sum(one == -other for one, other in both) >= len(both) * REVERSALS
 
 
 def _find_direction(found: Findings, amount: Profile) -> None:
@@ -132,12 +133,15 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
     ]
     if amount.signed:
         asked = _ask_contradiction(found, amount) or _ask_mixed_signs(found, amount) or _ask_disagreement(found, amount)
+        asked = asked or ask_unknown_words(found, amount) or ask_about_journal(found, amount)
+        asked = asked or _ask_words_without_signs(found, amount)
         if not asked and not _ask_unsigned_buys(found, amount) and not _is_given(found):
             ask_about_bank_view(found, amount)
         return False
     sides = next((profile for profile in found.free() if _buys_and_sells(profile)), None)
     if sides is not None:
-        ask_for(found, sides, 'debit_words = ["B"]', 'credit_words = ["S"]')
+        bought, sold = ([cell for cell in sorted(sides.distinct) if cell.lower().startswith(way)] for way in "bs")
+        ask_for(found, sides, f"debit_words = {quoted_list(bought)}", f"credit_words = {quoted_list(sold)}")
         return False
     if named and named[0].profile.direction_words & direction_views() and named[0].name.score < CLEAR_NAME:
         ask_for(found, named[0].profile)
@@ -150,7 +154,8 @@ def _guess_direction(found: Findings, amount: Profile) -> bool:
         found.take("direction", unknown[:1], BY_VALUES, "values (only words for debit and credit)")
         return True
     asked = (
-        ask_about_flag(found)
+        ask_signs_of_balance(found, amount)
+        or ask_about_flag(found)
         or _ask_trades(found)
         or _ask_direction(found)
         or ask_unknown_words(found)
@@ -247,6 +252,25 @@ def _means_spending(text: str) -> bool:
     return any(word.startswith(INCOME_AND_EXPENSE) for word in normalise(text).split())
 
 
+def _ask_words_without_signs(found: Findings, amount: Profile) -> bool:
+    """Asks if a column says debit and credit, but few amounts of either side have a minus: those were taken back."""
+    for profile in found.free():
+        named = vocabulary.score(profile.name, "direction")
+        if not (named.exact and named.score > CLEAR_NAME and profile.directions >= NEARLY_ALL):
+            continue
+        rows = words_and_signs(profile, amount)
+        minus = sum(negative for *_, negative in rows)
+        if {side for _, side, _ in rows} == SIDES and 0 < minus <= len(rows) * REVERSALS:
+            found.ask(
+                "amount",
+                f"{profile.name} says debit or credit, and only {minus} of {len(rows)} amounts have a minus",
+                f"# columns.direction = {quoted([profile.name])}  # and the minus of these amounts is ignored",
+                AS_IS,
+            )
+            return True
+    return False
+
+
 def _ask_unsigned_buys(found: Findings, amount: Profile) -> bool:
     """Asks if no purchase of a security has a minus, although other rows have one, such as fees.
 
@@ -285,14 +309,16 @@ def _ask_direction(found: Findings) -> bool:
     """Asks about a column of debit and credit words whose name is unclear: it may be the type of a card."""
     for profile in found.free():
         sides = profile.direction_kinds & SIDES
-        if len(sides) == 2 and profile.directions >= NEARLY_ALL and not named_otherwise(profile):
+        is_status = vocabulary.best_role(profile.name)[0] == "status"  # paid, sent, received, but not refunded
+        is_status = is_status and not profile.direction_words & direction_views()
+        if len(sides) == 2 and profile.directions >= NEARLY_ALL and (is_status or not named_otherwise(profile)):
             ask_for(found, profile)
             return True
     return False
 
 
 def _buys_and_sells(profile: Profile) -> bool:
-    return profile.longest == 1 and {cell.lower() for cell in profile.distinct} == {"b", "s"}
+    return {"b", "s"} <= {cell.lower() for cell in profile.distinct} <= LETTERS_OF_TRADES
 
 
 def _ask_marked_rows(found: Findings) -> bool:
@@ -302,6 +328,8 @@ def _ask_marked_rows(found: Findings) -> bool:
         is_opinion = set(normalise(profile.name).split()) & OPINIONS
         is_status = vocabulary.best_role(profile.name)[0] == "status"  # paid says that it has been paid
         says_side = one_side and not profile.direction_words & direction_views() and not (is_opinion or is_status)
+        if profile.direction_words <= direction_codes() and vocabulary.score(profile.name, "direction").score < ENOUGH:
+            continue  # a letter may be a code of anything
         if says_side and 0 < profile.filled < 1:
             kind = next(iter(profile.direction_kinds & SIDES))
             other = "debit" if kind == "credit" else "credit"

@@ -251,10 +251,18 @@ def _by_values(found: Findings) -> bool:
     """Decides without a clear name: takes the only column of dates, or asks."""
     free = [profile for profile in found.free() if profile.dates >= MOST and profile.filled > HALF]
     named = [profile for profile in free if vocabulary.best_role(profile.name)[0] in vocabulary.DECOYS - NUMBERS]
+    named = [profile for profile in named if not _has_an_amount(found, profile)]
     # Six or eight digits alone may be any number: they need a name or a separator.
     dated = [profile for profile in free if profile not in named and not _only_digits(profile)]
     if not dated:
         return False
+    if (misnamed := next(filter(_is_named_time_without_dates, found.free()), None)) is not None:
+        found.ask(
+            "occurred_at",
+            f"{misnamed.name} should hold dates, and has none, so the header may not fit the columns below it; correct "
+            "the file, or say which column is the time",
+            *choices("occurred_at", dated),
+        )
     if (settled := settled_date(dated)) is not None:
         _take_date(found, settled[0], BY_VALUES, settled[1])
         return True
@@ -263,6 +271,18 @@ def _by_values(found: Findings) -> bool:
     found.ask("occurred_at", question, *choices("occurred_at", dated))
     _take_date(found, dated[0], GUESS, "values")
     return True
+
+
+def _is_named_time_without_dates(profile: Profile) -> bool:
+    named = vocabulary.best_role(profile.name)[0] == "occurred_at" and "date" in normalise(profile.name).split()
+    return named and profile.filled > HALF and profile.dates == 0 and profile.letters > HALF
+
+
+def _has_an_amount(found: Findings, profile: Profile) -> bool:
+    """True if an amount is named like the date: ``payout_amount`` next to ``payout_date``."""
+    words = normalise(profile.name).split()
+    amounts = {f"{' '.join(words[:-1])} {word}" for word in ("amount", "total", "sum", "value")}
+    return len(words) > 1 and any(normalise(one.name) in amounts for one in found.profiles)
 
 
 def _only_digits(profile: Profile) -> bool:

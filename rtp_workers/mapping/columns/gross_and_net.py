@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import combinations, permutations
 
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.columns.find_quantity import CENT, value_of
 from rtp_workers.mapping.columns.findings import BY_VALUES, CLEAR_NAME, Candidate, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
-from rtp_workers.mapping.columns.vocabulary import score
+from rtp_workers.mapping.columns.vocabulary import best_role, score
 
 TAXES = frozenset(
     {"tax", "vat", "gst", "hst", "mwst", "ust", "umsatzsteuer", "mehrwertsteuer", "steuer", "tva", "iva", "btw", "kdv"}
     | {"moms", "mva", "dph", "afa", "ppn", "ндс", "пдв", "税额", "税金", "消費税", "세액", "부가세", "icms", "imposto"}
 )
 # Words for with tax, and without it.
-WITH, WITHOUT = frozenset({"ttc", "incl", "inkl", "including"}), frozenset({"ht", "excl", "exkl", "excluding"})
+WITH = frozenset({"ttc", "incl", "inkl", "including", "dahil", "s", "с", "z"})
+WITHOUT = frozenset({"ht", "excl", "exkl", "excluding", "haric", "bez", "без"})
 WAGES = frozenset({"salary", "wage", "wages", "pay", "payroll", "lohn", "gehalt", "salario", "salaire", "maas", "gaji"})
-LEAST_ROWS = 2
+# Beginnings of words for a discount.
+DISCOUNTS = (
+    *("discount", "descuento", "desconto", "rabat", "remise", "sconto", "sconti", "korting", "nachlass", "slev"),
+    *("indirim", "iskonto", "diskon", "скидк", "знижк", "popust", "kedvezmeny", "alennus"),
+    *("优惠", "折扣", "割引", "할인"),
+)
+LEAST_ROWS, MOST_PARTS = 2, 8
 SOME = 0.3  # share of cells that are numbers: drafts of invoices have none yet
 
 
@@ -27,6 +35,12 @@ def with_tax(candidates: list[Candidate]) -> list[Candidate]:
     if not any(some & WITH for some in words.values()):
         return candidates
     return [one for one in candidates if not words[one.profile.index] & WITHOUT]
+
+
+def is_without_tax(profile: Profile, columns: list[Profile]) -> bool:
+    """True if a name says without tax, and that of an amount says with it."""
+    words = set(normalise(profile.name).split())
+    return bool(words & WITHOUT) and any(set(normalise(one.name).split()) & WITH for one in columns)
 
 
 def take_sum_with_tax(found: Findings) -> None:
@@ -53,6 +67,45 @@ def is_sum_with_tax(found: Findings, amount: Profile) -> bool:
     if set(normalise(amount.name).split()) & WAGES:
         return False
     return any(_adds_up(net, tax, amount) for tax in _taxes(found) for net in _sums(found))
+
+
+def is_total(found: Findings, amount: Profile) -> bool:
+    """True if the amount is the sum of two other columns, as a payment is of principal and interest.
+
+    A balance is none of the two. Wages are paid after deductions.
+    """
+    if set(normalise(amount.name).split()) & WAGES:
+        return False
+    parts = [one for one in _numbers(found) if one is not amount and not _is_no_part(one.name)]
+    return any(_is_sum(amount, *pair) for pair in combinations(parts[:MOST_PARTS], 2))
+
+
+def _is_no_part(name: str) -> bool:
+    return best_role(name)[0] in ("balance", "rate") or _is_discount(name)
+
+
+def paid_after_discount(found: Findings, candidates: list[Profile]) -> Profile | None:
+    """Returns the one of several amounts that is another one less a discount: it is what was paid."""
+    discounts = [one for one in _numbers(found) if _is_discount(one.name)]
+    return next(
+        (
+            paid
+            for paid, full in permutations(candidates, 2)
+            if any(_is_sum(full, paid, discount) for discount in discounts)
+        ),
+        None,
+    )
+
+
+def _is_discount(name: str) -> bool:
+    return any(word.startswith(DISCOUNTS) for word in normalise(name).split())
+
+
+def _is_sum(total: Profile, one: Profile, other: Profile) -> bool:
+    rows = [tuple(map(value_of, cells)) for cells in zip(total.column, one.column, other.column, strict=True)]
+    known = [(sum_, first or Decimal(0), second or Decimal(0)) for sum_, first, second in rows if sum_]
+    fitting = [bool(first and second) for sum_, first, second in known if abs(first + second - sum_) <= CENT]
+    return len(fitting) >= len(known) * MOST and sum(fitting) >= LEAST_ROWS
 
 
 def _taxes(found: Findings) -> list[Profile]:

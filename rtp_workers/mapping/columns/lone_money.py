@@ -13,7 +13,10 @@ from rtp_workers.mapping.columns.findings import Findings
 from rtp_workers.mapping.columns.profile import HALF, MOST, NEARLY_ALL, Profile
 
 PROFIT_WORDS = frozenset({"profit", "pnl", "gewinn", "guv", "lucro", "utile", "ganancia", "beneficio", "winst", "zysk"})
-CLOSED_WORDS = frozenset({"close", "closed", "closing", "exit", "realized", "realised"})
+CLOSED_WORDS = frozenset(
+    {"close", "closed", "closing", "exit", "realized", "realised", "verkauft", "verkaufszeitpunkt"}
+)
+CLOSED_WORDS |= {"verkaufsdatum", "verkaufspreis", "verkaufskurs", "schlusskurs", "salida", "sortie", "uscita"}
 FEES = frozenset({"fee", "fees", "gebuhr", "frais", "tarifa", "cuota", "taxa", "ucret", "biaya", "phi", "費用", "费用"})
 FEES |= {"miktar"}  # an amount or a quantity
 REFUND_WORDS = frozenset({"refund", "refunded", "refunds"})
@@ -70,15 +73,25 @@ def cents_next_to_a_currency(found: Findings, numeric: list[Profile]) -> Profile
 
 
 def named_by_a_currency(found: Findings, numeric: list[Profile]) -> Profile | None:
-    """Returns the only column of numbers, if its name is the code of a currency: ``UAH``. Rates have more decimals."""
-    codes = [one for one in numeric if _is_code(one.name.strip()) and one.filled >= FULL]
+    """Returns the only column of numbers, if its name is the code of a currency: ``UAH``. Rates have more decimals.
+
+    Whole numbers next to cents are codes of something.
+    """
+    codes = [one for one in numeric if _is_code(one.name.strip()) and _is_filled(one)]
     others = [one for one in numeric if one not in codes and len(one.distinct) > 1]
+    if codes and has_cents(codes[0]):
+        others = [one for one in others if one.whole_numbers < 1.0]
     if len(codes) != 1 or any(list(one.cells) != list(codes[0].cells) for one in others):
         return None
     if codes[0].share(lambda cell: RATE.search(cell) is not None) > 0:
         return None
-    texts = any(one.letters >= MOST and one.filled >= MOST and one.dates < HALF for one in found.free())
+    texts = any(one.letters >= MOST and _is_filled(one) and one.dates < HALF for one in found.free())
     return codes[0] if texts else None
+
+
+def _is_filled(profile: Profile) -> bool:
+    """True if every row has a number, except stray ones, or a second line of the header."""
+    return profile.filled >= FULL or profile.rows - len(profile.cells) == 1
 
 
 def _is_code(name: str) -> bool:

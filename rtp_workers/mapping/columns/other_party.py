@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from rtp_workers.mapping.cells.names import compact, normalise
+from rtp_workers.mapping.cells.names import compact, normalise, without_brackets
 from rtp_workers.mapping.cells.words import kind_words, word_list
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import CLEAR_NAME, ENOUGH, GOOD_NAME, Candidate, Findings
@@ -28,6 +28,13 @@ MASKED = re.compile(r"[\dX*•]{4}[- ]?[*X•]{2,}|[*X•]{2,}")  # the beginnin
 IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){8,30}")
 # Names that mean a person or a shop if nothing else is said.
 NAMES = frozenset({"name", "naam", "nom", "nombre", "nome", "nama", "nazwa", "nazev", "navn", "namn", "nev", "имя"})
+# Names of an organisation that may be the other party, or the account's owner.
+ORGANISATIONS = (
+    frozenset({"entity", "entity name", "company", "company name", "organization", "organisation", "contractor"})
+    | {"organization name", "contractor name", "business name", "firm", "nazev subjektu", "subjekt", "firma", "podmiot"}
+    | {"empresa", "entidad", "entidade", "razon social", "razao social", "societe", "entreprise", "raison sociale"}
+    | {"unternehmen", "azienda", "ragione sociale", "kontrahent"}
+)
 # Beginnings of words that mean a person who pays: an account may be anybody's.
 PAYERS = (
     *("customer", "cust", "client", "user", "member", "buyer", "shopper", "consumer", "subscriber", "card", "cc"),
@@ -43,6 +50,7 @@ BUYERS = (
     *("klient", "klant", "cliente", "acheteur", "comprador", "nabywca", "zakaznik", "kupac", "musteri", "alici"),
     *("pelanggan", "pembeli", "khach hang", "клиент", "покупател", "客户", "顧客", "買家", "买家", "고객", "구매자"),
 )
+GIVERS = ("guest", "donor", "contributor", "sponsor", "backer", "patron")  # their names are never an account's
 CODES = frozenset({"reference", "ref", "id", "no", "nr", "number", "nummer", "code", "numero", "type", "group"})
 PERSON = (
     *("first name", "last name", "surname", "vorname", "nachname", "prenom", "nombres", "apellido"),
@@ -87,11 +95,12 @@ def names_other_party(found: Findings, candidate: Candidate) -> bool:
         return False
     never_changes = profile.rows > 1 and len(profile.distinct) == 1
     if name.score >= CLEAR_NAME:
-        return not (never_changes and profile.longest <= LONGEST_CODE)
+        own = never_changes and profile.rows >= SOME_ROWS and any(map(_names_buyer, found.profiles))
+        return not own and not (never_changes and profile.longest <= LONGEST_CODE)
     # The same text in every row is rather the account's owner, or the bank's product.
     if never_changes and (profile.rows >= SOME_ROWS or any(map(_describes_more, others))):
         return False
-    if _tells_kinds(profile):
+    if _tells_kinds(profile) or any(_is_category_of(one, profile) for one in found.profiles):
         return False
     if any(_tells_more(one, profile) for one in others):
         return False
@@ -132,10 +141,18 @@ def _tells_kinds(profile: Profile) -> bool:
     """True for texts that say what kind of payment it was: known words, or very few different texts in many rows."""
     if profile.share(_is_kind) >= HALF:
         return True
-    repeated = len(profile.distinct) <= MANY_KINDS and profile.uniqueness <= OFTEN_REPEATED
-    few = len(profile.distinct) <= FEW_KINDS or repeated
+    texts = {without_brackets(cell) or cell for cell in profile.distinct}  # what is in brackets tells only when
+    repeated = len(texts) <= MANY_KINDS and len(texts) <= len(profile.cells) * OFTEN_REPEATED
+    few = len(texts) <= FEW_KINDS or repeated
     few = few or (profile.uniqueness <= REPEATED and profile.share(_names_kind) >= MOST)
     return profile.rows >= MANY_ROWS and few
+
+
+def _is_category_of(other: Profile, profile: Profile) -> bool:
+    """True if a category says the same in most rows."""
+    if other is profile or vocabulary.best_role(other.name)[0] != "category":
+        return False
+    return sum(map(str.__eq__, other.column, profile.column)) > profile.rows * HALF
 
 
 def _is_kind(cell: str) -> bool:
@@ -165,7 +182,7 @@ def _names_buyer(profile: Profile) -> bool:
     """True if different people buy, so that the file is the seller's."""
     repeats = profile.rows >= SOME_ROWS and profile.uniqueness <= OFTEN_REPEATED
     name = normalise(profile.name)
-    is_one = vocabulary.best_role(name)[0] == "customer_id" and name.startswith(BUYERS)
+    is_one = name.startswith(GIVERS) or (vocabulary.best_role(name)[0] == "customer_id" and name.startswith(BUYERS))
     is_name = not set(name.split()) & CODES and _has_texts(profile)
     return is_one and is_name and len(profile.distinct) > 1 and not repeats
 
@@ -176,6 +193,6 @@ def _may_name_party(profile: Profile) -> bool:
     if name.score < ENOUGH or names_payer(profile.name):
         return False
     entry = vocabulary.roles()["merchant"].by_joined.get(compact(name.phrase))
-    if entry is not None and entry.weight >= STRONG:
+    if (entry is not None and entry.weight >= STRONG) or name.phrase in ORGANISATIONS:
         return True
     return name.phrase in NAMES and (profile.rows < SOME_ROWS or len(profile.distinct) > 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtp_workers.mapping.cells import amounts, dates
+from rtp_workers.mapping.cells.names import compact
 from rtp_workers.mapping.columns.sample_rows import Row
 from rtp_workers.mapping.columns.vocabulary import best_role, is_known
 
@@ -30,7 +31,7 @@ def other_headers(rows: Sequence[Row], chosen: Row) -> list[Row]:
     # A second line of names right below the header has no transactions above it: both belong to one table.
     tables = [filled[start:end] for start, end in zip(starts, [*starts[1:], len(filled)], strict=True)]
     filled_ones = [table[0] for table in tables if _has_transactions(table[1 : NEAR_ROWS + 1])]
-    return [row for row in filled_ones if _names(row) != _names(chosen)] if chosen in filled_ones else []
+    return [row for row in filled_ones if _compact(row) != _compact(chosen)] if chosen in filled_ones else []
 
 
 def rows_above(rows: Sequence[Row], header: Row) -> list[Row]:
@@ -48,6 +49,11 @@ def _is_head_of_a_section(row: Row) -> bool:
 
 def _names(row: Row) -> list[str]:
     return [text for cell in row.cells if (text := cell.strip())]
+
+
+def _compact(row: Row) -> list[str]:
+    """Returns the names without blanks and punctuation, in which pages of one export may differ."""
+    return list(map(compact, _names(row)))
 
 
 def _is_header(names: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from rtp_workers.mapping.cells import amounts, dates
 from rtp_workers.mapping.columns.sample_rows import Row
 
 COMMON = 0.1  # share of the rows that must have a width; a rarer one is rather a mistake
+MANY = 0.3  # share of the rows
 FEWEST = 2  # rows
 LOOKED_AT_ROWS = 200
 FEWEST_TO_COMPARE = 5  # cells: with fewer, how often each code occurs says little
@@ -54,7 +55,11 @@ def tolerated(rows: Sequence[Row], width: int, header: Sequence[str]) -> tuple[i
     widths = widths_of(rows)
     near = [less for less in widths if width - MOST_MISSING <= less < width and _is_common(widths, less)]
     nameless = len(list(takewhile(lambda cell: not cell.strip(), reversed(header))))
-    fewer = [less for less in near if less >= width - nameless or _agree(rows, width, less)]
+    fewer = [
+        less
+        for less in near
+        if less >= width - nameless or _agree(rows, width, less, codes=not _lack_only_blanks(rows, width, less))
+    ]
     more = [more for more in widths if more > width and _has_blank_ends(rows, width, more)]
     named = len(header) if not any(cell.strip() for cell in header[width:]) else 0
     allowed = [more_ for more_ in more if more_ <= named or _is_common(widths, more_)]
@@ -86,13 +91,21 @@ def _has_blank_ends(rows: Sequence[Row], width: int, more: int) -> bool:
     return not any(cell.strip() for row in rows if len(row.cells) == more for cell in row.cells[width:])
 
 
-def _agree(rows: Sequence[Row], width: int, other: int) -> bool:
-    """True if the rows of both widths have dates, numbers and codes in the same columns."""
+def _lack_only_blanks(rows: Sequence[Row], width: int, less: int) -> bool:
+    """True if many rows lack cells at their end that are empty in all others."""
+    longer = [row for row in rows if len(row.cells) == width and not row.is_blank]
+    shorter = sum(len(row.cells) == less for row in rows)
+    blank = not any(any(map(str.strip, row.cells[less:])) for row in longer)
+    return blank and shorter >= (len(longer) + shorter) * MANY
+
+
+def _agree(rows: Sequence[Row], width: int, other: int, *, codes: bool = True) -> bool:
+    """True if the rows of both widths have dates, numbers and (with ``codes``) codes in the same columns."""
     some = [row.cells for row in rows if len(row.cells) == width and not row.is_blank][:LOOKED_AT_ROWS]
     others = [row.cells for row in rows if len(row.cells) == other and not row.is_blank][:LOOKED_AT_ROWS]
     if not some or not others:
         return False
-    if not all(_shares_codes(some, others, at) for at in range(min(width, other))):
+    if codes and not all(_shares_codes(some, others, at) for at in range(min(width, other))):
         return False
     pairs = [(_shares(some, at), _shares(others, at)) for at in range(min(width, other))]
     if any(one[0] >= USUALLY and other_one[0] < 0 for one, other_one in pairs):

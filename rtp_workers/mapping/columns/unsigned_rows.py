@@ -7,7 +7,7 @@ from rtp_workers.mapping.cells.words import direction_of
 from rtp_workers.mapping.columns.findings import Findings
 from rtp_workers.mapping.columns.profile import Profile
 from rtp_workers.mapping.columns.words_and_signs import SIDES
-from rtp_workers.mapping.toml_text import quoted
+from rtp_workers.mapping.toml_text import quoted_list
 
 
 def judge_unsigned_rows(found: Findings, profile: Profile, *, is_given: bool = False) -> None:
@@ -18,14 +18,14 @@ def judge_unsigned_rows(found: Findings, profile: Profile, *, is_given: bool = F
     rows = [cell for cell in profile.column if direction_of(cell) == "neutral" and not _is_taught(found, cell)]
     words = sorted(set(rows) - {""})  # a dash or a slash is a word, too
     if words:
-        listed = ", ".join(quoted([word]) for word in words)
+        listed = quoted_list(words)
         count = sum(map(bool, rows))
         found.ask(
             "amount",
             f"{profile.name} says {', '.join(words[:4])} in {count} of {profile.rows} rows: neither debit nor credit",
-            f"# debit_words = [{listed}]  # they take money out",
-            f"# credit_words = [{listed}]  # they bring money in",
-            f"# neutral_words = [{listed}]  # keep their amounts as written",
+            f"# debit_words = {listed}  # they take money out",
+            f"# credit_words = {listed}  # they bring money in",
+            f"# neutral_words = {listed}  # keep their amounts as written",
         )
     elif rows and not is_given and len(sides := profile.direction_kinds & SIDES) == 1:
         marked = next(iter(sides))

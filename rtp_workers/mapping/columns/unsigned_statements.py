@@ -105,7 +105,7 @@ def _are_seldom_refunds(found: Findings, into: list[tuple[str, ...]], out: list[
 
 def ask_about_unsigned(found: Findings, amount: Profile) -> None:
     """Asks if no amount has a minus, but other columns say that money went out; else only notes what is not known."""
-    if _is_of_documents(found) or not amount.nonzero or _ask_about_journal(found, amount):
+    if _is_of_documents(found) or not amount.nonzero or ask_about_journal(found, amount):
         return
     if is_list_of_transfers(found):
         _ask(found, amount, "coins sent to an address, or received at one")
@@ -120,16 +120,22 @@ def ask_about_unsigned(found: Findings, amount: Profile) -> None:
             )
 
 
-def _ask_about_journal(found: Findings, amount: Profile) -> bool:
-    """Asks if two columns of accounts are the sides of a journal: each row fills one, or their names say so."""
+def ask_about_journal(found: Findings, amount: Profile) -> bool:
+    """Asks if two columns of accounts are the sides of a journal: each row fills one, or their names say so.
+
+    A few amounts may have a minus: entries that were taken back.
+    """
+    few = [sign for cell in amount.column[:LOOKED_AT_ROWS] if (sign := sign_of(cell))]
+    if few.count(-1) > len(few) * SELDOM_REFUNDED:
+        return False
     columns = [one for one in found.free() if one.cells and one.dates < HALF]
     for debit, credit in combinations(columns, 2):
-        coded = _holds_codes(debit) and _holds_codes(credit)
+        coded = not amount.signed and _holds_codes(debit) and _holds_codes(credit)
         if (coded and _take_turns(debit, credit)) or _are_named_sides(debit, credit):
             found.ask(
                 "amount",
-                f"no amount in {amount.name} has a sign, but {debit.name} and {credit.name} may be the two sides of a "
-                "journal; which rows are wanted, and which sign do they have",
+                f"{'hardly any' if amount.signed else 'no'} amount in {amount.name} has a sign, but {debit.name} and "
+                f"{credit.name} may be the two sides of a journal; which rows are wanted, and which sign do they have",
                 *_lines_that_skip(found, debit),
                 NEGATE,
                 AS_IS,

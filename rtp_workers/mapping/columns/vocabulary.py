@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from rtp_workers.mapping.cells.names import bracketed, compact, is_cjk, normalise, without_brackets
-from rtp_workers.mapping.cells.words import word_list
+from rtp_workers.mapping.cells.words import direction_of, direction_views, word_list
 from rtp_workers.record.transaction import FIELD_NAMES
 
 TIERS = {"prime": 1.1, "strong": 1.0, "good": 0.85, "weak": 0.6}
@@ -23,6 +23,7 @@ REPEATED = re.compile(r" \(\d\)$")  # the second column of a name, as the dialec
 # The factor for each step around the end of a path: it lowers a score by a little more than a tie's margin per level.
 ONE_LEVEL, INEXACT_LEVEL, IN_A_LIST, OF_ANOTHER, REFUTES = 0.95, 0.9, 0.4, 0.4, 0.8
 GENERIC_ENDS = frozenset({"value"})
+CONJUNCTIONS = frozenset({"or", "and", "o", "e", "ou", "et", "y", "oder", "und", "eller", "och", "lub", "или", "и"})
 MAX_WORDS, MAX_NAME = 8, 24  # longer names are sentences, of which only the beginning counts
 
 
@@ -151,14 +152,16 @@ def _score(name: str, role_name: str) -> NameScore:
             if side.joined in role.by_joined
             else NO_SCORE
         )
+    if role_name == "direction" and _names_both_sides(name):
+        return NameScore(TIERS["strong"], True, normalise(name), frozenset())
     for text, factor in ((name, EXACT), (bare, 0.98), (_without_noise(bare or name), BARE)):
-        phrase = role.by_joined.get(compact(text)) if text else None
+        phrase = role.by_joined.get(joined) if text and (joined := compact(text)) else None
         if phrase is not None:
             left_out = set(normalise(name).split()) - set(normalise(text).split())
             spoilt = bool(role.spoil & left_out)
             factor *= SPOILT if spoilt else 1.0
             return NameScore(phrase.weight * factor, factor > BARE, phrase.text, phrase.languages)
-    return _inside(bare or name, role)
+    return _inside(bare if normalise(bare) else name, role)
 
 
 def _side_in_brackets(name: str) -> Phrase | None:
@@ -167,6 +170,13 @@ def _side_in_brackets(name: str) -> Phrase | None:
     if not inside or not _is_whole_or_part(without_brackets(name), roles()["amount"]):
         return None
     return next((found for side in SIDES if (found := roles()[side].by_joined.get(inside)) is not None), None)
+
+
+def _names_both_sides(name: str) -> bool:
+    """True for a name of nothing but words for the two sides: ``PRIJEM_VYDAJ`` and ``Wpływ/Wydatek``."""
+    words = [word for word in normalise(name).split() if word not in CONJUNCTIONS]
+    sides = {direction_of(word) for word in words if word not in direction_views()}
+    return len(words) == len(SIDES) and sides == set(SIDES)
 
 
 def _is_whole_or_part(name: str, role: Role) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from rtp_workers.mapping.cells.names import normalise
 from rtp_workers.mapping.cells.words import (
     SIGNS,
@@ -16,8 +19,8 @@ from rtp_workers.mapping.cells.words import (
 from rtp_workers.mapping.columns import vocabulary
 from rtp_workers.mapping.columns.findings import ENOUGH, GOOD_NAME, STRONG_NAME, Findings
 from rtp_workers.mapping.columns.profile import MOST, NEARLY_ALL, Profile
-from rtp_workers.mapping.columns.words_and_signs import SIDES, side_of
-from rtp_workers.mapping.toml_text import quoted
+from rtp_workers.mapping.columns.words_and_signs import SIDES, side_of, sign_of
+from rtp_workers.mapping.toml_text import quoted, quoted_list
 
 AS_IS = '# sign = "as_is"  # keep the amounts as they are'
 FEW_WORDS = 12
@@ -28,15 +31,22 @@ OPINIONS = frozenset({"feedback", "rating", "review", "sentiment"})  # positive 
 FIRST_LETTERS = frozenset({"ei", "dr", "es", "eu", "ae", "gi", "io", "dw", "iu", "pv"})
 
 
-def ask_unknown_words(found: Findings) -> bool:
-    """Asks about a column whose name means the side, and whose words nobody knows."""
+def ask_unknown_words(found: Findings, signed: Profile | None = None) -> bool:
+    """Asks about a column whose name means the side, and whose words nobody knows.
+
+    Args:
+        signed: the amount, if some have a minus. Where most amounts below one of the words have one, the signs tell.
+    """
     for profile in found.free():
+        if signed is not None and _signs_tell(profile, signed):
+            continue
         score = vocabulary.score(profile.name, "direction")
         english_or_plain = (
             score.exact and score.score >= STRONG_NAME and normalise(profile.name) not in ("code", "тип", "sign")
         )
         few = 2 <= len(profile.distinct) <= FEW_WORDS
-        if english_or_plain and few and profile.letters > MOST and profile.directions < NEARLY_ALL:
+        texts = profile.letters > MOST or all(map(str.isalpha, profile.distinct))
+        if english_or_plain and few and texts and profile.directions < NEARLY_ALL:
             unknown = sorted(cell for cell in profile.distinct if direction_of(cell) is None)
             found.ask(
                 "amount",
@@ -46,6 +56,15 @@ def ask_unknown_words(found: Findings) -> bool:
             )
             return True
     return False
+
+
+def _signs_tell(kinds: Profile, amount: Profile) -> bool:
+    """True if most amounts of one kind have a minus."""
+    signs: dict[str, list[int]] = {}
+    for kind, cell in zip(kinds.column, amount.column, strict=True):
+        if sign := sign_of(cell):
+            signs.setdefault(kind, []).append(sign)
+    return any(sum(some) < 0 for some in signs.values())
 
 
 def ask_two_letters(found: Findings) -> bool:
@@ -101,15 +120,21 @@ def ask_for(found: Findings, profile: Profile, *words: str) -> None:
     )
 
 
-def word_lines(unknown: list[str]) -> list[str]:
-    """Returns mapping lines that put each word on the side that a word inside it names. People decide on the rest."""
+def word_lines(unknown: list[str], known: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Returns mapping lines that put each word on the side that a word inside it names. People decide on the rest.
+
+    Args:
+        known: words whose side is known, and not the usual one.
+    """
     sides: dict[str, list[str]] = {"debit": [], "credit": [], "": []}
-    for word in unknown:
+    for word, side in known.items():
+        sides[side].append(word)
+    for word in (one for one in unknown if one not in known):
         sides[side_of(word) or way_of(word) or ""].append(word)
     left = ", ".join(quoted([word]) for word in sides[""])
     hints = {"debit": f"  # which of {left} take money out?", "credit": f"  # which of {left} bring money in?"}
     return [
-        f"{kind}_words = [{', '.join(quoted([word]) for word in sides[kind])}]" + (hint if left else "")
+        f"{kind}_words = {quoted_list(sides[kind])}" + (hint if left else "")
         for kind, hint in hints.items()
         if sides[kind] or left
     ]

@@ -76,8 +76,10 @@ class Converter:
         has_attributes = bool(self._kept_columns) or self._base is not None or bool(self._shown)
         names = {"transaction_id", "occurred_at", "amount", *self._shown, *(["attributes"] if has_attributes else [])}
         self.columns = tuple(name for name in FIELD_NAMES if name in names)
-        # Any column except dates, amounts and ids may show that the row is a balance.
-        named = {name for use in plan.uses.values() for name in use.columns}
+        # Any column except dates, amounts and ids may show that the row is a balance. Where rows have no dates, which
+        # lines of totals lack, so may an id.
+        ids = ("transaction_id", "customer_id") if "occurred_at" in plan.rules.constants else ()
+        named = {name for role, use in plan.uses.items() if role not in ids for name in use.columns}
         spoken = {name for role in ("merchant", "category") if role in plan.uses for name in plan.uses[role].columns}
         self._texts_at = [at for name, at in self._where.items() if name not in named or name in spoken]
         dated = [plan.uses[role].columns[0] for role in ("occurred_at", "date") if role in plan.roles_read]
