@@ -59,7 +59,7 @@ DOCUMENTS = (
     *("ordre", "kvitto", "kvittering", "siparis", "fis", "pesanan", "nota", "struk", "hoa don", "don hang"),
     *("заказ", "чек", "счет", "замовлен", "订单", "訂單", "发票", "小票", "注文", "伝票", "請求", "주문", "영수증"),
 )
-ACCOUNTS = ("account", "acct", "konto", "kontonr", "cuenta", "compte", "conto", "rekening", "conta", "iban", "счет")
+ACCOUNTS = ("account", "acct", "konto", "cuenta", "compte", "conto", "rekening", "conta", "iban", "счет")
 LEAST_REPEATED = 2  # documents with several lines
 FEWEST_DIFFERENT = 5  # rows; fewer may differ in a column by chance
 LEAST_NUMBERED = 0.1  # a document has at most ten rows, on average
